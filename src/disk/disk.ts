@@ -36,6 +36,8 @@ export interface DiskFile {
   sizeSync(): number;
   /** Idempotent. */
   close(): Promise<void>;
+  /** The same, blocking. */
+  closeSync(): void;
 }
 
 export interface EntryStatus {
@@ -60,6 +62,8 @@ export interface KernelLock {
 
 export interface Disk {
   open(path: string, mode: FileMode): Promise<DiskFile>;
+  /** Opens an existing file for reading, blocking: for lookups that must stay synchronous. */
+  openSync(path: string): DiskFile;
   /** Names in a directory, in no order; rejects with ENOENT when there is none. */
   list(path: string): Promise<string[]>;
   /** The entry's status, symbolic links not followed; null when there is none. */
