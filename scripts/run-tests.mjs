@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+// Runs the tests: lists the files itself (Node 20 finds no TypeScript tests and reports success), and fails when there are none.
+//
+//   npm test                                   everything, crash and fuzz tests in their bounded form
+//   npm test -- frame test/style               files whose path contains one of these words
+//   npm test -- --test-name-pattern=torn       options for Node's test runner are passed on
+//   node scripts/run-tests.mjs --crash         test/crash alone, in full: sets BATPAK_TEST_LONG=1
+
+import { readdirSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { projectRoot, run } from "./tool.mjs";
+
+const runnerOptions = process.argv.slice(2).filter((argument) => argument.startsWith("--") && argument !== "--crash");
+const words = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+const crashTestsInFull = process.argv.includes("--crash");
+
+/** Every test file, as paths relative to the project with forward slashes, sorted. */
+function testFiles() {
+  const files = [];
+  for (const folder of ["src", "test"]) {
+    for (const entry of readdirSync(path.join(projectRoot, folder), { recursive: true, withFileTypes: true })) {
+      const file = path.relative(projectRoot, path.join(entry.parentPath, entry.name)).replaceAll(path.sep, "/");
+      // Type tests are held by `npm run types`: there is nothing in them to run.
+      if (entry.isFile() && file.endsWith(".test.ts") && !file.startsWith("test/types/")) files.push(file);
+    }
+  }
+  return files.sort();
+}
+
+const wanted = testFiles().filter(
+  (file) =>
+    (!crashTestsInFull || file.startsWith("test/crash/")) &&
+    (words.length === 0 || words.some((word) => file.includes(word.replaceAll(path.sep, "/").replace(/^\.\//, "")))),
+);
+
+if (wanted.length === 0) {
+  console.error(`Cannot run the tests: no file is named *.test.ts${words.length > 0 ? ` and contains ${words.join(" or ")}` : ""}`);
+  process.exit(1);
+}
+
+// One process for each file; two at a time even on one core, since many of them wait for the disk.
+const concurrency = Math.max(2, Math.min(8, os.availableParallelism()));
+const concurrencyOption = runnerOptions.some((option) => option.startsWith("--test-concurrency"))
+  ? []
+  : [`--test-concurrency=${concurrency}`];
+
+process.exitCode = run(process.execPath, ["--import", "tsx", "--test", ...concurrencyOption, ...runnerOptions, ...wanted], {
+  env: crashTestsInFull ? { BATPAK_TEST_LONG: "1" } : {},
+});
