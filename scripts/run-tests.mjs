@@ -41,10 +41,18 @@ if (wanted.length === 0) {
 
 // One process for each file; two at a time even on one core, since many of them wait for the disk.
 const concurrency = Math.max(2, Math.min(8, os.availableParallelism()));
-const concurrencyOption = runnerOptions.some((option) => option.startsWith("--test-concurrency"))
-  ? []
-  : [`--test-concurrency=${concurrency}`];
+// A test that hangs is to end with a name, not with the machine's patience. The long run has none.
+const minutesMax = crashTestsInFull ? 240 : 10;
+const defaults = [
+  `--test-concurrency=${concurrency}`,
+  `--test-timeout=${minutesMax * 60_000}`,
+  "--test-reporter=spec",
+  "--test-reporter-destination=stdout",
+];
+const nameOf = (option) => option.split("=")[0];
+const given = new Set(runnerOptions.map(nameOf));
+const options = [...defaults.filter((option) => !given.has(nameOf(option))), ...runnerOptions];
 
-process.exitCode = run(process.execPath, ["--import", "tsx", "--test", ...concurrencyOption, ...runnerOptions, ...wanted], {
+process.exitCode = run(process.execPath, ["--import", "tsx", "--test", ...options, ...wanted], {
   env: crashTestsInFull ? { BATPAK_TEST_LONG: "1" } : {},
 });

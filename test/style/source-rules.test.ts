@@ -37,7 +37,12 @@ describe("every file in src", () => {
 describe("the import order", () => {
   const offences: readonly { name: string; path: string; text: string; reason: RegExp }[] = [
     { name: "a higher folder", path: "log/recovery.ts", text: 'import { Store } from "../store.ts";', reason: /comes after/ },
-    { name: "a type of a higher folder", path: "base/bytes.ts", text: 'import type { Disk } from "../disk/disk.ts";', reason: /comes after/ },
+    {
+      name: "a type of a higher folder",
+      path: "base/bytes.ts",
+      text: 'import type { Disk } from "../disk/disk.ts";',
+      reason: /comes after/,
+    },
     {
       name: "a higher folder over several lines",
       path: "format/native/frame.ts",
@@ -48,7 +53,12 @@ describe("the import order", () => {
     { name: "an export from above", path: "kernel/kernel.ts", text: 'export { id } from "../events/id.ts";', reason: /comes after/ },
     { name: "the other layout", path: "format/native/frame.ts", text: 'import { a } from "../batpak03/frame.ts";', reason: /know nothing/ },
     { name: "native from 0.3", path: "format/batpak03/frame.ts", text: 'import { a } from "../native/frame.ts";', reason: /know nothing/ },
-    { name: "a clock in a format", path: "format/native/frame.ts", text: 'import type { Clock } from "../../base/clock.ts";', reason: /clock/ },
+    {
+      name: "a clock in a format",
+      path: "format/native/frame.ts",
+      text: 'import type { Clock } from "../../base/clock.ts";',
+      reason: /clock/,
+    },
     { name: "the file system", path: "cli/dump.ts", text: 'import { readFileSync } from "node:fs";', reason: /file system/ },
     { name: "the file system by its old name", path: "store.ts", text: 'import fs from "fs/promises";', reason: /file system/ },
     { name: "a file without its ending", path: "store.ts", text: 'import { a } from "./log/a";', reason: /end in \.ts/ },
