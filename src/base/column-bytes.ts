@@ -1,0 +1,23 @@
+/**
+ * Numeric columns as the little-endian bytes they have on disk, and back, by copying. Needs a little-endian machine, which every
+ * platform that Node.js has prebuilt binaries for (but s390x) is; on any other it refuses at the first use.
+ */
+import { assert } from "./assert.ts";
+
+type Column = Uint16Array | Uint32Array | Float64Array;
+
+const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** The bytes of the first `count` elements of `column`: a view, valid while its owner leaves the column alone. */
+export function bytesOfColumn(column: Column, count: number): Uint8Array {
+  assert(littleEndian, "columns are stored on little-endian machines");
+  assert(count <= column.length, "a column has as many elements as are asked for");
+  return new Uint8Array(column.buffer, column.byteOffset, count * column.BYTES_PER_ELEMENT);
+}
+
+/** Copies `source` (any alignment) to the start of `column`. False, and nothing copied, unless it is `count` elements that fit. */
+export function columnFromBytes(column: Column, source: Uint8Array, count: number): boolean {
+  if (source.length !== count * column.BYTES_PER_ELEMENT || count > column.length) return false;
+  bytesOfColumn(column, count).set(source);
+  return true;
+}

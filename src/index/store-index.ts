@@ -1,0 +1,205 @@
+/**
+ * The index of the whole store: names, heads, and the segments with their own indexes, newest last.
+ *
+ * Invariants:
+ * 1. `segments` ascends by id and by sequence; only the last one grows.
+ * 2. `visible` never runs ahead of `accepted`. Rows from `visible.sequence` on are accepted only: no reader may see them.
+ * 3. A sealed segment's index is loaded when it is first asked and holds its pages under the page cache; nothing here costs memory per event
+ *    but the rows of segments that have no index block yet.
+ */
+import { assert } from "../base/assert.ts";
+import { Heads } from "./heads.ts";
+import { idTag, idTag2 } from "./id-tag.ts";
+import { Interner } from "./interner.ts";
+import type { EntitySummary, SegmentIndex } from "./segment-index.ts";
+
+export interface SegmentEntry {
+  readonly id: number;
+  readonly firstSequence: number;
+  /** The sequence after that of its last accepted event. */
+  nextSequence: number;
+  readonly generation: number;
+  /** Whether its seal frame is written: nothing is appended to it any more. */
+  sealed: boolean;
+  /** The offset after its last accepted frame, seal included. */
+  framesEnd: number;
+  /** Number of accepted frames, system records included, the seal not. */
+  frames: number;
+  /** The newest id that the writer had issued when the segment ended: 16 bytes. */
+  lastIssuedId: Uint8Array;
+  /** Null until it is first needed. */
+  index: SegmentIndex | null;
+  /** Whether the index is an index block on disk, or rows in memory. */
+  indexOnDisk: boolean;
+  /** System records of this segment: whole frames. */
+  systemFrames: Uint8Array[];
+}
+
+/** A position in the log: the end of what is accepted, visible or synced. */
+export interface LogPosition {
+  segmentId: number;
+  offset: number;
+  /** The next event's sequence. */
+  sequence: number;
+}
+
+export interface FoundRow {
+  readonly segment: SegmentEntry;
+  readonly row: number;
+}
+
+/** What the index needs of the log: it never reads files itself. */
+export interface IndexSource {
+  /** Loads the index of a segment that has none in memory. */
+  loadIndex(segment: SegmentEntry): SegmentIndex;
+  /** Whether the event whose frame stands there has this id. */
+  hasId(segment: SegmentEntry, offset: number, id: Uint8Array): boolean;
+}
+
+const UUID_VERSION_BYTE = 6;
+const ISSUED_VERSION = 7;
+
+export class StoreIndex {
+  readonly entities: Interner;
+  readonly scopes: Interner;
+  /** Sequence of the first event in each scope, by scope id. */
+  readonly scopeFirstSequence: number[] = [];
+  readonly heads: Heads;
+  readonly segments: SegmentEntry[] = [];
+  readonly visible: LogPosition = { segmentId: 0, offset: 0, sequence: 0 };
+  /** The next accepted event's sequence. */
+  acceptedSequence = 0;
+  /** Time of the newest accepted event. */
+  lastTimeMicros = 0;
+  /** Events that are visible: less than the sequence where numbers were skipped or events removed. */
+  visibleEvents = 0;
+  readonly #source: IndexSource;
+
+  constructor(source: IndexSource, entities = new Interner(), scopes = new Interner(), heads = new Heads()) {
+    this.#source = source;
+    this.entities = entities;
+    this.scopes = scopes;
+    this.heads = heads;
+  }
+
+  /** The newest segment; undefined in a store without any. */
+  get active(): SegmentEntry | undefined {
+    return this.segments[this.segments.length - 1];
+  }
+
+  /** The segment's index, loaded if need be. */
+  indexOf(segment: SegmentEntry): SegmentIndex {
+    segment.index ??= this.#source.loadIndex(segment);
+    return segment.index;
+  }
+
+  /** The id of a scope; its first event's sequence is kept for `scopes()`. */
+  internScope(name: string, sequence: number): number {
+    const id = this.scopes.intern(name);
+    if (id >= this.scopeFirstSequence.length || this.scopeFirstSequence[id] > sequence) this.scopeFirstSequence[id] = sequence;
+    return id;
+  }
+
+  /** The position in `segments` of the segment that holds the sequence, or would; -1 before all of them. */
+  segmentAt(sequence: number): number {
+    let low = 0;
+    let high = this.segments.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.segments[middle].firstSequence <= sequence) low = middle + 1;
+      else high = middle;
+    }
+    // Segments without events share their first sequence with the next one: the last of them is found.
+    return low - 1;
+  }
+
+  segmentWithId(id: number): SegmentEntry | undefined {
+    let low = 0;
+    let high = this.segments.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const segment = this.segments[middle];
+      if (segment.id === id) return segment;
+      if (segment.id < id) low = middle + 1;
+      else high = middle - 1;
+    }
+    return undefined;
+  }
+
+  /** Number of the segment's rows whose sequence is before `sequenceBound`. */
+  rowsBefore(segment: SegmentEntry, sequenceBound: number): number {
+    if (segment.firstSequence >= sequenceBound) return 0;
+    const index = this.indexOf(segment);
+    return segment.nextSequence <= sequenceBound ? index.rowCount : index.rowAtSequence(sequenceBound);
+  }
+
+  /** The row of the event with this id among those before `sequenceBound`; null when there is none. */
+  findById(id: Uint8Array, sequenceBound: number): FoundRow | null {
+    const view = new DataView(id.buffer, id.byteOffset, id.byteLength);
+    const tag = idTag(view, 0);
+    const likely = id[UUID_VERSION_BYTE] >>> 4 === ISSUED_VERSION ? this.#segmentOfIssuedId(id) : -1;
+    if (likely >= 0) {
+      const found = this.#findIn(this.segments[likely], tag, id, sequenceBound);
+      if (found !== null) return found;
+    }
+    const tag2 = idTag2(view, 0);
+    for (let i = this.segments.length - 1; i >= 0; i--) {
+      if (i === likely) continue;
+      const segment = this.segments[i];
+      if (segment.nextSequence === segment.firstSequence && segment.index === null) continue;
+      if (!this.indexOf(segment).mayHoldForeignId(tag, tag2)) continue;
+      const found = this.#findIn(segment, tag, id, sequenceBound);
+      if (found !== null) return found;
+    }
+    return null;
+  }
+
+  #findIn(segment: SegmentEntry, tag: number, id: Uint8Array, sequenceBound: number): FoundRow | null {
+    const index = this.indexOf(segment);
+    for (const row of index.rowsByIdTag(tag)) {
+      if (index.sequenceAt(row) < sequenceBound && this.#source.hasId(segment, index.offsetAt(row), id)) return { segment, row };
+    }
+    return null;
+  }
+
+  /** Ids that the writer issues ascend, so each segment holds a range of them: the first segment whose last one is not before `id`. */
+  #segmentOfIssuedId(id: Uint8Array): number {
+    let low = 0;
+    let high = this.segments.length - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (Buffer.compare(this.segments[middle].lastIssuedId, id) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return high < 0 ? -1 : low;
+  }
+
+  /**
+   * The segments that hold events of an entity before `sequenceBound`, newest first, with what each knows of it: found by hopping from each
+   * to the one before. Stops early when `visit` returns false.
+   */
+  hopEntity(name: string, sequenceBound: number, visit: (segment: SegmentEntry, summary: EntitySummary) => boolean | void): void {
+    const id = this.entities.find(name);
+    if (id < 0) return;
+    let sequence = sequenceBound > this.visible.sequence ? this.heads.sequence[id] : this.heads.visibleSequence[id];
+    while (sequence >= 0) {
+      let position = this.segmentAt(sequence);
+      let summary: EntitySummary | null = null;
+      // A segment that compaction emptied may share its first sequence with the one that holds the event.
+      while (position >= 0 && summary === null) {
+        const segment = this.segments[position];
+        summary = this.indexOf(segment).entity(name);
+        if (summary !== null && segment.firstSequence < sequenceBound && visit(segment, summary) === false) return;
+        position--;
+      }
+      assert(summary !== null, `the index has no entry for ${name} where its event ${sequence} should be`);
+      assert(summary.previousSequence < sequence, `the index of ${name} does not lead backwards from ${sequence}`);
+      sequence = summary.previousSequence;
+    }
+  }
+
+  /** Whether the entity has a visible event. */
+  isVisible(entityId: number): boolean {
+    return this.heads.visibleSequence[entityId] >= 0;
+  }
+}

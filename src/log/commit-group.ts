@@ -1,0 +1,113 @@
+/**
+ * The frames that one write commits together, in the memory of a hash kernel: encoded, hashed and written from where they lie.
+ *
+ * Life: open (appends are accepted into it) -> sealed (hashes and CRCs written, being written to disk) -> settled, then reused. At most one
+ * group is open and one is sealed at any time. Its bytes belong to the commit queue; no view of them leaves `log/`.
+ */
+import type { ByteSink } from "../base/byte-sink.ts";
+import { StoreError } from "../base/store-error.ts";
+import type { SegmentEntry } from "../index/store-index.ts";
+import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
+
+/** Somebody who waits for the group: told once, either way. */
+export interface Waiter {
+  /** Frames [firstFrame, firstFrame + frames) are the waiter's own events; none where it only waits. */
+  readonly firstFrame: number;
+  readonly frames: number;
+  committed(group: CommitGroup): void;
+  failed(error: unknown): void;
+}
+
+/** A kernel that grew past this is given back after use. */
+const KEPT_CAPACITY_BYTES = 8 * 1024 * 1024;
+const INITIAL_CAPACITY_BYTES = 1024 * 1024;
+const INITIAL_FRAMES = 4096;
+
+export class CommitGroup implements ByteSink {
+  bytes!: Uint8Array;
+  view!: DataView;
+  position = 0;
+  capacity = 0;
+  /** `grow` refuses to go past this position: the bound of the item that is being encoded. */
+  limit = Number.POSITIVE_INFINITY;
+  /** What the item being encoded is, for the message when it is too large. */
+  limitName = "the payload";
+
+  segment!: SegmentEntry;
+  /** Where the group's first byte stands in its segment. */
+  baseOffset = 0;
+  /** Whether its segment must be made before it can be written. */
+  opensSegment = false;
+  frames = 0;
+  firstSequence = 0;
+  nextSequence = 0;
+  waiters: Waiter[] = [];
+  /** Per frame: the entity's id, and what its head was before, so that a picture of the visible state can be taken. */
+  entityIds = new Int32Array(INITIAL_FRAMES);
+  previousSequences = new Float64Array(INITIAL_FRAMES);
+  previousTimes = new Float64Array(INITIAL_FRAMES);
+  /** Per frame: its sequence, or -1 for a system record. */
+  sequences = new Float64Array(INITIAL_FRAMES);
+  #kernel: FrameKernel;
+
+  constructor() {
+    this.#kernel = createFrameKernel(INITIAL_CAPACITY_BYTES, INITIAL_FRAMES);
+    this.#refresh();
+  }
+
+  get kernel(): FrameKernel {
+    return this.#kernel;
+  }
+
+  #refresh(): void {
+    this.bytes = this.#kernel.bytes;
+    this.view = this.#kernel.view;
+    this.capacity = this.#kernel.capacity;
+  }
+
+  grow(byteCount: number): void {
+    const needed = this.position + byteCount;
+    if (needed > this.limit) {
+      const bytesMax = this.limit - this.position;
+      throw new StoreError("TOO_LARGE", `Cannot append the event: ${this.limitName} is too large`, {
+        what: this.limitName,
+        bytes: byteCount,
+        bytesMax,
+      });
+    }
+    this.#kernel.reserve(Math.max(needed, Math.min(this.capacity * 2, this.capacity + 16 * 1024 * 1024)));
+    this.#refresh();
+  }
+
+  /** Makes room for `count` more frames in the tables. */
+  reserveFrames(count: number): void {
+    const needed = this.frames + count;
+    if (needed > this.#kernel.frameCapacity) this.#kernel.reserveFrames(Math.max(needed, this.#kernel.frameCapacity * 2));
+    // The table may lie before the frames in the same memory.
+    this.#refresh();
+    if (needed <= this.entityIds.length) return;
+    const length = Math.max(needed, this.entityIds.length * 2);
+    this.entityIds = copyInto(new Int32Array(length), this.entityIds);
+    this.previousSequences = copyInto(new Float64Array(length), this.previousSequences);
+    this.previousTimes = copyInto(new Float64Array(length), this.previousTimes);
+    this.sequences = copyInto(new Float64Array(length), this.sequences);
+  }
+
+  /** Makes the group new again. */
+  reset(): void {
+    this.position = 0;
+    this.limit = Number.POSITIVE_INFINITY;
+    this.frames = 0;
+    this.waiters = [];
+    this.opensSegment = false;
+    if (this.capacity > KEPT_CAPACITY_BYTES) {
+      this.#kernel = createFrameKernel(INITIAL_CAPACITY_BYTES, INITIAL_FRAMES);
+      this.#refresh();
+    }
+  }
+}
+
+function copyInto<T extends Int32Array | Float64Array>(target: T, source: T): T {
+  target.set(source);
+  return target;
+}
