@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import { test } from "node:test";
+import { nameHash } from "../format/native/name-hash.ts";
+import { Interner, type InternerParts } from "./interner.ts";
+
+function copyOf(parts: InternerParts): InternerParts {
+  return { bytes: parts.bytes.slice(), offsets: parts.offsets.slice(), hashes: parts.hashes.slice() };
+}
+
+test("names get ids from 0 in order, and keep them", () => {
+  const interner = new Interner();
+  assert.equal(interner.find("order:1"), -1);
+  assert.equal(interner.intern("order:1"), 0);
+  assert.equal(interner.intern("Grüße ✓ 😀"), 1);
+  assert.equal(interner.intern("x".repeat(1024)), 2);
+  assert.equal(interner.intern("order:1"), 0);
+  assert.equal(interner.find("Grüße ✓ 😀"), 1);
+  assert.deepEqual([interner.name(0), interner.name(1), interner.name(2)], ["order:1", "Grüße ✓ 😀", "x".repeat(1024)]);
+  assert.equal(interner.byteLength(1), Buffer.byteLength("Grüße ✓ 😀"));
+  assert.equal(interner.size, 3);
+  const target = new Uint8Array(2000);
+  assert.equal(interner.copyName(0, target, 3), 7);
+  assert.equal(Buffer.from(target).toString("utf8", 3, 10), "order:1");
+  assert.equal(interner.copyName(2, target, 900), 1024);
+  assert.equal(target[1923], 0x78);
+  assert.equal(interner.hashOf(0), nameHash(Buffer.from("order:1"), 0, 7));
+  assert.equal(interner.startsWith(0, Buffer.from("order:")), true);
+  assert.equal(interner.startsWith(0, Buffer.from("order:12")), false);
+  const bytes = Buffer.from("--order:1--");
+  assert.equal(interner.findBytes(bytes, 2, 9), 0);
+  assert.equal(interner.internBytes(bytes, 0, 11), 3);
+});
+
+test("more names than the caches hold all stay reachable, before and after a checkpoint", () => {
+  const seed = randomInt(1 << 30);
+  console.log(`seed ${seed}`);
+  const interner = new Interner();
+  const count = 50_000;
+  for (let i = 0; i < count; i++) assert.equal(interner.intern(`entity:${seed}:${i}`), i);
+  const loaded = Interner.fromParts(copyOf(interner.toParts()));
+  assert.ok(loaded);
+  for (const each of [interner, loaded]) {
+    assert.equal(each.size, count);
+    for (let i = count - 1; i >= 0; i--) {
+      assert.equal(each.find(`entity:${seed}:${i}`), i);
+      assert.equal(each.name(i), `entity:${seed}:${i}`);
+    }
+    assert.equal(each.find(`entity:${seed}:${count}`), -1);
+  }
+  assert.equal(loaded.intern("another"), count);
+  assert.equal(loaded.find("another"), count);
+});
+
+test("the first names alone can be taken for a checkpoint", () => {
+  const interner = new Interner();
+  for (const name of ["a", "bb", "ccc"]) interner.intern(name);
+  const loaded = Interner.fromParts(copyOf(interner.toParts(2)));
+  assert.equal(loaded?.size, 2);
+  assert.equal(loaded?.find("bb"), 1);
+  assert.equal(loaded?.find("ccc"), -1);
+});
+
+test("parts that cannot be an interner are refused", () => {
+  const interner = new Interner();
+  for (const name of ["a", "bé", "ccc"]) interner.intern(name);
+  const good = copyOf(interner.toParts());
+  const offsets = (...values: number[]): Uint8Array => new Uint8Array(Uint32Array.from(values).buffer);
+  assert.ok(Interner.fromParts(good));
+  const bad: [string, Partial<InternerParts>][] = [
+    ["a ragged offsets column", { offsets: good.offsets.subarray(0, 7) }],
+    ["no offsets at all", { offsets: new Uint8Array(0) }],
+    ["offsets past the bytes", { offsets: offsets(0, 1, 4, 8) }],
+    ["offsets that fall", { offsets: offsets(0, 4, 1, 7) }],
+    ["an empty name", { offsets: offsets(0, 1, 1, 7) }],
+    ["a name that starts within a character", { offsets: offsets(0, 1, 3, 7) }],
+    ["offsets that do not start at 0", { offsets: offsets(1, 2, 4, 7) }],
+    ["bytes that are not UTF-8", { bytes: Uint8Array.of(97, 98, 0xff, 0xff, 99, 99, 99) }],
+    ["too few hashes", { hashes: good.hashes.subarray(4) }],
+  ];
+  for (const [what, change] of bad) assert.equal(Interner.fromParts({ ...good, ...change }), null, what);
+});

@@ -1,0 +1,273 @@
+/**
+ * Names (of entities or scopes) as ids 0, 1, 2, … in flat memory: a name costs its bytes and about 16 more, and a million load from a
+ * checkpoint by copying.
+ *
+ * Invariants:
+ * 1. Name `id` is `bytes[offsets[id], offsets[id + 1])`, well-formed UTF-8; no two names are equal; ids are never reused.
+ * 2. `table` is a power of two of slots, at most half full, each 0 or `id + 1`, found by linear probing from the name's hash. It is
+ *    built at the first look-up after loading (`table.length` 0 until then).
+ * 3. The caches in front are bounded and hold nothing that the flat memory does not.
+ */
+import { isUtf8 } from "node:buffer";
+import { assert } from "../base/assert.ts";
+import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
+import { nameHash } from "../format/native/name-hash.ts";
+
+/** The parts of an interner as a checkpoint holds them: views for as long as no name is added. Little-endian. */
+export interface InternerParts {
+  /** All names, one after the other, UTF-8. */
+  readonly bytes: Uint8Array;
+  /** u32: where each name starts, and where the last one ends. */
+  readonly offsets: Uint8Array;
+  /** u32: `nameHash` of each name. Taken as it is: hashing a million names anew would cost more than the rest of loading. */
+  readonly hashes: Uint8Array;
+}
+
+const ID_CACHE_ENTRIES = 32_768;
+/** A full id cache is emptied after this many misses: seldom enough to cost nothing where names are many, and often enough to follow the hot ones. */
+const ID_CACHE_MISSES_MAX = 8 * ID_CACHE_ENTRIES;
+const NAME_CACHE_SLOTS = 4096;
+const NAME_BYTES_MAX = 0x8000_0000;
+/** Names up to this many UTF-16 units are encoded and decoded without a call into the runtime. */
+const SHORT_NAME_UNITS = 64;
+
+const encoder = new TextEncoder();
+
+export class Interner {
+  #size = 0;
+  #bytes = new Uint8Array(1024);
+  /** `#bytes`, for decoding. */
+  #text = Buffer.from(this.#bytes.buffer);
+  #byteCount = 0;
+  #offsets = new Uint32Array(65);
+  #hashes = new Uint32Array(64);
+  #table = new Uint32Array(0);
+  /** A cache: name to id. Its keys are copies, so that none pins a larger string it was cut from. */
+  readonly #ids = new Map<string, number>();
+  #idMisses = 0;
+  readonly #nameCacheIds = new Int32Array(NAME_CACHE_SLOTS).fill(-1);
+  readonly #nameCache: string[] = new Array<string>(NAME_CACHE_SLOTS).fill("");
+  #scratch = new Uint8Array(256);
+
+  /** How many names there are; the next id. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes of flat memory held (the bounded caches not counted). */
+  get memoryBytes(): number {
+    return this.#bytes.length + this.#offsets.byteLength + this.#hashes.byteLength + this.#table.byteLength;
+  }
+
+  /** The id of `name`, which is added when it is new. The caller has checked that it is well-formed. */
+  intern(name: string): number {
+    const cached = this.#ids.get(name);
+    if (cached !== undefined) return cached;
+    const length = this.#encode(name);
+    const id = this.internBytes(this.#scratch, 0, length);
+    this.#remember(id);
+    return id;
+  }
+
+  /** The id of `name`, or -1 when it was never added. */
+  find(name: string): number {
+    const cached = this.#ids.get(name);
+    if (cached !== undefined) return cached;
+    const length = this.#encode(name);
+    const id = this.findBytes(this.#scratch, 0, length);
+    if (id >= 0) this.#remember(id);
+    return id;
+  }
+
+  /** Like `intern`, for the UTF-8 bytes `source[start, end)`, which the caller has checked. */
+  internBytes(source: Uint8Array, start: number, end: number): number {
+    const hash = nameHash(source, start, end);
+    const found = this.#probe(source, start, end, hash);
+    return found >= 0 ? found : this.#add(source, start, end, hash);
+  }
+
+  /** Like `find`, for the UTF-8 bytes `source[start, end)`. */
+  findBytes(source: Uint8Array, start: number, end: number): number {
+    return this.#probe(source, start, end, nameHash(source, start, end));
+  }
+
+  name(id: number): string {
+    const slot = id & (NAME_CACHE_SLOTS - 1);
+    if (this.#nameCacheIds[slot] === id) return this.#nameCache[slot]!;
+    assert(id >= 0 && id < this.#size, "a name is asked for by an id that was given out");
+    const name = this.#decode(id);
+    this.#nameCacheIds[slot] = id;
+    this.#nameCache[slot] = name;
+    return name;
+  }
+
+  /** Length of a name in UTF-8 bytes. */
+  byteLength(id: number): number {
+    return this.#offsets[id + 1]! - this.#offsets[id]!;
+  }
+
+  /** Copies a name's UTF-8 bytes to `target` at `offset`; returns how many. The caller has made room. */
+  copyName(id: number, target: Uint8Array, offset: number): number {
+    const start = this.#offsets[id]!;
+    const length = this.#offsets[id + 1]! - start;
+    const bytes = this.#bytes;
+    if (length > 48) target.set(bytes.subarray(start, start + length), offset);
+    else for (let at = 0; at < length; at++) target[offset + at] = bytes[start + at]!;
+    return length;
+  }
+
+  /** Whether the name begins with these UTF-8 bytes. */
+  startsWith(id: number, prefix: Uint8Array): boolean {
+    const start = this.#offsets[id]!;
+    if (this.#offsets[id + 1]! - start < prefix.length) return false;
+    const bytes = this.#bytes;
+    for (let at = 0; at < prefix.length; at++) if (bytes[start + at] !== prefix[at]) return false;
+    return true;
+  }
+
+  /** `nameHash` of the name. */
+  hashOf(id: number): number {
+    return this.#hashes[id]!;
+  }
+
+  /** What a checkpoint stores; the first `count` names only, when given. */
+  toParts(count: number = this.#size): InternerParts {
+    assert(count <= this.#size, "an interner's parts hold no more names than there are");
+    return {
+      bytes: this.#bytes.subarray(0, this.#offsets[count]!),
+      offsets: bytesOfColumn(this.#offsets, count + 1),
+      hashes: bytesOfColumn(this.#hashes, count),
+    };
+  }
+
+  /** An interner of copied parts; null when they cannot be one (lengths, order, encoding). */
+  static fromParts(parts: InternerParts): Interner | null {
+    const count = parts.offsets.length / 4 - 1;
+    if (!Number.isInteger(count) || count < 0 || parts.bytes.length >= NAME_BYTES_MAX || !isUtf8(parts.bytes)) return null;
+    const interner = new Interner();
+    const offsets = new Uint32Array(Math.max(65, count + 1));
+    const hashes = new Uint32Array(Math.max(64, count));
+    if (!columnFromBytes(offsets, parts.offsets, count + 1) || !columnFromBytes(hashes, parts.hashes, count)) return null;
+    if (offsets[0] !== 0 || offsets[count] !== parts.bytes.length) return null;
+    const bytes = parts.bytes;
+    for (let id = 0; id < count; id++) {
+      const start = offsets[id]!;
+      // No name is empty, and none starts within a character; then each is well-formed because the whole is.
+      if (start >= offsets[id + 1]! || (bytes[start]! & 0xc0) === 0x80) return null;
+    }
+    interner.#size = count;
+    interner.#bytes = new Uint8Array(Math.max(1024, bytes.length));
+    interner.#bytes.set(bytes);
+    interner.#text = Buffer.from(interner.#bytes.buffer);
+    interner.#byteCount = bytes.length;
+    interner.#offsets = offsets;
+    interner.#hashes = hashes;
+    return interner;
+  }
+
+  #remember(id: number): void {
+    if (this.#ids.size >= ID_CACHE_ENTRIES) {
+      if (++this.#idMisses < ID_CACHE_MISSES_MAX) return;
+      this.#idMisses = 0;
+      this.#ids.clear();
+    }
+    this.#ids.set(this.#decode(id), id);
+  }
+
+  /** The name's UTF-8 bytes to the start of `#scratch`; returns how many. */
+  #encode(name: string): number {
+    const units = name.length;
+    if (this.#scratch.length < units * 3) this.#scratch = new Uint8Array(units * 3);
+    const scratch = this.#scratch;
+    if (units <= SHORT_NAME_UNITS) {
+      let at = 0;
+      for (; at < units; at++) {
+        const unit = name.charCodeAt(at);
+        if (unit >= 0x80) break;
+        scratch[at] = unit;
+      }
+      if (at === units) return units;
+    }
+    return encoder.encodeInto(name, scratch).written;
+  }
+
+  #decode(id: number): string {
+    return this.#text.toString("utf8", this.#offsets[id], this.#offsets[id + 1]);
+  }
+
+  #probe(source: Uint8Array, start: number, end: number, hash: number): number {
+    if (this.#table.length === 0) this.#fillTable(slotsFor(this.#size));
+    const table = this.#table;
+    const mask = table.length - 1;
+    const hashes = this.#hashes;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const entry = table[slot]!;
+      if (entry === 0) return -1;
+      if (hashes[entry - 1] === hash && this.#equals(entry - 1, source, start, end)) return entry - 1;
+    }
+  }
+
+  #equals(id: number, source: Uint8Array, start: number, end: number): boolean {
+    const from = this.#offsets[id]!;
+    if (this.#offsets[id + 1]! - from !== end - start) return false;
+    const bytes = this.#bytes;
+    for (let at = start; at < end; at++) if (source[at] !== bytes[from + at - start]) return false;
+    return true;
+  }
+
+  #add(source: Uint8Array, start: number, end: number, hash: number): number {
+    const id = this.#size;
+    const byteCount = this.#byteCount + (end - start);
+    assert(end > start && byteCount < NAME_BYTES_MAX, "a name is not empty, and all names together stay under 2 GiB");
+    if (byteCount > this.#bytes.length) {
+      const grown = new Uint8Array(Math.min(NAME_BYTES_MAX, Math.max(byteCount, this.#bytes.length * 2)));
+      grown.set(this.#bytes.subarray(0, this.#byteCount));
+      this.#bytes = grown;
+      this.#text = Buffer.from(grown.buffer);
+    }
+    if (id + 1 >= this.#offsets.length) this.#offsets = grownColumn(this.#offsets, id * 2 + 1);
+    if (id >= this.#hashes.length) this.#hashes = grownColumn(this.#hashes, id * 2);
+    const bytes = this.#bytes;
+    for (let at = start, to = this.#byteCount; at < end; at++) bytes[to++] = source[at]!;
+    this.#byteCount = byteCount;
+    this.#offsets[id + 1] = byteCount;
+    this.#hashes[id] = hash;
+    this.#size = id + 1;
+    if (this.#size * 2 > this.#table.length) this.#fillTable(this.#table.length * 2);
+    else this.#insert(id, hash);
+    return id;
+  }
+
+  #insert(id: number, hash: number): void {
+    const table = this.#table;
+    const mask = table.length - 1;
+    let slot = hash & mask;
+    while (table[slot] !== 0) slot = (slot + 1) & mask;
+    table[slot] = id + 1;
+  }
+
+  #fillTable(slots: number): void {
+    const table = new Uint32Array(slots);
+    const mask = slots - 1;
+    const hashes = this.#hashes;
+    for (let id = 0; id < this.#size; id++) {
+      let slot = hashes[id]! & mask;
+      while (table[slot] !== 0) slot = (slot + 1) & mask;
+      table[slot] = id + 1;
+    }
+    this.#table = table;
+  }
+}
+
+function grownColumn(column: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
+  const grown = new Uint32Array(Math.max(length, column.length));
+  grown.set(column);
+  return grown;
+}
+
+/** A power of two that `names` fill to at most half. */
+function slotsFor(names: number): number {
+  let slots = 128;
+  while (slots < names * 2) slots *= 2;
+  return slots;
+}
