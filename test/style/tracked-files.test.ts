@@ -109,4 +109,15 @@ describe("lock files", () => {
     }
     assert.ok(!textOf("package-lock.json").includes('"resolved"'));
   });
+
+  test("hold the packages of every platform, so that `npm ci` takes them everywhere", () => {
+    type Entry = { optionalDependencies?: Record<string, string>; os?: string[] };
+    const lock = JSON.parse(textOf("package-lock.json")) as { packages: Record<string, Entry> };
+    const missing = Object.entries(lock.packages).flatMap(([place, entry]) =>
+      Object.keys(entry.optionalDependencies ?? {}).filter(
+        (name) => lock.packages[`node_modules/${name}`] === undefined && lock.packages[`${place}/node_modules/${name}`] === undefined,
+      ),
+    );
+    assert.deepEqual(missing, [], "run node scripts/complete-lock.mjs");
+  });
 });
