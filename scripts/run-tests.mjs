@@ -17,6 +17,7 @@ const crashTestsInFull = process.argv.includes("--crash");
 
 /** Every test file, as paths relative to the project with forward slashes, sorted. */
 function testFiles() {
+  /** @type {string[]} */
   const files = [];
   for (const folder of ["src", "test"]) {
     for (const entry of readdirSync(path.join(projectRoot, folder), { recursive: true, withFileTypes: true })) {
