@@ -1,0 +1,110 @@
+/**
+ * Hashing and checksumming frames where they lie: one call for a whole group of frames. Behind it stands a WebAssembly kernel of ours
+ * (kernel/assembly) or, where the runtime lacks WebAssembly SIMD, hash-wasm and zlib with the same results.
+ *
+ * The hashing in use is chosen once per process. The kernel is compiled synchronously at its first use; the fallback needs `loadHashing`
+ * to have been awaited, so every door into the package awaits it.
+ */
+import { StoreError } from "../base/store-error.ts";
+import { createPlainHashing } from "./plain-kernel.ts";
+import { createWasmHashing } from "./wasm-kernel.ts";
+
+/**
+ * A region of memory to encode frames in, a table that says where they are, and the operations on them. Owned by whoever created it; views
+ * into the region never escape to users. `bytes` and `view` are replaced by `reserve`, and everything is replaced by `reserveFrames`: read
+ * them afresh after either.
+ */
+export interface FrameKernel {
+  /** The frame region. */
+  bytes: Uint8Array;
+  view: DataView;
+  /** Length of the region in bytes. */
+  capacity: number;
+  /** Makes the region at least this large, keeping its content. Memory is not resident until it is touched. */
+  reserve(capacityBytes: number): void;
+
+  /** The table of frames, in order: offset in the region, length in bytes … */
+  offsets: Uint32Array;
+  lengths: Uint32Array;
+  /** … and the earlier frame of this table whose hash is this frame's previous hash, or -1 when that one is written already. */
+  links: Int32Array;
+  /** Rows of the table. */
+  frameCapacity: number;
+  /** Makes the table at least this long, keeping its content and the region's. Moves the region: choose a good number to begin with. */
+  reserveFrames(count: number): void;
+
+  /**
+   * For frames [0, count): copies linked previous hashes, writes BLAKE3(body) at the frame's end, then at its byte 0 the CRC-32 of the bytes
+   * from 4 to its end with the initial value `(crcSeed ^ (positionBase + offset)) >>> 0`, as zlib's `crc32(data, initial)` has it.
+   * A link to the frame itself or a later one is a broken invariant.
+   */
+  seal(count: number, crcSeed: number, positionBase: number): void;
+
+  /**
+   * Index of the first of the frames [0, count) whose CRC or, with `hashes`, whose hash is wrong; -1 when all are right. Links are not
+   * looked at. Changes nothing.
+   */
+  check(count: number, crcSeed: number, positionBase: number, hashes: boolean): number;
+}
+
+/** One way of hashing. */
+export interface Hashing {
+  readonly name: "kernel" | "hash-wasm";
+  createFrameKernel(capacityBytes: number, frameCapacity: number): FrameKernel;
+  blake3(bytes: Uint8Array): Uint8Array;
+}
+
+let chosen: Hashing | null = null;
+let loading: Promise<Hashing> | null = null;
+
+/** The kernel where `makeKernel` finds that it works, else the fallback. Rejects with `UNSUPPORTED_RUNTIME` when neither does. */
+export async function chooseHashing(makeKernel: () => Hashing | null, makeFallback: () => Promise<Hashing>): Promise<Hashing> {
+  const kernel = makeKernel();
+  if (kernel !== null) return kernel;
+  try {
+    return await makeFallback();
+  } catch (cause) {
+    const reason = "WebAssembly is not available";
+    throw new StoreError("UNSUPPORTED_RUNTIME", `Cannot hash: ${reason}, batpak needs it for BLAKE3`, { reason }, { cause });
+  }
+}
+
+/**
+ * Makes sure that `createFrameKernel` and `blake3` work, and says by what. Resolves at once when the kernel does; rejects with
+ * `UNSUPPORTED_RUNTIME` in a runtime without any WebAssembly.
+ *
+ * @example
+ * await loadHashing();
+ * blake3(new Uint8Array(0));
+ */
+export async function loadHashing(): Promise<"kernel" | "hash-wasm"> {
+  loading ??= chooseHashing(() => createWasmHashing(), createPlainHashing);
+  chosen ??= await loading;
+  return chosen.name;
+}
+
+function hashing(): Hashing {
+  chosen ??= createWasmHashing();
+  if (chosen !== null) return chosen;
+  const reason = "the fallback for runtimes without WebAssembly SIMD is not loaded";
+  throw new StoreError("UNSUPPORTED_RUNTIME", `Cannot hash: ${reason}, await loadHashing() first`, { reason });
+}
+
+/**
+ * A kernel with memory of its own: a region of `capacityBytes` and a table of `frameCapacity` rows (24 bytes each).
+ *
+ * @example
+ * const kernel = createFrameKernel(1 << 20, 4096);
+ * kernel.offsets[0] = 0;
+ * kernel.lengths[0] = encodeFrame(kernel.bytes);
+ * kernel.links[0] = -1;
+ * kernel.seal(1, segmentSeed, fileOffset);
+ */
+export function createFrameKernel(capacityBytes: number, frameCapacity: number): FrameKernel {
+  return hashing().createFrameKernel(capacityBytes, frameCapacity);
+}
+
+/** BLAKE3 of any number of bytes: 32 bytes in a fresh array. */
+export function blake3(bytes: Uint8Array): Uint8Array {
+  return hashing().blake3(bytes);
+}

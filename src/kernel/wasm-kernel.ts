@@ -1,0 +1,167 @@
+/**
+ * The host side of the WebAssembly kernel: one instance with a memory of its own per FrameKernel, all of one compiled module.
+ *
+ * Memory: page 0 belongs to the kernel (kernel/assembly/memory.ts); then the frame table, 24 bytes a row, column by column; then the frame
+ * region up to the memory's end less SLACK_BYTES. The region grows by growing the memory. When the table grows, the region moves.
+ */
+import { assert } from "../base/assert.ts";
+import { StoreError } from "../base/store-error.ts";
+import type { FrameKernel, Hashing } from "./frame-kernel.ts";
+import { kernelBinary } from "./kernel-binary.ts";
+
+const PAGE_BYTES = 65_536;
+const TABLE_ADDRESS = PAGE_BYTES;
+const ROW_BYTES = 24;
+/** The kernel reads whole blocks, so up to this much past a frame's end. */
+const SLACK_BYTES = 64;
+/** All that 32-bit addresses reach. */
+const MEMORY_PAGES_MAX = 65_536;
+/** How much of a long input is copied into the kernel's memory at a time: subtrees of 16 KiB, few enough to stay in the cache. */
+const SUBTREE_BYTES = 16_384;
+const WINDOW_BYTES = 4 * SUBTREE_BYTES;
+
+/** What we use of WebAssembly; Node's types leave it to the DOM's. */
+interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
+interface WasmModule {
+  readonly [Symbol.toStringTag]: string;
+}
+interface Wasm {
+  validate(bytes: Uint8Array): boolean;
+  Module: new (bytes: Uint8Array) => WasmModule;
+  Instance: new (module: WasmModule, imports: object) => { readonly exports: unknown };
+}
+
+interface KernelExports {
+  memory: WasmMemory;
+  prepare(): void;
+  layout(table: number, frameCapacity: number, region: number): void;
+  seal(count: number, crcSeed: number, positionBase: number): number;
+  check(count: number, crcSeed: number, positionBase: number, hashes: number): number;
+  hashStart(): void;
+  hashSubtrees(from: number, count: number): void;
+  hashFinish(from: number, byteCount: number, target: number): void;
+}
+
+function instantiate(wasm: Wasm, module: WasmModule): KernelExports {
+  const exports = new wasm.Instance(module, {}).exports as KernelExports;
+  exports.prepare();
+  return exports;
+}
+
+function growTo(memory: WasmMemory, byteCount: number): void {
+  const missing = Math.ceil((byteCount - memory.buffer.byteLength) / PAGE_BYTES);
+  if (missing <= 0) return;
+  try {
+    memory.grow(missing);
+  } catch (cause) {
+    const bytesMax = MEMORY_PAGES_MAX * PAGE_BYTES;
+    const message = `Cannot grow the frame buffer: ${byteCount} bytes are not to be had, at most ${bytesMax} and what the machine gives`;
+    throw new StoreError("TOO_LARGE", message, { what: "frame buffer", bytes: byteCount, bytesMax }, { cause });
+  }
+}
+
+class WasmFrameKernel implements FrameKernel {
+  bytes!: Uint8Array;
+  view!: DataView;
+  capacity = 0;
+  offsets!: Uint32Array;
+  lengths!: Uint32Array;
+  links!: Int32Array;
+  frameCapacity: number;
+  readonly #exports: KernelExports;
+  #region: number;
+
+  constructor(exports: KernelExports, capacityBytes: number, frameCapacity: number) {
+    this.#exports = exports;
+    this.frameCapacity = frameCapacity;
+    this.#region = regionAddress(frameCapacity);
+    this.#place(capacityBytes);
+  }
+
+  reserve(capacityBytes: number): void {
+    if (capacityBytes > this.capacity) this.#place(capacityBytes);
+  }
+
+  reserveFrames(count: number): void {
+    if (count <= this.frameCapacity) return;
+    const { offsets, lengths, links } = this;
+    const rows = { offsets: offsets.slice(), lengths: lengths.slice(), links: links.slice() };
+    const from = this.#region;
+    const to = regionAddress(count);
+    growTo(this.#exports.memory, to + this.capacity + SLACK_BYTES);
+    new Uint8Array(this.#exports.memory.buffer).copyWithin(to, from, from + this.capacity);
+    this.frameCapacity = count;
+    this.#region = to;
+    this.#place(this.capacity);
+    this.offsets.set(rows.offsets);
+    this.lengths.set(rows.lengths);
+    this.links.set(rows.links);
+  }
+
+  seal(count: number, crcSeed: number, positionBase: number): void {
+    assert(count <= this.frameCapacity, "the frames to seal are in the table");
+    assert(this.#exports.seal(count, crcSeed, positionBase) === 1, "a frame links to an earlier one");
+  }
+
+  check(count: number, crcSeed: number, positionBase: number, hashes: boolean): number {
+    assert(count <= this.frameCapacity, "the frames to check are in the table");
+    return this.#exports.check(count, crcSeed, positionBase, hashes ? 1 : 0);
+  }
+
+  /** Makes room for a region of this size at its address, and the views over table and region afresh. */
+  #place(capacityBytes: number): void {
+    const { memory } = this.#exports;
+    const region = this.#region;
+    growTo(memory, region + capacityBytes + SLACK_BYTES);
+    const rows = this.frameCapacity;
+    const { buffer } = memory;
+    this.capacity = buffer.byteLength - region - SLACK_BYTES;
+    this.bytes = new Uint8Array(buffer, region, this.capacity);
+    this.view = new DataView(buffer, region, this.capacity);
+    this.offsets = new Uint32Array(buffer, TABLE_ADDRESS, rows);
+    this.lengths = new Uint32Array(buffer, TABLE_ADDRESS + 4 * rows, rows);
+    this.links = new Int32Array(buffer, TABLE_ADDRESS + 8 * rows, rows);
+    this.#exports.layout(TABLE_ADDRESS, rows, region);
+  }
+}
+
+/** The region starts on a cache line of its own. */
+function regionAddress(frameCapacity: number): number {
+  return Math.ceil((TABLE_ADDRESS + ROW_BYTES * frameCapacity) / 64) * 64;
+}
+
+/** BLAKE3 of inputs of any length, through a window of the instance's memory. */
+function createBlake3(exports: KernelExports): (bytes: Uint8Array) => Uint8Array {
+  growTo(exports.memory, TABLE_ADDRESS + WINDOW_BYTES + SLACK_BYTES);
+  const memory = new Uint8Array(exports.memory.buffer);
+  return (bytes) => {
+    exports.hashStart();
+    let from = 0;
+    // The last piece is never empty, and never more than a subtree.
+    while (bytes.length - from > SUBTREE_BYTES) {
+      const subtrees = Math.min(Math.ceil((bytes.length - from) / SUBTREE_BYTES) - 1, WINDOW_BYTES / SUBTREE_BYTES);
+      memory.set(bytes.subarray(from, from + subtrees * SUBTREE_BYTES), TABLE_ADDRESS);
+      exports.hashSubtrees(TABLE_ADDRESS, subtrees);
+      from += subtrees * SUBTREE_BYTES;
+    }
+    memory.set(from === 0 ? bytes : bytes.subarray(from), TABLE_ADDRESS);
+    exports.hashFinish(TABLE_ADDRESS, bytes.length - from, TABLE_ADDRESS);
+    return memory.slice(TABLE_ADDRESS, TABLE_ADDRESS + 32);
+  };
+}
+
+/** Hashing by the kernel, or null where the runtime does not compile it (no WebAssembly, or none with SIMD). `wasm` is for tests. */
+export function createWasmHashing(wasm = (globalThis as { WebAssembly?: Wasm }).WebAssembly): Hashing | null {
+  if (wasm === undefined) return null;
+  const binary = Buffer.from(kernelBinary, "base64");
+  if (!wasm.validate(binary)) return null;
+  const module = new wasm.Module(binary);
+  return {
+    name: "kernel",
+    createFrameKernel: (capacityBytes, frameCapacity) => new WasmFrameKernel(instantiate(wasm, module), capacityBytes, frameCapacity),
+    blake3: createBlake3(instantiate(wasm, module)),
+  };
+}
