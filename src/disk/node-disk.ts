@@ -1,0 +1,464 @@
+/**
+ * The real disk, and the only file of this package that imports `node:fs`.
+ *
+ * Invariants:
+ * 1. A file descriptor is closed only when no call on it is in flight: a late write must never land in a file that got its number.
+ * 2. A durable write goes through a second descriptor opened `O_DSYNC` on the very same file (Linux, up to 1 MiB), or is followed by
+ *    `fdatasync`. `O_DSYNC` syncs only the bytes of its own writes.
+ * 3. A sync is never tried again: the kernel may have dropped what it could not write, and would then report success.
+ * 4. Short reads and writes are continued; EINTR and EAGAIN on them are tried again.
+ *
+ * The callback functions of `node:fs` are wrapped by hand: one promise per call, which a synced append pays for.
+ */
+import * as fs from "node:fs";
+import { createRequire } from "node:module";
+import { assert } from "../base/assert.ts";
+import type { Disk, DiskFile, EntryStatus, FileMode, KernelLock, ProcessIdentity } from "./disk.ts";
+import { makeDirectories } from "./make-directories.ts";
+import { hasEnded, type ProcessStat, parseProcessStat } from "./process-stat.ts";
+import { errorCode, systemError } from "./system-error.ts";
+
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
+/** Beyond this a plain write and one fdatasync cost less than a synchronous write. */
+const SYNCHRONOUS_WRITE_BYTES_MAX = 1 << 20;
+const RETRIES_MAX = 1000;
+const PID_MAX = 0x7fff_ffff;
+
+export interface NodeDiskOptions {
+  /** Whether durable writes may use `O_DSYNC`. Default: on Linux. */
+  readonly synchronousWrites?: boolean;
+}
+
+/**
+ * A disk on the machine's file systems. Stateless but for what it remembers of this process.
+ *
+ * @example
+ * const disk = createNodeDisk();
+ * const file = await disk.open("/var/lib/app/000001.fbat", "write");
+ */
+export function createNodeDisk(options: NodeDiskOptions = {}): Disk {
+  const synchronousWrites = options.synchronousWrites ?? process.platform === "linux";
+  let self: ProcessIdentity | null = null;
+  return {
+    open: async (path, mode) => new NodeFile(await openDescriptor(path, OPEN_FLAGS[mode]), path, synchronousWrites && mode !== "read"),
+    openSync: (path) => new NodeFile(fs.openSync(path, OPEN_FLAGS.read), path, false),
+    list: (path) => new Promise((resolve, reject) => fs.readdir(path, (error, names) => (error ? reject(error) : resolve(names)))),
+    status: statusOf,
+    makeDirectory: (path) => makeDirectories(path, { makeOne: makeOneDirectory, syncDirectory }),
+    rename: (from, to) => settle((done) => fs.rename(from, to, done)),
+    link: (from, to) => settle((done) => fs.link(from, to, done)),
+    remove: (path) => settle((done) => fs.unlink(path, done)),
+    syncDirectory,
+    lock: lockFile,
+    get self() {
+      self ??= identifySelf();
+      return self;
+    },
+    isAlive: isProcessAlive,
+  };
+}
+
+/** The disk that stores use unless they are given another. */
+export const nodeDisk: Disk = createNodeDisk();
+
+type Done = (error: NodeJS.ErrnoException | null) => void;
+
+const OPEN_FLAGS: Record<FileMode, number> = {
+  read: fs.constants.O_RDONLY,
+  write: fs.constants.O_RDWR,
+  create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
+};
+
+function settle(start: (done: Done) => void): Promise<void> {
+  return new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())));
+}
+
+function openDescriptor(path: string, flags: number): Promise<number> {
+  return new Promise((resolve, reject) =>
+    fs.open(path, flags, FILE_MODE, (error, descriptor) => (error ? reject(error) : resolve(descriptor))),
+  );
+}
+
+function mayRetry(error: unknown, attempt: number): boolean {
+  const code = errorCode(error);
+  return (code === "EINTR" || code === "EAGAIN") && attempt < RETRIES_MAX;
+}
+
+/** Windows reports the end of the file as an error of its own. */
+function isEndOfFile(error: unknown): boolean {
+  return errorCode(error) === "EOF";
+}
+
+function readFully(
+  descriptor: number,
+  target: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+  done: (error: Error | null, count: number) => void,
+): void {
+  let count = 0;
+  let attempt = 0;
+  const step = (error: NodeJS.ErrnoException | null, bytesRead: number): void => {
+    if (error !== null) {
+      if (isEndOfFile(error)) return done(null, count);
+      if (!mayRetry(error, attempt++)) return done(error, count);
+    } else {
+      count += bytesRead;
+      if (bytesRead === 0 || count === length) return done(null, count);
+    }
+    fs.read(descriptor, target, offset + count, length - count, position + count, step);
+  };
+  fs.read(descriptor, target, offset, length, position, step);
+}
+
+function writeFully(descriptor: number, source: Uint8Array, offset: number, length: number, position: number, done: Done): void {
+  let count = 0;
+  let attempt = 0;
+  const step: (error: NodeJS.ErrnoException | null, bytesWritten: number) => void = (error, bytesWritten) => {
+    if (error !== null) {
+      if (!mayRetry(error, attempt++)) return done(error);
+    } else {
+      count += bytesWritten;
+      if (count === length) return done(null);
+      if (bytesWritten === 0) return done(systemError("EIO", "write"));
+    }
+    fs.write(descriptor, source, offset + count, length - count, position + count, step);
+  };
+  fs.write(descriptor, source, offset, length, position, step);
+}
+
+/**
+ * One open file.
+ *
+ *   open ──close()──> closing ──last call in flight ends──> closed
+ */
+class NodeFile implements DiskFile {
+  readonly #path: string;
+  readonly #descriptor: number;
+  /** The `O_DSYNC` descriptor; `undefined` before the first durable write, null where there can be none. */
+  #durableDescriptor: number | null | undefined;
+  #durableOpening: Promise<void> | null = null;
+  #callsInFlight = 0;
+  #closing: Promise<void> | null = null;
+  #drained: (() => void) | null = null;
+
+  constructor(descriptor: number, path: string, synchronousWrites: boolean) {
+    this.#descriptor = descriptor;
+    this.#path = path;
+    this.#durableDescriptor = synchronousWrites ? undefined : null;
+  }
+
+  /** The descriptor, for a kernel lock; null once closed. */
+  get descriptor(): number | null {
+    return this.#closing === null ? this.#descriptor : null;
+  }
+
+  read(target: Uint8Array, offset: number, length: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#begin("read");
+      try {
+        readFully(this.#descriptor, target, offset, length, position, (error, count) => {
+          this.#end();
+          if (error === null) resolve(count);
+          else reject(error);
+        });
+      } catch (error) {
+        this.#end();
+        throw error;
+      }
+    });
+  }
+
+  readSync(target: Uint8Array, offset: number, length: number, position: number): number {
+    if (this.#closing !== null) throw systemError("EBADF", "read", this.#path);
+    let count = 0;
+    for (let attempt = 0; count < length; ) {
+      try {
+        const bytesRead = fs.readSync(this.#descriptor, target, offset + count, length - count, position + count);
+        if (bytesRead === 0) break;
+        count += bytesRead;
+      } catch (error) {
+        if (isEndOfFile(error)) break;
+        if (!mayRetry(error, attempt++)) throw error;
+      }
+    }
+    return count;
+  }
+
+  write(source: Uint8Array, offset: number, length: number, position: number, durable: boolean): Promise<void> {
+    if (!durable) return this.#call("write", (done) => writeFully(this.#descriptor, source, offset, length, position, done));
+    if (length <= SYNCHRONOUS_WRITE_BYTES_MAX) {
+      const durableDescriptor = this.#durableDescriptor;
+      if (typeof durableDescriptor === "number") {
+        return this.#call("write", (done) => writeFully(durableDescriptor, source, offset, length, position, done));
+      }
+      if (durableDescriptor === undefined) {
+        this.#durableOpening ??= this.#openDurably();
+        return this.#durableOpening.then(() => this.write(source, offset, length, position, true));
+      }
+    }
+    return this.#call("write", (done) =>
+      writeFully(this.#descriptor, source, offset, length, position, (error) =>
+        error === null ? fs.fdatasync(this.#descriptor, done) : done(error),
+      ),
+    );
+  }
+
+  writeSync(source: Uint8Array, offset: number, length: number, position: number): void {
+    if (this.#closing !== null) throw systemError("EBADF", "write", this.#path);
+    let count = 0;
+    for (let attempt = 0; count < length; ) {
+      try {
+        const bytesWritten = fs.writeSync(this.#descriptor, source, offset + count, length - count, position + count);
+        if (bytesWritten === 0) throw systemError("EIO", "write", this.#path);
+        count += bytesWritten;
+      } catch (error) {
+        if (!mayRetry(error, attempt++)) throw error;
+      }
+    }
+  }
+
+  sync(): Promise<void> {
+    return this.#call("fdatasync", (done) => fs.fdatasync(this.#descriptor, done));
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#call("ftruncate", (done) => fs.ftruncate(this.#descriptor, size, done));
+  }
+
+  async size(): Promise<number> {
+    let size = 0;
+    await this.#call("fstat", (done) =>
+      fs.fstat(this.#descriptor, (error, stats) => {
+        if (error === null) size = stats.size;
+        done(error);
+      }),
+    );
+    return size;
+  }
+
+  sizeSync(): number {
+    if (this.#closing !== null) throw systemError("EBADF", "fstat", this.#path);
+    return fs.fstatSync(this.#descriptor).size;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeWhenIdle();
+    return this.#closing;
+  }
+
+  closeSync(): void {
+    if (this.#closing !== null) return;
+    if (this.#callsInFlight > 0) {
+      // A descriptor in use cannot be closed under its call; nobody is left to hear of an error.
+      this.close().catch(() => {});
+      return;
+    }
+    this.#closing = Promise.resolve();
+    const durableDescriptor = this.#durableDescriptor;
+    try {
+      if (typeof durableDescriptor === "number") fs.closeSync(durableDescriptor);
+    } finally {
+      fs.closeSync(this.#descriptor);
+    }
+  }
+
+  async #closeWhenIdle(): Promise<void> {
+    if (this.#callsInFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+    const durableDescriptor = this.#durableDescriptor;
+    try {
+      if (typeof durableDescriptor === "number") await settle((done) => fs.close(durableDescriptor, done));
+    } finally {
+      await settle((done) => fs.close(this.#descriptor, done));
+    }
+  }
+
+  #begin(syscall: string): void {
+    if (this.#closing !== null) throw systemError("EBADF", syscall, this.#path);
+    this.#callsInFlight += 1;
+  }
+
+  #end(): void {
+    this.#callsInFlight -= 1;
+    if (this.#callsInFlight === 0 && this.#drained !== null) this.#drained();
+  }
+
+  #call(syscall: string, start: (done: Done) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#begin(syscall);
+      try {
+        start((error) => {
+          this.#end();
+          if (error === null || error === undefined) resolve();
+          else reject(error);
+        });
+      } catch (error) {
+        this.#end();
+        throw error;
+      }
+    });
+  }
+
+  /** Opens the same file once more with `O_DSYNC`; leaves null where that is impossible. Counts as a call in flight, so close waits for it. */
+  async #openDurably(): Promise<void> {
+    this.#begin("open");
+    try {
+      this.#durableDescriptor = await openSameFile(this.#descriptor, this.#path);
+    } finally {
+      this.#end();
+    }
+  }
+}
+
+/** A second descriptor, `O_DSYNC`, of the file behind `descriptor`; null when there is no way to be sure that it is the same file. */
+async function openSameFile(descriptor: number, path: string): Promise<number | null> {
+  const flags = fs.constants.O_RDWR | fs.constants.O_DSYNC;
+  for (const candidate of [`/proc/self/fd/${descriptor}`, path]) {
+    let opened: number;
+    try {
+      opened = await openDescriptor(candidate, flags);
+    } catch {
+      continue;
+    }
+    const first = fs.fstatSync(descriptor, { bigint: true });
+    const second = fs.fstatSync(opened, { bigint: true });
+    if (first.dev === second.dev && first.ino === second.ino) return opened;
+    fs.closeSync(opened);
+  }
+  return null;
+}
+
+function statusOf(path: string): Promise<EntryStatus | null> {
+  return new Promise((resolve, reject) => {
+    fs.lstat(path, (error, stats) => {
+      if (error !== null) {
+        if (error.code === "ENOENT" || error.code === "ENOTDIR") resolve(null);
+        else reject(error);
+        return;
+      }
+      const type = stats.isFile() ? "file" : stats.isDirectory() ? "directory" : stats.isSymbolicLink() ? "symlink" : "other";
+      resolve({ type, size: stats.size });
+    });
+  });
+}
+
+function makeOneDirectory(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    fs.mkdir(path, DIRECTORY_MODE, (error) => {
+      if (error === null) return resolve(true);
+      // A symbolic link to a directory will do. Windows reports EPERM for a drive's root.
+      fs.stat(path, (_missing, stats) => (stats?.isDirectory() ? resolve(false) : reject(error)));
+    });
+  });
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const tolerated = (error: unknown): boolean =>
+    process.platform === "win32" && ["EPERM", "EISDIR", "EACCES"].includes(errorCode(error) ?? "");
+  let descriptor: number;
+  try {
+    descriptor = await openDescriptor(path, fs.constants.O_RDONLY | (fs.constants.O_DIRECTORY ?? 0));
+  } catch (error) {
+    if (tolerated(error)) return;
+    throw error;
+  }
+  try {
+    await settle((done) => fs.fsync(descriptor, done));
+  } catch (error) {
+    if (!tolerated(error)) throw error;
+  } finally {
+    await settle((done) => fs.close(descriptor, done));
+  }
+}
+
+/** The part of `fs-native-extensions` that is used. */
+interface LockAddon {
+  tryLock(descriptor: number, offset: number, length: number): boolean;
+  unlock(descriptor: number, offset: number, length: number): void;
+}
+
+let lockAddon: LockAddon | null | undefined;
+
+/** The native addon, or null where it cannot be had. Loading it would crash Bun and Deno. Loaded at the first writable open only. */
+function loadLockAddon(): LockAddon | null {
+  if (lockAddon !== undefined) return lockAddon;
+  lockAddon = null;
+  if ("bun" in process.versions || "Deno" in globalThis) return lockAddon;
+  try {
+    lockAddon = createRequire(import.meta.url)("fs-native-extensions") as LockAddon;
+  } catch {
+    // No binary for this platform: the lock file's text excludes other writers.
+  }
+  return lockAddon;
+}
+
+/** Windows locks bind readers too: there, only a byte far behind the lock file's text is locked. macOS locks whole files only. */
+const LOCK_RANGE: readonly [offset: number, length: number] = process.platform === "win32" ? [1 << 30, 1] : [0, 0];
+
+async function lockFile(file: DiskFile): Promise<KernelLock | null | "unsupported"> {
+  assert(file instanceof NodeFile, "a file is locked by the disk that opened it");
+  const descriptor = file.descriptor;
+  if (descriptor === null) throw systemError("EBADF", "lock");
+  const addon = loadLockAddon();
+  if (addon === null) return "unsupported";
+  try {
+    if (!addon.tryLock(descriptor, ...LOCK_RANGE)) return null;
+  } catch (error) {
+    const code = errorCode(error) ?? "";
+    if (["EAGAIN", "EACCES", "EBUSY"].includes(code)) return null;
+    if (["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL"].includes(code)) return "unsupported";
+    throw error;
+  }
+  return {
+    release: async () => {
+      // A closed file has lost its lock already, and its number may be another's.
+      if (file.descriptor !== null) addon.unlock(file.descriptor, ...LOCK_RANGE);
+    },
+  };
+}
+
+function readText(path: string): string | null {
+  try {
+    return fs.readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+}
+
+function statOf(pid: number | "self"): ProcessStat | null {
+  const text = process.platform === "linux" ? readText(`/proc/${pid}/stat`) : null;
+  return text === null ? null : parseProcessStat(text);
+}
+
+let bootId: string | undefined;
+
+function currentBootId(): string {
+  bootId ??= process.platform === "linux" ? (readText("/proc/sys/kernel/random/boot_id")?.trim() ?? "") : "";
+  return bootId;
+}
+
+function identifySelf(): ProcessIdentity {
+  return { pid: process.pid, startTime: statOf("self")?.startTime ?? "", bootId: currentBootId() };
+}
+
+function isProcessAlive(identity: ProcessIdentity): boolean {
+  const { pid } = identity;
+  if (!Number.isInteger(pid) || pid < 1 || pid > PID_MAX) return false;
+  const boot = currentBootId();
+  if (identity.bootId !== "" && boot !== "" && identity.bootId !== boot) return false;
+  const stat = statOf(pid);
+  if (stat !== null) return !hasEnded(stat) && (identity.startTime === "" || identity.startTime === stat.startTime);
+  // No /proc, or one that hides other users' processes: signal 0 asks without touching, and EPERM means that it is there.
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) === "EPERM";
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * Replacing a small file whole: after a crash it holds either all of the old bytes or all of the new ones.
+ *
+ * Invariants:
+ * 1. The new bytes are on stable storage before they get the file's name.
+ * 2. The temporary file is new (never one that was there, so never a symbolic link) and in the same directory, so that a rename suffices.
+ *
+ * Commit point: the rename. Before it the old file stands; once its directory is synced the new one does; between the two a crash may
+ * leave either. A crash can leave a temporary file behind: whoever opens the directory for writing removes what `isTemporaryName` knows.
+ */
+import { join } from "node:path";
+import { StoreError } from "../base/store-error.ts";
+import type { Disk, DiskFile } from "./disk.ts";
+import { ioError } from "./io-error.ts";
+import { errorCode } from "./system-error.ts";
+
+const TEMPORARY_NAME = /^.+\.\d+-\d+\.tmp$/s;
+const ATTEMPTS_MAX = 10_000;
+
+/** Whether a file of this name is a leftover of `replaceFile`, to be removed by the directory's writer. */
+export function isTemporaryName(name: string): boolean {
+  return TEMPORARY_NAME.test(name);
+}
+
+/**
+ * Replaces the file `name` in `directory`, or makes it, durably and whole.
+ *
+ * @param content the new bytes, or pieces of them in order; each piece is written before the next is asked for.
+ * @throws StoreError `IO` when the disk fails, or when `name` is a symbolic link. The old file then stands, unless it was the sync of
+ * the directory that failed: then it is unknown which of the two a power cut would leave.
+ * @example await replaceFile(disk, directory, "index.ckpt", bytes);
+ */
+export async function replaceFile(
+  disk: Disk,
+  directory: string,
+  name: string,
+  content: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const target = join(directory, name);
+  const temporary = await createTemporary(disk, directory, name);
+  try {
+    await fill(temporary.file, content);
+    if ((await disk.status(target))?.type === "symlink") {
+      throw new StoreError("IO", `Cannot replace "${target}": it is a symbolic link, and only a regular file is replaced`, {
+        operation: "replace",
+        path: target,
+      });
+    }
+    await disk.rename(temporary.path, target);
+  } catch (error) {
+    await disk.remove(temporary.path).catch(() => {});
+    throw error instanceof StoreError ? error : ioError("replace", target, error);
+  }
+  // Commit point: the rename above. It is durable from here on:
+  try {
+    await disk.syncDirectory(directory);
+  } catch (error) {
+    throw ioError("sync directory", directory, error);
+  }
+}
+
+async function createTemporary(disk: Disk, directory: string, name: string): Promise<{ path: string; file: DiskFile }> {
+  for (let attempt = 0; ; attempt += 1) {
+    const path = join(directory, `${name}.${disk.self.pid}-${attempt}.tmp`);
+    try {
+      return { path, file: await disk.open(path, "create") };
+    } catch (error) {
+      if (errorCode(error) !== "EEXIST" || attempt === ATTEMPTS_MAX) throw ioError("create", path, error);
+    }
+  }
+}
+
+async function fill(file: DiskFile, content: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    let position = 0;
+    for await (const piece of content instanceof Uint8Array ? [content] : content) {
+      await file.write(piece, 0, piece.length, position, false);
+      position += piece.length;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
