@@ -1,0 +1,186 @@
+/**
+ * Places events of the native layout. A frame is staged with everything that the caller gave; placing fills in clock, sequence, time, id
+ * and links, and moves the accepted heads on; sealing hashes and checksums the whole group in one call of the kernel.
+ *
+ * A frame whose entity has an earlier frame in the same group is linked to it, since that one's hash is not known before the group is
+ * sealed; any other takes its previous hash from the head. The seal writes the last hash of each entity back into its head.
+ */
+import type { ByteSink } from "../base/byte-sink.ts";
+import type { Clock } from "../base/clock.ts";
+import type { IdIssuer } from "../events/id.ts";
+import { encodePayload } from "../events/payload-encode.ts";
+import { beginFrame, endFrame, markFrame, segmentSeed, stampFrame } from "../format/native/frame.ts";
+import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
+import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import { idTag } from "../index/id-tag.ts";
+import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
+import type { StoreIndex } from "../index/store-index.ts";
+import type { AppendItem, AppendRequest } from "./append-request.ts";
+import type { CommitGroup } from "./commit-group.ts";
+import type { FramePlacer, StagedFields } from "./frame-placer.ts";
+
+export interface NativePlacerParts {
+  readonly index: StoreIndex;
+  readonly storeId: Uint8Array;
+  readonly clock: Clock;
+  readonly ids: IdIssuer;
+  /** The offset up to which the segment is synced; -1 where every commit is synced before the next is written. */
+  syncedOffset(segmentId: number): number;
+}
+
+export class NativePlacer implements FramePlacer {
+  readonly #parts: NativePlacerParts;
+  readonly #index: StoreIndex;
+  /** Per entity: its last frame in the open group; -1 where it has none. */
+  #openFrame = new Int32Array(64).fill(-1);
+  #seed = 0;
+  #seedSegment = -1;
+
+  constructor(parts: NativePlacerParts) {
+    this.#parts = parts;
+    this.#index = parts.index;
+  }
+
+  stage(sink: ByteSink, fields: StagedFields): AppendItem {
+    let flags = 0;
+    if (fields.correlation !== null || fields.cause !== null) flags |= FRAME_FLAG.correlation;
+    if (fields.causation !== null || fields.cause !== null) flags |= FRAME_FLAG.causation;
+    if (fields.metadata !== null) flags |= FRAME_FLAG.metadata;
+    if (fields.id !== null) flags |= FRAME_FLAG.foreignId;
+    if (fields.system) flags |= FRAME_FLAG.system;
+    const { entity, scope, kind, version } = fields;
+    const at = beginFrame(sink, { flags, kind, version, entity, scope });
+    if (fields.metadata !== null) stageMetadata(sink, fields.metadata);
+    const payloadAt = sink.position;
+    encodePayload(sink, fields.data);
+    const payloadLength = sink.position - payloadAt;
+    const length = endFrame(sink, at);
+    const { id, cause, correlation, causation, expected, timeMicros } = fields;
+    return { entity, scope, kind, version, flags, at, length, payloadAt, payloadLength, id, cause, correlation, causation, expected, timeMicros };
+  }
+
+  placedBytesMax(request: AppendRequest): number {
+    return request.bytes;
+  }
+
+  place(group: CommitGroup, request: AppendRequest, inPlace: boolean): void {
+    const { items, sink } = request;
+    group.reserveFrames(items.length);
+    if (!inPlace && sink !== null) copyStaged(group, request);
+    const now = this.#parts.clock.nowMicros();
+    const syncedOffset = this.#parts.syncedOffset(group.segment.id);
+    for (let i = 0; i < items.length; i++) this.#placeItem(group, items[i], now, syncedOffset, i === items.length - 1);
+    group.segment.framesEnd = group.baseOffset + group.position;
+  }
+
+  #placeItem(group: CommitGroup, item: AppendItem, now: number, syncedOffset: number, last: boolean): void {
+    const index = this.#index;
+    const { heads } = index;
+    const { view, bytes } = group;
+    const { at, flags } = item;
+    const entityId = index.entities.intern(item.entity);
+    heads.ensure(entityId);
+    const system = (flags & FRAME_FLAG.system) !== 0;
+    const sequence = index.acceptedSequence;
+    const clock = heads.clock[entityId] + 1;
+    const timeMicros = Math.max(item.timeMicros < 0 ? now : item.timeMicros, index.lastTimeMicros);
+    const offset = group.baseOffset + at;
+    stampFrame(view, at, clock, sequence, timeMicros, syncedOffset < 0 ? at : offset - syncedOffset);
+    if (item.id === null) this.#parts.ids.issue(Math.floor(timeMicros / 1000), bytes, at + FRAME.id);
+    else bytes.set(item.id, at + FRAME.id);
+    this.#link(group, at, item.length, entityId);
+    group.entityIds[group.frames] = entityId;
+    group.previousSequences[group.frames] = heads.sequence[entityId];
+    group.previousTimes[group.frames] = heads.timeMicros[entityId];
+    group.sequences[group.frames] = system ? -1 : sequence;
+    group.frames++;
+    group.segment.frames++;
+    if (last) markFrame(view, at);
+    const correlationTag = writeId(bytes, view, at, item.correlation, FRAME.variable);
+    const causationTag = writeId(bytes, view, at, item.causation ?? item.cause, FRAME.variable + (item.correlation === null ? 0 : 16));
+    heads.clock[entityId] = clock;
+    heads.timeMicros[entityId] = timeMicros;
+    index.lastTimeMicros = timeMicros;
+    if (system) return;
+    const tag = idTag(view, at + FRAME.id);
+    const flagged = (offset | (last ? OFFSET_ENDS_BATCH : 0) | (item.id === null ? 0 : OFFSET_FOREIGN_ID)) >>> 0;
+    const scopeId = index.internScope(item.scope, sequence);
+    const rows = group.segment.index as ActiveSegmentIndex;
+    const previous = heads.sequence[entityId];
+    rows.pushValues(entityId, scopeId, item.kind, clock, flagged, timeMicros, tag, correlationTag === 0 ? tag : correlationTag, causationTag, sequence, previous);
+    heads.sequence[entityId] = sequence;
+    index.acceptedSequence = sequence + 1;
+    group.segment.nextSequence = sequence + 1;
+    group.nextSequence = sequence + 1;
+  }
+
+  /** Enters the frame in the kernel's table, and gives it its previous hash or the link to where that will be. */
+  #link(group: CommitGroup, at: number, length: number, entityId: number): void {
+    const { kernel, frames } = group;
+    if (entityId >= this.#openFrame.length) this.#growOpenFrames(entityId);
+    const link = this.#openFrame[entityId];
+    kernel.offsets[frames] = at;
+    kernel.lengths[frames] = length;
+    kernel.links[frames] = link;
+    this.#openFrame[entityId] = frames;
+    if (link >= 0) return;
+    const { hash } = this.#index.heads;
+    const { bytes } = group;
+    const from = entityId * FRAME.hashBytes;
+    const to = at + FRAME.previousHash;
+    for (let i = 0; i < FRAME.hashBytes; i++) bytes[to + i] = hash[from + i];
+  }
+
+  #growOpenFrames(entityId: number): void {
+    const grown = new Int32Array(Math.max(this.#openFrame.length * 2, entityId + 1)).fill(-1);
+    grown.set(this.#openFrame);
+    this.#openFrame = grown;
+  }
+
+  seal(group: CommitGroup): void {
+    if (this.#seedSegment !== group.segment.id) {
+      this.#seedSegment = group.segment.id;
+      this.#seed = segmentSeed(this.#parts.storeId, group.segment.id);
+    }
+    group.kernel.seal(group.frames, this.#seed, group.baseOffset);
+    const { bytes, kernel, frames, entityIds } = group;
+    const { hash } = this.#index.heads;
+    for (let frame = 0; frame < frames; frame++) {
+      const entityId = entityIds[frame];
+      if (this.#openFrame[entityId] !== frame) continue;
+      this.#openFrame[entityId] = -1;
+      const from = kernel.offsets[frame] + kernel.lengths[frame] - FRAME.hashBytes;
+      const to = entityId * FRAME.hashBytes;
+      for (let i = 0; i < FRAME.hashBytes; i++) hash[to + i] = bytes[from + i];
+    }
+  }
+}
+
+function copyStaged(group: CommitGroup, request: AppendRequest): void {
+  const { items, sink } = request;
+  if (sink === null) return;
+  const start = items[0].at;
+  if (group.capacity - group.position < request.bytes) group.grow(request.bytes);
+  group.bytes.set(sink.bytes.subarray(start, start + request.bytes), group.position);
+  const shift = group.position - start;
+  for (const item of items) {
+    item.at += shift;
+    item.payloadAt += shift;
+  }
+  group.position += request.bytes;
+}
+
+/** Writes an id where it is given; returns its tag, 0 where there is none. */
+function writeId(bytes: Uint8Array, view: DataView, at: number, id: Uint8Array | null, place: number): number {
+  if (id === null) return 0;
+  bytes.set(id, at + place);
+  return idTag(view, at + place);
+}
+
+function stageMetadata(sink: ByteSink, metadata: object): void {
+  if (sink.capacity - sink.position < 4) sink.grow(4);
+  const lengthAt = sink.position;
+  sink.position += 4;
+  encodePayload(sink, metadata);
+  sink.view.setUint32(lengthAt, sink.position - lengthAt - 4, true);
+}

@@ -1,0 +1,165 @@
+/**
+ * Finds the rows that a query names, segment by segment, through their indexes and without touching a frame. What it yields are candidates:
+ * where a filter names a correlation or causation, only the frame can confirm them (`confirms`).
+ *
+ * Synchronous and in bounded steps, so that the caller decides when to rest: appending finishes its conditions with it, reading awaits
+ * between steps.
+ */
+import { sameBytes } from "../base/hex.ts";
+import type { FrameFormat } from "../format/frame-format.ts";
+import type { RowCursor, RowFilter } from "../index/segment-index.ts";
+import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+
+/** A filter with its ids in full. */
+export interface SearchFilter extends RowFilter {
+  correlationId?: Uint8Array;
+  causationId?: Uint8Array;
+}
+
+export interface SearchBounds {
+  /** First sequence looked at. */
+  readonly from: number;
+  /** First sequence not looked at any more. */
+  readonly to: number;
+  readonly direction: "forward" | "backward";
+}
+
+export class RowSearch {
+  /** The segment of the rows that `next` gave last. */
+  segment: SegmentEntry | null = null;
+  /** Whether rows are candidates only. */
+  readonly needsFrames: boolean;
+  readonly #index: StoreIndex;
+  readonly #filters: readonly SearchFilter[];
+  readonly #bounds: SearchBounds;
+  readonly #segments: SegmentEntry[];
+  #position = 0;
+  #cursor: RowCursor | null = null;
+
+  constructor(index: StoreIndex, filters: readonly SearchFilter[], bounds: SearchBounds) {
+    this.#index = index;
+    this.#filters = filters;
+    this.#bounds = bounds;
+    this.needsFrames = filters.some((filter) => filter.correlationId !== undefined || filter.causationId !== undefined);
+    this.#segments = segmentsToVisit(index, filters, bounds);
+  }
+
+  /** Fills `out` with rows of `this.segment`: 0 is the end, -1 means that a step's work is done and nothing was found yet. */
+  next(out: Uint32Array): number {
+    if (this.#cursor === null) {
+      const segment = this.#segments[this.#position];
+      if (segment === undefined) return 0;
+      this.#position++;
+      this.segment = segment;
+      this.#cursor = this.#openCursor(segment);
+    }
+    const count = this.#cursor.next(out);
+    if (count !== 0) return count;
+    this.#cursor = null;
+    return this.#position < this.#segments.length ? -1 : 0;
+  }
+
+  #openCursor(segment: SegmentEntry): RowCursor {
+    const index = this.#index.indexOf(segment);
+    const { from, to, direction } = this.#bounds;
+    const fromRow = from <= segment.firstSequence ? 0 : index.rowAtSequence(from);
+    const toRow = this.#index.rowsBefore(segment, to);
+    const cursors = this.#filters.map((filter) => index.cursor(filter, fromRow, toRow, direction));
+    return cursors.length === 1 ? cursors[0] : new UnionCursor(cursors, direction);
+  }
+
+  /** Whether the event whose frame this is matches, for rows that are candidates only. */
+  confirms(format: FrameFormat, bytes: Uint8Array, view: DataView, at: number, sequence: number): boolean {
+    return this.#filters.some((filter) => frameMatches(filter, format, bytes, view, at, sequence));
+  }
+}
+
+function segmentsToVisit(index: StoreIndex, filters: readonly SearchFilter[], bounds: SearchBounds): SegmentEntry[] {
+  const { from, to, direction } = bounds;
+  if (filters.length === 0 || from >= to) return [];
+  const lastSequence = to - 1;
+  const inRange = (segment: SegmentEntry): boolean => segment.firstSequence < to && segment.nextSequence > from;
+  let segments: SegmentEntry[];
+  if (filters.every((filter) => filter.entity !== undefined)) {
+    const found = new Set<SegmentEntry>();
+    for (const filter of filters) {
+      const sequenceFrom = Math.max(from, filter.sequenceFrom ?? 0);
+      const clockFrom = filter.clockFrom ?? 0;
+      const clockTo = filter.clockTo ?? Number.POSITIVE_INFINITY;
+      index.hopEntity(filter.entity as string, to, (segment, summary) => {
+        if (inRange(segment) && summary.rows > 0 && summary.firstClock <= clockTo && summary.lastClock >= clockFrom) found.add(segment);
+        return summary.previousSequence >= sequenceFrom && summary.firstClock > clockFrom;
+      });
+    }
+    segments = [...found].sort((a, b) => a.id - b.id);
+  } else {
+    const first = Math.max(0, index.segmentAt(Math.max(from, minimumSequence(filters))));
+    segments = index.segments.slice(first, index.segmentAt(Math.min(lastSequence, maximumSequence(filters))) + 1).filter(inRange);
+  }
+  return direction === "forward" ? segments : segments.reverse();
+}
+
+function minimumSequence(filters: readonly SearchFilter[]): number {
+  return Math.min(...filters.map((filter) => filter.sequenceFrom ?? 0));
+}
+
+function maximumSequence(filters: readonly SearchFilter[]): number {
+  return Math.max(...filters.map((filter) => filter.sequenceTo ?? Number.MAX_SAFE_INTEGER));
+}
+
+function frameMatches(filter: SearchFilter, format: FrameFormat, bytes: Uint8Array, view: DataView, at: number, sequence: number): boolean {
+  if (filter.correlationId !== undefined && !sameBytes(bytes, format.correlationAt(view, at), filter.correlationId, 0, 16)) return false;
+  if (filter.causationId !== undefined) {
+    const causation = format.causationAt(view, at);
+    if (causation < 0 || !sameBytes(bytes, causation, filter.causationId, 0, 16)) return false;
+  }
+  const within = (value: number, from: number | undefined, to: number | undefined): boolean =>
+    value >= (from ?? Number.NEGATIVE_INFINITY) && value <= (to ?? Number.POSITIVE_INFINITY);
+  const entity = filter.entity === undefined && filter.entityPrefix === undefined ? "" : format.entity(bytes, view, at);
+  return (
+    (filter.entity === undefined || entity === filter.entity) &&
+    (filter.entityPrefix === undefined || entity.startsWith(filter.entityPrefix)) &&
+    (filter.scope === undefined || format.scope(bytes, view, at) === filter.scope) &&
+    (filter.kinds === undefined || filter.kinds.includes(format.kind(view, at))) &&
+    within(format.clock(view, at), filter.clockFrom, filter.clockTo) &&
+    within(format.timeMicros(view, at), filter.timeFrom, filter.timeTo) &&
+    within(sequence, filter.sequenceFrom, filter.sequenceTo)
+  );
+}
+
+const UNION_BUFFER_ROWS = 512;
+
+/** Merges cursors in row order; a row that several yield comes once. */
+class UnionCursor implements RowCursor {
+  readonly #sources: { readonly cursor: RowCursor; readonly rows: Uint32Array; count: number; at: number; ended: boolean }[];
+  readonly #forward: boolean;
+
+  constructor(cursors: readonly RowCursor[], direction: "forward" | "backward") {
+    this.#forward = direction === "forward";
+    this.#sources = cursors.map((cursor) => ({ cursor, rows: new Uint32Array(UNION_BUFFER_ROWS), count: 0, at: 0, ended: false }));
+  }
+
+  next(out: Uint32Array): number {
+    let filled = 0;
+    while (filled < out.length) {
+      let best = -1;
+      for (const source of this.#sources) {
+        if (source.at === source.count && !source.ended) {
+          const count = source.cursor.next(source.rows);
+          // A row of this source may still come before what the others have: nothing more can be said in this step.
+          if (count === -1) return filled > 0 ? filled : -1;
+          source.at = 0;
+          source.count = count;
+          source.ended = count === 0;
+        }
+        if (source.at === source.count) continue;
+        const row = source.rows[source.at];
+        if (best === -1 || (this.#forward ? row < best : row > best)) best = row;
+      }
+      if (best === -1) return filled;
+      out[filled++] = best;
+      for (const source of this.#sources) if (source.at < source.count && source.rows[source.at] === best) source.at++;
+    }
+    return filled;
+  }
+}
