@@ -82,7 +82,7 @@ describe("the README's example", () => {
 describe("continuous integration", () => {
   const commands = readText(".ci/run")
     .split("\n")
-    .filter((line) => /^npm /.test(line));
+    .filter((line) => line.startsWith("npm "));
 
   test("runs the README's two commands, in its order, before anything else", () => {
     const ofReadme = fencedBlocks(readText("README.md"), "sh")
