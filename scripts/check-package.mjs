@@ -19,6 +19,6 @@ function packAndInspect() {
   if (packed !== 0) return packed;
   const archive = path.join(folder, readdirSync(folder)[0]);
   const publint = run("publint", ["--strict", archive]);
-  const attw = run("attw", [archive, "--profile", "esm-only"]);
+  const attw = run("attw", [archive, "--profile", "esm-only", "--no-summary"]);
   return publint || attw;
 }

@@ -98,26 +98,28 @@ describe("no tracked file", () => {
 });
 
 describe("lock files", () => {
+  type Entry = { resolved?: string; optionalDependencies?: Record<string, string> };
+  const locks = files
+    .filter((file) => path.basename(file) === "package-lock.json")
+    .map((file) => ({ file, packages: (JSON.parse(textOf(file)) as { packages: Record<string, Entry> }).packages }));
+
   test("say nowhere where a package is fetched from", () => {
-    const locks = files.filter((file) => path.basename(file) === "package-lock.json");
-    for (const file of locks) {
-      const lock = JSON.parse(readFileSync(path.join(projectRoot, file), "utf8")) as { packages: Record<string, { resolved?: string }> };
-      const resolved = Object.entries(lock.packages).filter(
-        ([, entry]) => entry.resolved !== undefined && /^[\w+.-]+:/.test(entry.resolved),
-      );
-      assert.deepEqual(resolved, [], file);
+    const isAddress = (resolved: string | undefined): boolean => resolved !== undefined && /^[\w+.-]+:/.test(resolved);
+    for (const { file, packages } of locks) {
+      const fetched = Object.keys(packages).filter((place) => isAddress(packages[place]?.resolved));
+      assert.deepEqual(fetched, [], file);
     }
     assert.ok(!textOf("package-lock.json").includes('"resolved"'));
   });
 
   test("hold the packages of every platform, so that `npm ci` takes them everywhere", () => {
-    type Entry = { optionalDependencies?: Record<string, string>; os?: string[] };
-    const lock = JSON.parse(textOf("package-lock.json")) as { packages: Record<string, Entry> };
-    const missing = Object.entries(lock.packages).flatMap(([place, entry]) =>
-      Object.keys(entry.optionalDependencies ?? {}).filter(
-        (name) => lock.packages[`node_modules/${name}`] === undefined && lock.packages[`${place}/node_modules/${name}`] === undefined,
-      ),
-    );
-    assert.deepEqual(missing, [], "run node scripts/complete-lock.mjs");
+    for (const { file, packages } of locks) {
+      const missing = Object.entries(packages).flatMap(([place, entry]) =>
+        Object.keys(entry.optionalDependencies ?? {}).filter(
+          (name) => packages[`node_modules/${name}`] === undefined && packages[`${place}/node_modules/${name}`] === undefined,
+        ),
+      );
+      assert.deepEqual(missing, [], `run node scripts/complete-lock.mjs ${file}`);
+    }
   });
 });
