@@ -1,0 +1,293 @@
+/**
+ * Reads payloads: MessagePack of any writer, into plain values. Strict and bounded: every length is checked against the bytes that are
+ * there before anything is allocated, depth is limited, and exactly the given range is consumed. Whatever is wrong is `CORRUPT`.
+ *
+ * What other encoders write reads as follows: integers of any width as a number when safe, else as a bigint; float32 as a number;
+ * timestamps to the millisecond below; integer keys of a map as their decimal text; of a key that comes twice the last value.
+ *
+ * Invariants:
+ * 1. What is returned holds no view of `bytes`.
+ * 2. The reading state below belongs to the one call under way (no user code runs inside it) and lets go of the bytes when it ends.
+ */
+import { StoreError } from "../base/store-error.ts";
+import { BIGINT_EXTENSION, DATE_MS_MAX, DEPTH_MAX, TIMESTAMP_EXTENSION } from "./payload-format.ts";
+
+const NO_BYTES = new Uint8Array(0);
+const NO_VIEW = new DataView(NO_BYTES.buffer);
+
+let bytes: Uint8Array = NO_BYTES;
+let view: DataView = NO_VIEW;
+let position = 0;
+let end = 0;
+
+/**
+ * The value in `source[start, stop)`.
+ *
+ * @param sourceView a view of the same memory as `source`, with the same origin
+ * @throws StoreError `CORRUPT` when these bytes are not one whole MessagePack value that has a form in JavaScript
+ */
+export function decodePayload(source: Uint8Array, sourceView: DataView, start: number, stop: number): unknown {
+  bytes = source;
+  view = sourceView;
+  position = start;
+  end = stop;
+  try {
+    if (start < 0 || start > stop || stop > source.length) corrupt("the range lies outside the bytes");
+    const value = readValue(0);
+    if (position !== end) corrupt(`${end - position} bytes follow the value`);
+    return value;
+  } finally {
+    bytes = NO_BYTES;
+    view = NO_VIEW;
+  }
+}
+
+function corrupt(reason: string): never {
+  throw new StoreError("CORRUPT", `Cannot read the payload: ${reason}, one whole MessagePack value is expected`, { reason });
+}
+
+/** Checks that `count` more bytes are there, and returns where they begin; the position moves past them. */
+function take(count: number): number {
+  const at = position;
+  if (count > end - at) corrupt("it ends too early");
+  position = at + count;
+  return at;
+}
+
+function readValue(depth: number): unknown {
+  if (position >= end) corrupt("it ends too early");
+  const head = bytes[position++];
+  if (head < 0x80) return head;
+  if (head >= 0xa0 && head < 0xc0) return readString(head & 0x1f);
+  if (head < 0x90) return readMap(head & 0x0f, depth);
+  if (head < 0xa0) return readArray(head & 0x0f, depth);
+  if (head >= 0xe0) return head - 0x100;
+  return readLong(head, depth);
+}
+
+function readLong(head: number, depth: number): unknown {
+  switch (head) {
+    case 0xc0:
+      return null;
+    case 0xc2:
+      return false;
+    case 0xc3:
+      return true;
+    case 0xc4:
+    case 0xc5:
+    case 0xc6:
+      return readBinary(readLength(head - 0xc4));
+    case 0xc7:
+    case 0xc8:
+    case 0xc9:
+      return readExtension(readLength(head - 0xc7));
+    case 0xca:
+      return view.getFloat32(take(4));
+    case 0xcb:
+      return view.getFloat64(take(8));
+    case 0xcc:
+    case 0xcd:
+    case 0xce:
+    case 0xcf:
+    case 0xd0:
+    case 0xd1:
+    case 0xd2:
+    case 0xd3:
+      return readInteger(head);
+    case 0xd4:
+    case 0xd5:
+    case 0xd6:
+    case 0xd7:
+    case 0xd8:
+      return readExtension(1 << (head - 0xd4));
+    case 0xd9:
+    case 0xda:
+    case 0xdb:
+      return readString(readLength(head - 0xd9));
+    case 0xdc:
+    case 0xdd:
+      return readArray(readLength(head - 0xdb), depth);
+    case 0xde:
+    case 0xdf:
+      return readMap(readLength(head - 0xdd), depth);
+    default:
+      return corrupt("it holds the byte 0xc1");
+  }
+}
+
+/** A length of one (width 0), two (1) or four bytes (2). */
+function readLength(width: number): number {
+  if (width === 0) return bytes[take(1)];
+  return width === 1 ? view.getUint16(take(2)) : view.getUint32(take(4));
+}
+
+function readInteger(head: number): number | bigint {
+  switch (head) {
+    case 0xcc:
+      return bytes[take(1)];
+    case 0xcd:
+      return view.getUint16(take(2));
+    case 0xce:
+      return view.getUint32(take(4));
+    case 0xd0:
+      return view.getInt8(take(1));
+    case 0xd1:
+      return view.getInt16(take(2));
+    case 0xd2:
+      return view.getInt32(take(4));
+    default: {
+      const at = take(8);
+      const high = head === 0xcf ? view.getUint32(at) : view.getInt32(at);
+      const value = high * 0x1_0000_0000 + view.getUint32(at + 4);
+      if (Number.isSafeInteger(value)) return value;
+      return head === 0xcf ? view.getBigUint64(at) : view.getBigInt64(at);
+    }
+  }
+}
+
+interface NativeTextReader {
+  utf8Slice?: (this: Uint8Array, start: number, end: number) => string;
+}
+/** Reads from any Uint8Array; it is not documented, so its absence is provided for. */
+const utf8Slice = (Buffer.prototype as unknown as NativeTextReader).utf8Slice;
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function readString(byteLength: number): string {
+  const at = take(byteLength);
+  if (byteLength < 16) {
+    const text = readShortAscii(at, byteLength);
+    if (text !== null) return text;
+  }
+  return readUtf8(at, byteLength);
+}
+
+function readUtf8(at: number, byteLength: number): string {
+  if (utf8Slice !== undefined) {
+    const text = utf8Slice.call(bytes, at, at + byteLength);
+    // Only the replacement character can stand for malformed bytes; where there is one, the strict decoder decides.
+    if (!text.includes("\ufffd")) return text;
+  }
+  try {
+    return decoder.decode(bytes.subarray(at, at + byteLength));
+  } catch {
+    return corrupt("it holds text that is not UTF-8");
+  }
+}
+
+/** Up to 15 bytes as text without a call of the native decoder; null when they are not all ASCII. */
+function readShortAscii(at: number, byteLength: number): string | null {
+  const source = bytes;
+  let text = "";
+  let index = at;
+  const stop = at + byteLength;
+  for (; index + 4 <= stop; index += 4) {
+    const a = source[index];
+    const b = source[index + 1];
+    const c = source[index + 2];
+    const d = source[index + 3];
+    if ((a | b | c | d) >= 0x80) return null;
+    text += String.fromCharCode(a, b, c, d);
+  }
+  for (; index < stop; index++) {
+    const a = source[index];
+    if (a >= 0x80) return null;
+    text += String.fromCharCode(a);
+  }
+  return text;
+}
+
+/** Keys seen before, by a hash of their bytes: a key that comes again costs a comparison instead of a new string. */
+const KEY_SLOTS = 1024;
+const KEY_BYTES_MAX = 32;
+const keys: string[] = new Array(KEY_SLOTS).fill("");
+
+function readKey(): string {
+  if (position >= end) corrupt("it ends too early");
+  const head = bytes[position];
+  if (head < 0xa0 || head >= 0xc0) return readUncommonKey();
+  position++;
+  const length = head & 0x1f;
+  const at = take(length);
+  if (length === 0) return "";
+  const source = bytes;
+  const slot = (source[at] * 31 + source[at + (length >>> 1)] * 17 + source[at + length - 1] * 7 + length * 131) & (KEY_SLOTS - 1);
+  const cached = keys[slot];
+  if (cached.length === length) {
+    let index = 0;
+    while (index < length && cached.charCodeAt(index) === source[at + index]) index++;
+    if (index === length) return cached;
+  }
+  const key = readUtf8(at, length);
+  if (length <= KEY_BYTES_MAX && key.length === length) keys[slot] = key;
+  return key;
+}
+
+function readUncommonKey(): string {
+  const head = bytes[position++];
+  if (head >= 0xd9 && head <= 0xdb) return readString(readLength(head - 0xd9));
+  if (head < 0x80) return String(head);
+  if (head >= 0xe0) return String(head - 0x100);
+  if ((head >= 0xcc && head <= 0xcf) || (head >= 0xd0 && head <= 0xd3)) return String(readInteger(head));
+  return corrupt("it holds a map key that is neither text nor an integer");
+}
+
+function readMap(count: number, depth: number): Record<string, unknown> {
+  if (depth >= DEPTH_MAX) corrupt(`it is nested deeper than ${DEPTH_MAX} levels`);
+  if (count * 2 > end - position) corrupt("a map has more members than bytes are left");
+  const object: Record<string, unknown> = {};
+  for (let index = 0; index < count; index++) {
+    const key = readKey();
+    const value = readValue(depth + 1);
+    if (key === "__proto__") Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+    else object[key] = value;
+  }
+  return object;
+}
+
+function readArray(count: number, depth: number): unknown[] {
+  if (depth >= DEPTH_MAX) corrupt(`it is nested deeper than ${DEPTH_MAX} levels`);
+  if (count > end - position) corrupt("an array has more items than bytes are left");
+  const items: unknown[] = [];
+  for (let index = 0; index < count; index++) items.push(readValue(depth + 1));
+  return items;
+}
+
+function readBinary(byteLength: number): Uint8Array {
+  const at = take(byteLength);
+  const copy = new Uint8Array(byteLength);
+  copy.set(bytes.subarray(at, at + byteLength));
+  return copy;
+}
+
+function readExtension(byteLength: number): Date | bigint {
+  const type = view.getInt8(take(1));
+  const at = take(byteLength);
+  if (type === TIMESTAMP_EXTENSION) return readTimestamp(at, byteLength);
+  if (type === BIGINT_EXTENSION) return readBigint(at, byteLength);
+  return corrupt(`it holds a value of the unknown extension type ${type}`);
+}
+
+function readTimestamp(at: number, byteLength: number): Date {
+  let seconds = 0;
+  let nanoseconds = 0;
+  if (byteLength === 4) seconds = view.getUint32(at);
+  else if (byteLength === 8) {
+    const high = view.getUint32(at);
+    nanoseconds = high >>> 2;
+    seconds = (high & 3) * 0x1_0000_0000 + view.getUint32(at + 4);
+  } else if (byteLength === 12) {
+    nanoseconds = view.getUint32(at);
+    seconds = view.getInt32(at + 4) * 0x1_0000_0000 + view.getUint32(at + 8);
+  } else corrupt(`it holds a timestamp of ${byteLength} bytes`);
+  if (nanoseconds > 999_999_999) corrupt("it holds a timestamp of a second or more of nanoseconds");
+  const timeMs = seconds * 1000 + Math.floor(nanoseconds / 1_000_000);
+  if (Math.abs(timeMs) > DATE_MS_MAX) corrupt("it holds a timestamp beyond the range of Date");
+  return new Date(timeMs);
+}
+
+function readBigint(at: number, byteLength: number): bigint {
+  if (byteLength === 0) return corrupt("it holds a bigint of no bytes");
+  if (byteLength === 8) return view.getBigInt64(at);
+  const hex = Buffer.from(bytes.buffer, bytes.byteOffset + at, byteLength).toString("hex");
+  return BigInt.asIntN(byteLength * 8, BigInt(`0x${hex}`));
+}

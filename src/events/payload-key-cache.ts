@@ -1,0 +1,55 @@
+/**
+ * Member names as the bytes that they are written with. Objects of one shape come in a row, and their names in one order: each entry
+ * remembers which name came after it the last time, so that mostly a comparison of two pointers finds the next.
+ *
+ * Bounded: names of at most 31 ASCII characters, and all are forgotten when there are too many.
+ */
+
+/** How a short ASCII name is written: header and characters, in words of four bytes, the last one padded with zeros. */
+export interface KeyEntry {
+  readonly key: string;
+  readonly words: Uint32Array;
+  /** Header and characters, without the padding. */
+  readonly byteLength: number;
+  /** The entry that followed the last time. */
+  next: KeyEntry | null;
+}
+
+const UNITS_MAX = 31;
+const ENTRIES_MAX = 2048;
+
+const entries = new Map<string, KeyEntry>();
+
+/** Where every object begins. */
+export const FIRST_KEY: KeyEntry = { key: "", words: new Uint32Array(0), byteLength: 0, next: null };
+
+/** The most bytes that writing the words of an entry touches. */
+export const KEY_ENTRY_BYTES_MAX = UNITS_MAX + 1;
+
+/** The entry of `key`, noted as the one after `previous`; null when the name is long or not ASCII. */
+export function findKeyEntry(key: string, previous: KeyEntry): KeyEntry | null {
+  const entry = entries.get(key) ?? makeKeyEntry(key);
+  if (entry !== null) previous.next = entry;
+  return entry;
+}
+
+function makeKeyEntry(key: string): KeyEntry | null {
+  if (key.length > UNITS_MAX) return null;
+  const bytes = new Uint8Array((key.length + 4) & ~3);
+  bytes[0] = 0xa0 | key.length;
+  for (let index = 0; index < key.length; index++) {
+    const unit = key.charCodeAt(index);
+    if (unit >= 0x80) return null;
+    bytes[index + 1] = unit;
+  }
+  const view = new DataView(bytes.buffer);
+  const words = new Uint32Array(bytes.length / 4);
+  for (let index = 0; index < words.length; index++) words[index] = view.getUint32(index * 4, true);
+  if (entries.size === ENTRIES_MAX) {
+    entries.clear();
+    FIRST_KEY.next = null;
+  }
+  const entry: KeyEntry = { key, words, byteLength: key.length + 1, next: null };
+  entries.set(key, entry);
+  return entry;
+}
