@@ -107,7 +107,10 @@ export interface SegmentIndex {
   /** Whether an id that the writer did not issue may be here (a filter: false is certain). Loads the filter at the first call. */
   mayHoldForeignId(tag: number, tag2: number): boolean;
   entity(name: string): EntitySummary | null;
-  /** Calls `visit` with each entity that has an entry here (any order) until it returns false. */
-  entities(visit: (name: string, summary: EntitySummary) => boolean | void): void;
+  /**
+   * Calls `visit` with each entity that has an entry here until it returns false. The order is fixed (new ones come last), so that a long
+   * walk can rest: `from` is how many entries to leave out, 0 unless given.
+   */
+  entities(visit: (name: string, summary: EntitySummary) => boolean | void, from?: number): void;
   scopes(): string[];
 }

@@ -1,0 +1,439 @@
+/**
+ * The index of a segment that still grows: its rows in typed arrays that double. Adding a row writes a dozen numbers. What look-ups need
+ * beyond the columns (a table of id tags, the chains of each entity's rows) is built at the first look-up and kept up from then on, so
+ * that loading from a checkpoint is copying columns.
+ *
+ * Invariants:
+ * 1. Rows are only added. A reader that took a bound sees the same rows below it for ever.
+ * 2. Local ids of entities and scopes are those of the interners given.
+ * 3. Entities have ordinals 0, 1, 2, … in the order of their first rows; `#ordinals[entity]` is the ordinal and one, 0 when it has no row.
+ * 4. `#columns.sequence` is there exactly when `dense` is false.
+ */
+import { assert } from "../base/assert.ts";
+import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
+import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
+import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.ts";
+import { type ActiveSegmentParts, columnsOfParts, partsOfColumns } from "./active-parts.ts";
+import { EntityChains } from "./entity-chains.ts";
+import type { Interner } from "./interner.ts";
+import { createCursor } from "./row-scan.ts";
+import { RowTable } from "./row-table.ts";
+import type { ColumnValues, EntityRows, ScanSource } from "./scan-source.ts";
+import {
+  type ColumnName,
+  type EntitySummary,
+  OFFSET_ENDS_BATCH,
+  OFFSET_FOREIGN_ID,
+  OFFSET_MASK,
+  type RowCursor,
+  type RowFields,
+  type RowFilter,
+  type SegmentIndex,
+} from "./segment-index.ts";
+
+const NAMES_PER_CALL = 65_536;
+
+export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
+  readonly #entities: Interner;
+  readonly #scopes: Interner;
+  #columns: ActiveColumns;
+  #capacity: number;
+  #rowCount = 0;
+  #firstSequence: number;
+  #nextSequence: number;
+  #timeOrdered = true;
+  #clockOrdered = true;
+  #timeMin = 0;
+  #timeMax = 0;
+  #lastTime = -Infinity;
+  #foreignIds = 0;
+
+  #ordinals = new Uint32Array(64);
+  #entityCount = 0;
+  #entityIds = new Uint32Array(64);
+  #firstRows = new Uint32Array(64);
+  #lastRows = new Uint32Array(64);
+  #rowCounts = new Uint32Array(64);
+  #previousSequences = new Float64Array(64);
+
+  /** 1 for each scope that has a row. */
+  #scopeSeen = new Uint8Array(64);
+  readonly #scopeIds: number[] = [];
+
+  #chains: EntityChains | null = null;
+  #ids: RowTable | null = null;
+
+  /** `firstSequence` is that of the next event; `rows` is how many to make room for. */
+  constructor(entities: Interner, scopes: Interner, firstSequence: number, rows = 1024) {
+    this.#entities = entities;
+    this.#scopes = scopes;
+    this.#firstSequence = firstSequence;
+    this.#nextSequence = firstSequence;
+    this.#capacity = rows;
+    this.#columns = newColumns(rows);
+  }
+
+  get rowCount(): number {
+    return this.#rowCount;
+  }
+
+  get firstSequence(): number {
+    return this.#firstSequence;
+  }
+
+  /** The last row's sequence and one; `firstSequence` while there are no rows. */
+  get nextSequence(): number {
+    return this.#nextSequence;
+  }
+
+  get dense(): boolean {
+    return this.#columns.sequence === undefined;
+  }
+
+  get timeOrdered(): boolean {
+    return this.#timeOrdered;
+  }
+
+  get clockOrdered(): boolean {
+    return this.#clockOrdered;
+  }
+
+  /** The earliest and the latest time of any row, in microseconds; 0 while there are no rows. */
+  get timeMin(): number {
+    return this.#timeMin;
+  }
+
+  get timeMax(): number {
+    return this.#timeMax;
+  }
+
+  /** How many rows have an id that the writer did not issue. */
+  get foreignIds(): number {
+    return this.#foreignIds;
+  }
+
+  /** How many entities have rows here. */
+  get entityCount(): number {
+    return this.#entityCount;
+  }
+
+  get localEntityLimit(): number {
+    return this.#entities.size;
+  }
+
+  /** The columns, of which the first `rowCount` elements count; replaced as they grow, and not to be changed. */
+  get columns(): Readonly<ActiveColumns> {
+    return this.#columns;
+  }
+
+  /** The interners' entity ids by ordinal, of which the first `entityCount` elements count. */
+  get entityIds(): Uint32Array {
+    return this.#entityIds;
+  }
+
+  get previousSequences(): Float64Array {
+    return this.#previousSequences;
+  }
+
+  get scopeIds(): readonly number[] {
+    return this.#scopeIds;
+  }
+
+  get memoryBytes(): number {
+    const sequenceBytes = this.#columns.sequence === undefined ? 0 : 8;
+    const columns = this.#capacity * (4 + 4 + 2 + 8 + 4 + 8 + 4 + 4 + 4 + sequenceBytes);
+    const entities = this.#ordinals.byteLength + this.#entityIds.length * (4 * 4 + 8) + this.#scopeSeen.length;
+    return columns + entities + (this.#chains?.memoryBytes ?? 0) + (this.#ids?.memoryBytes ?? 0);
+  }
+
+  /** Adds a row. `previousSequence` is that of the entity's last event before this segment (-1: none); it counts at its first row here. */
+  push(fields: RowFields, previousSequence = -1): void {
+    const { entity, scope, kind, clock, offset, time, idTag, correlationTag, causationTag, sequence } = fields;
+    this.pushValues(entity, scope, kind, clock, offset, time, idTag, correlationTag, causationTag, sequence, previousSequence);
+  }
+
+  /** `push` without an object. */
+  pushValues(
+    entity: number,
+    scope: number,
+    kind: number,
+    clock: number,
+    offset: number,
+    time: number,
+    idTag: number,
+    correlationTag: number,
+    causationTag: number,
+    sequence: number,
+    previousSequence: number,
+  ): void {
+    const row = this.#rowCount;
+    if (row === this.#capacity) this.#growColumns();
+    if (sequence !== this.#nextSequence || this.#columns.sequence !== undefined) this.#noteSequence(row, sequence);
+    const columns = this.#columns;
+    columns.entity[row] = entity;
+    columns.scope[row] = scope;
+    columns.kind[row] = kind;
+    columns.clock[row] = clock;
+    columns.offset[row] = offset;
+    columns.time[row] = time;
+    columns.idTag[row] = idTag;
+    columns.correlationTag[row] = correlationTag;
+    columns.causationTag[row] = causationTag;
+    this.#nextSequence = sequence + 1;
+    this.#noteRow(row, entity, scope, clock, offset, time, previousSequence);
+    this.#rowCount = row + 1;
+    if (this.#ids !== null) this.#ids.add(row, columns.idTag);
+  }
+
+  cursor(filter: RowFilter, fromRow: number, toRow: number, direction: "forward" | "backward"): RowCursor {
+    return createCursor(this, filter, fromRow, toRow, direction);
+  }
+
+  rowAtSequence(sequence: number): number {
+    const sequences = this.#columns.sequence;
+    if (sequences === undefined) return Math.max(0, Math.min(this.#rowCount, sequence - this.#firstSequence));
+    let low = 0;
+    let high = this.#rowCount;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (sequences[middle]! < sequence) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  sequenceAt(row: number): number {
+    const sequences = this.#columns.sequence;
+    return sequences === undefined ? this.#firstSequence + row : sequences[row]!;
+  }
+
+  clockAt(row: number): number {
+    return this.#columns.clock[row]!;
+  }
+
+  timeAt(row: number): number {
+    return this.#columns.time[row]!;
+  }
+
+  offsetAt(row: number): number {
+    return this.#columns.offset[row]! & OFFSET_MASK;
+  }
+
+  endsBatch(row: number): boolean {
+    return (this.#columns.offset[row]! & OFFSET_ENDS_BATCH) !== 0;
+  }
+
+  rowsByIdTag(tag: number): number[] {
+    return this.#idTable().find(tag, this.#columns.idTag);
+  }
+
+  mayHoldForeignId(tag: number, _tag2: number): boolean {
+    return this.#foreignIds > 0 && this.#idTable().has(tag, this.#columns.idTag);
+  }
+
+  entity(name: string): EntitySummary | null {
+    const entity = this.#entities.find(name);
+    return entity < 0 ? null : this.entityById(entity);
+  }
+
+  /** Like `entity`, by the interner's id. */
+  entityById(entity: number): EntitySummary | null {
+    const ordinal = entity < this.#ordinals.length ? this.#ordinals[entity]! - 1 : -1;
+    return ordinal < 0 ? null : this.#summary(ordinal);
+  }
+
+  entities(visit: (name: string, summary: EntitySummary) => boolean | void, from = 0): void {
+    for (let ordinal = from; ordinal < this.#entityCount; ordinal++) {
+      if (visit(this.#entities.name(this.#entityIds[ordinal]!), this.#summary(ordinal)) === false) return;
+    }
+  }
+
+  scopes(): string[] {
+    return this.#scopeIds.map((scope) => this.#scopes.name(scope));
+  }
+
+  chunkValues(column: ColumnName, _chunk: number): ColumnValues {
+    const values = this.#columns[column];
+    assert(values !== undefined, "a dense segment index has no sequence column");
+    return values;
+  }
+
+  chunkBase(chunk: number): number {
+    return chunk << INDEX_BLOCK.rowsPerPageShift;
+  }
+
+  findScope(name: string): number {
+    const scope = this.#scopes.find(name);
+    return scope >= 0 && this.#scopeSeen[scope] === 1 ? scope : -1;
+  }
+
+  entityRows(name: string): EntityRows | null {
+    const entity = this.#entities.find(name);
+    const ordinal = entity >= 0 && entity < this.#ordinals.length ? this.#ordinals[entity]! - 1 : -1;
+    if (ordinal < 0) return null;
+    const chains = this.#entityChains();
+    // The chain is followed from the last row that there is now: rows added later lie past any bound a reader has taken.
+    const last = this.#lastRows[ordinal]!;
+    return {
+      positionOfRow: (row) => chains.positionOfRow(last, row),
+      positionOfClock: (clock) => chains.positionOfClock(last, clock, this.#columns.clock),
+      fill: (from, to, target) => chains.fill(last, from, to, target),
+    };
+  }
+
+  markPrefix(prefix: Uint8Array, marks: Uint32Array, from: number): number {
+    const end = Math.min(this.#entityCount, from + NAMES_PER_CALL);
+    for (let ordinal = from; ordinal < end; ordinal++) {
+      const entity = this.#entityIds[ordinal]!;
+      if (this.#entities.startsWith(entity, prefix)) marks[entity >>> 5]! |= 1 << (entity & 31);
+    }
+    return end === this.#entityCount ? -1 : end;
+  }
+
+  #summary(ordinal: number): EntitySummary {
+    const lastRow = this.#lastRows[ordinal]!;
+    return {
+      local: this.#entityIds[ordinal]!,
+      rows: this.#rowCounts[ordinal]!,
+      firstClock: this.#columns.clock[this.#firstRows[ordinal]!]!,
+      lastClock: this.#columns.clock[lastRow]!,
+      lastSequence: this.sequenceAt(lastRow),
+      previousSequence: this.#previousSequences[ordinal]!,
+    };
+  }
+
+  /** What a checkpoint stores of the first `rowCount` rows: copies, so that rows may be added while they are written. */
+  columnsForCheckpoint(rowCount: number = this.#rowCount): ActiveSegmentParts {
+    assert(rowCount <= this.#rowCount, "a checkpoint holds no more rows than there are");
+    let entities = this.#entityCount;
+    while (entities > 0 && this.#firstRows[entities - 1]! >= rowCount) entities--;
+    return {
+      ...partsOfColumns(this.#columns, rowCount),
+      firstSequence: this.#firstSequence,
+      previousSequences: bytesOfColumn(this.#previousSequences, entities).slice(),
+    };
+  }
+
+  /** An index of copied parts, whose ids are those of these interners; null when the parts cannot be right. */
+  static fromColumns(parts: ActiveSegmentParts, entities: Interner, scopes: Interner): ActiveSegmentIndex | null {
+    const rows = parts.rowCount;
+    const capacity = Math.max(1024, rows + (rows >>> 2));
+    if (!Number.isSafeInteger(parts.firstSequence) || parts.firstSequence < 0 || parts.entity.length !== rows * 4) return null;
+    const columns = columnsOfParts(parts, entities.size, scopes.size, capacity);
+    const previous = new Float64Array(parts.previousSequences.length >>> 3);
+    if (columns === null || !columnFromBytes(previous, parts.previousSequences, previous.length)) return null;
+    if (!previous.every((sequence) => Number.isSafeInteger(sequence) && sequence >= -1)) return null;
+    if (columns.sequence !== undefined && (rows === 0 || columns.sequence[0] !== parts.firstSequence)) return null;
+    const index = new ActiveSegmentIndex(entities, scopes, parts.firstSequence, 0);
+    index.#columns = columns;
+    index.#capacity = capacity;
+    const { entity, scope, clock, offset, time } = columns;
+    for (let row = 0; row < rows; row++) {
+      const previousSequence = index.#entityCount < previous.length ? previous[index.#entityCount]! : -1;
+      index.#noteRow(row, entity[row]!, scope[row]!, clock[row]!, offset[row]!, time[row]!, previousSequence);
+    }
+    if (index.#entityCount !== previous.length) return null;
+    index.#rowCount = rows;
+    index.#nextSequence = columns.sequence === undefined ? parts.firstSequence + rows : columns.sequence[rows - 1]! + 1;
+    return index;
+  }
+
+  /** Everything that is kept by entity, scope and time, for a row whose columns are written. */
+  #noteRow(row: number, entity: number, scope: number, clock: number, offset: number, time: number, previousSequence: number): void {
+    if (time < this.#lastTime) this.#timeOrdered = false;
+    this.#lastTime = time;
+    if (row === 0 || time < this.#timeMin) this.#timeMin = time;
+    if (row === 0 || time > this.#timeMax) this.#timeMax = time;
+    if ((offset & OFFSET_FOREIGN_ID) !== 0) this.#foreignIds++;
+    if (this.#scopeSeen[scope] !== 1) this.#noteScope(scope);
+    if (entity >= this.#ordinals.length) this.#ordinals = resized(this.#ordinals, Math.max(entity + 1, this.#ordinals.length * 2));
+    const ordinal = this.#ordinals[entity]! - 1;
+    if (ordinal < 0) {
+      this.#noteEntity(row, entity, previousSequence);
+      if (this.#chains !== null) this.#chains.push(row, -1);
+      return;
+    }
+    const last = this.#lastRows[ordinal]!;
+    if (this.#columns.clock[last]! >= clock) this.#clockOrdered = false;
+    this.#lastRows[ordinal] = row;
+    this.#rowCounts[ordinal]!++;
+    if (this.#chains !== null) this.#chains.push(row, last);
+  }
+
+  #noteEntity(row: number, entity: number, previousSequence: number): void {
+    const ordinal = this.#entityCount++;
+    if (ordinal === this.#entityIds.length) {
+      const capacity = ordinal * 2;
+      this.#entityIds = resized(this.#entityIds, capacity);
+      this.#firstRows = resized(this.#firstRows, capacity);
+      this.#lastRows = resized(this.#lastRows, capacity);
+      this.#rowCounts = resized(this.#rowCounts, capacity);
+      const previous = new Float64Array(capacity);
+      previous.set(this.#previousSequences);
+      this.#previousSequences = previous;
+    }
+    this.#ordinals[entity] = ordinal + 1;
+    this.#entityIds[ordinal] = entity;
+    this.#firstRows[ordinal] = row;
+    this.#lastRows[ordinal] = row;
+    this.#rowCounts[ordinal] = 1;
+    this.#previousSequences[ordinal] = previousSequence;
+  }
+
+  #noteScope(scope: number): void {
+    if (scope >= this.#scopeSeen.length) {
+      const seen = new Uint8Array(Math.max(scope + 1, this.#scopeSeen.length * 2));
+      seen.set(this.#scopeSeen);
+      this.#scopeSeen = seen;
+    }
+    this.#scopeSeen[scope] = 1;
+    this.#scopeIds.push(scope);
+  }
+
+  /** A sequence that is not the next one in line, or any once one was not. */
+  #noteSequence(row: number, sequence: number): void {
+    assert(row === 0 || sequence >= this.#nextSequence, "rows are added in the order of their sequences");
+    if (row === 0) {
+      this.#firstSequence = sequence;
+      return;
+    }
+    if (this.#columns.sequence === undefined) {
+      const sequences = new Float64Array(this.#capacity);
+      for (let earlier = 0; earlier < row; earlier++) sequences[earlier] = this.#firstSequence + earlier;
+      this.#columns.sequence = sequences;
+    }
+    this.#columns.sequence[row] = sequence;
+  }
+
+  #growColumns(): void {
+    this.#capacity = Math.max(1024, this.#capacity * 2);
+    this.#columns = grownColumns(this.#columns, this.#capacity);
+  }
+
+  #idTable(): RowTable {
+    if (this.#ids === null) {
+      this.#ids = new RowTable(this.#rowCount);
+      for (let row = 0; row < this.#rowCount; row++) this.#ids.add(row, this.#columns.idTag);
+    }
+    return this.#ids;
+  }
+
+  #entityChains(): EntityChains {
+    if (this.#chains === null) {
+      this.#chains = new EntityChains(this.#capacity);
+      const lastRows = new Int32Array(this.#entityCount).fill(-1);
+      for (let row = 0; row < this.#rowCount; row++) {
+        const ordinal = this.#ordinals[this.#columns.entity[row]!]! - 1;
+        this.#chains.push(row, lastRows[ordinal]!);
+        lastRows[ordinal] = row;
+      }
+    }
+    return this.#chains;
+  }
+}
+
+function resized(column: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
+  const grown = new Uint32Array(length);
+  grown.set(column);
+  return grown;
+}

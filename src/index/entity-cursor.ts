@@ -1,0 +1,66 @@
+/** Follows one entity's own list of rows: reading a stream from its start, its middle or its end never costs its whole length. */
+import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
+import type { Condition, EntityRows, ScanSource } from "./scan-source.ts";
+import type { RowCursor } from "./segment-index.ts";
+
+const BATCH_ROWS = 1024;
+/** Rows looked at in one call of `next` that must check each one. */
+const ROWS_PER_CALL = 16_384;
+const CHUNK_MASK = INDEX_BLOCK.rowsPerPage - 1;
+
+export class EntityCursor implements RowCursor {
+  readonly #source: ScanSource;
+  readonly #rows: EntityRows;
+  readonly #conditions: readonly Condition[];
+  readonly #forward: boolean;
+  /** Positions still to be looked at. */
+  #from: number;
+  #to: number;
+  readonly #batch: Uint32Array;
+
+  constructor(source: ScanSource, rows: EntityRows, from: number, to: number, conditions: readonly Condition[], forward: boolean) {
+    this.#source = source;
+    this.#rows = rows;
+    this.#from = from;
+    this.#to = to;
+    this.#conditions = conditions;
+    this.#forward = forward;
+    this.#batch = new Uint32Array(Math.min(BATCH_ROWS, Math.max(0, to - from)));
+  }
+
+  next(out: Uint32Array): number {
+    const batch = this.#batch;
+    let written = 0;
+    let looked = 0;
+    while (written < out.length && this.#from < this.#to) {
+      if (looked >= ROWS_PER_CALL) return written > 0 ? written : -1;
+      const count = Math.min(out.length - written, this.#to - this.#from, BATCH_ROWS);
+      looked += count;
+      if (this.#forward) {
+        this.#rows.fill(this.#from, this.#from + count, batch);
+        this.#from += count;
+        for (let i = 0; i < count; i++) if (this.#passes(batch[i]!)) out[written++] = batch[i]!;
+      } else {
+        this.#rows.fill(this.#to - count, this.#to, batch);
+        this.#to -= count;
+        for (let i = count - 1; i >= 0; i--) if (this.#passes(batch[i]!)) out[written++] = batch[i]!;
+      }
+    }
+    return written;
+  }
+
+  #passes(row: number): boolean {
+    for (const condition of this.#conditions) {
+      const chunk = row >>> INDEX_BLOCK.rowsPerPageShift;
+      const value = this.#source.chunkValues(condition.column, chunk)[this.#source.chunkBase(chunk) + (row & CHUNK_MASK)]!;
+      const passes =
+        condition.test === "equal"
+          ? value === condition.value
+          : condition.test === "range"
+            ? value >= condition.from && value <= condition.to
+            : ((condition.marks[value >>> 5]! >>> (value & 31)) & 1) === 1;
+      if (!passes) return false;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * The one scan over row columns, for rows in memory and rows in pages alike. It works a chunk of rows at a time: it begins with all rows of
+ * the chunk and lets each condition in turn strike out rows, column by column, so that a column (or its page) is looked at only where
+ * rows are left. Conditions that rows are sorted by (sequence, and time where it never runs backwards) narrow the range beforehand;
+ * one exact entity is followed by its own list of rows (`entity-cursor`).
+ */
+import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
+import { EntityCursor } from "./entity-cursor.ts";
+import type { ColumnValues, Condition, ScanSource } from "./scan-source.ts";
+import type { RowCursor, RowFilter } from "./segment-index.ts";
+
+const CHUNK_ROWS = INDEX_BLOCK.rowsPerPage;
+const CHUNK_SHIFT = INDEX_BLOCK.rowsPerPageShift;
+/** Chunks looked at in one call of `next`: 64 Ki rows. */
+const CHUNKS_PER_CALL = 16;
+const ALL_ROWS = Uint16Array.from({ length: CHUNK_ROWS }, (_, row) => row);
+
+const endCursor: RowCursor = { next: () => 0 };
+
+/** A cursor over the rows of `source` in `[fromRow, toRow)` that pass `filter`. */
+export function createCursor(
+  source: ScanSource,
+  filter: RowFilter,
+  fromRow: number,
+  toRow: number,
+  direction: "forward" | "backward",
+): RowCursor {
+  let first = Math.max(0, fromRow);
+  let end = Math.min(toRow, source.rowCount);
+  if (filter.sequenceFrom !== undefined) first = Math.max(first, source.rowAtSequence(filter.sequenceFrom));
+  if (filter.sequenceTo !== undefined) end = Math.min(end, source.rowAtSequence(filter.sequenceTo + 1));
+  if (first < end && source.timeOrdered) {
+    if (filter.timeFrom !== undefined) first = firstRowByTime(source, filter.timeFrom, first, end);
+    if (filter.timeTo !== undefined) end = firstRowByTime(source, filter.timeTo + 1, first, end);
+  }
+  const conditions = conditionsOf(source, filter);
+  if (first >= end || conditions === null) return endCursor;
+  if (filter.entity !== undefined) {
+    if (filter.entityPrefix !== undefined && !filter.entity.startsWith(filter.entityPrefix)) return endCursor;
+    const rows = source.entityRows(filter.entity);
+    if (rows === null) return endCursor;
+    let from = rows.positionOfRow(first);
+    let to = rows.positionOfRow(end);
+    if (source.clockOrdered) {
+      if (filter.clockFrom !== undefined) from = Math.max(from, rows.positionOfClock(filter.clockFrom));
+      if (filter.clockTo !== undefined) to = Math.min(to, rows.positionOfClock(filter.clockTo + 1));
+    }
+    return new EntityCursor(source, rows, from, to, conditions, direction === "forward");
+  }
+  const prefix = filter.entityPrefix ? Buffer.from(filter.entityPrefix) : null;
+  return new ScanCursor(source, first, end, prefix, conditions, direction === "forward");
+}
+
+/** The first row of `[first, end)` whose time is at or after `time`, where times are ordered. */
+function firstRowByTime(source: ScanSource, time: number, first: number, end: number): number {
+  let low = first;
+  let high = end;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (source.timeAt(middle) < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** What is left of the filter once the range of rows is narrowed; null when nothing can pass. Cheap and selective conditions come first. */
+function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null {
+  const conditions: Condition[] = [];
+  if (filter.scope !== undefined) {
+    const scope = source.findScope(filter.scope);
+    if (scope < 0) return null;
+    conditions.push({ column: "scope", test: "equal", value: scope });
+  }
+  if (filter.kinds !== undefined) {
+    if (filter.kinds.length === 0) return null;
+    if (filter.kinds.length === 1) conditions.push({ column: "kind", test: "equal", value: filter.kinds[0]! });
+    else {
+      const marks = new Uint32Array(2048);
+      for (const kind of filter.kinds) marks[kind >>> 5]! |= 1 << (kind & 31);
+      conditions.push({ column: "kind", test: "member", marks });
+    }
+  }
+  if (filter.correlationTag !== undefined) conditions.push({ column: "correlationTag", test: "equal", value: filter.correlationTag });
+  if (filter.causationTag !== undefined) conditions.push({ column: "causationTag", test: "equal", value: filter.causationTag });
+  const { clockFrom = 0, clockTo = Infinity, timeFrom = -Infinity, timeTo = Infinity } = filter;
+  if (clockFrom > clockTo || timeFrom > timeTo) return null;
+  if ((clockFrom > 0 || clockTo < Infinity) && !(source.clockOrdered && filter.entity !== undefined)) {
+    conditions.push({ column: "clock", test: "range", from: clockFrom, to: clockTo });
+  }
+  if ((filter.timeFrom !== undefined || filter.timeTo !== undefined) && !source.timeOrdered) {
+    conditions.push({ column: "time", test: "range", from: timeFrom, to: timeTo });
+  }
+  return conditions;
+}
+
+class ScanCursor implements RowCursor {
+  readonly #source: ScanSource;
+  readonly #conditions: Condition[];
+  readonly #forward: boolean;
+  /** Rows still to be looked at. */
+  #first: number;
+  #end: number;
+  /** Ordinal of the entity whose name is to be matched with `#prefix` next; -1 when all are. */
+  #prefixFrom: number;
+  readonly #prefix: Uint8Array | null;
+  readonly #marks: Uint32Array;
+  /** Rows found in the chunk that begins at `#chunkRow`, not given out yet: `#selection[#pendingFrom, #pendingTo)`. */
+  readonly #selection = new Uint16Array(CHUNK_ROWS);
+  #chunkRow = 0;
+  #pendingFrom = 0;
+  #pendingTo = 0;
+
+  constructor(source: ScanSource, first: number, end: number, prefix: Uint8Array | null, conditions: Condition[], forward: boolean) {
+    this.#source = source;
+    this.#first = first;
+    this.#end = end;
+    this.#forward = forward;
+    this.#prefix = prefix;
+    this.#prefixFrom = prefix === null ? -1 : 0;
+    this.#marks = new Uint32Array(prefix === null ? 0 : (source.localEntityLimit + 31) >>> 5);
+    this.#conditions = prefix === null ? conditions : [{ column: "entity", test: "member", marks: this.#marks }, ...conditions];
+  }
+
+  next(out: Uint32Array): number {
+    if (this.#prefixFrom >= 0) {
+      this.#prefixFrom = this.#source.markPrefix(this.#prefix!, this.#marks, this.#prefixFrom);
+      if (this.#prefixFrom >= 0) return -1;
+      if (this.#marks.every((word) => word === 0)) this.#end = this.#first;
+    }
+    let written = 0;
+    let chunks = 0;
+    while (written < out.length) {
+      if (this.#pendingFrom < this.#pendingTo) written = this.#give(out, written);
+      else if (this.#first >= this.#end) return written;
+      else if (chunks === CHUNKS_PER_CALL) return written > 0 ? written : -1;
+      else {
+        chunks++;
+        this.#select();
+      }
+    }
+    return written;
+  }
+
+  #give(out: Uint32Array, from: number): number {
+    const selection = this.#selection;
+    const base = this.#chunkRow;
+    const count = Math.min(out.length - from, this.#pendingTo - this.#pendingFrom);
+    if (this.#forward) {
+      const start = this.#pendingFrom;
+      for (let i = 0; i < count; i++) out[from + i] = base + selection[start + i]!;
+      this.#pendingFrom += count;
+    } else {
+      const last = this.#pendingTo - 1;
+      for (let i = 0; i < count; i++) out[from + i] = base + selection[last - i]!;
+      this.#pendingTo -= count;
+    }
+    return from + count;
+  }
+
+  /** Selects the matching rows of the next chunk. */
+  #select(): void {
+    const chunk = (this.#forward ? this.#first : this.#end - 1) >>> CHUNK_SHIFT;
+    const chunkRow = chunk << CHUNK_SHIFT;
+    const start = Math.max(this.#first, chunkRow) - chunkRow;
+    const end = Math.min(this.#end - chunkRow, CHUNK_ROWS);
+    if (this.#forward) this.#first = chunkRow + end;
+    else this.#end = chunkRow + start;
+    const selection = this.#selection;
+    let count = end - start;
+    selection.set(ALL_ROWS.subarray(start, end));
+    const base = this.#source.chunkBase(chunk);
+    for (const condition of this.#conditions) {
+      if (count === 0) break;
+      count = strikeOut(condition, this.#source.chunkValues(condition.column, chunk), base, selection, count);
+    }
+    this.#chunkRow = chunkRow;
+    this.#pendingFrom = 0;
+    this.#pendingTo = count;
+  }
+}
+
+/** Keeps, in order, those of the first `count` selected rows that meet the condition; returns how many. */
+function strikeOut(condition: Condition, values: ColumnValues, base: number, selection: Uint16Array, count: number): number {
+  switch (condition.test) {
+    case "equal":
+      if (values instanceof Uint16Array) return keepEqual16(values, base, condition.value, selection, count);
+      if (values instanceof Uint32Array) return keepEqual32(values, base, condition.value, selection, count);
+      return keepInRangeFloat(values, base, condition.value, condition.value, selection, count);
+    case "range":
+      if (values instanceof Float64Array) return keepInRangeFloat(values, base, condition.from, condition.to, selection, count);
+      return keepInRange32(values, base, condition.from, condition.to, selection, count);
+    case "member":
+      if (values instanceof Uint16Array) return keepMembers16(values, base, condition.marks, selection, count);
+      return keepMembers32(values, base, condition.marks, selection, count);
+  }
+}
+
+// One loop for each type of array, so that the engine specializes each. A row is written before it is judged: no branch to mispredict.
+
+function keepEqual16(values: Uint16Array, base: number, value: number, selection: Uint16Array, count: number): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const row = selection[i]!;
+    selection[kept] = row;
+    kept += values[base + row] === value ? 1 : 0;
+  }
+  return kept;
+}
+
+function keepEqual32(values: Uint32Array, base: number, value: number, selection: Uint16Array, count: number): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const row = selection[i]!;
+    selection[kept] = row;
+    kept += values[base + row] === value ? 1 : 0;
+  }
+  return kept;
+}
+
+function keepInRangeFloat(values: Float64Array, base: number, from: number, to: number, selection: Uint16Array, count: number): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const row = selection[i]!;
+    const value = values[base + row]!;
+    selection[kept] = row;
+    kept += value >= from && value <= to ? 1 : 0;
+  }
+  return kept;
+}
+
+function keepInRange32(
+  values: Uint16Array | Uint32Array,
+  base: number,
+  from: number,
+  to: number,
+  selection: Uint16Array,
+  count: number,
+): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const row = selection[i]!;
+    const value = values[base + row]!;
+    selection[kept] = row;
+    kept += value >= from && value <= to ? 1 : 0;
+  }
+  return kept;
+}
+
+function keepMembers16(values: Uint16Array, base: number, marks: Uint32Array, selection: Uint16Array, count: number): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const row = selection[i]!;
+    const value = values[base + row]!;
+    selection[kept] = row;
+    kept += (marks[value >>> 5]! >>> (value & 31)) & 1;
+  }
+  return kept;
+}
+
+function keepMembers32(
+  values: Uint32Array | Float64Array,
+  base: number,
+  marks: Uint32Array,
+  selection: Uint16Array,
+  count: number,
+): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const row = selection[i]!;
+    const value = values[base + row]!;
+    selection[kept] = row;
+    kept += (marks[value >>> 5]! >>> (value & 31)) & 1;
+  }
+  return kept;
+}

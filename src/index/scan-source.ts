@@ -1,0 +1,44 @@
+/** What the cursors (`row-scan`, `entity-cursor`) ask of a segment index, whether its rows are in memory or in pages. */
+import type { ColumnName } from "./segment-index.ts";
+
+export type ColumnValues = Uint16Array | Uint32Array | Float64Array;
+
+/** What the scan asks of a segment index. */
+export interface ScanSource {
+  readonly rowCount: number;
+  readonly timeOrdered: boolean;
+  /** Whether the clocks of each entity rise from row to row. */
+  readonly clockOrdered: boolean;
+  /** One more than the largest local entity id. */
+  readonly localEntityLimit: number;
+  /** An array that holds a column's values for the rows of a chunk; that of its first row stands at `chunkBase(chunk)`. */
+  chunkValues(column: ColumnName, chunk: number): ColumnValues;
+  chunkBase(chunk: number): number;
+  rowAtSequence(sequence: number): number;
+  timeAt(row: number): number;
+  /** The local id of a scope; -1 when it has no row here. */
+  findScope(name: string): number;
+  entityRows(name: string): EntityRows | null;
+  /**
+   * Sets the bits, in `marks`, of the local ids of entities whose names begin with `prefix`, looking at a bounded number of names from
+   * ordinal `from`. Returns the ordinal to go on from, or -1 when it has seen all.
+   */
+  markPrefix(prefix: Uint8Array, marks: Uint32Array, from: number): number;
+}
+
+/** A condition on one column. */
+export type Condition =
+  | { readonly column: ColumnName; readonly test: "equal"; readonly value: number }
+  | { readonly column: ColumnName; readonly test: "range"; readonly from: number; readonly to: number }
+  /** Bit `v & 31` of `marks[v >>> 5]`. */
+  | { readonly column: ColumnName; readonly test: "member"; readonly marks: Uint32Array };
+
+/** The rows of one entity in one segment, ascending, by position from 0. */
+export interface EntityRows {
+  /** The first position whose row is at or after `row`; the number of rows when there is none. */
+  positionOfRow(row: number): number;
+  /** The first position whose clock is at or after `clock`. Only where clocks are ordered. */
+  positionOfClock(clock: number): number;
+  /** Writes the rows at positions `[from, to)` to the start of `target`. */
+  fill(from: number, to: number, target: Uint32Array): void;
+}

@@ -1,0 +1,221 @@
+/** Both segment indexes against a plain array of rows, on random rows and random questions. */
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import { test } from "node:test";
+import { ActiveSegmentIndex } from "./active-segment-index.ts";
+import { Interner } from "./interner.ts";
+import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, type RowFields, type RowFilter, type SegmentIndex } from "./segment-index.ts";
+
+interface ModelRow extends RowFields {
+  entityName: string;
+  scopeName: string;
+}
+
+interface Shape {
+  rows: number;
+  entities: number;
+  dense: boolean;
+  timeOrdered: boolean;
+  clockOrdered: boolean;
+}
+
+type RandomNumber = (limit: number) => number;
+
+function randomFrom(seed: number): RandomNumber {
+  let state = seed >>> 0;
+  return (limit) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 0x1_0000_0000) * limit);
+  };
+}
+
+const FIRST_SEQUENCE = 10_000;
+
+function modelRows(random: RandomNumber, shape: Shape, entities: Interner, scopes: Interner): ModelRow[] {
+  const clocks = new Map<string, number>();
+  const rows: ModelRow[] = [];
+  let sequence = FIRST_SEQUENCE;
+  let time = 1_700_000_000_000_000;
+  for (let row = 0; row < shape.rows; row++) {
+    // Half of the rows belong to one entity, so that it spans pages.
+    const entityName = random(2) === 0 ? "order:0" : `${random(2) === 0 ? "order" : "caf\u00e9"}:${random(shape.entities)}`;
+    const scopeName = `shop:${random(5)}`;
+    const clock = (clocks.get(entityName) ?? 40 + random(3)) + (shape.clockOrdered ? 1 + random(2) : 0);
+    clocks.set(entityName, clock);
+    if (!shape.dense && random(10) === 0) sequence += random(5);
+    time += shape.timeOrdered ? random(3) : random(2001) - 1000;
+    const foreign = random(4) === 0 ? OFFSET_FOREIGN_ID : 0;
+    rows.push({
+      entity: entities.intern(entityName),
+      scope: scopes.intern(scopeName),
+      kind: 0x1000 + random(6),
+      clock,
+      offset: (64 + row * 150 + foreign + (random(3) === 0 ? OFFSET_ENDS_BATCH : 0)) >>> 0,
+      time,
+      idTag: 1 + random(shape.rows),
+      correlationTag: 1 + random(50),
+      causationTag: random(50),
+      sequence: sequence++,
+      entityName,
+      scopeName,
+    });
+  }
+  return rows;
+}
+
+function activeIndex(rows: readonly ModelRow[], entities: Interner, scopes: Interner): ActiveSegmentIndex {
+  const index = new ActiveSegmentIndex(entities, scopes, FIRST_SEQUENCE);
+  for (const row of rows) index.push(row, 100 + row.entity);
+  return index;
+}
+
+function randomFilter(random: RandomNumber, rows: readonly ModelRow[]): RowFilter {
+  const some = (): ModelRow =>
+    rows[random(rows.length)] ?? ({ clock: 1, sequence: 1, time: 1, correlationTag: 1, causationTag: 1 } as ModelRow);
+  const filter: RowFilter = {};
+  if (random(3) === 0) filter.entity = random(8) === 0 ? "nobody" : (some().entityName ?? "order:0");
+  if (random(4) === 0) filter.entityPrefix = ["order:", "order:1", "caf\u00e9", "nothing"][random(4)]!;
+  if (random(3) === 0) filter.scope = `shop:${random(6)}`;
+  if (random(3) === 0) filter.kinds = [[0x1002], [0x1001, 0x1004], [], [0xf000]][random(4)]!;
+  if (random(8) === 0) filter.correlationTag = some().correlationTag;
+  if (random(8) === 0) filter.causationTag = some().causationTag;
+  if (random(4) === 0) filter.clockFrom = some().clock + random(3) - 1;
+  if (random(4) === 0) filter.clockTo = some().clock + random(3) - 1;
+  if (random(4) === 0) filter.sequenceFrom = some().sequence + random(3) - 1;
+  if (random(4) === 0) filter.sequenceTo = some().sequence + random(3) - 1;
+  if (random(4) === 0) filter.timeFrom = some().time + random(3) - 1;
+  if (random(4) === 0) filter.timeTo = some().time + random(3) - 1;
+  return filter;
+}
+
+function passes(row: ModelRow, filter: RowFilter): boolean {
+  const within = (value: number, from = -Infinity, to = Infinity): boolean => value >= from && value <= to;
+  return (
+    (filter.entity === undefined || row.entityName === filter.entity) &&
+    (filter.entityPrefix === undefined || row.entityName.startsWith(filter.entityPrefix)) &&
+    (filter.scope === undefined || row.scopeName === filter.scope) &&
+    (filter.kinds === undefined || filter.kinds.includes(row.kind)) &&
+    (filter.correlationTag === undefined || row.correlationTag === filter.correlationTag) &&
+    (filter.causationTag === undefined || row.causationTag === filter.causationTag) &&
+    within(row.clock, filter.clockFrom, filter.clockTo) &&
+    within(row.sequence, filter.sequenceFrom, filter.sequenceTo) &&
+    within(row.time, filter.timeFrom, filter.timeTo)
+  );
+}
+
+function collect(
+  index: SegmentIndex,
+  filter: RowFilter,
+  from: number,
+  to: number,
+  direction: "forward" | "backward",
+  size: number,
+): number[] {
+  const cursor = index.cursor(filter, from, to, direction);
+  const out = new Uint32Array(size);
+  const rows: number[] = [];
+  for (;;) {
+    const count = cursor.next(out);
+    if (count === 0) return rows;
+    for (let i = 0; i < count; i++) rows.push(out[i]!);
+  }
+}
+
+function compareCursors(random: RandomNumber, index: SegmentIndex, rows: readonly ModelRow[], questions: number): void {
+  for (let question = 0; question < questions; question++) {
+    const filter = randomFilter(random, rows);
+    const from = random(3) === 0 ? random(rows.length + 1) : 0;
+    const to = random(3) === 0 ? random(rows.length + 1) : rows.length;
+    const expected: number[] = [];
+    for (let row = from; row < to; row++) if (passes(rows[row]!, filter)) expected.push(row);
+    const what = `${JSON.stringify(filter)} in [${from}, ${to})`;
+    const size = [1, 7, 100, 5000][random(4)]!;
+    assert.deepEqual(collect(index, filter, from, to, "forward", size), expected, `forward ${what}`);
+    assert.deepEqual(collect(index, filter, from, to, "backward", size), expected.reverse(), `backward ${what}`);
+  }
+}
+
+function compareRows(index: SegmentIndex, rows: readonly ModelRow[]): void {
+  assert.equal(index.rowCount, rows.length);
+  assert.equal(index.firstSequence, FIRST_SEQUENCE);
+  const rowsByTag = new Map<number, number[]>();
+  for (const [row, { idTag }] of rows.entries()) rowsByTag.set(idTag, [...(rowsByTag.get(idTag) ?? []), row]);
+  for (const [row, model] of rows.entries()) {
+    assert.equal(index.sequenceAt(row), model.sequence);
+    assert.equal(index.clockAt(row), model.clock);
+    assert.equal(index.timeAt(row), model.time);
+    assert.equal(index.offsetAt(row), model.offset & 0x3fff_ffff);
+    assert.equal(index.endsBatch(row), (model.offset & OFFSET_ENDS_BATCH) !== 0);
+    assert.equal(index.rowAtSequence(model.sequence), row);
+    const after = rows[row + 1];
+    assert.equal(index.rowAtSequence(model.sequence + 1), after === undefined ? rows.length : row + 1);
+  }
+  assert.equal(index.rowAtSequence(0), 0);
+  for (let tag = 1; tag <= rows.length; tag++) {
+    assert.deepEqual(
+      index.rowsByIdTag(tag).sort((a, b) => a - b),
+      rowsByTag.get(tag) ?? [],
+    );
+  }
+}
+
+function compareEntities(index: SegmentIndex, rows: readonly ModelRow[], entities: Interner): void {
+  const expected = new Map<string, Record<string, number>>();
+  for (const row of rows) {
+    const known = expected.get(row.entityName);
+    const previousSequence = 100 + entities.find(row.entityName);
+    expected.set(row.entityName, {
+      rows: (known?.rows ?? 0) + 1,
+      firstClock: known?.firstClock ?? row.clock,
+      lastClock: row.clock,
+      lastSequence: row.sequence,
+      previousSequence,
+    });
+  }
+  const seen = new Set<string>();
+  let ordinal = 0;
+  index.entities((name, { rows: count, firstClock, lastClock, lastSequence, previousSequence }) => {
+    assert.deepEqual({ rows: count, firstClock, lastClock, lastSequence, previousSequence }, expected.get(name), name);
+    assert.equal(index.entity(name)?.lastSequence, lastSequence);
+    seen.add(name);
+    if (ordinal++ === 3) {
+      index.entities((resumed) => {
+        assert.equal(resumed, name);
+        return false;
+      }, 3);
+    }
+  });
+  assert.equal(seen.size, expected.size);
+  assert.equal(index.entity("nobody"), null);
+  assert.deepEqual(index.scopes().sort(), [...new Set(rows.map((row) => row.scopeName))].sort());
+}
+
+const shapes: Shape[] = [];
+for (const dense of [true, false]) {
+  for (const timeOrdered of [true, false]) {
+    for (const clockOrdered of [true, false]) shapes.push({ rows: 9000, entities: 300, dense, timeOrdered, clockOrdered });
+  }
+}
+shapes.push({ rows: 0, entities: 1, dense: true, timeOrdered: true, clockOrdered: true });
+shapes.push({ rows: 1, entities: 1, dense: true, timeOrdered: true, clockOrdered: true });
+
+for (const shape of shapes) {
+  test(`an index answers like a plain array of rows: ${JSON.stringify(shape)}`, () => {
+    const seed = randomInt(1 << 30);
+    console.log(`seed ${seed}`);
+    const random = randomFrom(seed);
+    const entities = new Interner();
+    const scopes = new Interner();
+    const rows = modelRows(random, shape, entities, scopes);
+    const active = activeIndex(rows, entities, scopes);
+    const restored = ActiveSegmentIndex.fromColumns(active.columnsForCheckpoint(), entities, scopes);
+    assert.ok(restored);
+    for (const index of [active, restored]) {
+      assert.equal(index.dense, shape.rows < 2 || shape.dense);
+      assert.equal(index.timeOrdered, shape.rows < 2 || shape.timeOrdered);
+      compareRows(index, rows);
+      compareEntities(index, rows, entities);
+      compareCursors(random, index, rows, 60);
+    }
+  });
+}
