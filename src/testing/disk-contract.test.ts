@@ -6,6 +6,7 @@ import type { Disk } from "../disk/disk.ts";
 import { createNodeDisk } from "../disk/node-disk.ts";
 import { diskContract } from "./disk-contract.ts";
 import { createMemoryDisk } from "./memory-disk.ts";
+import { SimulatedDisk } from "./sim-disk.ts";
 
 async function inMemory(disk: Disk, run: (disk: Disk, directory: string) => Promise<void>): Promise<void> {
   await disk.makeDirectory("/data");
@@ -26,5 +27,6 @@ describe("disk contract", () => {
     it(`node disk: ${name}`, () => onNode(createNodeDisk(), run));
     it(`node disk without O_DSYNC: ${name}`, () => onNode(createNodeDisk({ synchronousWrites: false }), run));
     it(`memory disk: ${name}`, () => inMemory(createMemoryDisk(), run));
+    it(`simulated disk: ${name}`, () => inMemory(new SimulatedDisk(), run));
   }
 });

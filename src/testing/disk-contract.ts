@@ -264,7 +264,7 @@ export const diskContract: readonly DiskCheck[] = [
       assert.equal(disk.isAlive({ pid: 2 ** 40, startTime: "", bootId: "" }), false);
       assert.equal(disk.isAlive({ pid: 1.5, startTime: "", bootId: "" }), false);
       if (disk.self.bootId !== "") assert.equal(disk.isAlive({ ...disk.self, bootId: "another" }), false);
-      if (disk.self.startTime !== "") assert.equal(disk.isAlive({ ...disk.self, startTime: "1" }), false);
+      if (disk.self.startTime !== "") assert.equal(disk.isAlive({ ...disk.self, startTime: `${disk.self.startTime}9` }), false);
     },
   },
 ];

@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { createNodeDisk, nodeDisk } from "./node-disk.ts";
+import { hasEnded, parseProcessStat } from "./process-stat.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "batpak-node-disk-"));
+after(() => rmSync(directory, { recursive: true, force: true }));
+const onLinux = process.platform === "linux";
+
+describe("node disk", () => {
+  it("makes files 0600 and directories 0700", { skip: process.platform === "win32" }, async () => {
+    const deep = join(directory, "one", "two");
+    await nodeDisk.makeDirectory(deep);
+    await (await nodeDisk.open(join(deep, "file"), "create")).close();
+    assert.equal(statSync(join(deep, "file")).mode & 0o777, 0o600);
+    assert.equal(statSync(deep).mode & 0o777, 0o700);
+    assert.equal(statSync(join(directory, "one")).mode & 0o777, 0o700);
+  });
+
+  it("does not follow a symbolic link when creating or asking for status, and does when reading", {
+    skip: process.platform === "win32",
+  }, async () => {
+    writeFileSync(join(directory, "target"), "bytes");
+    symlinkSync(join(directory, "target"), join(directory, "link"));
+    symlinkSync(join(directory, "nowhere"), join(directory, "dangling"));
+    await assert.rejects(nodeDisk.open(join(directory, "dangling"), "create"), { code: "EEXIST" });
+    assert.equal(existsSync(join(directory, "nowhere")), false);
+    assert.equal((await nodeDisk.status(join(directory, "link")))?.type, "symlink");
+    const file = await nodeDisk.open(join(directory, "link"), "read");
+    assert.equal(await file.size(), 5);
+    await file.close();
+  });
+
+  it("writes durably through a second descriptor of the same file, also after it was renamed", { skip: !onLinux }, async () => {
+    const path = join(directory, "durable");
+    const file = await nodeDisk.open(path, "create");
+    await nodeDisk.rename(path, join(directory, "renamed"));
+    writeFileSync(path, "a stranger under the old name");
+    await file.write(new TextEncoder().encode("mine"), 0, 4, 0, true);
+    const synchronous = descriptors().filter((line) => (flagsOf(line) & 0o10000) !== 0);
+    assert.equal(synchronous.length, 1, "a descriptor with O_DSYNC is open");
+    await file.close();
+    assert.equal(readFileSync(join(directory, "renamed"), "utf8"), "mine");
+    assert.equal(readFileSync(path, "utf8"), "a stranger under the old name");
+    assert.equal(descriptors().filter((line) => (flagsOf(line) & 0o10000) !== 0).length, 0, "and closed with the file");
+  });
+
+  it("writes to a file whose size is limited as far as it goes, and reports what the system says", {
+    skip: !existsSync("/dev/full"),
+  }, async () => {
+    const full = await createNodeDisk({ synchronousWrites: false }).open("/dev/full", "write");
+    await assert.rejects(full.write(new Uint8Array(10), 0, 10, 0, false), { code: "ENOSPC" });
+    assert.throws(() => full.writeSync(new Uint8Array(10), 0, 10, 0), { code: "ENOSPC" });
+    await full.close();
+  });
+
+  it("tells the living from the dead, from zombies, and from those that got a dead one's number", { skip: !onLinux }, async () => {
+    assert.match(nodeDisk.self.startTime, /^\d+$/);
+    const child = spawn("sleep", ["60"]);
+    const { pid } = child;
+    assert.ok(pid !== undefined);
+    const identity = {
+      pid,
+      startTime: parseProcessStat(readFileSync(`/proc/${pid}/stat`, "utf8"))?.startTime ?? "",
+      bootId: nodeDisk.self.bootId,
+    };
+    assert.equal(nodeDisk.isAlive(identity), true);
+    assert.equal(nodeDisk.isAlive({ ...identity, startTime: "" }), true);
+    assert.equal(nodeDisk.isAlive({ ...identity, startTime: "5" }), false);
+    assert.equal(nodeDisk.isAlive({ ...identity, bootId: "00000000-0000-0000-0000-000000000000" }), false);
+    const exited = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await exited;
+    assert.equal(nodeDisk.isAlive(identity), false);
+  });
+
+  it("takes a zombie for dead", { skip: !onLinux }, async () => {
+    // The shell's child ends while the shell, become `sleep`, never asks for it.
+    const shell = spawn("sh", ["-c", "sh -c 'exit 0' & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+    try {
+      const pid = Number(await new Promise((resolve) => shell.stdout.once("data", (data) => resolve(String(data)))));
+      while (parseProcessStat(readFileSync(`/proc/${pid}/stat`, "utf8"))?.state !== "Z")
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      assert.equal(nodeDisk.isAlive({ pid, startTime: "", bootId: "" }), false);
+    } finally {
+      shell.kill("SIGKILL");
+    }
+  });
+});
+
+describe("process stat", () => {
+  it("counts fields from the last parenthesis, whatever the command is called", () => {
+    const fields = "S 1 1 1 0 -1 4194304 136 0 0 0 0 0 0 0 20 0 1 0 107904 3133440 373";
+    assert.deepEqual(parseProcessStat(`56 (cat) ${fields}\n`), { state: "S", startTime: "107904" });
+    assert.deepEqual(parseProcessStat(`56 (a) Z 1 (b) c) ${fields}\n`), { state: "S", startTime: "107904" });
+    for (const garbage of ["", "56 cat S", "56 (cat", "56 (cat) S 1 2", `56 (cat) 7 ${fields}`])
+      assert.equal(parseProcessStat(garbage), null);
+    assert.deepEqual(
+      ["Z", "X", "S", "R"].map((state) => hasEnded({ state, startTime: "1" })),
+      [true, true, false, false],
+    );
+  });
+});
+
+/** The flags lines of this process's open regular files, as "fd flags". */
+function descriptors(): string[] {
+  return readdirSync("/proc/self/fdinfo").map((name) => {
+    try {
+      return `${name} ${/flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${name}`, "utf8"))?.[1] ?? "0"}`;
+    } catch {
+      return `${name} 0`;
+    }
+  });
+}
+
+function flagsOf(line: string): number {
+  return Number.parseInt(line.split(" ")[1] ?? "0", 8);
+}
