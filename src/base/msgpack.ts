@@ -176,13 +176,42 @@ const LENGTH_WIDTH = new Uint8Array(256); // width of the length that follows th
 const ELEMENTS_PER_COUNT = new Uint8Array(256); // 1 for arrays, 2 for maps: the length counts elements, not bytes
 for (let tag = 0xa0; tag < 0xc0; tag++) PAYLOAD_WIDTH[tag] = tag & 0x1f;
 for (const [tag, width] of [
-  [0xca, 4], [0xcb, 8], [0xcc, 1], [0xcd, 2], [0xce, 4], [0xcf, 8], [0xd0, 1], [0xd1, 2], [0xd2, 4], [0xd3, 8],
-  [0xd4, 2], [0xd5, 3], [0xd6, 5], [0xd7, 9], [0xd8, 17], [0xc7, 1], [0xc8, 1], [0xc9, 1], // an extension's type byte
-] as const) PAYLOAD_WIDTH[tag] = width;
+  [0xca, 4],
+  [0xcb, 8],
+  [0xcc, 1],
+  [0xcd, 2],
+  [0xce, 4],
+  [0xcf, 8],
+  [0xd0, 1],
+  [0xd1, 2],
+  [0xd2, 4],
+  [0xd3, 8],
+  [0xd4, 2],
+  [0xd5, 3],
+  [0xd6, 5],
+  [0xd7, 9],
+  [0xd8, 17],
+  [0xc7, 1],
+  [0xc8, 1],
+  [0xc9, 1], // an extension's type byte
+] as const)
+  PAYLOAD_WIDTH[tag] = width;
 for (const [tag, width] of [
-  [0xc4, 1], [0xc5, 2], [0xc6, 4], [0xc7, 1], [0xc8, 2], [0xc9, 4], [0xd9, 1], [0xda, 2], [0xdb, 4],
-  [0xdc, 2], [0xdd, 4], [0xde, 2], [0xdf, 4],
-] as const) LENGTH_WIDTH[tag] = width;
+  [0xc4, 1],
+  [0xc5, 2],
+  [0xc6, 4],
+  [0xc7, 1],
+  [0xc8, 2],
+  [0xc9, 4],
+  [0xd9, 1],
+  [0xda, 2],
+  [0xdb, 4],
+  [0xdc, 2],
+  [0xdd, 4],
+  [0xde, 2],
+  [0xdf, 4],
+] as const)
+  LENGTH_WIDTH[tag] = width;
 for (const tag of [0xdc, 0xdd]) ELEMENTS_PER_COUNT[tag] = 1;
 for (const tag of [0xde, 0xdf]) ELEMENTS_PER_COUNT[tag] = 2;
 
