@@ -11,7 +11,7 @@ const JSON_DEPTH_MAX = 128;
 const MANY_DIGITS = /\d{16}/;
 const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y;
 /** Text up to the next quote, escape or control character. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: JSON forbids them in text
+// oxlint-disable-next-line no-control-regex -- JSON forbids them in text
 const PLAIN_TEXT = /[^"\\\u0000-\u001f]*/y;
 const ESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
 

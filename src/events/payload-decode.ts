@@ -199,7 +199,7 @@ function readShortAscii(at: number, byteLength: number): string | null {
 /** Keys seen before, by a hash of their bytes: a key that comes again costs a comparison instead of a new string. */
 const KEY_SLOTS = 1024;
 const KEY_BYTES_MAX = 32;
-const keys: string[] = new Array(KEY_SLOTS).fill("");
+const keys: string[] = Array.from({ length: KEY_SLOTS }, () => "");
 
 function readKey(): string {
   if (position >= end) corrupt("it ends too early");

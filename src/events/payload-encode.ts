@@ -21,9 +21,9 @@ import { isWellFormed, utf8Length } from "./utf8.ts";
 /** Text up to this many UTF-16 units is written by a loop; beyond it the native encoder wins. */
 const LOOP_UNITS_MAX = 40;
 
-const path: (string | number)[] = new Array(DEPTH_MAX + 1).fill("");
+const path: (string | number)[] = Array.from({ length: DEPTH_MAX + 1 }, () => "");
 /** The arrays and objects that the value being written lies in, outermost first. */
-const ancestors: (object | null)[] = new Array(DEPTH_MAX + 1).fill(null);
+const ancestors: (object | null)[] = Array.from({ length: DEPTH_MAX + 1 }, () => null);
 let encoding = false;
 
 /**

@@ -1,0 +1,191 @@
+/**
+ * What one store knows of names and kinds: the definitions it was given or has learnt, and the records in the store that say which name a
+ * kind has. Never shared between stores.
+ *
+ * Learning takes two steps, so that an append that fails teaches nothing: `resolve` says what an append would use and changes nothing;
+ * `commit` is called when the append (with its record, where one is needed) is accepted.
+ *
+ * Invariants:
+ * 1. A kind has one name. A name may have several kinds over time (its definition was given another); its newest is the one in use.
+ * 2. A name has one definition at a time, and a kind one definition.
+ * 3. Whatever `nameOf` and `kindsOf` answer is recorded in the store, or was claimed by a definition that `open` was given.
+ */
+import { assert } from "../base/assert.ts";
+import { invalidArgument } from "../base/store-error.ts";
+import { isDefinition } from "./definition.ts";
+import type { AnyDefinition } from "./definition.ts";
+import { DATA } from "./kind.ts";
+
+/** What a system record says: this kind has this name, and events of it were written from this version of the definition. */
+export interface DefinitionRecord {
+  readonly name: string;
+  readonly kind: number;
+  readonly version: number;
+}
+
+/** What an append of a definition's event uses. */
+export interface Resolution extends DefinitionRecord {
+  readonly definition: AnyDefinition;
+  /** Whether the append has to carry a record of it. */
+  readonly mustRecord: boolean;
+}
+
+const FIRST_AUTOMATIC_KIND = DATA + 1;
+const EFFECT_CATEGORY = 0xd;
+const NONE: readonly Resolution[] = [];
+
+export class DefinitionRegistry {
+  readonly #definitionByName = new Map<string, AnyDefinition>();
+  /** Kinds claimed by definitions that name them. */
+  readonly #claimByKind = new Map<number, AnyDefinition>();
+  readonly #nameByKind = new Map<number, string>();
+  /** Kinds of each name, the one in use last. */
+  readonly #kindsByName = new Map<string, number[]>();
+  /** Records in force by kind and version. */
+  readonly #records = new Map<number, DefinitionRecord>();
+  /** What needs no record any more. */
+  readonly #settled = new Map<AnyDefinition, Resolution>();
+  readonly #isKindInUse: (kind: number) => boolean;
+
+  /**
+   * @param definitions what `open` was given
+   * @param isKindInUse whether the store holds events of a kind; automatic kinds avoid them
+   * @throws TypeError `INVALID_ARGUMENT` when two of them claim one name or one kind
+   */
+  constructor(definitions: readonly AnyDefinition[] = [], isKindInUse: (kind: number) => boolean = () => false) {
+    this.#isKindInUse = isKindInUse;
+    for (const definition of definitions) {
+      if (!isDefinition(definition)) throw invalidArgument("Cannot open the store: events holds something else, definitions are allowed");
+      this.#assertClaim(definition, "open the store", NONE);
+      this.#definitionByName.set(definition.name, definition);
+      if (definition.kind !== undefined) this.#claimByKind.set(definition.kind, definition);
+    }
+  }
+
+  /**
+   * Takes up a record that the store holds. Records may come in any order but the order of writing, oldest first, decides which kind of a
+   * name is in use.
+   *
+   * @throws TypeError `INVALID_ARGUMENT` when a definition that `open` was given claims its kind under another name
+   */
+  restore(record: DefinitionRecord): void {
+    const claim = this.#claimByKind.get(record.kind);
+    if (claim !== undefined && claim.name !== record.name) {
+      throw invalidArgument(
+        `Cannot open the store: the definition ${claim.name} claims the kind ${hex(record.kind)}, which the store has recorded as ${record.name}, a kind of its own is allowed`,
+      );
+    }
+    this.#note(record);
+  }
+
+  /**
+   * What an append of this definition's event would use. Changes nothing.
+   *
+   * @param pending what was resolved before and is neither committed nor given up: their kinds are taken, and a name keeps its kind
+   * @throws TypeError `INVALID_ARGUMENT` when its name or kind belongs to another definition, or no kind is free
+   */
+  resolve(definition: AnyDefinition, pending: readonly Resolution[] = NONE): Resolution {
+    const settled = this.#settled.get(definition);
+    if (settled !== undefined) return settled;
+    const { name, version } = definition;
+    const operation = `append ${name}`;
+    this.#assertClaim(definition, operation, pending);
+    const kind = definition.kind ?? this.#kindInUse(name, pending) ?? this.#freeKind(operation, pending);
+    const recordedName = this.#nameByKind.get(kind) ?? pending.find((other) => other.kind === kind)?.name;
+    if (recordedName !== undefined && recordedName !== name) {
+      throw invalidArgument(`Cannot ${operation}: the kind ${hex(kind)} belongs to ${recordedName}, a kind of its own is allowed`);
+    }
+    const recorded = this.#records.has(recordKey(kind, version)) && this.#kindsByName.get(name)?.at(-1) === kind;
+    return { definition, name, kind, version, mustRecord: !recorded };
+  }
+
+  /** Learns a resolution whose append is accepted. Twice is once. */
+  commit(resolution: Resolution): void {
+    const { definition, name, kind, version } = resolution;
+    if (this.#settled.has(definition)) return;
+    const other = this.#nameByKind.get(kind);
+    assert(other === undefined || other === name, "a kind is committed under one name only: pass pending resolutions to resolve");
+    this.#definitionByName.set(name, definition);
+    if (definition.kind !== undefined) this.#claimByKind.set(definition.kind, definition);
+    this.#note(resolution);
+    this.#settled.set(definition, { definition, name, kind, version, mustRecord: false });
+  }
+
+  /** Whether the store has the record that this resolution asked for, from another append that was accepted meanwhile. */
+  isRecorded(resolution: Resolution): boolean {
+    return this.#settled.has(resolution.definition);
+  }
+
+  /** The name of a kind: recorded, or claimed by a known definition; null when it has none. */
+  nameOf(kind: number): string | null {
+    return this.#nameByKind.get(kind) ?? this.#claimByKind.get(kind)?.name ?? null;
+  }
+
+  /** The kinds under which events of a definition or name may be stored, ascending; none when it is unknown here. */
+  kindsOf(definition: AnyDefinition | string): number[] {
+    const name = typeof definition === "string" ? definition : definition.name;
+    const kinds = new Set(this.#kindsByName.get(name));
+    const claimed = (typeof definition === "string" ? this.#definitionByName.get(name) : definition)?.kind;
+    // A kind that was claimed but never recorded may have been written by number.
+    if (claimed !== undefined && (this.nameOf(claimed) ?? name) === name) kinds.add(claimed);
+    return [...kinds].sort((a, b) => a - b);
+  }
+
+  /** The newest version recorded for a name; 0 when there is none. */
+  versionOf(name: string): number {
+    let version = 0;
+    for (const record of this.#records.values()) if (record.name === name) version = Math.max(version, record.version);
+    return version;
+  }
+
+  /** All records in force, in the order in which they were written. Restoring them in this order makes the same registry. */
+  records(): DefinitionRecord[] {
+    return [...this.#records.values()];
+  }
+
+  #note({ name, kind, version }: DefinitionRecord): void {
+    const kinds = this.#kindsByName.get(name)?.filter((other) => other !== kind) ?? [];
+    kinds.push(kind);
+    this.#kindsByName.set(name, kinds);
+    this.#nameByKind.set(kind, name);
+    const key = recordKey(kind, version);
+    this.#records.delete(key); // written anew, it is the newest
+    this.#records.set(key, { name, kind, version });
+  }
+
+  #assertClaim(definition: AnyDefinition, operation: string, pending: readonly Resolution[]): void {
+    const { name, kind } = definition;
+    const namesake = this.#definitionByName.get(name) ?? pending.find((other) => other.name === name)?.definition;
+    if (namesake !== undefined && namesake !== definition) {
+      throw invalidArgument(`Cannot ${operation}: two definitions claim the name ${name}, one is allowed`);
+    }
+    const rival = kind === undefined ? undefined : this.#claimByKind.get(kind);
+    if (rival !== undefined && rival !== definition) {
+      throw invalidArgument(
+        `Cannot ${operation}: the definitions ${rival.name} and ${name} claim the kind ${hex(kind as number)}, one is allowed`,
+      );
+    }
+  }
+
+  #kindInUse(name: string, pending: readonly Resolution[]): number | undefined {
+    return this.#kindsByName.get(name)?.at(-1) ?? pending.find((other) => other.name === name)?.kind;
+  }
+
+  #freeKind(operation: string, pending: readonly Resolution[]): number {
+    for (let kind = FIRST_AUTOMATIC_KIND; kind <= 0xffff; kind++) {
+      if (kind >>> 12 === EFFECT_CATEGORY) continue;
+      if (this.#nameByKind.has(kind) || this.#claimByKind.has(kind) || this.#isKindInUse(kind)) continue;
+      if (pending.some((other) => other.kind === kind)) continue;
+      return kind;
+    }
+    throw invalidArgument(`Cannot ${operation}: all kinds are taken, a definition that names its kind is allowed`);
+  }
+}
+
+function recordKey(kind: number, version: number): number {
+  return kind * 0x1_0000 + version;
+}
+
+function hex(kind: number): string {
+  return `0x${kind.toString(16).padStart(4, "0")}`;
+}
