@@ -24,4 +24,8 @@ export interface FrameFormat extends FrameReader {
   causationAt(view: DataView, at: number): number;
   /** Whether the event's stored payload is exactly these bytes. */
   samePayload(bytes: Uint8Array, view: DataView, at: number, other: Uint8Array, start: number, length: number): boolean;
+  /** Copies the 16 bytes of the event's id. */
+  copyId(bytes: Uint8Array, view: DataView, at: number, target: Uint8Array, targetAt: number): void;
+  /** Copies the 32 bytes of the event's hash. */
+  copyHash(bytes: Uint8Array, view: DataView, at: number, target: Uint8Array, targetAt: number): void;
 }

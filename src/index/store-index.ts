@@ -25,6 +25,8 @@ export interface SegmentEntry {
   framesEnd: number;
   /** Number of accepted frames, system records included, the seal not. */
   frames: number;
+  /** The same of the visible ones. */
+  visibleFrames: number;
   /** The newest id that the writer had issued when the segment ended: 16 bytes. */
   lastIssuedId: Uint8Array;
   /** Null until it is first needed. */
@@ -95,7 +97,15 @@ export class StoreIndex {
 
   /** The id of a scope; its first event's sequence is kept for `scopes()`. */
   internScope(name: string, sequence: number): number {
-    const id = this.scopes.intern(name);
+    return this.#noteScope(this.scopes.intern(name), sequence);
+  }
+
+  /** The same for a name as UTF-8 bytes. */
+  internScopeBytes(source: Uint8Array, start: number, end: number, sequence: number): number {
+    return this.#noteScope(this.scopes.internBytes(source, start, end), sequence);
+  }
+
+  #noteScope(id: number, sequence: number): number {
     if (id >= this.scopeFirstSequence.length || this.scopeFirstSequence[id] > sequence) this.scopeFirstSequence[id] = sequence;
     return id;
   }

@@ -65,7 +65,11 @@ function judgeRepeat(
     const difference = itemDifference(events[i], found.segment.id, segmentIndex.offsetAt(row), staged, frames);
     if (difference !== null) return mismatch(`event ${i} of the first append had another ${difference}`);
   }
-  return { kind: "repeat", first: { segment: found.segment, row: first }, lastSequence: segmentIndex.sequenceAt(first + events.length - 1) };
+  return {
+    kind: "repeat",
+    first: { segment: found.segment, row: first },
+    lastSequence: segmentIndex.sequenceAt(first + events.length - 1),
+  };
 }
 
 function itemDifference(item: AppendItem, segmentId: number, offset: number, staged: Uint8Array, frames: FrameSource): string | null {
@@ -129,7 +133,8 @@ function judgeClock(item: AppendItem, expected: ExpectedState, added: number, in
   const entityId = index.entities.find(item.entity);
   const accepted = entityId < 0 || entityId >= index.heads.count ? -1 : index.heads.clock[entityId];
   const clock = accepted + added;
-  if (expected.kind === "none" ? clock === -1 : expected.kind === "exists" ? clock >= 0 : clock === (expected as { clock: number }).clock) return null;
+  if (expected.kind === "none" ? clock === -1 : expected.kind === "exists" ? clock >= 0 : clock === (expected as { clock: number }).clock)
+    return null;
   const actual = clock === -1 ? "none" : { clock };
   const asked = expected.kind === "clock" ? { clock: (expected as { clock: number }).clock } : expected.kind;
   const so = clock === -1 ? "it has no events" : `its latest clock is ${clock}`;
@@ -158,7 +163,8 @@ function judgeCondition(
 ): Verdict | null {
   const looked = request.conditions.find((condition) => condition.item === item);
   const from = looked?.checkedTo ?? expected.after + 1;
-  const found = looked !== undefined && looked.found >= 0 ? looked.found : firstMatch(expected.filters, from, index.acceptedSequence, index, frames);
+  const found =
+    looked !== undefined && looked.found >= 0 ? looked.found : firstMatch(expected.filters, from, index.acceptedSequence, index, frames);
   if (found < 0) return null;
   return {
     kind: "refuse",

@@ -56,7 +56,23 @@ export class NativePlacer implements FramePlacer {
     const payloadLength = sink.position - payloadAt;
     const length = endFrame(sink, at);
     const { id, cause, correlation, causation, expected, timeMicros } = fields;
-    return { entity, scope, kind, version, flags, at, length, payloadAt, payloadLength, id, cause, correlation, causation, expected, timeMicros };
+    return {
+      entity,
+      scope,
+      kind,
+      version,
+      flags,
+      at,
+      length,
+      payloadAt,
+      payloadLength,
+      id,
+      cause,
+      correlation,
+      causation,
+      expected,
+      timeMicros,
+    };
   }
 
   placedBytesMax(request: AppendRequest): number {
@@ -107,7 +123,19 @@ export class NativePlacer implements FramePlacer {
     const scopeId = index.internScope(item.scope, sequence);
     const rows = group.segment.index as ActiveSegmentIndex;
     const previous = heads.sequence[entityId];
-    rows.pushValues(entityId, scopeId, item.kind, clock, flagged, timeMicros, tag, correlationTag === 0 ? tag : correlationTag, causationTag, sequence, previous);
+    rows.pushValues(
+      entityId,
+      scopeId,
+      item.kind,
+      clock,
+      flagged,
+      timeMicros,
+      tag,
+      correlationTag === 0 ? tag : correlationTag,
+      causationTag,
+      sequence,
+      previous,
+    );
     heads.sequence[entityId] = sequence;
     index.acceptedSequence = sequence + 1;
     group.segment.nextSequence = sequence + 1;

@@ -2,11 +2,7 @@
  * Memory for frames that are handed to users: slabs of 16 KiB, filled from the front and never used again, so that an event that is kept
  * pins one slab and never a read-ahead block.
  */
-
-export interface Slab {
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-}
+import type { Slab } from "../events/event.ts";
 
 /** A frame in memory: it begins at `at` and has `length` bytes. */
 export interface FrameSlice extends Slab {

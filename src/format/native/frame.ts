@@ -178,7 +178,8 @@ export function checkShape(view: DataView, at: number, limit: number): FrameChec
   const entityBytes = view.getUint16(at + FRAME.entityLength, true);
   const scopeBytes = view.getUint16(at + FRAME.scopeLength, true);
   const seal = (flags & FRAME_FLAG.seal) !== 0;
-  if (entityBytes > NAME_BYTES_MAX || scopeBytes > NAME_BYTES_MAX || (entityBytes === 0) !== seal || (scopeBytes === 0) !== seal) return "bad";
+  if (entityBytes > NAME_BYTES_MAX || scopeBytes > NAME_BYTES_MAX || (entityBytes === 0) !== seal || (scopeBytes === 0) !== seal)
+    return "bad";
   const end = at + length - FRAME.hashBytes;
   const metadata = metadataStart(view, at);
   if (metadata > end) return "bad";

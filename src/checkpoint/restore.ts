@@ -1,0 +1,189 @@
+/**
+ * Makes an index of a checkpoint's content, by copying. Believes nothing: whatever does not fit together makes the checkpoint ignored, with
+ * the reason. Whether it belongs to this log is decided elsewhere (`open-native`).
+ */
+import type { CheckpointContent } from "../format/native/checkpoint.ts";
+import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import type { ActiveSegmentParts } from "../index/active-parts.ts";
+import { Heads } from "../index/heads.ts";
+import { Interner } from "../index/interner.ts";
+import { type IndexSource, type SegmentEntry, StoreIndex } from "../index/store-index.ts";
+
+export interface RestoredCheckpoint {
+  readonly index: StoreIndex;
+  readonly storeId: Uint8Array;
+  readonly generation: number;
+  readonly lastFrame: { readonly offset: number; readonly hash: Uint8Array } | null;
+  readonly records: readonly Uint8Array[];
+  readonly lastIssuedId: Uint8Array;
+}
+
+export type RestoreOutcome =
+  | { readonly kind: "ok"; readonly restored: RestoredCheckpoint }
+  | { readonly kind: "ignored"; readonly reason: string };
+
+/** Raised inside only, by the readers of fields. */
+class Unfit extends Error {}
+
+export function restoreCheckpoint(content: CheckpointContent, source: IndexSource): RestoreOutcome {
+  try {
+    return { kind: "ok", restored: restore(content, source) };
+  } catch (error) {
+    if (error instanceof Unfit) return { kind: "ignored", reason: error.message };
+    throw error;
+  }
+}
+
+function restore(content: CheckpointContent, source: IndexSource): RestoredCheckpoint {
+  const { description, columns } = content;
+  const entities = Interner.fromParts(internerParts(columns, "entities"));
+  const scopes = Interner.fromParts(internerParts(columns, "scopes"));
+  const heads = Heads.fromParts(
+    {
+      clock: column(columns, "heads.clock"),
+      sequence: column(columns, "heads.sequence"),
+      timeMicros: column(columns, "heads.timeMicros"),
+      hash: column(columns, "heads.hash"),
+      visibleSequence: column(columns, "heads.visibleSequence"),
+    },
+    count(description, "entityCount"),
+  );
+  if (entities === null || scopes === null || heads === null || heads.count !== entities.size)
+    throw new Unfit("its names or heads do not fit");
+  const index = new StoreIndex(source, entities, scopes, heads);
+  for (const sequence of scopeSequences(columns, scopes.size)) index.scopeFirstSequence.push(sequence);
+  index.acceptedSequence = count(description, "nextSequence");
+  index.lastTimeMicros = count(description, "lastTimeMicros");
+  index.visibleEvents = count(description, "visibleEvents");
+  const watermark = record(description.watermark, "watermark");
+  index.visible.segmentId = count(watermark, "segmentId");
+  index.visible.offset = count(watermark, "offset");
+  index.visible.sequence = index.acceptedSequence;
+  for (const segment of list(description, "segments")) index.segments.push(restoreSegment(record(segment, "segment"), columns, index));
+  checkSegments(index);
+  return {
+    index,
+    storeId: bytes(description, "storeId", 16),
+    generation: count(description, "generation"),
+    lastFrame: lastFrameOf(description),
+    records: list(description, "records").map(frameBytes),
+    lastIssuedId: bytes(description, "lastIssuedId", 16),
+  };
+}
+
+function restoreSegment(described: Record<string, unknown>, columns: ReadonlyMap<string, Uint8Array>, index: StoreIndex): SegmentEntry {
+  const id = count(described, "id");
+  const firstSequence = count(described, "firstSequence");
+  const indexOnDisk = described.indexOnDisk === true;
+  let rows: ActiveSegmentIndex | null = null;
+  if (!indexOnDisk) {
+    const prefix = `rows.${id}.`;
+    const parts = {
+      rowCount: count(described, "rowCount"),
+      firstSequence,
+      sequence: columns.get(`${prefix}sequence`) ?? null,
+    } as Record<string, unknown>;
+    for (const name of ROW_COLUMNS) parts[name] = column(columns, prefix + name);
+    rows = ActiveSegmentIndex.fromColumns(parts as unknown as ActiveSegmentParts, index.entities, index.scopes);
+    if (rows === null) throw new Unfit(`the rows of segment ${id} do not fit`);
+  }
+  const frames = count(described, "frames");
+  return {
+    id,
+    firstSequence,
+    nextSequence: count(described, "nextSequence"),
+    generation: count(described, "generation"),
+    sealed: described.sealed === true,
+    framesEnd: count(described, "framesEnd"),
+    frames,
+    visibleFrames: frames,
+    lastIssuedId: bytes(described, "lastIssuedId", 16),
+    index: rows,
+    indexOnDisk,
+    systemFrames: list(described, "systemFrames").map(frameBytes),
+  };
+}
+
+const ROW_COLUMNS = [
+  "entity",
+  "scope",
+  "kind",
+  "clock",
+  "offset",
+  "time",
+  "idTag",
+  "correlationTag",
+  "causationTag",
+  "previousSequences",
+] as const satisfies readonly (keyof ActiveSegmentParts)[];
+
+function checkSegments(index: StoreIndex): void {
+  const { segments, visible } = index;
+  for (let i = 0; i < segments.length; i++) {
+    const before = segments[i - 1];
+    const segment = segments[i];
+    const ascends = before === undefined || (before.id < segment.id && before.nextSequence <= segment.firstSequence);
+    if (!ascends || segment.nextSequence < segment.firstSequence) throw new Unfit("its segments do not ascend");
+  }
+  const last = segments[segments.length - 1];
+  if (last?.id !== visible.segmentId || last.framesEnd !== visible.offset || last.nextSequence > visible.sequence) {
+    throw new Unfit("its watermark is not the end of its last segment");
+  }
+}
+
+function internerParts(
+  columns: ReadonlyMap<string, Uint8Array>,
+  prefix: string,
+): { bytes: Uint8Array; offsets: Uint8Array; hashes: Uint8Array } {
+  return {
+    bytes: column(columns, `${prefix}.bytes`),
+    offsets: column(columns, `${prefix}.offsets`),
+    hashes: column(columns, `${prefix}.hashes`),
+  };
+}
+
+function scopeSequences(columns: ReadonlyMap<string, Uint8Array>, scopeCount: number): number[] {
+  const stored = column(columns, "scopes.firstSequence");
+  if (stored.length !== scopeCount * 8) throw new Unfit("its scopes do not fit");
+  return [...new Float64Array(stored.slice().buffer)];
+}
+
+function lastFrameOf(description: Readonly<Record<string, unknown>>): RestoredCheckpoint["lastFrame"] {
+  if (description.lastFrame === null) return null;
+  const frame = record(description.lastFrame, "lastFrame");
+  return { offset: count(frame, "offset"), hash: bytes(frame, "hash", 32) };
+}
+
+function column(columns: ReadonlyMap<string, Uint8Array>, name: string): Uint8Array {
+  const found = columns.get(name);
+  if (found === undefined) throw new Unfit(`its column ${name} is missing`);
+  return found;
+}
+
+function count(from: Readonly<Record<string, unknown>>, name: string): number {
+  const value = from[name];
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw new Unfit(`its ${name} is no count`);
+  return value;
+}
+
+function bytes(from: Readonly<Record<string, unknown>>, name: string, length: number): Uint8Array {
+  const value = from[name];
+  if (!(value instanceof Uint8Array) || value.length !== length) throw new Unfit(`its ${name} is not ${length} bytes`);
+  return value.slice();
+}
+
+function list(from: Readonly<Record<string, unknown>>, name: string): readonly unknown[] {
+  const value = from[name];
+  if (!Array.isArray(value)) throw new Unfit(`its ${name} is no list`);
+  return value;
+}
+
+function record(value: unknown, name: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null) throw new Unfit(`its ${name} is no record`);
+  return value as Record<string, unknown>;
+}
+
+function frameBytes(value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw new Unfit("a system record is not bytes");
+  return value.slice();
+}

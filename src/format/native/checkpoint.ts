@@ -1,0 +1,113 @@
+/**
+ * The bytes of `index.ckpt` in the native layout: the original's 12-byte prefix with a version of our own, then a MessagePack description,
+ * then the columns that it lists, each as it lies in memory.
+ *
+ *   "FBATCK" · version u16 LE = 256 · CRC-32 of what follows u32 LE · 0xce, length of the description u32 BE · description · columns
+ *
+ * Pure: what the description and the columns mean is `checkpoint/`'s business.
+ */
+import { crc32 } from "node:zlib";
+import { GrowingSink } from "../../base/byte-sink.ts";
+import { isStoreError } from "../../base/store-error.ts";
+import { decodePayload } from "../../events/payload-decode.ts";
+import { encodePayload } from "../../events/payload-encode.ts";
+
+export const CHECKPOINT = {
+  magic: 0, // 6 bytes
+  version: 6, // u16 LE
+  crc: 8, // u32 LE
+  descriptionTag: 12, // 0xce
+  descriptionLength: 13, // u32 BE
+  description: 17,
+} as const;
+
+export const CHECKPOINT_FILE = "index.ckpt";
+export const NATIVE_CHECKPOINT_VERSION = 256;
+export const CHECKPOINT_MAGIC = Uint8Array.from(Buffer.from("FBATCK", "latin1"));
+
+const UINT32_TAG = 0xce;
+
+export type Columns = ReadonlyMap<string, Uint8Array>;
+
+export interface CheckpointContent {
+  /** What the payload codec can write; `columns` is added to it. */
+  readonly description: Readonly<Record<string, unknown>>;
+  readonly columns: Columns;
+}
+
+export type CheckpointOutcome =
+  | { readonly kind: "ok"; readonly content: CheckpointContent }
+  /** Not to be used; why. */
+  | { readonly kind: "ignored"; readonly reason: string };
+
+/** The file, as pieces to be written one after the other. */
+export function encodeCheckpoint(content: CheckpointContent): Uint8Array[] {
+  const columns = [...content.columns];
+  const sink = new GrowingSink(64 * 1024);
+  sink.position = CHECKPOINT.description;
+  encodePayload(sink, { ...content.description, columns: columns.map(([name, bytes]) => [name, bytes.length]) });
+  const head = sink.copy();
+  const view = new DataView(head.buffer);
+  head.set(CHECKPOINT_MAGIC, CHECKPOINT.magic);
+  view.setUint16(CHECKPOINT.version, NATIVE_CHECKPOINT_VERSION, true);
+  view.setUint8(CHECKPOINT.descriptionTag, UINT32_TAG);
+  view.setUint32(CHECKPOINT.descriptionLength, head.length - CHECKPOINT.description);
+  let crc = crc32(head.subarray(CHECKPOINT.descriptionTag));
+  for (const [, bytes] of columns) crc = crc32(bytes, crc);
+  view.setUint32(CHECKPOINT.crc, crc, true);
+  return [head, ...columns.map(([, bytes]) => bytes)];
+}
+
+/** The checkpoint's version as its prefix says, or why it has none. */
+export function checkpointVersion(bytes: Uint8Array): { version: number } | { reason: string } {
+  if (bytes.length < CHECKPOINT.descriptionTag) return { reason: `it is ${bytes.length} bytes short of a prefix` };
+  if (CHECKPOINT_MAGIC.some((byte, i) => bytes[i] !== byte)) return { reason: "its magic is wrong" };
+  return { version: bytes[CHECKPOINT.version] | (bytes[CHECKPOINT.version + 1] << 8) };
+}
+
+/** Reads a checkpoint. The columns are views into `bytes`. */
+export function decodeCheckpoint(bytes: Uint8Array): CheckpointOutcome {
+  const prefix = checkpointVersion(bytes);
+  if ("reason" in prefix) return ignored(prefix.reason);
+  if (prefix.version !== NATIVE_CHECKPOINT_VERSION)
+    return ignored(`its version is ${prefix.version}, ${NATIVE_CHECKPOINT_VERSION} is read`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (crc32(bytes.subarray(CHECKPOINT.descriptionTag)) !== view.getUint32(CHECKPOINT.crc, true)) return ignored("its CRC does not match");
+  if (bytes.length < CHECKPOINT.description || bytes[CHECKPOINT.descriptionTag] !== UINT32_TAG) return ignored("it does not decode");
+  const end = CHECKPOINT.description + view.getUint32(CHECKPOINT.descriptionLength);
+  if (end > bytes.length) return ignored("its description is longer than the file");
+  try {
+    const description = decodePayload(bytes, view, CHECKPOINT.description, end);
+    if (typeof description !== "object" || description === null) return ignored("it does not decode");
+    return takeColumns(description as Record<string, unknown>, bytes, end);
+  } catch (error) {
+    if (isStoreError(error, "CORRUPT")) return ignored("it does not decode");
+    throw error;
+  }
+}
+
+function takeColumns(description: Record<string, unknown>, bytes: Uint8Array, start: number): CheckpointOutcome {
+  const columns = new Map<string, Uint8Array>();
+  if (!Array.isArray(description.columns)) return ignored("it lists no columns");
+  let at = start;
+  for (const entry of description.columns as unknown[]) {
+    if (!Array.isArray(entry)) return ignored("a column is not described");
+    const [name, length] = entry as unknown[];
+    if (
+      typeof name !== "string" ||
+      typeof length !== "number" ||
+      !Number.isSafeInteger(length) ||
+      length < 0 ||
+      at + length > bytes.length
+    ) {
+      return ignored("a column does not lie in the file");
+    }
+    columns.set(name, bytes.subarray(at, at + length));
+    at += length;
+  }
+  return at === bytes.length ? { kind: "ok", content: { description, columns } } : ignored("bytes follow the last column");
+}
+
+function ignored(reason: string): CheckpointOutcome {
+  return { kind: "ignored", reason };
+}

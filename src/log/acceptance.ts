@@ -1,0 +1,296 @@
+/**
+ * The order of appends. Each passes through here:
+ *
+ *   waiting (no room: not yet encoded) -> staged (encoded, has its place in the order) -> judged -> accepted into the open group
+ *
+ * Invariants:
+ * 1. Requests are judged in the order in which they were staged, each against everything accepted before it.
+ * 2. Between a judgement and its acceptance nothing else happens: both are synchronous.
+ * 3. Bytes staged and accepted stay within `queuedBytesMax`, but for one larger request that is let in when there is nothing else.
+ * 4. A request leaves by its signal only before it is accepted.
+ *
+ * The common case takes no detour: with nothing before it and nothing to look up, a request is staged right where it will be written.
+ */
+import { type ByteSink, GrowingSink } from "../base/byte-sink.ts";
+import { StoreError } from "../base/store-error.ts";
+import type { StoreIndex } from "../index/store-index.ts";
+import type { AppendRequest } from "./append-request.ts";
+import type { CommitGroup, Waiter } from "./commit-group.ts";
+import type { CommitQueue } from "./commit-queue.ts";
+import type { FramePlacer } from "./frame-placer.ts";
+import type { FrameSource } from "./frame-source.ts";
+import { judge, type Verdict } from "./judge.ts";
+import { repeatedReceipts, WaiterForReceipts } from "./receipts.ts";
+
+export interface AcceptanceParts {
+  readonly index: StoreIndex;
+  readonly frames: FrameSource;
+  readonly queue: CommitQueue;
+  readonly placer: FramePlacer;
+  readonly queuedBytesMax: number;
+  /** Whether receipts are durable when they are given. */
+  readonly durable: boolean;
+  /** Gives the open group its place: a group of `bytes` more, in the segment that it fits. False: not while the open group is what it is. */
+  makeRoom(bytes: number): boolean;
+}
+
+/** An append that waits for room before it is encoded. */
+interface Waiting {
+  /** Stages it; false when there is still too little room. */
+  start(): boolean;
+  reject(error: unknown): void;
+  readonly signal: AbortSignal | null;
+  onAbort: (() => void) | null;
+}
+
+interface Staged {
+  readonly request: AppendRequest;
+  ready: boolean;
+  onAbort: (() => void) | null;
+}
+
+export class Acceptance {
+  readonly #parts: AcceptanceParts;
+  #waiting: Waiting[] = [];
+  #staged: Staged[] = [];
+  #stagedBytes = 0;
+  #draining = false;
+  /** The most bytes that were ever queued at once. */
+  queuedBytesPeak = 0;
+
+  constructor(parts: AcceptanceParts) {
+    this.#parts = parts;
+  }
+
+  /** Bytes staged or accepted, and not yet settled. */
+  get queuedBytes(): number {
+    return this.#stagedBytes + this.#parts.queue.queuedBytes;
+  }
+
+  /** Whether anything is staged and not yet accepted. */
+  get hasStaged(): boolean {
+    return this.#staged.length > 0;
+  }
+
+  /** Whether a request must wait for room before it may be staged at all. */
+  get mustWait(): boolean {
+    return this.#waiting.length > 0 || (this.queuedBytes >= this.#parts.queuedBytesMax && this.queuedBytes > 0);
+  }
+
+  /** Whether `bytes` more may be queued. */
+  admits(bytes: number): boolean {
+    const { queuedBytes } = this;
+    return queuedBytes === 0 || queuedBytes + bytes <= this.#parts.queuedBytesMax;
+  }
+
+  /** Waits for room; `start` is called in turn. */
+  wait(start: () => boolean, reject: (error: unknown) => void, signal: AbortSignal | null): void {
+    const waiting: Waiting = { start, reject, signal, onAbort: null };
+    if (signal !== null) {
+      waiting.onAbort = () => {
+        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", waiting.onAbort, { once: true });
+    }
+    this.#waiting.push(waiting);
+  }
+
+  /**
+   * Where to stage a request: the open group itself where nothing stands before it and `lookups` is false, else a sink of its own.
+   * Either way the caller hands it to `submit`, or gives it back with `unstage`.
+   */
+  beginStaging(lookups: boolean): ByteSink {
+    const { queue } = this.#parts;
+    queue.assertSound();
+    if (lookups || this.#staged.length > 0 || this.#draining) return new GrowingSink();
+    if (queue.open === null && !this.#parts.makeRoom(0)) return new GrowingSink();
+    return queue.open ?? new GrowingSink();
+  }
+
+  /** Forgets what was staged in the sink from `start` on. */
+  unstage(sink: ByteSink, start: number): void {
+    sink.position = start;
+    if (sink === this.#parts.queue.open) {
+      this.#parts.queue.open.limit = Number.POSITIVE_INFINITY;
+      this.#parts.queue.abandonEmpty();
+    }
+  }
+
+  /** Gives a staged request its place in the order. Its bytes lie at the end of `sink`, from `start`. */
+  submit(request: AppendRequest, sink: ByteSink, start: number): void {
+    const group = this.#parts.queue.open;
+    if (group !== null && sink === group) {
+      group.limit = Number.POSITIVE_INFINITY;
+      // The room that was there before staging may not do for what it became.
+      group.position = start;
+      const verdict = judge(request, group.bytes, this.#parts.index, this.#parts.frames);
+      if (verdict.kind === "accept" && this.#fits(group, request)) {
+        group.position = start + request.bytes;
+        this.#accept(request, group, true);
+        return;
+      }
+      if (verdict.kind !== "accept") {
+        this.#parts.queue.abandonEmpty();
+        this.#deliver(request, verdict);
+        return;
+      }
+      moveOut(request, group, start);
+      this.#parts.queue.abandonEmpty();
+    }
+    this.#enqueue(request);
+    this.drain();
+  }
+
+  #enqueue(request: AppendRequest): void {
+    const staged: Staged = { request, ready: request.ready === null, onAbort: null };
+    this.#staged.push(staged);
+    this.#stagedBytes += request.bytes;
+    const { signal, ready } = request;
+    if (signal !== null) {
+      staged.onAbort = () => this.#withdraw(staged, signal.reason);
+      signal.addEventListener("abort", staged.onAbort, { once: true });
+    }
+    ready?.then(
+      () => {
+        staged.ready = true;
+        this.drain();
+      },
+      (error) => this.#withdraw(staged, error),
+    );
+  }
+
+  #withdraw(staged: Staged, reason: unknown): void {
+    const position = this.#staged.indexOf(staged);
+    if (position < 0) return;
+    this.#staged.splice(position, 1);
+    this.#stagedBytes -= staged.request.bytes;
+    detach(staged, staged.request.signal);
+    staged.request.reject(reason);
+    this.drain();
+  }
+
+  /** Judges and accepts what is staged, in order, as far as there is room; then lets in what waits. */
+  drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      while (this.#staged.length > 0 && this.#staged[0].ready && this.#judgeFirst());
+    } finally {
+      this.#draining = false;
+    }
+    while (this.#waiting.length > 0 && this.#staged.length === 0) {
+      const [first] = this.#waiting;
+      if (!first.start()) break;
+      this.#waiting.shift();
+      detach(first, first.signal);
+    }
+  }
+
+  #judgeFirst(): boolean {
+    const staged = this.#staged[0];
+    const { request } = staged;
+    const { queue, index, frames } = this.#parts;
+    if (queue.isPoisoned) return false;
+    const verdict = judge(request, request.sink?.bytes ?? new Uint8Array(), index, frames);
+    if (verdict.kind === "accept") {
+      const group = this.#roomFor(request);
+      if (group === null) return false;
+      this.#unqueue(staged);
+      this.#accept(request, group, false);
+      return true;
+    }
+    this.#unqueue(staged);
+    this.#deliver(request, verdict);
+    return true;
+  }
+
+  #unqueue(staged: Staged): void {
+    this.#staged.shift();
+    this.#stagedBytes -= staged.request.bytes;
+    detach(staged, staged.request.signal);
+  }
+
+  #fits(group: CommitGroup, request: AppendRequest): boolean {
+    return this.#parts.makeRoom(this.#parts.placer.placedBytesMax(request)) && this.#parts.queue.open === group;
+  }
+
+  #roomFor(request: AppendRequest): CommitGroup | null {
+    return this.#parts.makeRoom(this.#parts.placer.placedBytesMax(request)) ? this.#parts.queue.open : null;
+  }
+
+  #accept(request: AppendRequest, group: CommitGroup, inPlace: boolean): void {
+    const firstFrame = group.frames + request.recordCount;
+    this.#parts.placer.place(group, request, inPlace);
+    const count = request.items.length - request.recordCount;
+    group.waiters.push(
+      new WaiterForReceipts(firstFrame, count, this.#parts.frames.format, this.#parts.durable, request.resolve, request.reject),
+    );
+    this.queuedBytesPeak = Math.max(this.queuedBytesPeak, this.queuedBytes);
+    this.#parts.queue.schedule();
+  }
+
+  /** Answers a request that adds nothing, once the event that it met is visible. */
+  #deliver(request: AppendRequest, verdict: Exclude<Verdict, { kind: "accept" }>): void {
+    const { index, frames, durable } = this.#parts;
+    const met = verdict.kind === "repeat" ? verdict.lastSequence : verdict.metSequence;
+    const answer = (): void => {
+      if (verdict.kind === "refuse") request.reject(verdict.error);
+      else request.resolve(repeatedReceipts(verdict.first, request.items.length - request.recordCount, index, frames, durable));
+    };
+    const group = this.#groupOf(met);
+    if (group === null) answer();
+    else group.waiters.push(waiterFor(answer, request.reject));
+  }
+
+  /** The unsettled group that holds the event; null when it is visible, or none is meant. */
+  #groupOf(sequence: number): CommitGroup | null {
+    if (sequence < this.#parts.index.visible.sequence) return null;
+    const { flying, open } = this.#parts.queue;
+    if (flying !== null && sequence < flying.nextSequence) return flying;
+    return open;
+  }
+
+  /** Rejects what has no place in the order yet. */
+  rejectWaiting(error: () => StoreError): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const one of waiting) {
+      detach(one, one.signal);
+      one.reject(error());
+    }
+  }
+
+  /** Rejects everything that is not accepted. */
+  rejectAll(error: () => StoreError): void {
+    const staged = this.#staged;
+    this.#staged = [];
+    this.#stagedBytes = 0;
+    for (const one of staged) {
+      detach(one, one.request.signal);
+      one.request.reject(error());
+    }
+    this.rejectWaiting(error);
+  }
+}
+
+function detach(holder: { onAbort: (() => void) | null }, signal: AbortSignal | null): void {
+  if (holder.onAbort !== null) signal?.removeEventListener("abort", holder.onAbort);
+  holder.onAbort = null;
+}
+
+/** Copies a request's staged bytes out of the group into a sink of its own. */
+function moveOut(request: AppendRequest, group: CommitGroup, start: number): void {
+  const sink = new GrowingSink(request.bytes);
+  sink.bytes.set(group.bytes.subarray(start, start + request.bytes));
+  sink.position = request.bytes;
+  for (const item of request.items) {
+    item.at -= start;
+    item.payloadAt -= start;
+  }
+  request.sink = sink;
+}
+
+function waiterFor(answer: () => void, reject: (error: unknown) => void): Waiter {
+  return { firstFrame: 0, frames: 0, committed: answer, failed: reject };
+}

@@ -1,0 +1,122 @@
+/**
+ * Receipts, told when their group is visible. Ids and hashes are copied out of the group as bytes, one small array an append, and become
+ * text when somebody looks.
+ */
+import { inspect } from "node:util";
+import type { Receipt } from "../events/event.ts";
+import { formatHex, formatId } from "../events/id.ts";
+import type { FrameFormat } from "../format/frame-format.ts";
+import type { FoundRow, StoreIndex } from "../index/store-index.ts";
+import type { CommitGroup, Waiter } from "./commit-group.ts";
+import type { FrameSource } from "./frame-source.ts";
+
+const ID_BYTES = 16;
+const HASH_BYTES = 32;
+const RECEIPT_BYTES = ID_BYTES + HASH_BYTES;
+
+class StoredReceipt implements Receipt {
+  readonly sequence: number;
+  readonly clock: number;
+  readonly timestamp: number;
+  readonly durable: boolean;
+  readonly #bytes: Uint8Array;
+  readonly #at: number;
+
+  constructor(bytes: Uint8Array, at: number, sequence: number, clock: number, timestamp: number, durable: boolean) {
+    this.#bytes = bytes;
+    this.#at = at;
+    this.sequence = sequence;
+    this.clock = clock;
+    this.timestamp = timestamp;
+    this.durable = durable;
+  }
+
+  get id(): string {
+    return formatId(this.#bytes, this.#at);
+  }
+
+  get hash(): string {
+    return formatHex(this.#bytes, this.#at + ID_BYTES, HASH_BYTES);
+  }
+
+  toJSON(): Receipt {
+    const { id, sequence, clock, hash, timestamp, durable } = this;
+    return { id, sequence, clock, hash, timestamp, durable };
+  }
+
+  [inspect.custom](): Receipt {
+    return this.toJSON();
+  }
+}
+
+/** Makes the receipt of a frame that lies in `bytes`. */
+function receiptOf(
+  format: FrameFormat,
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  sequence: number,
+  durable: boolean,
+  kept: Uint8Array,
+  keptAt: number,
+): Receipt {
+  format.copyId(bytes, view, at, kept, keptAt);
+  format.copyHash(bytes, view, at, kept, keptAt + ID_BYTES);
+  const timestamp = Math.floor(format.timeMicros(view, at) / 1000);
+  return new StoredReceipt(kept, keptAt, sequence, format.clock(view, at), timestamp, durable);
+}
+
+/** Waits for a group and gives the receipts of its own frames in it. */
+export class WaiterForReceipts implements Waiter {
+  readonly firstFrame: number;
+  readonly frames: number;
+  readonly #format: FrameFormat;
+  readonly #durable: boolean;
+  readonly #resolve: (receipts: readonly Receipt[]) => void;
+  readonly failed: (error: unknown) => void;
+
+  constructor(
+    firstFrame: number,
+    frames: number,
+    format: FrameFormat,
+    durable: boolean,
+    resolve: (receipts: readonly Receipt[]) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.firstFrame = firstFrame;
+    this.frames = frames;
+    this.#format = format;
+    this.#durable = durable;
+    this.#resolve = resolve;
+    this.failed = reject;
+  }
+
+  committed(group: CommitGroup): void {
+    const { bytes, view, kernel, sequences } = group;
+    const kept = new Uint8Array(this.frames * RECEIPT_BYTES);
+    const receipts = new Array<Receipt>(this.frames);
+    for (let i = 0; i < this.frames; i++) {
+      const frame = this.firstFrame + i;
+      const at = kernel.offsets[frame];
+      receipts[i] = receiptOf(this.#format, bytes, view, at, sequences[frame], this.#durable, kept, i * RECEIPT_BYTES);
+    }
+    this.#resolve(receipts);
+  }
+}
+
+/** The receipts of events that were there already. */
+export function repeatedReceipts(
+  first: FoundRow,
+  count: number,
+  index: StoreIndex,
+  frames: FrameSource,
+  durable: boolean,
+): readonly Receipt[] {
+  const segmentIndex = index.indexOf(first.segment);
+  const kept = new Uint8Array(count * RECEIPT_BYTES);
+  return Array.from({ length: count }, (_, i) => {
+    const row = first.row + i;
+    const { bytes, view, at } = frames.read(first.segment.id, segmentIndex.offsetAt(row));
+    return receiptOf(frames.format, bytes, view, at, segmentIndex.sequenceAt(row), durable, kept, i * RECEIPT_BYTES);
+  });
+}

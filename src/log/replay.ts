@@ -1,0 +1,119 @@
+/**
+ * Makes index entries from frames: what appending did when they were written. Used for the tail past a checkpoint, for segments without an
+ * index block, and by readers that follow a writer.
+ */
+import { getUint64 } from "../base/u64.ts";
+import { StoreError } from "../base/store-error.ts";
+import { causationAt, correlationAt, entityStart, frameFlags, frameLength, isMarked, scopeStart } from "../format/native/frame.ts";
+import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
+import { decodeSeal, isSeal } from "../format/native/seal.ts";
+import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import { idTag } from "../index/id-tag.ts";
+import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
+import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import type { ScannedCommit } from "./segment-scan.ts";
+
+export interface ReplayTarget {
+  readonly index: StoreIndex;
+  /** Called with each system record, as a whole frame of its own memory. */
+  systemRecord(frame: Uint8Array): void;
+  /** The newest id that the writer issued: 16 bytes, kept up to date. */
+  readonly lastIssuedId: Uint8Array;
+  /** Events replayed. */
+  events: number;
+}
+
+/** Enters a whole commit of a segment whose index is in memory. */
+export function replayCommit(target: ReplayTarget, segment: SegmentEntry, commit: ScannedCommit): void {
+  const { bytes, view, frames, base } = commit;
+  for (const at of frames) {
+    if (isSeal(view, at)) {
+      const seal = decodeSeal(view, at);
+      if (seal.nextSequence !== target.index.acceptedSequence || seal.frames !== segment.frames) {
+        throw replayError(
+          segment,
+          base + at,
+          `the seal counts ${seal.frames} frames up to sequence ${seal.nextSequence}, ${segment.frames} are there`,
+        );
+      }
+      segment.sealed = true;
+      segment.lastIssuedId = target.lastIssuedId.slice();
+      continue;
+    }
+    segment.frames++;
+    if ((frameFlags(view, at) & FRAME_FLAG.system) !== 0) replaySystemRecord(target, segment, bytes, view, at);
+    else replayEvent(target, segment, bytes, view, at, base + at);
+  }
+  segment.framesEnd = commit.end;
+}
+
+function replaySystemRecord(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Array, view: DataView, at: number): void {
+  const frame = bytes.slice(at, at + frameLength(view, at));
+  enterSystemHead(target.index, frame);
+  segment.systemFrames.push(frame);
+  target.systemRecord(frame);
+}
+
+/** Moves the head of the system's own entity on to this record. */
+export function enterSystemHead(index: StoreIndex, frame: Uint8Array): void {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const entity = entityStart(view, 0);
+  const entityId = index.entities.internBytes(frame, entity, scopeStart(view, 0));
+  index.heads.ensure(entityId);
+  index.heads.clock[entityId] = getUint64(view, FRAME.clock);
+  index.heads.timeMicros[entityId] = getUint64(view, FRAME.time);
+  index.heads.hash.set(frame.subarray(frame.length - FRAME.hashBytes), entityId * FRAME.hashBytes);
+}
+
+function replayEvent(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Array, view: DataView, at: number, offset: number): void {
+  const { index } = target;
+  const { heads } = index;
+  const sequence = getUint64(view, at + FRAME.sequence);
+  if (sequence < index.acceptedSequence)
+    throw replayError(segment, offset, `its sequence is ${sequence}, at least ${index.acceptedSequence} is due`);
+  const entityAt = entityStart(view, at);
+  const scopeAt = scopeStart(view, at);
+  const scopeEnd = scopeAt + view.getUint16(at + FRAME.scopeLength, true);
+  const entityId = index.entities.internBytes(bytes, entityAt, scopeAt);
+  const scopeId = index.internScopeBytes(bytes, scopeAt, scopeEnd, sequence);
+  heads.ensure(entityId);
+  const clock = getUint64(view, at + FRAME.clock);
+  const timeMicros = getUint64(view, at + FRAME.time);
+  const foreign = (frameFlags(view, at) & FRAME_FLAG.foreignId) !== 0;
+  const causation = causationAt(view, at);
+  const flagged = (offset | (isMarked(view, at) ? OFFSET_ENDS_BATCH : 0) | (foreign ? OFFSET_FOREIGN_ID : 0)) >>> 0;
+  (segment.index as ActiveSegmentIndex).pushValues(
+    entityId,
+    scopeId,
+    view.getUint16(at + FRAME.kind, true),
+    clock,
+    flagged,
+    timeMicros,
+    idTag(view, at + FRAME.id),
+    idTag(view, correlationAt(view, at)),
+    causation < 0 ? 0 : idTag(view, causation),
+    sequence,
+    heads.sequence[entityId],
+  );
+  if (!foreign) target.lastIssuedId.set(bytes.subarray(at + FRAME.id, at + FRAME.id + 16));
+  heads.clock[entityId] = clock;
+  heads.sequence[entityId] = sequence;
+  heads.timeMicros[entityId] = timeMicros;
+  const hashAt = at + frameLength(view, at) - FRAME.hashBytes;
+  const { hash } = heads;
+  for (let i = 0, to = entityId * FRAME.hashBytes; i < FRAME.hashBytes; i++) hash[to + i] = bytes[hashAt + i];
+  heads.setVisible(entityId, sequence);
+  index.visibleEvents++;
+  index.acceptedSequence = sequence + 1;
+  index.lastTimeMicros = Math.max(index.lastTimeMicros, timeMicros);
+  segment.nextSequence = sequence + 1;
+  target.events++;
+}
+
+function replayError(segment: SegmentEntry, offset: number, reason: string): StoreError<"CORRUPT"> {
+  return new StoreError("CORRUPT", `Cannot take up the frame at segment ${segment.id}, offset ${offset}: ${reason}`, {
+    segmentId: segment.id,
+    offset,
+    reason,
+  });
+}

@@ -1,0 +1,221 @@
+/**
+ * Walks the frames of a segment file, block by block, and hands out whole commits: the frames after the previous mark up to a marked one.
+ * Judges nothing but frames: what a bad place means is recovery's business.
+ */
+import { StoreError } from "../base/store-error.ts";
+import type { DiskFile } from "../disk/disk.ts";
+import { checkFrame, frameLength, isMarked, syncedBefore } from "../format/native/frame.ts";
+import { FRAME } from "../format/native/frame-layout.ts";
+import { isSeal } from "../format/native/seal.ts";
+
+/** Frames of one commit, in memory that is the visitor's only during the call. */
+export interface ScannedCommit {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Where each frame begins in `bytes`. */
+  readonly frames: readonly number[];
+  /** What to add to a position in `bytes` for its offset in the segment. */
+  readonly base: number;
+  /** Offset in the segment after the last of them. */
+  readonly end: number;
+}
+
+export interface ScanResult {
+  /** Offset after the last whole commit. */
+  readonly end: number;
+  /** Offset after the last frame that is right, marked or not. */
+  readonly goodEnd: number;
+  /** Whether the last commit was the seal. */
+  readonly sealed: boolean;
+  /** "end": the file ends there, or only zeros follow. "bad": the bytes at `goodEnd` are no frame. */
+  readonly outcome: "end" | "bad";
+  readonly fileBytes: number;
+  /** The furthest position up to which a scanned frame says the segment was synced. */
+  readonly provenSynced: number;
+}
+
+const BLOCK_BYTES = 1024 * 1024;
+/** A commit that does not fit this is no commit of ours: the largest batch is 256 MiB of payload. */
+const COMMIT_BYTES_MAX = 640 * 1024 * 1024;
+
+export interface ScanOptions {
+  readonly file: DiskFile;
+  readonly seed: number;
+  /** Offset of the first frame looked at; must be a commit's first. */
+  readonly from: number;
+  /** Nothing at or past this offset is looked at. */
+  readonly to?: number;
+  readonly visit: (commit: ScannedCommit) => void;
+  /** Called after each block with the offset reached. */
+  readonly onProgress?: (offset: number) => void;
+}
+
+/** Scans to the first place that is no frame, or to the seal. */
+export async function scanSegment(options: ScanOptions): Promise<ScanResult> {
+  const { file, seed, visit } = options;
+  const fileBytes = Math.min(await file.size(), options.to ?? Number.POSITIVE_INFINITY);
+  let buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  let view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  let base = options.from;
+  let filled = 0;
+  let provenSynced = 0;
+  for (;;) {
+    filled += await fill(file, buffer, filled, base, fileBytes);
+    const state = walkCommits(buffer, view, filled, base, seed, visit);
+    provenSynced = Math.max(provenSynced, state.provenSynced);
+    options.onProgress?.(base + state.commitEnd);
+    const atFileEnd = base + filled >= fileBytes;
+    if (state.sealed || state.outcome === "bad" || atFileEnd) {
+      const goodEnd = base + state.goodEnd;
+      const rest = state.sealed || goodEnd >= fileBytes || (await onlyZeros(file, goodEnd, fileBytes)) ? "end" : "bad";
+      return { end: base + state.commitEnd, goodEnd, sealed: state.sealed, outcome: rest, fileBytes, provenSynced };
+    }
+    // Keep the commit that is not whole yet; it must fit the buffer with room to read on.
+    const kept = filled - state.commitEnd;
+    if (kept > buffer.length / 2) {
+      if (kept > COMMIT_BYTES_MAX)
+        return { end: base + state.commitEnd, goodEnd: base + state.goodEnd, sealed: false, outcome: "bad", fileBytes, provenSynced };
+      const larger = Buffer.allocUnsafeSlow(Math.min(buffer.length * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
+      buffer.copy(larger, 0, state.commitEnd, filled);
+      buffer = larger;
+      view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+    } else {
+      buffer.copyWithin(0, state.commitEnd, filled);
+    }
+    base += state.commitEnd;
+    filled = kept;
+  }
+}
+
+async function fill(file: DiskFile, buffer: Buffer, filled: number, base: number, fileBytes: number): Promise<number> {
+  const wanted = Math.min(buffer.length - filled, fileBytes - base - filled);
+  return wanted > 0 ? file.read(buffer, filled, wanted, base + filled) : 0;
+}
+
+interface WalkState {
+  commitEnd: number;
+  goodEnd: number;
+  sealed: boolean;
+  outcome: "more" | "bad";
+  provenSynced: number;
+}
+
+function walkCommits(
+  bytes: Uint8Array,
+  view: DataView,
+  filled: number,
+  base: number,
+  seed: number,
+  visit: ScanOptions["visit"],
+): WalkState {
+  const state: WalkState = { commitEnd: 0, goodEnd: 0, sealed: false, outcome: "more", provenSynced: 0 };
+  let frames: number[] = [];
+  let at = 0;
+  for (;;) {
+    const check = checkFrame(bytes, view, at, filled, seed, base + at);
+    if (check === "short") return state;
+    if (check !== "ok" || syncedBefore(view, at, base + at) < 0) return { ...state, outcome: "bad" };
+    frames.push(at);
+    state.provenSynced = Math.max(state.provenSynced, syncedBefore(view, at, base + at));
+    const marked = isMarked(view, at);
+    const sealed = isSeal(view, at);
+    at += frameLength(view, at);
+    state.goodEnd = at;
+    if (!marked) continue;
+    visit({ bytes, view, frames, base, end: base + at });
+    state.commitEnd = at;
+    if (sealed) return { ...state, sealed };
+    frames = [];
+  }
+}
+
+/** Whether the file holds nothing but zeros in `[from, to)`. */
+export async function onlyZeros(file: DiskFile, from: number, to: number): Promise<boolean> {
+  const block = Buffer.allocUnsafe(Math.max(1, Math.min(256 * 1024, to - from)));
+  const zeros = Buffer.alloc(block.length);
+  for (let at = from; at < to; at += block.length) {
+    const count = await file.read(block, 0, Math.min(block.length, to - at), at);
+    if (count === 0) return true;
+    if (!block.subarray(0, count).equals(zeros.subarray(0, count))) return false;
+  }
+  return true;
+}
+
+/** A right frame behind a place that is none. */
+export interface FoundFrame {
+  readonly offset: number;
+  readonly length: number;
+  readonly syncedBefore: number;
+}
+
+/** How many times the searched bytes may be checksummed before the search gives up: hostile bytes could ask for the square. */
+const CHECKSUM_BYTES_PER_BYTE = 64;
+
+/**
+ * The frames of this segment that stand somewhere in `[from, to)`, found byte by byte, until `visit` returns false. Throws `CORRUPT` where
+ * the bytes look made to keep the search busy.
+ */
+export async function findFrames(
+  file: DiskFile,
+  seed: number,
+  from: number,
+  to: number,
+  visit: (frame: FoundFrame) => boolean,
+): Promise<void> {
+  let budget = Math.max(to - from, 1024 * 1024) * CHECKSUM_BYTES_PER_BYTE;
+  const windowBytes = 4 * 1024 * 1024;
+  let base = from;
+  while (base < to) {
+    let bytes = await readRange(file, base, Math.min(to, base + windowBytes));
+    let view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const searchEnd = base + windowBytes >= to ? bytes.length : bytes.length / 2;
+    let at = 0;
+    while (at < searchEnd) {
+      if (!looksLikeFrame(view, at, bytes.length)) {
+        at++;
+        continue;
+      }
+      const length = frameLength(view, at);
+      if (at + length > bytes.length) {
+        if (base + at + length > to) {
+          at++;
+          continue;
+        }
+        bytes = await readRange(file, base, Math.min(to, base + at + length + windowBytes));
+        view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      }
+      budget -= length;
+      if (budget < 0)
+        throw new StoreError("CORRUPT", "Cannot search the damaged segment: its bytes imitate frames", {
+          offset: base + at,
+          reason: "imitated frames",
+        });
+      if (checkFrame(bytes, view, at, bytes.length, seed, base + at) !== "ok") {
+        at++;
+        continue;
+      }
+      if (!visit({ offset: base + at, length, syncedBefore: syncedBefore(view, at, base + at) })) return;
+      at += length;
+    }
+    base += at;
+  }
+}
+
+/** Cheap enough to ask at every byte. */
+function looksLikeFrame(view: DataView, at: number, end: number): boolean {
+  if (at + FRAME.bytesMin > end) return false;
+  const length = frameLength(view, at);
+  return (
+    length >= FRAME.bytesMin &&
+    view.getUint8(at + FRAME.encoding) === 0 &&
+    view.getUint8(at + FRAME.flags) < 64 &&
+    view.getUint16(at + FRAME.entityLength, true) <= 1024 &&
+    view.getUint16(at + FRAME.scopeLength, true) <= 1024
+  );
+}
+
+async function readRange(file: DiskFile, from: number, to: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(to - from);
+  const count = await file.read(bytes, 0, bytes.length, from);
+  return bytes.subarray(0, count);
+}
