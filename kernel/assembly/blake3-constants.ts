@@ -23,13 +23,13 @@ export function initialRow1(): v128 {
 // @ts-ignore: decorator
 @inline
 export function rotateRight16(x: v128): v128 {
-  return v128.shuffle<i8>(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  return i8x16.swizzle(x, i8x16(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
 }
 
 // @ts-ignore: decorator
 @inline
 export function rotateRight8(x: v128): v128 {
-  return v128.shuffle<i8>(x, x, 1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12);
+  return i8x16.swizzle(x, i8x16(1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12));
 }
 
 // @ts-ignore: decorator

@@ -1,6 +1,6 @@
 /**
  * Where everything lies in the kernel's linear memory. There is no heap: the first page has fixed places, the frame table and the frame
- * region follow, and the host says where (`layout`). The last FRAME_SLACK bytes of the memory belong to nobody, because whole blocks are
+ * region follow, and the host says where (`layout`). The last 64 bytes of the memory belong to nobody, because whole blocks are
  * read even where a frame ends inside one.
  */
 
@@ -40,6 +40,7 @@ export const FRAME_LENGTH: usize = 4;
 export const FRAME_BODY: usize = 12;
 export const FRAME_PREVIOUS_HASH: usize = 62;
 export const HASH_BYTES: usize = 32;
+export const FRAME_BYTES_MIN: u32 = 126;
 
 /** The table of frames: columns of four bytes each. The host fills the first three. */
 export let offsets: usize = 0;
@@ -51,8 +52,9 @@ export let nexts: usize = 0;
 export let weights: usize = 0;
 /** The frame region. */
 export let region: usize = 0;
+let regionBytes: u32 = 0;
 
-export function setLayout(table: usize, frameCapacity: usize, regionAddress: usize): void {
+export function setLayout(table: usize, frameCapacity: usize, regionAddress: usize, capacityBytes: u32): void {
   const column = frameCapacity << 2;
   offsets = table;
   lengths = table + column;
@@ -61,6 +63,16 @@ export function setLayout(table: usize, frameCapacity: usize, regionAddress: usi
   nexts = table + 4 * column;
   weights = table + 5 * column;
   region = regionAddress;
+  regionBytes = capacityBytes;
+}
+
+/** Whether frames [0, count) lie within the region and are no shorter than a frame can be. */
+export function framesFit(count: i32): bool {
+  for (let frame: usize = 0; frame < (count as usize); frame++) {
+    const length = load<u32>(lengths + (frame << 2));
+    if (length < FRAME_BYTES_MIN || (load<u32>(offsets + (frame << 2)) as u64) + length > regionBytes) return false;
+  }
+  return true;
 }
 
 /** Copies `byteCount` bytes, at most 64, and zeros the rest of the block. Reads 64 bytes from `source` whatever the count. */

@@ -74,7 +74,8 @@ function sealedReference(kernel: FrameKernel, count: number, end: number, seed: 
 }
 
 test("the kernel's frame offsets are those of the frame layout", () => {
-  for (const name of ["crc", "length", "body", "previousHash", "hashBytes"] as const) assert.equal(KERNEL_FRAME[name], FRAME[name]);
+  for (const name of ["crc", "length", "body", "previousHash", "hashBytes", "bytesMin"] as const)
+    assert.equal(KERNEL_FRAME[name], FRAME[name]);
 });
 
 test("the kernel is in use here, and is loaded at once", async () => {
@@ -84,7 +85,12 @@ test("the kernel is in use here, and is loaded at once", async () => {
 });
 
 test("hashing falls back without SIMD, and says so without any WebAssembly", async () => {
-  assert.equal(createWasmHashing({ validate: () => false } as never), null);
+  const withoutSimd = {
+    Module: function refuse() {
+      throw new Error("CompileError: SIMD unsupported");
+    },
+  };
+  assert.equal(createWasmHashing(withoutSimd as never), null);
   const fallback = await chooseHashing(() => null, createPlainHashing);
   assert.equal(fallback.name, "hash-wasm");
   const unavailable = chooseHashing(
@@ -174,6 +180,7 @@ for (const [name, hashing] of Object.entries(kernels)) {
       kernel.lengths.set([3, 4]);
       kernel.links.set([-1, 0]);
       kernel.reserve(1 << 20);
+      kernel.reserveFrames(1000);
       kernel.reserveFrames(100_000);
       kernel.reserve(5 << 20);
       assert.ok(kernel.capacity >= 5 << 20 && kernel.bytes.length === kernel.capacity && kernel.view.byteLength === kernel.capacity);
@@ -185,7 +192,7 @@ for (const [name, hashing] of Object.entries(kernels)) {
       assert.deepEqual([...kernel.links.subarray(0, 2)], [-1, 0]);
     });
 
-    test("an empty group is fine, a link forward is a broken invariant", () => {
+    test("an empty group is fine; a link forward or a frame outside the region is a broken invariant", () => {
       const kernel = hashing.createFrameKernel(1000, 2);
       kernel.seal(0, 0, 0);
       assert.equal(kernel.check(0, 0, 0, true), -1);
@@ -193,6 +200,16 @@ for (const [name, hashing] of Object.entries(kernels)) {
       kernel.links[0] = 1;
       assert.throws(() => kernel.seal(2, 0, 0), { name: "InvariantError" });
       assert.throws(() => kernel.seal(3, 0, 0), { name: "InvariantError" });
+      kernel.links[0] = -1;
+      kernel.seal(2, 0, 0);
+      const lengthBefore = kernel.lengths[1] as number;
+      for (const length of [0, 125, kernel.capacity + 1, 0xffff_ffff]) {
+        kernel.lengths[1] = length;
+        assert.throws(() => kernel.seal(2, 0, 0), { name: "InvariantError" });
+        assert.throws(() => kernel.check(2, 0, 0, false), { name: "InvariantError" });
+      }
+      kernel.lengths[1] = lengthBefore;
+      assert.equal(kernel.check(2, 0, 0, true), -1);
     });
   });
 }

@@ -30,19 +30,19 @@ export interface FrameKernel {
   links: Int32Array;
   /** Rows of the table. */
   frameCapacity: number;
-  /** Makes the table at least this long, keeping its content and the region's. Moves the region: choose a good number to begin with. */
+  /** Makes the table at least this long, keeping its content and the region's. Past 16,384 it moves the region. */
   reserveFrames(count: number): void;
 
   /**
    * For frames [0, count): copies linked previous hashes, writes BLAKE3(body) at the frame's end, then at its byte 0 the CRC-32 of the bytes
    * from 4 to its end with the initial value `(crcSeed ^ (positionBase + offset)) >>> 0`, as zlib's `crc32(data, initial)` has it.
-   * A link to the frame itself or a later one is a broken invariant.
+   * A frame outside the region or shorter than a frame can be, and a link to the frame itself or a later one, are broken invariants.
    */
   seal(count: number, crcSeed: number, positionBase: number): void;
 
   /**
    * Index of the first of the frames [0, count) whose CRC or, with `hashes`, whose hash is wrong; -1 when all are right. Links are not
-   * looked at. Changes nothing.
+   * looked at. Changes nothing. Lengths that come from a file are the caller's to check: a frame outside the region is a broken invariant.
    */
   check(count: number, crcSeed: number, positionBase: number, hashes: boolean): number;
 }
@@ -91,7 +91,8 @@ function hashing(): Hashing {
 }
 
 /**
- * A kernel with memory of its own: a region of `capacityBytes` and a table of `frameCapacity` rows (24 bytes each).
+ * A kernel with memory of its own: a region of at least `capacityBytes` and a table of `frameCapacity` rows (24 bytes each). Making one
+ * takes about 0.1 ms. Begin with a small region (1 MiB): memory that is not resident counts for the garbage collector all the same.
  *
  * @example
  * const kernel = createFrameKernel(1 << 20, 4096);

@@ -8,7 +8,7 @@ import { assert } from "../base/assert.ts";
 import type { FrameKernel, Hashing } from "./frame-kernel.ts";
 
 /** Offsets within a frame, those of src/format/native/frame-layout.ts: a test compares them. */
-export const KERNEL_FRAME = { crc: 0, length: 4, body: 12, previousHash: 62, hashBytes: 32 } as const;
+export const KERNEL_FRAME = { crc: 0, length: 4, body: 12, previousHash: 62, hashBytes: 32, bytesMin: 126 } as const;
 
 type Blake3 = (bytes: Uint8Array) => Uint8Array;
 
@@ -58,7 +58,7 @@ class PlainFrameKernel implements FrameKernel {
     const { bytes, view, offsets, lengths, links } = this;
     assert(count <= this.frameCapacity, "the frames to seal are in the table");
     for (let frame = 0; frame < count; frame++) {
-      assert((links[frame] as number) < frame, "a frame links to an earlier one");
+      assert(this.#fits(frame) && (links[frame] as number) < frame, "frames lie in the region and link to earlier ones");
     }
     for (let frame = 0; frame < count; frame++) {
       const offset = offsets[frame] as number;
@@ -75,6 +75,7 @@ class PlainFrameKernel implements FrameKernel {
   check(count: number, crcSeed: number, positionBase: number, hashes: boolean): number {
     const { bytes, view, offsets, lengths } = this;
     assert(count <= this.frameCapacity, "the frames to check are in the table");
+    for (let frame = 0; frame < count; frame++) assert(this.#fits(frame), "frames lie in the region");
     for (let frame = 0; frame < count; frame++) {
       const offset = offsets[frame] as number;
       if (view.getUint32(offset + KERNEL_FRAME.crc, true) !== this.#crcOf(frame, crcSeed, positionBase)) return frame;
@@ -84,6 +85,11 @@ class PlainFrameKernel implements FrameKernel {
       if (Buffer.compare(stored, this.#hashOf(frame)) !== 0) return frame;
     }
     return -1;
+  }
+
+  #fits(frame: number): boolean {
+    const length = this.lengths[frame] as number;
+    return length >= KERNEL_FRAME.bytesMin && (this.offsets[frame] as number) + length <= this.capacity;
   }
 
   #hashOf(frame: number): Uint8Array {

@@ -2,7 +2,8 @@
  * The host side of the WebAssembly kernel: one instance with a memory of its own per FrameKernel, all of one compiled module.
  *
  * Memory: page 0 belongs to the kernel (kernel/assembly/memory.ts); then the frame table, 24 bytes a row, column by column; then the frame
- * region up to the memory's end less SLACK_BYTES. The region grows by growing the memory. When the table grows, the region moves.
+ * region up to the memory's end less SLACK_BYTES. The region grows by growing the memory. A table of more than ROWS_BEFORE_MOVING rows moves
+ * the region when it grows.
  */
 import { assert } from "../base/assert.ts";
 import { StoreError } from "../base/store-error.ts";
@@ -12,6 +13,8 @@ import { kernelBinary } from "./kernel-binary.ts";
 const PAGE_BYTES = 65_536;
 const TABLE_ADDRESS = PAGE_BYTES;
 const ROW_BYTES = 24;
+/** The table gets this long without the region having to move. */
+const ROWS_BEFORE_MOVING = 16_384;
 /** The kernel reads whole blocks, so up to this much past a frame's end. */
 const SLACK_BYTES = 64;
 /** All that 32-bit addresses reach. */
@@ -29,7 +32,6 @@ interface WasmModule {
   readonly [Symbol.toStringTag]: string;
 }
 interface Wasm {
-  validate(bytes: Uint8Array): boolean;
   Module: new (bytes: Uint8Array) => WasmModule;
   Instance: new (module: WasmModule, imports: object) => { readonly exports: unknown };
 }
@@ -37,7 +39,7 @@ interface Wasm {
 interface KernelExports {
   memory: WasmMemory;
   prepare(): void;
-  layout(table: number, frameCapacity: number, region: number): void;
+  layout(table: number, frameCapacity: number, region: number, regionBytes: number): void;
   seal(count: number, crcSeed: number, positionBase: number): number;
   check(count: number, crcSeed: number, positionBase: number, hashes: number): number;
   hashStart(): void;
@@ -91,8 +93,10 @@ class WasmFrameKernel implements FrameKernel {
     const rows = { offsets: offsets.slice(), lengths: lengths.slice(), links: links.slice() };
     const from = this.#region;
     const to = regionAddress(count);
-    growTo(this.#exports.memory, to + this.capacity + SLACK_BYTES);
-    new Uint8Array(this.#exports.memory.buffer).copyWithin(to, from, from + this.capacity);
+    if (to !== from) {
+      growTo(this.#exports.memory, to + this.capacity + SLACK_BYTES);
+      new Uint8Array(this.#exports.memory.buffer).copyWithin(to, from, from + this.capacity);
+    }
     this.frameCapacity = count;
     this.#region = to;
     this.#place(this.capacity);
@@ -103,12 +107,14 @@ class WasmFrameKernel implements FrameKernel {
 
   seal(count: number, crcSeed: number, positionBase: number): void {
     assert(count <= this.frameCapacity, "the frames to seal are in the table");
-    assert(this.#exports.seal(count, crcSeed, positionBase) === 1, "a frame links to an earlier one");
+    assert(this.#exports.seal(count, crcSeed, positionBase) === 1, "frames lie in the region and link to earlier ones");
   }
 
   check(count: number, crcSeed: number, positionBase: number, hashes: boolean): number {
     assert(count <= this.frameCapacity, "the frames to check are in the table");
-    return this.#exports.check(count, crcSeed, positionBase, hashes ? 1 : 0);
+    const bad = this.#exports.check(count, crcSeed, positionBase, hashes ? 1 : 0);
+    assert(bad >= -1, "frames lie in the region");
+    return bad;
   }
 
   /** Makes room for a region of this size at its address, and the views over table and region afresh. */
@@ -124,13 +130,13 @@ class WasmFrameKernel implements FrameKernel {
     this.offsets = new Uint32Array(buffer, TABLE_ADDRESS, rows);
     this.lengths = new Uint32Array(buffer, TABLE_ADDRESS + 4 * rows, rows);
     this.links = new Int32Array(buffer, TABLE_ADDRESS + 8 * rows, rows);
-    this.#exports.layout(TABLE_ADDRESS, rows, region);
+    this.#exports.layout(TABLE_ADDRESS, rows, region, this.capacity);
   }
 }
 
-/** The region starts on a cache line of its own. */
+/** The region starts on a cache line of its own, behind as many rows as most tables ever get: untouched, they cost addresses only. */
 function regionAddress(frameCapacity: number): number {
-  return Math.ceil((TABLE_ADDRESS + ROW_BYTES * frameCapacity) / 64) * 64;
+  return Math.ceil((TABLE_ADDRESS + ROW_BYTES * Math.max(frameCapacity, ROWS_BEFORE_MOVING)) / 64) * 64;
 }
 
 /** BLAKE3 of inputs of any length, through a window of the instance's memory. */
@@ -156,9 +162,12 @@ function createBlake3(exports: KernelExports): (bytes: Uint8Array) => Uint8Array
 /** Hashing by the kernel, or null where the runtime does not compile it (no WebAssembly, or none with SIMD). `wasm` is for tests. */
 export function createWasmHashing(wasm = (globalThis as { WebAssembly?: Wasm }).WebAssembly): Hashing | null {
   if (wasm === undefined) return null;
-  const binary = Buffer.from(kernelBinary, "base64");
-  if (!wasm.validate(binary)) return null;
-  const module = new wasm.Module(binary);
+  let module: WasmModule;
+  try {
+    module = new wasm.Module(Buffer.from(kernelBinary, "base64"));
+  } catch {
+    return null;
+  }
   return {
     name: "kernel",
     createFrameKernel: (capacityBytes, frameCapacity) => new WasmFrameKernel(instantiate(wasm, module), capacityBytes, frameCapacity),
