@@ -68,7 +68,10 @@ export interface Disk {
   list(path: string): Promise<string[]>;
   /** The entry's status, symbolic links not followed; null when there is none. */
   status(path: string): Promise<EntryStatus | null>;
-  /** Makes the directory and its parents (mode 0700); none of them need be missing. Syncs the parent of each directory that it made. */
+  /**
+   * Makes the directory and its parents (mode 0700); none of them need be missing. Syncs the parent of each directory that it made, and that
+   * of the deepest one found: an earlier call may have been killed before it did.
+   */
   makeDirectory(path: string): Promise<void>;
   /** Renames, replacing what was there. */
   rename(from: string, to: string): Promise<void>;
