@@ -173,6 +173,17 @@ export class IdIssuer {
   issue(timeMs: number, target: Uint8Array, offset: number): void {
     if (timeMs > this.timeMs) this.begin(timeMs);
     else this.increment();
+    this.write(target, offset);
+  }
+
+  /** The newest id issued or resumed after, as 16 bytes; zeros before the first. */
+  newest(): Uint8Array {
+    const id = new Uint8Array(ID_BYTES);
+    if (this.timeMs >= 0) this.write(id, 0);
+    return id;
+  }
+
+  private write(target: Uint8Array, offset: number): void {
     const time = this.timeMs;
     const timeHigh = Math.floor(time / 0x1_0000);
     const middle = this.middle;

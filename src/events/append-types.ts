@@ -1,0 +1,59 @@
+/** The shapes of appending and reading, as the store offers them. Types only. */
+import type { Coordinate } from "./coordinate.ts";
+import type { AnyDefinition, AnyNewEvent } from "./definition.ts";
+import type { Metadata, Receipt } from "./event.ts";
+import type { Event } from "./event-union.ts";
+import type { Expectation } from "./expectation.ts";
+import type { Query, QueryEvents, ReadOptions } from "./query.ts";
+
+/** What can be said about one event, or about events that are appended together on one entity. */
+export interface EventOptions {
+  /** What must be so, else the append rejects with `CONFLICT`. */
+  readonly expect?: Expectation;
+  /** 1 to 1,024 UTF-8 bytes. A retry with the same key and the same events returns the first receipts. */
+  readonly idempotencyKey?: string;
+  /** Id of the event that causes this: sets causation and inherits correlation. Rejects with `NOT_FOUND` when there is none. */
+  readonly causedBy?: string;
+  /** Id of the root of the chain of work, where `causedBy` does not say it. */
+  readonly correlationId?: string;
+  /** Noted beside each event. Payload values in a plain object. */
+  readonly metadata?: Metadata;
+}
+
+export interface AppendOptions extends EventOptions {
+  /** Withdraws the append, as long as it is not accepted. */
+  readonly signal?: AbortSignal;
+}
+
+/** One event of a batch over several entities. */
+export interface BatchItem extends EventOptions {
+  readonly coordinate: Coordinate;
+  readonly event: AnyNewEvent;
+}
+
+export interface BatchOptions {
+  /** Withdraws the batch, as long as it is not accepted. */
+  readonly signal?: AbortSignal;
+}
+
+/** The writing side of a store. */
+export interface Appending {
+  append(coordinate: Coordinate, event: AnyNewEvent, options?: AppendOptions): Promise<Receipt>;
+  append(coordinate: Coordinate, events: readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt[]>;
+  appendBatch(items: readonly BatchItem[], options?: BatchOptions): Promise<Receipt[]>;
+}
+
+/** What `read` returns. Abandoning it leaks nothing. */
+export interface EventReading<Read> extends AsyncIterable<Read> {
+  batches(): AsyncIterable<readonly Read[]>;
+  toArray(): Promise<Read[]>;
+  first(): Promise<Read | null>;
+}
+
+/** The reading side of a store that knows these definitions. */
+export interface Reading<Definitions extends readonly AnyDefinition[] = readonly []> {
+  get(id: string): Promise<Event<Definitions> | null>;
+  read<const Asked extends Query = Query>(query?: Asked, options?: ReadOptions): EventReading<QueryEvents<Asked, Definitions>>;
+  ancestors(id: string): AsyncIterable<Event<Definitions>>;
+  count(query?: Query): Promise<number>;
+}

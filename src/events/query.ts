@@ -1,0 +1,297 @@
+/**
+ * Queries: which events. How to read them (direction, limit, …) is `ReadOptions`, never part of the query. A query is checked and compiled
+ * once into plain numbers, texts and bytes, which is what the index below understands.
+ */
+import { invalidArgument, outOfRange } from "../base/store-error.ts";
+import { assertName } from "./coordinate.ts";
+import { isDefinition } from "./definition.ts";
+import type { AnyDefinition } from "./definition.ts";
+import type { Event, EventOf } from "./event-union.ts";
+import { parseId } from "./id.ts";
+import { assertCategory, assertKind, categoryOf } from "./kind.ts";
+
+/** A range. `from` and `to` are in it, `after` and `before` are not; at most one bound a side. An empty range matches nothing. */
+export interface Range<Value> {
+  readonly from?: Value;
+  readonly after?: Value;
+  readonly to?: Value;
+  readonly before?: Value;
+}
+
+/** What an event must be to match: all that is said. */
+export interface Filter {
+  /** Exactly this entity. */
+  readonly entity?: string;
+  /** Entities whose name begins with this text. */
+  readonly entityPrefix?: string;
+  readonly scope?: string;
+  /** Events of this definition or kind, or of any in the list. */
+  readonly kind?: AnyDefinition | number | readonly (AnyDefinition | number)[];
+  /** 0 to 15. */
+  readonly category?: number;
+  /** Id of the root event of a chain of work: the whole chain. */
+  readonly correlation?: string;
+  /** Id of the event that directly caused it. */
+  readonly causedBy?: string;
+  /** Numbers within the entity. */
+  readonly clock?: Range<number>;
+  /** Numbers within the store. */
+  readonly sequence?: Range<number>;
+  /** Times as Date or milliseconds since the Unix epoch; a millisecond is in the range whole or not at all. */
+  readonly time?: Range<Date | number>;
+}
+
+/** One filter, or any of several. No filter in the list matches nothing. */
+export type Query = Filter | readonly Filter[];
+
+/** How to read. */
+export interface ReadOptions {
+  /** In sequence order from the oldest ("forward", the default) or from the newest. */
+  readonly direction?: "forward" | "backward";
+  /** At most this many events: 0 or more. */
+  readonly limit?: number;
+  /** Ends the read with its reason when aborted. */
+  readonly signal?: AbortSignal;
+  /** Goes on behind the event of this sequence, in the direction of reading. */
+  readonly after?: number;
+}
+
+/** Read options, checked. */
+export interface CompiledReadOptions {
+  readonly direction: "forward" | "backward";
+  /** Infinity when there is none. */
+  readonly limit: number;
+  readonly signal: AbortSignal | undefined;
+  readonly after: number | undefined;
+}
+
+/** A filter in plain values: what is absent does not constrain. Ranges are inclusive and not empty, times in microseconds. */
+export interface CompiledFilter {
+  entity?: string;
+  entityPrefix?: string;
+  scope?: string;
+  /** Ascending, distinct, at least one. Never together with `category`. */
+  kinds?: readonly number[];
+  category?: number;
+  /** 16 bytes. */
+  correlationId?: Uint8Array;
+  /** 16 bytes. */
+  causationId?: Uint8Array;
+  clockFrom?: number;
+  clockTo?: number;
+  sequenceFrom?: number;
+  sequenceTo?: number;
+  timeFrom?: number;
+  timeTo?: number;
+}
+
+/** The kinds under which a definition's events may be stored, ascending: `DefinitionRegistry.kindsOf`. */
+export type KindsOf = (definition: AnyDefinition) => readonly number[];
+
+type KindEvents<Kind, Definitions extends readonly AnyDefinition[]> = Kind extends AnyDefinition
+  ? EventOf<Kind>
+  : Kind extends readonly (infer Item)[]
+    ? [Item] extends [AnyDefinition]
+      ? EventOf<Item>
+      : Event<Definitions>
+    : Event<Definitions>;
+
+type FilterEvents<Asked, Definitions extends readonly AnyDefinition[]> = Asked extends { readonly kind: infer Kind }
+  ? KindEvents<Kind, Definitions>
+  : Event<Definitions>;
+
+/**
+ * What a query yields from a store with these definitions: where it names definitions, the union of their events; otherwise whatever the
+ * store reads.
+ */
+export type QueryEvents<Asked, Definitions extends readonly AnyDefinition[] = readonly []> = Asked extends readonly (infer Item)[]
+  ? FilterEvents<Item, Definitions>
+  : FilterEvents<Asked, Definitions>;
+
+const FILTER_MEMBERS: ReadonlySet<string> = new Set([
+  "entity",
+  "entityPrefix",
+  "scope",
+  "kind",
+  "category",
+  "correlation",
+  "causedBy",
+  "clock",
+  "sequence",
+  "time",
+]);
+const RANGE_MEMBERS: ReadonlySet<string> = new Set(["from", "after", "to", "before"]);
+const OPTION_MEMBERS: ReadonlySet<string> = new Set(["direction", "limit", "signal", "after"]);
+
+/**
+ * Checks a query and compiles it. Filters that cannot match anything are left out: an empty result matches nothing.
+ *
+ * @param query undefined stands for everything
+ * @param operation what cannot be done otherwise, for messages: "read"
+ * @throws TypeError or RangeError `INVALID_ARGUMENT`
+ */
+export function compileQuery(query: Query | undefined, kindsOf: KindsOf, operation: string): CompiledFilter[] {
+  if (query === undefined) return [{}];
+  const filters: readonly unknown[] = Array.isArray(query) ? query : [query];
+  const compiled: CompiledFilter[] = [];
+  for (const filter of filters) {
+    const result = compileFilter(filter, kindsOf, operation);
+    if (result !== null) compiled.push(result);
+  }
+  return compiled;
+}
+
+/**
+ * Checks read options.
+ *
+ * @throws TypeError or RangeError `INVALID_ARGUMENT`
+ */
+export function compileReadOptions(options: ReadOptions | undefined, operation: string): CompiledReadOptions {
+  const given = options ?? {};
+  assertMembers(given, OPTION_MEMBERS, "the options", operation);
+  const { direction = "forward", limit, signal, after } = given;
+  if (direction !== "forward" && direction !== "backward") {
+    throw invalidArgument(`Cannot ${operation}: direction is ${show(direction)}, "forward" and "backward" are allowed`);
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalidArgument(`Cannot ${operation}: signal is ${show(signal)}, an AbortSignal is allowed`);
+  }
+  if (limit !== undefined && limit !== Number.POSITIVE_INFINITY) assertCount(limit, "limit", operation);
+  if (after !== undefined) assertBound(after, "after", operation);
+  return { direction, limit: limit ?? Number.POSITIVE_INFINITY, signal, after };
+}
+
+function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  return typeof value === "object" && value !== null ? "an object" : typeof value === "function" ? "a function" : String(value);
+}
+
+function assertMembers(value: unknown, allowed: ReadonlySet<string>, what: string, operation: string): asserts value is object {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw invalidArgument(`Cannot ${operation}: ${what} is ${Array.isArray(value) ? "a list" : show(value)}, an object is allowed`);
+  }
+  for (const member of Object.keys(value)) {
+    if (!allowed.has(member)) {
+      throw invalidArgument(`Cannot ${operation}: ${what} has the unknown member ${member}, ${[...allowed].join(", ")} are allowed`);
+    }
+  }
+}
+
+function assertCount(value: unknown, what: string, operation: string): asserts value is number {
+  if (typeof value !== "number")
+    throw invalidArgument(`Cannot ${operation}: ${what} is ${show(value)}, 0 and whole numbers above are allowed`);
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw outOfRange(`Cannot ${operation}: ${what} is ${value}, 0 and whole numbers above are allowed`);
+  }
+}
+
+/** A bound may lie outside what can exist (-1: before the first). */
+function assertBound(value: unknown, what: string, operation: string): asserts value is number {
+  if (typeof value !== "number") throw invalidArgument(`Cannot ${operation}: ${what} is ${show(value)}, whole numbers are allowed`);
+  if (!Number.isSafeInteger(value)) throw outOfRange(`Cannot ${operation}: ${what} is ${value}, whole numbers are allowed`);
+}
+
+/** Null where nothing can match. */
+function compileFilter(filter: unknown, kindsOf: KindsOf, operation: string): CompiledFilter | null {
+  assertMembers(filter, FILTER_MEMBERS, "the query", operation);
+  const { entity, entityPrefix, scope, correlation, causedBy, kind, category, clock, sequence, time } = filter as Filter;
+  const compiled: CompiledFilter = {};
+  if (entity !== undefined) {
+    assertName(entity, "entity", operation);
+    compiled.entity = entity;
+  }
+  if (entityPrefix !== undefined && (entityPrefix as unknown) !== "") {
+    assertName(entityPrefix, "entityPrefix", operation);
+    compiled.entityPrefix = entityPrefix;
+  }
+  if (scope !== undefined) {
+    assertName(scope, "scope", operation);
+    compiled.scope = scope;
+  }
+  if (correlation !== undefined) compiled.correlationId = parseId(correlation, `${operation} by correlation`);
+  if (causedBy !== undefined) compiled.causationId = parseId(causedBy, `${operation} by causedBy`);
+  const kindsMatch = compileKinds(compiled, kind, category, kindsOf, operation);
+  const clocks = compileRange(clock, "clock", 1, (bound, what) => numberBound(bound, what, operation), operation);
+  const sequences = compileRange(sequence, "sequence", 1, (bound, what) => numberBound(bound, what, operation), operation);
+  const times = compileRange(time, "time", 1000, (bound, what) => timeBound(bound, what, operation), operation);
+  if (clocks.from !== undefined) compiled.clockFrom = clocks.from;
+  if (clocks.to !== undefined) compiled.clockTo = clocks.to;
+  if (sequences.from !== undefined) compiled.sequenceFrom = sequences.from;
+  if (sequences.to !== undefined) compiled.sequenceTo = sequences.to;
+  if (times.from !== undefined) compiled.timeFrom = times.from;
+  if (times.to !== undefined) compiled.timeTo = times.to;
+  const nameMatches = entity === undefined || entityPrefix === undefined || entity.startsWith(entityPrefix);
+  return kindsMatch && nameMatches && !isEmpty(clocks) && !isEmpty(sequences) && !isEmpty(times) ? compiled : null;
+}
+
+/** Sets `kinds` or `category`; false where no kind can match. */
+function compileKinds(compiled: CompiledFilter, kind: unknown, category: unknown, kindsOf: KindsOf, operation: string): boolean {
+  if (category !== undefined) assertCategory(category, operation);
+  if (kind === undefined) {
+    if (category !== undefined) compiled.category = category;
+    return true;
+  }
+  const asked: readonly unknown[] = Array.isArray(kind) ? kind : [kind];
+  const kinds = new Set<number>();
+  for (const item of asked) {
+    if (isDefinition(item)) {
+      for (const number of kindsOf(item)) kinds.add(number);
+      continue;
+    }
+    if (typeof item !== "number") {
+      throw invalidArgument(`Cannot ${operation}: kind is ${show(item)}, a definition, a number or a list of such is allowed`);
+    }
+    assertKind(item, operation);
+    kinds.add(item);
+  }
+  const matching = category === undefined ? [...kinds] : [...kinds].filter((number) => categoryOf(number) === category);
+  compiled.kinds = matching.sort((a, b) => a - b);
+  return matching.length > 0;
+}
+
+interface Bounds {
+  readonly from: number | undefined;
+  readonly to: number | undefined;
+}
+
+function isEmpty({ from, to }: Bounds): boolean {
+  return (from !== undefined && to !== undefined && from > to) || (to !== undefined && to < 0);
+}
+
+/** Inclusive bounds. `unit` is how many of the index's steps one step of the bound is: a bound stands for all of them. */
+function compileRange(
+  range: unknown,
+  name: string,
+  unit: number,
+  boundOf: (bound: unknown, what: string) => number,
+  operation: string,
+): Bounds {
+  if (range === undefined) return { from: undefined, to: undefined };
+  assertMembers(range, RANGE_MEMBERS, name, operation);
+  const { from, after, to, before } = range as Range<unknown>;
+  if (from !== undefined && after !== undefined) {
+    throw invalidArgument(`Cannot ${operation}: ${name} has both from and after, one of them is allowed`);
+  }
+  if (to !== undefined && before !== undefined) {
+    throw invalidArgument(`Cannot ${operation}: ${name} has both to and before, one of them is allowed`);
+  }
+  let lower: number | undefined;
+  let upper: number | undefined;
+  if (from !== undefined) lower = boundOf(from, `${name}.from`) * unit;
+  if (after !== undefined) lower = (boundOf(after, `${name}.after`) + 1) * unit;
+  if (to !== undefined) upper = (boundOf(to, `${name}.to`) + 1) * unit - 1;
+  if (before !== undefined) upper = boundOf(before, `${name}.before`) * unit - 1;
+  return { from: lower, to: upper };
+}
+
+function numberBound(bound: unknown, what: string, operation: string): number {
+  assertBound(bound, what, operation);
+  return bound;
+}
+
+function timeBound(bound: unknown, what: string, operation: string): number {
+  if (!(bound instanceof Date)) return numberBound(bound, what, operation);
+  const timeMs = bound.getTime();
+  if (Number.isNaN(timeMs)) throw outOfRange(`Cannot ${operation}: ${what} is an invalid Date, a valid one is allowed`);
+  return timeMs;
+}
