@@ -26,6 +26,7 @@
  * a directory; on systems without start times (not Linux), a dead holder's number that another program has taken looks alive.
  */
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import type { Clock } from "../base/clock.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { Disk, DiskFile, KernelLock, ProcessIdentity } from "./disk.ts";
@@ -285,20 +286,12 @@ function lockedError(disk: Disk, directory: string, holder: ProcessIdentity | nu
   });
 }
 
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted === true) {
-      reject(signal.reason);
-      return;
-    }
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, ms);
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await setTimeout(ms, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    // The timer rejects with an error of its own; callers expect the signal's reason.
+    signal?.throwIfAborted();
+    throw error;
+  }
 }

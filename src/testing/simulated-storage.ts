@@ -16,7 +16,7 @@
 import { createHash } from "node:crypto";
 import { assert } from "../base/assert.ts";
 import { applyChange, type DirectoryNode, type DiskNode, DiskTree, type EntryChange, type FileNode, pathParts } from "./disk-tree.ts";
-import { PagedBytes } from "./paged-bytes.ts";
+import type { PagedBytes } from "./paged-bytes.ts";
 
 export const SECTOR_BYTES = 512;
 const PAGE_BYTES = 4096;
@@ -349,7 +349,7 @@ export class SimulatedStorage {
 
   #durableEntriesOf(directory: DirectoryNode): Map<string, DiskNode> {
     let entries = this.#durableEntries.get(directory);
-    if (entries === undefined) this.#durableEntries.set(directory, (entries = new Map()));
+    if (entries === undefined) this.#durableEntries.set(directory, (entries = new Map<string, DiskNode>()));
     return entries;
   }
 
