@@ -32,6 +32,8 @@ export interface AcceptanceParts {
   readonly durable: boolean;
   /** Gives the open group its place: a group of `bytes` more, in the segment that it fits. False: not while the open group is what it is. */
   makeRoom(bytes: number): boolean;
+  /** Called before frames are placed in the group. */
+  beginPlacing(group: CommitGroup): void;
 }
 
 /** An append that waits for room before it is encoded. */
@@ -221,6 +223,7 @@ export class Acceptance {
 
   #accept(request: AppendRequest, group: CommitGroup, inPlace: boolean): void {
     const firstFrame = group.frames + request.recordCount;
+    this.#parts.beginPlacing(group);
     this.#parts.placer.place(group, request, inPlace);
     const count = request.items.length - request.recordCount;
     group.waiters.push(

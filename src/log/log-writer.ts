@@ -1,0 +1,287 @@
+/**
+ * The writer's side of the log: gives groups their place in segments, commits them, makes them visible, and turns to the next segment.
+ *
+ * Invariants:
+ * 1. A group lies in one segment. A segment's first group is placed only after the segment before it has had its last.
+ * 2. Events become visible in order, whole groups at a time, after they are as durable as was asked and after the mark says so.
+ * 3. A segment is made only after the one before it is sealed and synced whole (`#turnTo`).
+ */
+import type { Clock } from "../base/clock.ts";
+import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
+import { frameFlags, segmentSeed } from "../format/native/frame.ts";
+import { encodeSeal } from "../format/native/seal.ts";
+import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
+import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import type { SequenceGate } from "../index/sequence-gate.ts";
+import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { CommitQueue } from "./commit-queue.ts";
+import type { CommitGroup } from "./commit-group.ts";
+import type { FramePlacer } from "./frame-placer.ts";
+import type { UnwrittenFrames } from "./frame-source.ts";
+import type { MarkFile } from "./mark-file.ts";
+import type { SegmentWriter } from "./segment-writer.ts";
+import type { FrameSlice } from "./slab.ts";
+
+/** What a resolved append means. */
+export type Durability =
+  | { readonly mode: "fsync" }
+  | { readonly mode: "os" }
+  | { readonly mode: "interval"; readonly everyMs: number; readonly everyEvents: number };
+
+/** The last frame before the visible position. */
+export interface LastFrame {
+  readonly offset: number;
+  readonly hash: Uint8Array;
+}
+
+export interface LogWriterParts {
+  readonly index: StoreIndex;
+  readonly storeId: Uint8Array;
+  readonly generation: number;
+  readonly clock: Clock;
+  readonly segments: SegmentWriter;
+  readonly mark: MarkFile;
+  readonly gate: SequenceGate;
+  readonly durability: Durability;
+  readonly segmentBytesMax: number;
+  /** The newest id issued for an accepted event: 16 bytes. */
+  newestId(): Uint8Array;
+  readonly lastFrame: LastFrame | null;
+  /** Acceptance goes on, or ends. */
+  roomMade(): void;
+  poisoned(error: unknown): void;
+  /** A segment is full and sealed. */
+  sealed(segment: SegmentEntry): void;
+  /** A system record is visible: a whole frame of its own memory. */
+  recordVisible(frame: Uint8Array): void;
+  /** More is visible; called between two commits. */
+  committed(events: number): void;
+}
+
+/** A group does not grow past this while another is in flight, unless a single batch is larger. */
+const GROUP_BYTES_MAX = 4 * 1024 * 1024;
+
+export class LogWriter implements UnwrittenFrames {
+  readonly queue: CommitQueue;
+  readonly #parts: LogWriterParts;
+  /** The newest id issued for a visible event. */
+  readonly visibleIssuedId: Uint8Array;
+  lastFrame: LastFrame | null;
+  #eventsSinceSync = 0;
+  #syncTimer: NodeJS.Timeout | null = null;
+  #syncing: Promise<void> | null = null;
+
+  constructor(parts: LogWriterParts, placer: FramePlacer) {
+    this.#parts = parts;
+    this.visibleIssuedId = parts.newestId();
+    this.lastFrame = parts.lastFrame;
+    this.queue = new CommitQueue({
+      seal: (group) => placer.seal(group),
+      write: (group) => this.#write(group),
+      complete: (group) => this.#complete(group),
+      roomMade: () => parts.roomMade(),
+      poisoned: (error) => parts.poisoned(error),
+    });
+  }
+
+  /** Sees to it that the open group, begun if need be, takes `bytes` more. False: not while it is what it is. */
+  readonly makeRoom = (bytes: number): boolean => {
+    const { open } = this.queue;
+    if (open !== null && (open.frames > 0 || open.waiters.length > 0)) {
+      return open.position + bytes <= GROUP_BYTES_MAX && this.#fitsSegment(open.segment, open.baseOffset + open.position, bytes);
+    }
+    const group = open ?? this.queue.begin();
+    const { active } = this.#parts.index;
+    if (active !== undefined && !active.sealed && this.#fitsSegment(active, active.framesEnd, bytes)) {
+      group.segment = active;
+      group.baseOffset = active.framesEnd;
+      group.opensSegment = false;
+    } else {
+      group.segment = this.#nextSegment(active);
+      group.baseOffset = SEGMENT_HEADER.bytes;
+      group.opensSegment = true;
+    }
+    return true;
+  };
+
+  #fitsSegment(segment: SegmentEntry, position: number, bytes: number): boolean {
+    return segment.frames === 0 || position + bytes + FRAME.bytesMin <= this.#parts.segmentBytesMax;
+  }
+
+  #nextSegment(active: SegmentEntry | undefined): SegmentEntry {
+    const { index, generation } = this.#parts;
+    const firstSequence = index.acceptedSequence;
+    return {
+      id: (active?.id ?? 0) + 1,
+      firstSequence,
+      nextSequence: firstSequence,
+      generation,
+      sealed: false,
+      framesEnd: SEGMENT_HEADER.bytes,
+      frames: 0,
+      visibleFrames: 0,
+      lastIssuedId: new Uint8Array(16),
+      index: new ActiveSegmentIndex(index.entities, index.scopes, firstSequence),
+      indexOnDisk: false,
+      systemFrames: [],
+    };
+  }
+
+  /** To be called before frames are placed in the open group. */
+  readonly beginPlacing = (group: CommitGroup): void => {
+    if (group.frames > 0) return;
+    const { index } = this.#parts;
+    group.firstSequence = index.acceptedSequence;
+    group.nextSequence = index.acceptedSequence;
+    group.previousTimeMicros = index.lastTimeMicros;
+    if (!group.opensSegment || index.active === group.segment) return;
+    if (index.active !== undefined) index.active.lastIssuedId = this.#parts.newestId();
+    index.segments.push(group.segment);
+  };
+
+  find(segmentId: number, offset: number): FrameSlice | null {
+    const { open, flying } = this.queue;
+    for (const group of [flying, open]) {
+      if (group === null || group.segment.id !== segmentId || offset < group.baseOffset) continue;
+      const at = offset - group.baseOffset;
+      if (at < group.position) return { bytes: group.bytes, view: group.view, at, length: group.position - at };
+    }
+    return null;
+  }
+
+  async #write(group: CommitGroup): Promise<void> {
+    if (group.opensSegment) await this.#turnTo(group.segment);
+    const durable = this.#parts.durability.mode === "fsync";
+    await this.#parts.segments.write(group.bytes, group.position, group.baseOffset, durable);
+  }
+
+  /** Seals the segment before, if it is not, and makes the next one. Commit point: the new segment's directory sync. */
+  async #turnTo(segment: SegmentEntry): Promise<void> {
+    const { index, storeId, segments, clock, generation } = this.#parts;
+    const before = index.segments[index.segments.indexOf(segment) - 1];
+    if (before !== undefined && !before.sealed) {
+      await this.#syncing;
+      const seed = segmentSeed(storeId, before.id);
+      const seal = { frames: before.frames, nextSequence: before.nextSequence, timeMicros: Math.max(clock.nowMicros(), index.lastTimeMicros) };
+      const bytes = encodeSeal(seal, seed, before.framesEnd, segments.syncedOffset);
+      await segments.seal(bytes);
+      before.framesEnd += bytes.length;
+      before.sealed = true;
+    }
+    await segments.create({
+      storeId,
+      segmentId: segment.id,
+      firstSequence: segment.firstSequence,
+      generation,
+      replacesFrom: 0,
+      replacesTo: 0,
+      createdMicros: clock.nowMicros(),
+    });
+    if (before !== undefined) this.#parts.sealed(before);
+  }
+
+  #complete(group: CommitGroup): void {
+    const { durability, gate } = this.#parts;
+    const events = this.#makeVisible(group);
+    this.writeMark();
+    this.#eventsSinceSync += events;
+    this.#parts.committed(events);
+    gate.open();
+    if (durability.mode === "interval") this.#planSync(durability);
+  }
+
+  #makeVisible(group: CommitGroup): number {
+    const { index } = this.#parts;
+    const { heads, visible } = index;
+    const { sequences, entityIds, view, bytes, kernel } = group;
+    let events = 0;
+    for (let frame = 0; frame < group.frames; frame++) {
+      const sequence = sequences[frame];
+      if (sequence >= 0) {
+        heads.setVisible(entityIds[frame], sequence);
+        events++;
+      } else {
+        const at = kernel.offsets[frame];
+        const record = bytes.slice(at, at + kernel.lengths[frame]);
+        group.segment.systemFrames.push(record);
+        this.#parts.recordVisible(record);
+      }
+    }
+    if (group.frames > 0) {
+      const last = group.frames - 1;
+      const end = kernel.offsets[last] + kernel.lengths[last];
+      this.lastFrame = { offset: group.baseOffset + kernel.offsets[last], hash: bytes.slice(end - FRAME.hashBytes, end) };
+      this.#noteIssued(group, view);
+    }
+    index.visibleEvents += events;
+    group.segment.visibleFrames += group.frames;
+    visible.segmentId = group.segment.id;
+    visible.offset = group.baseOffset + group.position;
+    visible.sequence = group.nextSequence;
+    return events;
+  }
+
+  #noteIssued(group: CommitGroup, view: DataView): void {
+    for (let frame = group.frames - 1; frame >= 0; frame--) {
+      const at = group.kernel.offsets[frame];
+      if ((frameFlags(view, at) & FRAME_FLAG.foreignId) !== 0) continue;
+      this.visibleIssuedId.set(group.bytes.subarray(at + FRAME.id, at + FRAME.id + 16));
+      return;
+    }
+  }
+
+  /** Notes for other processes what is visible and what is synced. */
+  writeMark(): void {
+    const { index, storeId, generation, segments, mark } = this.#parts;
+    mark.write({
+      storeId,
+      generation,
+      visibleSegment: index.visible.segmentId,
+      visibleOffset: index.visible.offset,
+      visibleSequence: index.visible.sequence,
+      syncedSegment: segments.segmentId,
+      syncedOffset: segments.syncedOffset,
+    });
+  }
+
+  #planSync(durability: { everyMs: number; everyEvents: number }): void {
+    if (this.#eventsSinceSync >= durability.everyEvents) this.#syncInBackground();
+    else if (this.#syncTimer === null && this.#eventsSinceSync > 0) {
+      this.#syncTimer = setTimeout(() => this.#syncInBackground(), durability.everyMs).unref();
+    }
+  }
+
+  #syncInBackground(): void {
+    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
+    this.#syncTimer = null;
+    // A failure poisons the store, which tells everybody; there is nobody here to tell.
+    this.sync().catch(() => {});
+  }
+
+  /** Resolves when everything visible now is on stable storage. A failure poisons the store. */
+  async sync(): Promise<void> {
+    this.queue.assertSound();
+    while (this.#syncing !== null) await this.#syncing;
+    this.#eventsSinceSync = 0;
+    this.#syncing = this.#syncOnce().finally(() => {
+      this.#syncing = null;
+    });
+    await this.#syncing;
+  }
+
+  async #syncOnce(): Promise<void> {
+    if (this.#parts.segments.segmentId === 0) return;
+    try {
+      await this.#parts.segments.sync();
+    } catch (error) {
+      this.queue.poison(error);
+      this.queue.assertSound();
+    }
+    if (!this.queue.isPoisoned) this.writeMark();
+  }
+
+  stopTimers(): void {
+    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
+    this.#syncTimer = null;
+  }
+}

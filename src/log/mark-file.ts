@@ -1,0 +1,48 @@
+/** The file of the durable mark (`format/native/durable-mark.ts`), open for writing: one small write to the page cache after each commit. */
+import { join } from "node:path";
+import type { Disk, DiskFile } from "../disk/disk.ts";
+import { DURABLE_MARK, DURABLE_MARK_FILE, decodeDurableMark, encodeDurableMark, type DurableMark } from "../format/native/durable-mark.ts";
+
+export class MarkFile {
+  readonly #file: DiskFile;
+  readonly #bytes = new Uint8Array(DURABLE_MARK.bytes);
+  readonly #view = new DataView(this.#bytes.buffer);
+
+  private constructor(file: DiskFile) {
+    this.#file = file;
+  }
+
+  /** Opens the mark for writing, making it where there is none. */
+  static async open(disk: Disk, directory: string): Promise<MarkFile> {
+    const path = join(directory, DURABLE_MARK_FILE);
+    const there = (await disk.status(path)) !== null;
+    return new MarkFile(await disk.open(path, there ? "write" : "create"));
+  }
+
+  write(mark: DurableMark): void {
+    encodeDurableMark(mark, this.#bytes, this.#view);
+    this.#file.writeSync(this.#bytes, 0, this.#bytes.length, 0);
+  }
+
+  async sync(): Promise<void> {
+    await this.#file.sync();
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}
+
+/** The mark in this directory; null where there is none that can be believed. */
+export async function readMark(disk: Disk, directory: string): Promise<DurableMark | null> {
+  const path = join(directory, DURABLE_MARK_FILE);
+  if ((await disk.status(path))?.type !== "file") return null;
+  const file = await disk.open(path, "read");
+  try {
+    const bytes = new Uint8Array(DURABLE_MARK.bytes);
+    const count = await file.read(bytes, 0, bytes.length, 0);
+    return decodeDurableMark(bytes.subarray(0, count));
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Which segment files a directory has, and which of them make up the log: those that a present segment of newer generation replaces do not.
+ */
+import { StoreError } from "../base/store-error.ts";
+import type { Disk } from "../disk/disk.ts";
+import { SEGMENT_HEADER, type SegmentHeader, type SegmentHeaderOutcome, decodeSegmentHeader } from "../format/native/segment-header.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+import { segmentIdOf } from "./segment-files.ts";
+
+/** Ids of the segment files, ascending by number. */
+export async function listSegmentIds(disk: Disk, directory: string): Promise<number[]> {
+  const ids: number[] = [];
+  for (const name of await disk.list(directory)) {
+    const id = segmentIdOf(name);
+    if (id !== null) ids.push(id);
+  }
+  return ids.sort((a, b) => a - b);
+}
+
+/** Reads a segment's header. Blocking, about ten microseconds. */
+export function readHeader(files: SegmentFiles, id: number): SegmentHeaderOutcome {
+  const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
+  const count = files.file(id).readSync(bytes, 0, bytes.length, 0);
+  const outcome = decodeSegmentHeader(bytes.subarray(0, count));
+  if (outcome.kind === "ok" && outcome.header.segmentId !== id) {
+    return { kind: "corrupt", reason: `its header names segment ${outcome.header.segmentId}` };
+  }
+  return outcome;
+}
+
+/** A segment with a whole header. */
+export interface ListedSegment {
+  readonly id: number;
+  readonly header: SegmentHeader;
+}
+
+export interface ListedLog {
+  /** Those that make up the log, ascending. */
+  readonly segments: readonly ListedSegment[];
+  /** Ids of segments that a present one replaces. */
+  readonly replaced: readonly number[];
+  /** Segments whose headers are not whole, with the reason; the newest one may never have begun. */
+  readonly broken: readonly { readonly id: number; readonly outcome: Exclude<SegmentHeaderOutcome, { kind: "ok" }> }[];
+  /** Ids that are neither there nor replaced. */
+  readonly missing: readonly number[];
+}
+
+/** Reads the headers of these ids; ids below `firstId` are not missed. Throws `CORRUPT` where a file among the segments belongs to something else. */
+export function readLog(files: SegmentFiles, ids: readonly number[], firstId = 1): ListedLog {
+  const whole: ListedSegment[] = [];
+  const broken: ListedLog["broken"][number][] = [];
+  for (const id of ids) {
+    const outcome = readHeader(files, id);
+    if (outcome.kind === "ok") whole.push({ id, header: outcome.header });
+    else if (outcome.kind === "foreign") throw foreignFile(files.path(id), id, outcome.reason);
+    else broken.push({ id, outcome });
+  }
+  const first = whole[0];
+  for (const { id, header } of whole) {
+    if (Buffer.compare(header.storeId, first.header.storeId) !== 0) throw foreignFile(files.path(id), id, "it belongs to another store");
+  }
+  const segments = whole.filter((segment) => !whole.some((other) => replaces(other.header, segment)));
+  const kept = new Set(segments);
+  const replaced = whole.filter((segment) => !kept.has(segment)).map((segment) => segment.id);
+  return { segments, replaced, broken, missing: missingIds(segments, broken.map((one) => one.id), firstId) };
+}
+
+function replaces(newer: SegmentHeader, segment: ListedSegment): boolean {
+  return (
+    newer.replacesFrom > 0 &&
+    newer.generation > segment.header.generation &&
+    segment.id >= newer.replacesFrom &&
+    segment.id <= newer.replacesTo
+  );
+}
+
+function missingIds(segments: readonly ListedSegment[], broken: readonly number[], firstId: number): number[] {
+  const missing: number[] = [];
+  const present = new Set(broken);
+  let next = firstId;
+  for (const { id, header } of segments) {
+    const from = header.replacesFrom > 0 ? Math.min(header.replacesFrom, id) : id;
+    for (; next < from; next++) if (!present.has(next)) missing.push(next);
+    next = Math.max(id, header.replacesTo) + 1;
+  }
+  return missing;
+}
+
+function foreignFile(path: string, segmentId: number, reason: string): StoreError<"CORRUPT"> {
+  return new StoreError("CORRUPT", `Cannot open the store: ${path} is not one of its segments (${reason}); move it elsewhere`, {
+    segmentId,
+    file: path,
+    reason,
+  });
+}

@@ -1,0 +1,398 @@
+/**
+ * Opens a native log: by the checkpoint and the frames past it, else by the index blocks of its segments, else by all frames. Each step down
+ * has its reason in the report. Changes nothing on disk: what recovery must change, `settleNativeLog` (recover-native) does for a writer.
+ */
+import { join } from "node:path";
+import { sameBytes } from "./base/hex.ts";
+import { isStoreError, StoreError } from "./base/store-error.ts";
+import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
+import type { Disk } from "./disk/disk.ts";
+import { CHECKPOINT_FILE, decodeCheckpoint } from "./format/native/checkpoint.ts";
+import type { DurableMark } from "./format/native/durable-mark.ts";
+import { FRAME } from "./format/native/frame-layout.ts";
+import { checkFrame, frameLength, segmentSeed } from "./format/native/frame.ts";
+import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
+import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
+import type { PageCache } from "./index/page-cache.ts";
+import { type IndexSource, type SegmentEntry, StoreIndex } from "./index/store-index.ts";
+import { openBlock, restoreFromBlock } from "./log/block-files.ts";
+import type { LastFrame } from "./log/log-writer.ts";
+import { damageError, judgeTail } from "./log/recovery.ts";
+import { replayCommit, type ReplayTarget } from "./log/replay.ts";
+import { salvageSegment } from "./log/salvage.ts";
+import type { SegmentFiles } from "./log/segment-files.ts";
+import { type ListedSegment, readLog } from "./log/segment-list.ts";
+import { type ScannedCommit, findFrames, scanSegment } from "./log/segment-scan.ts";
+import type { OpenRoute, StoreProblem } from "./open-report.ts";
+
+export interface OpenNativeInput {
+  readonly disk: Disk;
+  readonly files: SegmentFiles;
+  /** Ids of the segment files that are there, ascending. */
+  readonly segmentIds: readonly number[];
+  readonly mark: DurableMark | null;
+  readonly cache: PageCache;
+  readonly source: IndexSource;
+  /** Damage is reported and what is whole is read, instead of throwing. */
+  readonly tolerant: boolean;
+  /** Nothing past this position is looked at: a living writer's visible one. */
+  readonly limit: { readonly segmentId: number; readonly offset: number } | null;
+  /** False: as if there were no checkpoint, or no index blocks either. */
+  readonly routes?: { readonly checkpoint?: boolean; readonly blocks?: boolean };
+}
+
+export interface OpenedNativeLog {
+  readonly index: StoreIndex;
+  /** Null in a directory without any segment that ever began. */
+  readonly storeId: Uint8Array | null;
+  readonly generation: number;
+  /** System records in force: whole frames, oldest first. */
+  readonly records: readonly Uint8Array[];
+  readonly lastIssuedId: Uint8Array;
+  readonly lastFrame: LastFrame | null;
+  readonly route: OpenRoute;
+  readonly reasons: readonly string[];
+  readonly eventsReplayed: number;
+  readonly problems: readonly StoreProblem[];
+  /** What a writer must do before it may show or append anything. */
+  readonly unsettled: {
+    /** The newest segment; null where there is none. */
+    readonly segmentId: number | null;
+    readonly end: number;
+    readonly cutBytes: number;
+    readonly provenSynced: number;
+    /** Newest segments that never began. */
+    readonly neverBegun: readonly number[];
+    /** Segments that another one replaces. */
+    readonly replaced: readonly number[];
+  };
+}
+
+export async function openNativeLog(input: OpenNativeInput): Promise<OpenedNativeLog> {
+  return await new NativeOpening(input).run();
+}
+
+class NativeOpening {
+  readonly #input: OpenNativeInput;
+  readonly #reasons: string[] = [];
+  readonly #problems: StoreProblem[] = [];
+  #index: StoreIndex;
+  #records: Uint8Array[] = [];
+  #storeId: Uint8Array | null = null;
+  #generation = 0;
+  #lastFrame: LastFrame | null = null;
+  #route: OpenRoute = "scan";
+  #target: ReplayTarget;
+  #end = 0;
+  #cutBytes = 0;
+  #provenSynced = 0;
+  #neverBegun: number[] = [];
+
+  constructor(input: OpenNativeInput) {
+    this.#input = input;
+    this.#index = new StoreIndex(input.source);
+    this.#target = this.#targetOf(this.#index, new Uint8Array(16));
+  }
+
+  #targetOf(index: StoreIndex, lastIssuedId: Uint8Array): ReplayTarget {
+    return { index, lastIssuedId, events: 0, systemRecord: (frame) => this.#records.push(frame) };
+  }
+
+  async run(): Promise<OpenedNativeLog> {
+    const checkpoint = await this.#usableCheckpoint();
+    let ids = this.#input.segmentIds;
+    if (checkpoint !== null) {
+      this.#takeCheckpoint(checkpoint);
+      ids = ids.filter((id) => id >= checkpoint.index.visible.segmentId);
+    }
+    const log = readLog(this.#input.files, ids, checkpoint?.index.visible.segmentId ?? 1);
+    const first = log.segments[0];
+    if (first !== undefined) {
+      this.#storeId = first.header.storeId;
+      this.#generation = Math.max(this.#generation, ...log.segments.map((segment) => segment.header.generation));
+    }
+    await this.#judgeBroken(log.broken, log.segments);
+    for (const id of log.missing) this.#damage(damageError(id, 0, "its file is missing"));
+    await this.#takeSegments(log.segments, checkpoint !== null);
+    this.#checkMark(log.segments);
+    return this.#result(log.replaced);
+  }
+
+  #result(replaced: readonly number[]): OpenedNativeLog {
+    const index = this.#index;
+    const newest = index.active;
+    index.visible.segmentId = newest?.id ?? 0;
+    index.visible.offset = newest?.framesEnd ?? 0;
+    index.visible.sequence = index.acceptedSequence;
+    for (const segment of index.segments) segment.visibleFrames = segment.frames;
+    if (newest === undefined && this.#input.segmentIds.length === 0 && this.#reasons.length === 0) this.#route = "new";
+    return {
+      index,
+      storeId: this.#storeId,
+      generation: this.#generation,
+      records: this.#records,
+      lastIssuedId: this.#target.lastIssuedId,
+      lastFrame: this.#lastFrame,
+      route: this.#route,
+      reasons: this.#reasons,
+      eventsReplayed: this.#target.events,
+      problems: this.#problems,
+      unsettled: {
+        segmentId: newest?.id ?? null,
+        end: this.#end,
+        cutBytes: this.#cutBytes,
+        provenSynced: this.#provenSynced,
+        neverBegun: this.#neverBegun,
+        replaced,
+      },
+    };
+  }
+
+  #damage(error: StoreError<"CORRUPT">): void {
+    if (!this.#input.tolerant) throw error;
+    const { segmentId, offset, reason } = error.details;
+    this.#problems.push({
+      code: "DAMAGED",
+      message: `Segment ${segmentId ?? "?"} is damaged at offset ${offset ?? "?"}: ${reason}`,
+      ...(segmentId === undefined ? {} : { segmentId }),
+      ...(offset === undefined ? {} : { offset }),
+    });
+  }
+
+  // The checkpoint.
+
+  async #usableCheckpoint(): Promise<RestoredCheckpoint | null> {
+    const { disk, files, routes } = this.#input;
+    if (routes?.checkpoint === false) return this.#ignoreCheckpoint("it was not asked for");
+    const path = join(files.directory, CHECKPOINT_FILE);
+    const status = await disk.status(path);
+    if (status === null) {
+      if (this.#input.segmentIds.length > 0) this.#reasons.push("there is no checkpoint");
+      return null;
+    }
+    if (status.type !== "file") return this.#ignoreCheckpoint(`it is a ${status.type}`);
+    const bytes = Buffer.allocUnsafeSlow(status.size);
+    const file = await disk.open(path, "read");
+    try {
+      const count = await file.read(bytes, 0, bytes.length, 0);
+      const decoded = decodeCheckpoint(bytes.subarray(0, count));
+      if (decoded.kind !== "ok") return this.#ignoreCheckpoint(decoded.reason);
+      const restored = restoreCheckpoint(decoded.content, this.#input.source);
+      if (restored.kind !== "ok") return this.#ignoreCheckpoint(restored.reason);
+      return this.#boundToLog(restored.restored);
+    } finally {
+      await file.close();
+    }
+  }
+
+  #ignoreCheckpoint(reason: string): null {
+    this.#reasons.push(`the checkpoint is ignored: ${reason}`);
+    return null;
+  }
+
+  /** Whether the log has exactly the frame that the checkpoint ends with, and every segment that it lists. */
+  #boundToLog(checkpoint: RestoredCheckpoint): RestoredCheckpoint | null {
+    const { files, segmentIds, limit } = this.#input;
+    const { visible, segments } = checkpoint.index;
+    if (limit !== null && (limit.segmentId < visible.segmentId || (limit.segmentId === visible.segmentId && limit.offset < visible.offset))) {
+      return this.#ignoreCheckpoint("it is ahead of what the writer has made visible");
+    }
+    const present = new Set(segmentIds);
+    const missing = segments.find((segment) => !present.has(segment.id));
+    if (missing !== undefined) {
+      // Whether it was replaced or lost is told by the headers, which the slower route reads.
+      return this.#ignoreCheckpoint(`segment ${missing.id}, which it lists, is not there`);
+    }
+    if (visible.segmentId === 0) return segmentIds.length === 0 ? checkpoint : this.#ignoreCheckpoint("it pictures an empty store");
+    const log = readLog(files, [visible.segmentId], visible.segmentId);
+    const header = log.segments[0]?.header;
+    if (header === undefined) return this.#ignoreCheckpoint(`segment ${visible.segmentId}, where it ends, has no whole header`);
+    if (!sameBytes(header.storeId, 0, checkpoint.storeId, 0, 16)) return this.#ignoreCheckpoint("it belongs to another store");
+    if (header.generation > checkpoint.generation) return this.#ignoreCheckpoint("the store was compacted after it");
+    const size = files.file(visible.segmentId).sizeSync();
+    if (size < visible.offset) {
+      const reason = `segment ${visible.segmentId} has ${size} bytes, it speaks of ${visible.offset}`;
+      this.#damage(damageError(visible.segmentId, size, `the log ends before the checkpoint's watermark: ${reason}`));
+      return this.#ignoreCheckpoint(reason);
+    }
+    if (!this.#hasLastFrame(checkpoint, header.storeId)) return this.#ignoreCheckpoint("the log has another frame where it ends");
+    return checkpoint;
+  }
+
+  #hasLastFrame(checkpoint: RestoredCheckpoint, storeId: Uint8Array): boolean {
+    const { lastFrame, index } = checkpoint;
+    const { segmentId, offset } = index.visible;
+    if (lastFrame === null) return offset === SEGMENT_HEADER.bytes;
+    const length = offset - lastFrame.offset;
+    if (length < FRAME.bytesMin) return false;
+    const bytes = new Uint8Array(length);
+    const count = this.#input.files.file(segmentId).readSync(bytes, 0, length, lastFrame.offset);
+    const view = new DataView(bytes.buffer);
+    const whole = checkFrame(bytes, view, 0, count, segmentSeed(storeId, segmentId), lastFrame.offset) === "ok" && frameLength(view, 0) === length;
+    return whole && sameBytes(bytes, length - FRAME.hashBytes, lastFrame.hash, 0, FRAME.hashBytes);
+  }
+
+  #takeCheckpoint(checkpoint: RestoredCheckpoint): void {
+    this.#index = checkpoint.index;
+    this.#target = this.#targetOf(checkpoint.index, checkpoint.lastIssuedId.slice());
+    this.#records = [...checkpoint.records];
+    this.#storeId = checkpoint.storeId;
+    this.#generation = checkpoint.generation;
+    this.#lastFrame = checkpoint.lastFrame;
+    this.#route = "checkpoint";
+    this.#provenSynced = checkpoint.index.visible.offset;
+    this.#end = checkpoint.index.visible.offset;
+  }
+
+  // The segments past it, or all of them.
+
+  /** A newest segment whose header is not whole and that holds no frame never began; any other broken header is damage. */
+  async #judgeBroken(broken: ReturnType<typeof readLog>["broken"], whole: readonly ListedSegment[]): Promise<void> {
+    const newest = this.#input.segmentIds[this.#input.segmentIds.length - 1];
+    for (const { id, outcome } of broken) {
+      if (id === newest && whole.every((segment) => segment.id < id) && !(await this.#holdsFrame(id))) this.#neverBegun.push(id);
+      else this.#damage(damageError(id, 0, outcome.reason));
+    }
+  }
+
+  async #holdsFrame(id: number): Promise<boolean> {
+    const { disk, files, mark } = this.#input;
+    const file = await disk.open(files.path(id), "read");
+    try {
+      const size = await file.size();
+      const named = new Uint8Array(16);
+      const hasName = (await file.read(named, 0, 16, SEGMENT_HEADER.storeId)) === 16;
+      let found = false;
+      for (const storeId of [this.#storeId, mark?.storeId, hasName ? named : undefined]) {
+        if (storeId === undefined || storeId === null || found) continue;
+        await findFrames(file, segmentSeed(storeId, id), 0, size, () => {
+          found = true;
+          return false;
+        });
+      }
+      return found;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #takeSegments(segments: readonly ListedSegment[], fromCheckpoint: boolean): Promise<void> {
+    let blocks = 0;
+    for (let i = 0; i < segments.length; i++) {
+      const isNewest = i === segments.length - 1;
+      const { limit } = this.#input;
+      if (limit !== null && segments[i].id > limit.segmentId) break;
+      const resumed = fromCheckpoint && i === 0;
+      const entry = resumed ? (this.#index.active as SegmentEntry) : this.#enter(segments[i]);
+      if (resumed && entry.sealed) continue;
+      if (!resumed && !isNewest && this.#takeBlock(entry)) {
+        blocks++;
+        continue;
+      }
+      await this.#takeFrames(segments[i], entry, isNewest || segments[i].id === limit?.segmentId);
+    }
+    if (!fromCheckpoint) this.#route = blocks > 0 ? "index-blocks" : "scan";
+  }
+
+  #enter(segment: ListedSegment): SegmentEntry {
+    const { index } = this;
+    const firstSequence = Math.max(index.acceptedSequence, segment.header.firstSequence);
+    if (segment.header.firstSequence < index.acceptedSequence) {
+      this.#damage(damageError(segment.id, 0, `it begins at sequence ${segment.header.firstSequence}, ${index.acceptedSequence} is due`));
+    }
+    index.acceptedSequence = firstSequence;
+    const entry: SegmentEntry = {
+      id: segment.id,
+      firstSequence,
+      nextSequence: firstSequence,
+      generation: segment.header.generation,
+      sealed: false,
+      framesEnd: SEGMENT_HEADER.bytes,
+      frames: 0,
+      visibleFrames: 0,
+      lastIssuedId: this.#target.lastIssuedId.slice(),
+      index: new ActiveSegmentIndex(index.entities, index.scopes, firstSequence),
+      indexOnDisk: false,
+      systemFrames: [],
+    };
+    index.segments.push(entry);
+    this.#lastFrame = null;
+    this.#end = SEGMENT_HEADER.bytes;
+    this.#provenSynced = 0;
+    return entry;
+  }
+
+  private get index(): StoreIndex {
+    return this.#index;
+  }
+
+  /** Takes a sealed segment by its index block; false where it must be scanned. */
+  #takeBlock(entry: SegmentEntry): boolean {
+    const { files, cache, routes } = this.#input;
+    if (routes?.blocks === false || this.#storeId === null) return false;
+    const opened = openBlock(files, entry.id, this.#storeId, cache);
+    if (opened.kind !== "ok") {
+      this.#reasons.push(`segment ${entry.id} is scanned: ${opened.reason}`);
+      return false;
+    }
+    try {
+      restoreFromBlock(this.#target, entry, opened.block);
+      return true;
+    } catch (error) {
+      if (!isStoreError(error, "CORRUPT")) throw error;
+      this.#reasons.push(`segment ${entry.id} is scanned: ${error.details.reason}`);
+      return false;
+    }
+  }
+
+  async #takeFrames(segment: ListedSegment, entry: SegmentEntry, isNewest: boolean): Promise<void> {
+    const { disk, files, limit } = this.#input;
+    const file = await disk.open(files.path(segment.id), "read");
+    try {
+      const seed = segmentSeed(segment.header.storeId, segment.id);
+      const to = limit?.segmentId === segment.id ? { to: limit.offset } : {};
+      const scan = await scanSegment({ file, seed, from: entry.framesEnd, ...to, visit: (commit) => this.#replay(entry, commit) });
+      this.#end = scan.end;
+      this.#provenSynced = Math.max(this.#provenSynced, scan.provenSynced, this.#markedAsSynced(segment.id));
+      if (isNewest) {
+        const tail = await judgeTail({ file, segmentId: segment.id, seed, scan, provenSynced: this.#provenSynced });
+        this.#cutBytes = tail.cutBytes;
+        if (tail.damage === null) return;
+        this.#damage(tail.damage);
+      } else {
+        if (scan.sealed) return;
+        this.#damage(damageError(segment.id, scan.goodEnd, scan.outcome === "bad" ? "the bytes there are no frame" : "its seal is missing"));
+      }
+      await salvageSegment({ file, seed, from: scan.end, visit: (commit) => this.#replay(entry, commit) });
+    } finally {
+      await file.close();
+    }
+  }
+
+  #replay(entry: SegmentEntry, commit: ScannedCommit): void {
+    replayCommit(this.#target, entry, commit);
+    const last = commit.frames[commit.frames.length - 1];
+    const end = commit.end - commit.base;
+    this.#lastFrame = { offset: commit.base + last, hash: commit.bytes.slice(end - FRAME.hashBytes, end) };
+  }
+
+  #markedAsSynced(segmentId: number): number {
+    const mark = this.#believedMark();
+    return mark?.syncedSegment === segmentId ? mark.syncedOffset : 0;
+  }
+
+  #believedMark(): DurableMark | null {
+    const { mark } = this.#input;
+    if (mark === null || this.#storeId === null || !sameBytes(mark.storeId, 0, this.#storeId, 0, 16)) return null;
+    return mark.generation === this.#generation ? mark : null;
+  }
+
+  /** A log that ends before what was synced has lost something. */
+  #checkMark(segments: readonly ListedSegment[]): void {
+    const mark = this.#believedMark();
+    const newest = segments[segments.length - 1];
+    if (mark === null || mark.syncedSegment === 0 || newest === undefined || mark.syncedSegment <= newest.id) return;
+    if (this.#neverBegun.includes(mark.syncedSegment) && mark.syncedOffset <= SEGMENT_HEADER.bytes) return;
+    this.#damage(damageError(mark.syncedSegment, mark.syncedOffset, "the log ends before it, though it was synced up to there"));
+  }
+}

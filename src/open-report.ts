@@ -1,0 +1,27 @@
+/** How a store was opened, and why that way. */
+
+export type OpenRoute = "new" | "checkpoint" | "index-blocks" | "footers" | "scan";
+
+/** Something that opening or verifying found wrong. */
+export interface StoreProblem {
+  /** Stable: one of the codes in docs/errors.md under "Problems". */
+  readonly code: string;
+  readonly message: string;
+  readonly entity?: string;
+  readonly sequence?: number;
+  readonly segmentId?: number;
+  readonly offset?: number;
+}
+
+export interface OpenReport {
+  readonly route: OpenRoute;
+  /** Why no faster route was taken; empty where the fastest was. */
+  readonly reasons: readonly string[];
+  /** Events taken from frames, past the checkpoint or the index blocks. */
+  readonly eventsReplayed: number;
+  readonly milliseconds: number;
+  /** What recovery cut off the end of the log, and the file in the directory that keeps it. */
+  readonly cut: { readonly segmentId: number; readonly offset: number; readonly bytes: number; readonly keptIn: string | null } | null;
+  /** Damage that a read-only store was opened in spite of. */
+  readonly problems: readonly StoreProblem[];
+}
