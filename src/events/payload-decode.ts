@@ -152,9 +152,12 @@ interface NativeTextReader {
 const utf8Slice = (Buffer.prototype as unknown as NativeTextReader).utf8Slice;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** From 13 characters on, joining makes ropes that have to be flattened later. */
+const LOOP_BYTES_END = 13;
+
 function readString(byteLength: number): string {
   const at = take(byteLength);
-  if (byteLength < 16) {
+  if (byteLength < LOOP_BYTES_END) {
     const text = readShortAscii(at, byteLength);
     if (text !== null) return text;
   }
@@ -174,7 +177,7 @@ function readUtf8(at: number, byteLength: number): string {
   }
 }
 
-/** Up to 15 bytes as text without a call of the native decoder; null when they are not all ASCII. */
+/** A few bytes as text without a call of the native decoder; null when they are not all ASCII. */
 function readShortAscii(at: number, byteLength: number): string | null {
   const source = bytes;
   let text = "";
