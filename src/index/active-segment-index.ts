@@ -131,10 +131,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return this.#entityIds;
   }
 
-  get previousSequences(): Float64Array {
-    return this.#previousSequences;
-  }
-
+  /** The scopes that have rows, as the interner's ids. */
   get scopeIds(): readonly number[] {
     return this.#scopeIds;
   }
@@ -242,6 +239,12 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return ordinal < 0 ? null : this.#summary(ordinal);
   }
 
+  /** Sequence of an entity's last event before this segment; -1 when there is none, or none is known here. */
+  previousSequenceOf(entity: number): number {
+    const ordinal = entity < this.#ordinals.length ? this.#ordinals[entity]! - 1 : -1;
+    return ordinal < 0 ? -1 : this.#previousSequences[ordinal]!;
+  }
+
   entities(visit: (name: string, summary: EntitySummary) => boolean | void, from = 0): void {
     for (let ordinal = from; ordinal < this.#entityCount; ordinal++) {
       if (visit(this.#entities.name(this.#entityIds[ordinal]!), this.#summary(ordinal)) === false) return;
@@ -260,6 +263,10 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
 
   chunkBase(chunk: number): number {
     return chunk << INDEX_BLOCK.rowsPerPageShift;
+  }
+
+  mayHaveKind(_kind: number): boolean {
+    return true;
   }
 
   findScope(name: string): number {

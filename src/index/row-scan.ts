@@ -29,12 +29,14 @@ export function createCursor(
   let end = Math.min(toRow, source.rowCount);
   if (filter.sequenceFrom !== undefined) first = Math.max(first, source.rowAtSequence(filter.sequenceFrom));
   if (filter.sequenceTo !== undefined) end = Math.min(end, source.rowAtSequence(filter.sequenceTo + 1));
-  if (first < end && source.timeOrdered) {
-    if (filter.timeFrom !== undefined) first = firstRowByTime(source, filter.timeFrom, first, end);
-    if (filter.timeTo !== undefined) end = firstRowByTime(source, filter.timeTo + 1, first, end);
-  }
+  if (first >= end) return endCursor;
   const conditions = conditionsOf(source, filter);
-  if (first >= end || conditions === null) return endCursor;
+  if (conditions === null) return endCursor;
+  if (source.timeOrdered) {
+    const { timeFrom = -Infinity, timeTo = Infinity } = filter;
+    if (timeFrom > source.timeMin) first = firstRowByTime(source, timeFrom, first, end);
+    if (timeTo < source.timeMax) end = firstRowByTime(source, timeTo + 1, first, end);
+  }
   if (filter.entity !== undefined) {
     if (filter.entityPrefix !== undefined && !filter.entity.startsWith(filter.entityPrefix)) return endCursor;
     const rows = source.entityRows(filter.entity);
@@ -72,18 +74,19 @@ function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null
     conditions.push({ column: "scope", test: "equal", value: scope });
   }
   if (filter.kinds !== undefined) {
-    if (filter.kinds.length === 0) return null;
-    if (filter.kinds.length === 1) conditions.push({ column: "kind", test: "equal", value: filter.kinds[0]! });
+    const kinds = filter.kinds.filter((kind) => source.mayHaveKind(kind));
+    if (kinds.length === 0) return null;
+    if (kinds.length === 1) conditions.push({ column: "kind", test: "equal", value: kinds[0]! });
     else {
       const marks = new Uint32Array(2048);
-      for (const kind of filter.kinds) marks[kind >>> 5]! |= 1 << (kind & 31);
+      for (const kind of kinds) marks[kind >>> 5]! |= 1 << (kind & 31);
       conditions.push({ column: "kind", test: "member", marks });
     }
   }
   if (filter.correlationTag !== undefined) conditions.push({ column: "correlationTag", test: "equal", value: filter.correlationTag });
   if (filter.causationTag !== undefined) conditions.push({ column: "causationTag", test: "equal", value: filter.causationTag });
   const { clockFrom = 0, clockTo = Infinity, timeFrom = -Infinity, timeTo = Infinity } = filter;
-  if (clockFrom > clockTo || timeFrom > timeTo) return null;
+  if (clockFrom > clockTo || timeFrom > timeTo || timeFrom > source.timeMax || timeTo < source.timeMin) return null;
   if ((clockFrom > 0 || clockTo < Infinity) && !(source.clockOrdered && filter.entity !== undefined)) {
     conditions.push({ column: "clock", test: "range", from: clockFrom, to: clockTo });
   }

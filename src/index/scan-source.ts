@@ -7,6 +7,9 @@ export type ColumnValues = Uint16Array | Uint32Array | Float64Array;
 export interface ScanSource {
   readonly rowCount: number;
   readonly timeOrdered: boolean;
+  /** No row's time, in microseconds, is before or after these. */
+  readonly timeMin: number;
+  readonly timeMax: number;
   /** Whether the clocks of each entity rise from row to row. */
   readonly clockOrdered: boolean;
   /** One more than the largest local entity id. */
@@ -16,6 +19,8 @@ export interface ScanSource {
   chunkBase(chunk: number): number;
   rowAtSequence(sequence: number): number;
   timeAt(row: number): number;
+  /** Whether a row may have this kind; false is certain. */
+  mayHaveKind(kind: number): boolean;
   /** The local id of a scope; -1 when it has no row here. */
   findScope(name: string): number;
   entityRows(name: string): EntityRows | null;

@@ -2,8 +2,12 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
+import { encodeIndexBlock } from "../format/native/index-block.ts";
 import { ActiveSegmentIndex } from "./active-segment-index.ts";
+import { blockSource } from "./block-source.ts";
 import { Interner } from "./interner.ts";
+import { PageCache } from "./page-cache.ts";
+import { SealedSegmentIndex } from "./sealed-segment-index.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, type RowFields, type RowFilter, type SegmentIndex } from "./segment-index.ts";
 
 interface ModelRow extends RowFields {
@@ -42,7 +46,7 @@ function modelRows(random: RandomNumber, shape: Shape, entities: Interner, scope
     const scopeName = `shop:${random(5)}`;
     const clock = (clocks.get(entityName) ?? 40 + random(3)) + (shape.clockOrdered ? 1 + random(2) : 0);
     clocks.set(entityName, clock);
-    if (!shape.dense && random(10) === 0) sequence += random(5);
+    if (row > 0 && !shape.dense && random(10) === 0) sequence += random(5);
     time += shape.timeOrdered ? random(3) : random(2001) - 1000;
     const foreign = random(4) === 0 ? OFFSET_FOREIGN_ID : 0;
     rows.push({
@@ -67,6 +71,43 @@ function activeIndex(rows: readonly ModelRow[], entities: Interner, scopes: Inte
   const index = new ActiveSegmentIndex(entities, scopes, FIRST_SEQUENCE);
   for (const row of rows) index.push(row, 100 + row.entity);
   return index;
+}
+
+const STORE_ID = Uint8Array.from({ length: 16 }, (_, i) => i + 1);
+/** The block does not begin at the start of its file. */
+const FRAMES_END = 1000;
+
+/** The second tag of a row's id: any that is a function of the row. */
+function tag2Of(row: number): number {
+  return Math.imul(row + 1, 0x9e3779b1) >>> 0;
+}
+
+function sealedIndex(active: ActiveSegmentIndex, entities: Interner, scopes: Interner, cache: PageCache): SealedSegmentIndex {
+  const source = blockSource(active, entities, scopes, {
+    storeId: STORE_ID,
+    segmentId: 7,
+    generation: 2,
+    lastIssuedId: new Uint8Array(16).fill(5),
+    systemRecords: [Buffer.from("one"), new Uint8Array(70_000).fill(3), new Uint8Array(0)],
+    foreignTag2: tag2Of,
+    copyLastHashAndId: (entityId, lastRow, target, offset) => {
+      target.fill(entityId & 0xff, offset, offset + 32);
+      target.fill(lastRow & 0xff, offset + 32, offset + 48);
+    },
+  });
+  const parts: Uint8Array[] = [new Uint8Array(FRAMES_END)];
+  for (const bytes of encodeIndexBlock(source)) parts.push(bytes);
+  const file = Buffer.concat(parts);
+  const readSync = (target: Uint8Array, offset: number, length: number, position: number): number =>
+    file.copy(target, offset, position, position + length);
+  const outcome = SealedSegmentIndex.open(readSync, file.length, cache, {
+    storeId: STORE_ID,
+    segmentId: 7,
+    generation: 2,
+    blockStart: FRAMES_END,
+  });
+  assert.ok(outcome.ok, outcome.ok ? "" : outcome.reason);
+  return outcome.index;
 }
 
 function randomFilter(random: RandomNumber, rows: readonly ModelRow[]): RowFilter {
@@ -190,6 +231,30 @@ function compareEntities(index: SegmentIndex, rows: readonly ModelRow[], entitie
   assert.deepEqual(index.scopes().sort(), [...new Set(rows.map((row) => row.scopeName))].sort());
 }
 
+function compareSealed(index: SealedSegmentIndex, rows: readonly ModelRow[], entities: Interner): void {
+  for (const [row, model] of rows.entries()) {
+    if ((model.offset & OFFSET_FOREIGN_ID) !== 0) assert.equal(index.mayHoldForeignId(model.idTag, tag2Of(row)), true);
+  }
+  let passed = 0;
+  for (let i = 0; i < 2000; i++) if (index.mayHoldForeignId(Math.imul(i + 7, 0x85ebca6b) >>> 0, Math.imul(i, 0xc2b2ae35) >>> 0)) passed++;
+  assert.ok(passed < 20, `${passed} of 2000 ids that were never added pass the filter`);
+  assert.equal(index.nextSequence, rows.length === 0 ? FIRST_SEQUENCE : rows[rows.length - 1]!.sequence + 1);
+  assert.deepEqual([...index.root.kinds], [...new Set(rows.map((row) => row.kind))].sort());
+  const lastRows = new Map(rows.map((row, number) => [row.entityName, number]));
+  index.entities((name, { lastHash, lastId }) => {
+    assert.deepEqual(lastHash, new Uint8Array(32).fill(entities.find(name) & 0xff));
+    assert.deepEqual(lastId, new Uint8Array(16).fill(lastRows.get(name)! & 0xff));
+  });
+  const records = index.systemRecords();
+  assert.deepEqual(
+    records.map((record) => record.length),
+    [3, 70_000, 0],
+  );
+  assert.equal(Buffer.from(records[0]!).toString(), "one");
+  assert.ok(records[1]!.every((byte) => byte === 3));
+  assert.deepEqual(index.root.lastIssuedId, new Uint8Array(16).fill(5));
+}
+
 const shapes: Shape[] = [];
 for (const dense of [true, false]) {
   for (const timeOrdered of [true, false]) {
@@ -210,12 +275,23 @@ for (const shape of shapes) {
     const active = activeIndex(rows, entities, scopes);
     const restored = ActiveSegmentIndex.fromColumns(active.columnsForCheckpoint(), entities, scopes);
     assert.ok(restored);
-    for (const index of [active, restored]) {
+    const roomy = new PageCache(64 * 1024 * 1024);
+    const tight = new PageCache(100_000);
+    const none = new PageCache(0);
+    const sealed = sealedIndex(active, entities, scopes, roomy);
+    const starved = sealedIndex(active, entities, scopes, tight);
+    const uncached = sealedIndex(active, entities, scopes, none);
+    for (const index of [active, restored, sealed]) {
       assert.equal(index.dense, shape.rows < 2 || shape.dense);
       assert.equal(index.timeOrdered, shape.rows < 2 || shape.timeOrdered);
       compareRows(index, rows);
       compareEntities(index, rows, entities);
       compareCursors(random, index, rows, 60);
     }
+    compareSealed(sealed, rows, entities);
+    compareCursors(random, starved, rows, 30);
+    compareCursors(random, uncached, rows, 3);
+    assert.ok(tight.bytes <= tight.bytesMax);
+    assert.equal(none.bytes, 0);
   });
 }
