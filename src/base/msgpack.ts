@@ -28,6 +28,11 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** A copy of `bytes[start, end)`, also where `bytes` is a `Buffer`, whose own `slice` shares memory. */
+export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(bytes.subarray(start, end));
+}
+
 /** A reader of `bytes[position, limit)`. */
 export function msgpackReader(bytes: Uint8Array, view: DataView, position: number, limit: number): MsgpackReader {
   return { bytes, view, position, limit, fault: null, short: false };

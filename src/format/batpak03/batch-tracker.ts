@@ -11,6 +11,7 @@
  *                   open ──anything else──▶ dropping ──end of segment──▶ idle
  *                   open ──end of segment──▶ open (sealed: `carried`; not sealed: `tentative`)
  */
+import { copyOf } from "../../base/msgpack.ts";
 import type { Frame } from "./frame.ts";
 import { BATCH, ID_BYTES } from "./layout.ts";
 
@@ -61,7 +62,7 @@ export class BatchTracker {
   #begin(frame: Frame): void {
     if (this.#state.kind === "open") this.#contradict("another batch begins inside it");
     if (this.#state.kind === "dropping") return;
-    const id = frame.bytes.slice(frame.eventIdAt, frame.eventIdAt + ID_BYTES);
+    const id = copyOf(frame.bytes, frame.eventIdAt, frame.eventIdAt + ID_BYTES);
     this.#state = { kind: "open", batch: { size: frame.payloadSize, id, handles: [], earlier: 0, tentative: false } };
   }
 

@@ -138,12 +138,12 @@ export class CheckpointDecoder {
         const value = readUnsigned(reader);
         if (reader.fault !== null) return;
         this.#numbers[this.#field] = value;
-        this.#state = "key";
+        this.#nextKey();
         return;
       }
       case "root":
         this.#root.pairsLeft = readMapHeader(reader);
-        if (reader.fault === null) this.#state = "key";
+        if (reader.fault === null) this.#nextKey();
         return;
       default:
         return this.#readKey(reader, fileBytesLeft);
@@ -177,15 +177,13 @@ export class CheckpointDecoder {
     this.#leaveEmptyArray();
   }
 
+  /** An array without elements, or without any more, is left at once: no further byte may come. */
   #leaveEmptyArray(): void {
-    if ((this.#state === "strings" && this.#stringsLeft === 0) || (this.#state === "entries" && this.#entriesLeft === 0))
-      this.#state = "key";
-    // Nothing follows the last pair, so no further byte would bring the decoder here again.
-    if (this.#state === "key") this.#endIfLast();
+    if ((this.#state === "strings" && this.#stringsLeft === 0) || (this.#state === "entries" && this.#entriesLeft === 0)) this.#nextKey();
   }
 
-  #endIfLast(): void {
-    if (this.#root.pairsLeft === 0 && this.#root.seen === (1 << CHECKPOINT_KEYS.names.length) - 1) this.#state = "end";
+  #nextKey(): void {
+    this.#state = this.#root.pairsLeft === 0 ? "end" : "key";
   }
 
   #readString(reader: MsgpackReader): void {
@@ -231,6 +229,8 @@ export class CheckpointDecoder {
   finish(): DecodedCheckpoint | Torn | Corrupt {
     if (this.#failure !== null) return this.#failure;
     if (this.#state !== "end") return torn(`the checkpoint ends early, after ${this.#consumed} bytes`);
+    const missing = CHECKPOINT_KEYS.names.filter((_, index) => (this.#root.seen & (1 << index)) === 0);
+    if (missing.length > 0) return corrupt(`the checkpoint lacks ${missing.join(", ")}`);
     if (this.#crc !== this.#crcStated) return corrupt("the checkpoint's CRC does not match its body");
     const [globalSequence, watermarkSegmentId, watermarkOffset] = this.#numbers;
     if (this.#stringIdMax >= Math.max(this.#stringCount, 1))

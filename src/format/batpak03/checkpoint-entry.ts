@@ -3,28 +3,145 @@
  * order in which the original writes them, and a general one for any other order and for keys that later releases add.
  */
 import type { MsgpackReader } from "../../base/msgpack.ts";
-import { readFixedBinary, readNil, readUnsigned } from "../../base/msgpack.ts";
+import { copyOf, INTEGER_BYTES_MAX, readFixedBinary, readNil, readUnsigned } from "../../base/msgpack.ts";
 import type { CheckpointEntry, CheckpointEntryFields } from "./checkpoint.ts";
 import type { Frame } from "./frame.ts";
 import { frameEntity, frameScope } from "./frame.ts";
-import { expandHash, hashEquals, readHashSpan } from "./hash-array.ts";
-import { nextField, readExpectedKey, readMap } from "./key-table.ts";
+import { expandHash, HASH_ARRAY_BYTES_MAX, hashEquals, readHashSpan } from "./hash-array.ts";
+import { nextField, readMap } from "./key-table.ts";
 import { CHECKPOINT_ENTRY_KEYS, HASH_BYTES, ID_BYTES, U16_MAX, U32_MAX } from "./layout.ts";
 
 const FIX_MAP_TAG = 0x80 | CHECKPOINT_ENTRY_KEYS.names.length;
+const KEYS = CHECKPOINT_ENTRY_KEYS.words;
+const KEY_BYTES = CHECKPOINT_ENTRY_KEYS.encoded.map((key) => key.length);
+/** No entry with the known keys takes more: three ids, nine integers, two hashes. Within it the straight way checks no limit. */
+const STRAIGHT_BYTES_MAX = CHECKPOINT_ENTRY_KEYS.bytesMax + 3 * (2 + ID_BYTES) + 9 * INTEGER_BYTES_MAX + 2 * HASH_ARRAY_BYTES_MAX;
+/** The tag and length of an id: bin8 of 16 bytes. */
+const ID_TAG = 0xc410;
 
 /** Reads the entry at the reader's position into `entry`. After a fault `entry` holds nothing of worth, and the position is anywhere. */
 export function readCheckpointEntry(reader: MsgpackReader, entry: CheckpointEntry): void {
   const start = reader.position;
-  if (reader.bytes[start] === FIX_MAP_TAG) {
+  if (start + STRAIGHT_BYTES_MAX <= reader.limit && reader.bytes[start] === FIX_MAP_TAG) {
     reader.position = start + 1;
-    let key = 0;
-    while (key < CHECKPOINT_ENTRY_KEYS.names.length && readExpectedKey(reader, CHECKPOINT_ENTRY_KEYS, key)) readValue(reader, entry, key++);
-    if (key === CHECKPOINT_ENTRY_KEYS.names.length || reader.fault !== null) return;
+    if (readFirstKeys(reader, entry) && readLastKeys(reader, entry)) return;
+    // Not wrong, only unusual, or wrong and told better by the general way.
     reader.position = start;
+    reader.fault = null;
   }
   const map = readMap(reader, CHECKPOINT_ENTRY_KEYS);
   for (let key = nextField(reader, map); key >= 0; key = nextField(reader, map)) readValue(reader, entry, key);
+}
+
+function readFirstKeys(reader: MsgpackReader, entry: CheckpointEntry): boolean {
+  const { bytes, view } = reader;
+  let at = reader.position;
+  if (!startsWith3(view, at, 0)) return false;
+  at += KEY_BYTES[0] + 2;
+  if (view.getUint16(at - 2) !== ID_TAG) return false;
+  entry.eventIdAt = at;
+  at += ID_BYTES;
+  if (!startsWith4(view, at, 1)) return false;
+  at += KEY_BYTES[1] + 2;
+  if (view.getUint16(at - 2) !== ID_TAG) return false;
+  entry.correlationIdAt = at;
+  at += ID_BYTES;
+  if (!startsWith4(view, at, 2)) return false;
+  at += KEY_BYTES[2];
+  if (bytes[at] === 0xc0) {
+    entry.causationIdAt = -1;
+    at += 1;
+  } else {
+    if (view.getUint16(at) !== ID_TAG) return false;
+    entry.causationIdAt = at + 2;
+    at += 2 + ID_BYTES;
+  }
+  if (!startsWith3(view, at, 3)) return false;
+  at += KEY_BYTES[3];
+  entry.entityId = unsignedAt(bytes, view, at);
+  at += INTEGER_BYTES[bytes[at]];
+  if (!startsWith3(view, at, 4)) return false;
+  at += KEY_BYTES[4];
+  entry.scopeId = unsignedAt(bytes, view, at);
+  at += INTEGER_BYTES[bytes[at]];
+  if (!startsWith2(view, at, 5)) return false;
+  at += KEY_BYTES[5];
+  entry.eventKind = unsignedAt(bytes, view, at);
+  reader.position = at + INTEGER_BYTES[bytes[at]];
+  return entry.entityId <= U32_MAX && entry.scopeId <= U32_MAX && entry.eventKind <= U16_MAX;
+}
+
+function readLastKeys(reader: MsgpackReader, entry: CheckpointEntry): boolean {
+  const { bytes, view } = reader;
+  let at = reader.position;
+  if (!startsWith2(view, at, 6)) return false;
+  at += KEY_BYTES[6];
+  entry.wallMs = unsignedAt(bytes, view, at);
+  at += INTEGER_BYTES[bytes[at]];
+  if (!startsWith2(view, at, 7)) return false;
+  at += KEY_BYTES[7];
+  entry.clock = unsignedAt(bytes, view, at);
+  at += INTEGER_BYTES[bytes[at]];
+  if (!startsWith3(view, at, 8)) return false;
+  reader.position = at + KEY_BYTES[8];
+  entry.prevHashAt = readHashSpan(reader);
+  at = reader.position;
+  if (!startsWith3(view, at, 9)) return false;
+  reader.position = at + KEY_BYTES[9];
+  entry.eventHashAt = readHashSpan(reader);
+  at = reader.position;
+  if (!startsWith3(view, at, 10)) return false;
+  at += KEY_BYTES[10];
+  entry.segmentId = unsignedAt(bytes, view, at);
+  at += INTEGER_BYTES[bytes[at]];
+  if (!startsWith2(view, at, 11)) return false;
+  at += KEY_BYTES[11];
+  entry.offset = unsignedAt(bytes, view, at);
+  at += INTEGER_BYTES[bytes[at]];
+  if (!startsWith2(view, at, 12)) return false;
+  at += KEY_BYTES[12];
+  entry.length = unsignedAt(bytes, view, at);
+  at += INTEGER_BYTES[bytes[at]];
+  if (!startsWith4(view, at, 13)) return false;
+  at += KEY_BYTES[13];
+  entry.globalSequence = unsignedAt(bytes, view, at);
+  reader.position = at + INTEGER_BYTES[bytes[at]];
+  // Infinity stands for what is no unsigned safe integer, so a sum tells of it.
+  const sum = entry.wallMs + entry.segmentId + entry.offset + entry.globalSequence;
+  return reader.fault === null && sum < Number.POSITIVE_INFINITY && entry.clock <= U32_MAX && entry.length <= U32_MAX;
+}
+
+/** Whether key `index`, two words long with its tag, stands at `at`. The number of words is in the name so that each comparison is straight. */
+function startsWith2(view: DataView, at: number, index: number): boolean {
+  const words = KEYS[index];
+  return view.getInt32(at) === words[0] && view.getInt32(at + KEY_BYTES[index] - 4) === words[1];
+}
+
+function startsWith3(view: DataView, at: number, index: number): boolean {
+  const words = KEYS[index];
+  return view.getInt32(at) === words[0] && view.getInt32(at + 4) === words[1] && view.getInt32(at + KEY_BYTES[index] - 4) === words[2];
+}
+
+function startsWith4(view: DataView, at: number, index: number): boolean {
+  const words = KEYS[index];
+  const tail = view.getInt32(at + 8) === words[2] && view.getInt32(at + KEY_BYTES[index] - 4) === words[3];
+  return tail && view.getInt32(at) === words[0] && view.getInt32(at + 4) === words[1];
+}
+
+/** Bytes of an integer by its tag; 1 for whatever else, which `unsignedAt` refuses. */
+const INTEGER_BYTES = new Uint8Array(256).fill(1);
+INTEGER_BYTES.set([2, 3, 5, 9], 0xcc);
+
+/** The unsigned integer at `at`; Infinity when there is none, or none that is safe. */
+function unsignedAt(bytes: Uint8Array, view: DataView, at: number): number {
+  const tag = bytes[at];
+  if (tag < 0x80) return tag;
+  if (tag === 0xcc) return bytes[at + 1];
+  if (tag === 0xcd) return view.getUint16(at + 1);
+  if (tag === 0xce) return view.getUint32(at + 1);
+  if (tag !== 0xcf) return Number.POSITIVE_INFINITY;
+  const value = view.getUint32(at + 1) * 0x1_0000_0000 + view.getUint32(at + 5);
+  return value <= Number.MAX_SAFE_INTEGER ? value : Number.POSITIVE_INFINITY;
 }
 
 function readValue(reader: MsgpackReader, entry: CheckpointEntry, key: number): void {
@@ -82,9 +199,9 @@ export function checkpointEntryFields(entry: CheckpointEntry): CheckpointEntryFi
     return target;
   };
   return {
-    eventId: bytes.slice(entry.eventIdAt, entry.eventIdAt + ID_BYTES),
-    correlationId: bytes.slice(entry.correlationIdAt, entry.correlationIdAt + ID_BYTES),
-    causationId: entry.causationIdAt < 0 ? null : bytes.slice(entry.causationIdAt, entry.causationIdAt + ID_BYTES),
+    eventId: copyOf(bytes, entry.eventIdAt, entry.eventIdAt + ID_BYTES),
+    correlationId: copyOf(bytes, entry.correlationIdAt, entry.correlationIdAt + ID_BYTES),
+    causationId: entry.causationIdAt < 0 ? null : copyOf(bytes, entry.causationIdAt, entry.causationIdAt + ID_BYTES),
     entityId: entry.entityId,
     scopeId: entry.scopeId,
     eventKind: entry.eventKind,

@@ -11,6 +11,7 @@ import type { ByteSink } from "../../base/byte-sink.ts";
 import type { MsgpackReader } from "../../base/msgpack.ts";
 import {
   ARRAY_HEADER_BYTES_MAX,
+  copyOf,
   fail,
   INTEGER_BYTES_MAX,
   isText,
@@ -311,7 +312,7 @@ function writeHeader(sink: ByteSink, fields: FrameFields): void {
 
 /** A decoded frame's content, copied out, so that `encodeFrame` writes the same bytes. `payload` is as `payloadBytes` gives it. */
 export function frameFields(frame: Frame, payload: { readonly form: "bytes" | "value"; readonly bytes: Uint8Array }): FrameFields {
-  const idAt = (at: number): Uint8Array => frame.bytes.slice(at, at + ID_BYTES);
+  const idAt = (at: number): Uint8Array => copyOf(frame.bytes, at, at + ID_BYTES);
   return {
     eventId: idAt(frame.eventIdAt),
     correlationId: idAt(frame.correlationIdAt),

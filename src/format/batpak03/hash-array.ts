@@ -23,7 +23,7 @@ export function readHashSpan(reader: MsgpackReader): number {
   for (let index = 0; index < HASH_BYTES; index++) {
     const tag = bytes[at];
     const wide = tag >> 7;
-    wrong |= wide * (tag ^ 0xcc);
+    wrong |= (tag ^ 0xcc) & -wide;
     at += 1 + wide;
   }
   if (at > limit) return fail(reader, "the bytes end inside a hash", true);

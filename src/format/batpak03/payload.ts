@@ -3,7 +3,7 @@
  * array of integers. Retention and tombstone compaction of the original kept the decoded value instead (layout.md, defect 2). `[1,2,3]`
  * can be either: the array is the payload's bytes only if there are `payload_size` of them and they hash to the event's hash.
  */
-import { msgpackReader, readArrayHeader } from "../../base/msgpack.ts";
+import { copyOf, msgpackReader, readArrayHeader } from "../../base/msgpack.ts";
 import type { Frame } from "./frame.ts";
 import { isBatchMarker } from "./frame.ts";
 import { hashEquals } from "./hash-array.ts";
@@ -30,7 +30,7 @@ export function payloadBytes(frame: Frame, blake3: Blake3): FramePayload {
   if (integers !== null && (isBatchMarker(frame) || hashEquals(frame.bytes, hashAt, blake3(integers)))) {
     return { form: "bytes", bytes: integers, integrity: "verified" };
   }
-  const value = frame.bytes.slice(frame.payloadAt, frame.payloadAt + frame.payloadLength);
+  const value = copyOf(frame.bytes, frame.payloadAt, frame.payloadAt + frame.payloadLength);
   if (hashEquals(frame.bytes, hashAt, blake3(value))) return { form: "value", bytes: value, integrity: "verified" };
   return { form: "value", bytes: value, integrity: integers === null ? "unverifiable" : "broken" };
 }
@@ -49,7 +49,7 @@ function integerPayload(frame: Frame): Uint8Array | null {
   for (let index = 0; index < count; index++) {
     const tag = bytes[at];
     const wide = tag >> 7;
-    wrong |= wide * (tag ^ 0xcc);
+    wrong |= (tag ^ 0xcc) & -wide;
     at += wide;
     target[index] = bytes[at++];
   }
