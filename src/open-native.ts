@@ -295,7 +295,7 @@ class NativeOpening {
   }
 
   #enter(segment: ListedSegment): SegmentEntry {
-    const { index } = this;
+    const index = this.#index;
     const firstSequence = Math.max(index.acceptedSequence, segment.header.firstSequence);
     if (segment.header.firstSequence < index.acceptedSequence) {
       this.#damage(damageError(segment.id, 0, `it begins at sequence ${segment.header.firstSequence}, ${index.acceptedSequence} is due`));
@@ -320,10 +320,6 @@ class NativeOpening {
     this.#end = SEGMENT_HEADER.bytes;
     this.#provenSynced = 0;
     return entry;
-  }
-
-  private get index(): StoreIndex {
-    return this.#index;
   }
 
   /** Takes a sealed segment by its index block; false where it must be scanned. */

@@ -1,0 +1,159 @@
+/**
+ * Index blocks in the files of sealed segments: opened, written, and rebuilt. A block is index, never truth: whatever is wrong with it leads
+ * back to the frames.
+ *
+ * Writing one: pages and root after the seal, sync, cut. Commit point: the trailer, whose CRC covers it; a crash before leaves a file that
+ * ends in no trailer, and the segment is scanned.
+ */
+import { StoreError } from "../base/store-error.ts";
+import { FRAME } from "../format/native/frame-layout.ts";
+import { checkFrame, segmentSeed } from "../format/native/frame.ts";
+import { encodeIndexBlock } from "../format/native/index-block.ts";
+import { decodeSeal, isSeal, type Seal } from "../format/native/seal.ts";
+import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import { blockSource } from "../index/block-source.ts";
+import { idTag2 } from "../index/id-tag.ts";
+import type { PageCache } from "../index/page-cache.ts";
+import { SealedSegmentIndex } from "../index/sealed-segment-index.ts";
+import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import type { FrameSource } from "./frame-source.ts";
+import { enterSystemHead, type ReplayTarget } from "./replay.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+
+export interface OpenedBlock {
+  readonly index: SealedSegmentIndex;
+  readonly seal: Seal;
+}
+
+export type BlockOutcome = { readonly kind: "ok"; readonly block: OpenedBlock } | { readonly kind: "unusable"; readonly reason: string };
+
+/** Opens the block of a sealed segment, and checks that its seal stands right before it. */
+export function openBlock(files: SegmentFiles, segmentId: number, storeId: Uint8Array, cache: PageCache): BlockOutcome {
+  const read = (target: Uint8Array, offset: number, length: number, position: number): number =>
+    files.file(segmentId).readSync(target, offset, length, position);
+  const size = files.file(segmentId).sizeSync();
+  const opened = SealedSegmentIndex.open(read, size, cache, { storeId, segmentId });
+  if (!opened.ok) return { kind: "unusable", reason: `its index block cannot be used: ${opened.reason}` };
+  const { blockStart } = opened.index;
+  const bytes = new Uint8Array(FRAME.bytesMin);
+  const at = blockStart - FRAME.bytesMin;
+  const count = at < 0 ? 0 : read(bytes, 0, bytes.length, at);
+  const view = new DataView(bytes.buffer);
+  if (checkFrame(bytes, view, 0, count, segmentSeed(storeId, segmentId), at) !== "ok" || !isSeal(view, 0)) {
+    return { kind: "unusable", reason: "no seal stands before its index block" };
+  }
+  return { kind: "ok", block: { index: opened.index, seal: decodeSeal(view, 0) } };
+}
+
+/** Enters a sealed segment in the index by its block, without touching a frame: names, heads, system records. */
+export function restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, block: OpenedBlock): void {
+  const { index } = target;
+  const { heads } = index;
+  const { index: rows, seal } = block;
+  const { root } = rows;
+  if (root.nextSequence > seal.nextSequence || (root.firstSequence < index.acceptedSequence && rows.rowCount > 0)) {
+    throw new StoreError("CORRUPT", `Cannot use the index block of segment ${entry.id}: its sequences do not fit`, {
+      segmentId: entry.id,
+      reason: "its index block's sequences do not fit",
+    });
+  }
+  rows.entities((name, summary) => {
+    const entityId = index.entities.intern(name);
+    heads.ensure(entityId);
+    heads.clock[entityId] = summary.lastClock;
+    summary.copyLastHash(heads.hash, entityId * FRAME.hashBytes);
+    if (summary.lastSequence < 0) return;
+    heads.sequence[entityId] = summary.lastSequence;
+    heads.setVisible(entityId, summary.lastSequence);
+  });
+  for (const scope of rows.scopes()) index.internScope(scope, rows.firstSequence);
+  for (const frame of rows.systemRecords()) {
+    enterSystemHead(index, frame);
+    target.systemRecord(frame);
+  }
+  if (root.lastIssuedId.some((byte) => byte !== 0)) target.lastIssuedId.set(root.lastIssuedId);
+  index.visibleEvents += rows.rowCount;
+  index.acceptedSequence = seal.nextSequence;
+  index.lastTimeMicros = Math.max(index.lastTimeMicros, root.timeMax);
+  entry.index = rows;
+  entry.indexOnDisk = true;
+  entry.sealed = true;
+  entry.frames = seal.frames;
+  entry.framesEnd = rows.blockStart;
+  entry.nextSequence = seal.nextSequence;
+  entry.lastIssuedId = target.lastIssuedId.slice();
+}
+
+export interface WriteBlockInput {
+  readonly files: SegmentFiles;
+  readonly index: StoreIndex;
+  readonly frames: FrameSource;
+  readonly storeId: Uint8Array;
+  readonly cache: PageCache;
+  /** Sealed, its rows in memory. */
+  readonly segment: SegmentEntry;
+}
+
+/** How many bytes are gathered for a write. */
+const WRITE_BYTES = 256 * 1024;
+
+/** Writes the block of a sealed segment whose rows are in memory, and takes it in their place. */
+export async function writeBlock(input: WriteBlockInput): Promise<void> {
+  const { files, index, frames, storeId, segment, cache } = input;
+  const rows = segment.index as ActiveSegmentIndex;
+  const { format } = frames;
+  const idBytes = new Uint8Array(16);
+  const idView = new DataView(idBytes.buffer);
+  const source = blockSource(rows, index.entities, index.scopes, {
+    storeId,
+    segmentId: segment.id,
+    generation: segment.generation,
+    lastIssuedId: segment.lastIssuedId,
+    systemRecords: segment.systemFrames,
+    foreignTag2(row) {
+      const { bytes, view, at } = frames.read(segment.id, rows.offsetAt(row));
+      format.copyId(bytes, view, at, idBytes, 0);
+      return idTag2(idView, 0);
+    },
+    copyLastHashAndId(_entityId, lastRow, target, offset) {
+      const { bytes, view, at } = frames.read(segment.id, rows.offsetAt(lastRow));
+      format.copyHash(bytes, view, at, target, offset);
+      format.copyId(bytes, view, at, target, offset + FRAME.hashBytes);
+    },
+  });
+  const file = await files.disk.open(files.path(segment.id), "write");
+  try {
+    let at = segment.framesEnd;
+    let gathered: Uint8Array[] = [];
+    let gatheredBytes = 0;
+    for (const page of encodeIndexBlock(source)) {
+      gathered.push(page);
+      gatheredBytes += page.length;
+      if (gatheredBytes < WRITE_BYTES && page.length > 0) continue;
+      at = await writeAll(file, gathered, at);
+      gathered = [];
+      gatheredBytes = 0;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    at = await writeAll(file, gathered, at);
+    if ((await file.size()) > at) await file.truncate(at);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  const opened = openBlock(files, segment.id, storeId, cache);
+  if (opened.kind !== "ok") throw new Error(`The index block of segment ${segment.id} was written and cannot be read: ${opened.reason}`);
+  segment.index = opened.block.index;
+  segment.indexOnDisk = true;
+  segment.systemFrames = [];
+}
+
+async function writeAll(
+  file: { write(source: Uint8Array, offset: number, length: number, position: number, durable: boolean): Promise<void> },
+  pieces: readonly Uint8Array[],
+  position: number,
+): Promise<number> {
+  const bytes = pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+  if (bytes.length > 0) await file.write(bytes, 0, bytes.length, position, false);
+  return position + bytes.length;
+}

@@ -1,0 +1,26 @@
+/**
+ * What is whole in a damaged segment: frame by frame, found again after each bad place. Batches may come in part; whoever reads knows from
+ * the report that something is missing.
+ */
+import type { DiskFile } from "../disk/disk.ts";
+import { findFrames, type ScannedCommit } from "./segment-scan.ts";
+
+export interface SalvageInput {
+  readonly file: DiskFile;
+  readonly seed: number;
+  readonly from: number;
+  readonly visit: (frame: ScannedCommit) => void;
+}
+
+/** Hands out every right frame from `from` on as a commit of its own. */
+export async function salvageSegment(input: SalvageInput): Promise<void> {
+  const { file, seed, from, visit } = input;
+  const places: { offset: number; length: number }[] = [];
+  await findFrames(file, seed, from, await file.size(), ({ offset, length }) => places.push({ offset, length }) > 0);
+  for (const { offset, length } of places) {
+    const bytes = Buffer.allocUnsafeSlow(length);
+    await file.read(bytes, 0, length, offset);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, length);
+    visit({ bytes, view, frames: [0], base: offset, end: offset + length });
+  }
+}
