@@ -1,6 +1,6 @@
 /**
  * Writes the index block of a sealed segment, page by page. Nothing is held but arrays over the rows; between two pages the caller writes
- * what it was given and lets the event loop rest: no step looks at more than 65,536 rows.
+ * what it was given and lets the event loop rest: no step looks at more than 32,768 rows.
  */
 import { assert } from "../../base/assert.ts";
 import { bytesOfColumn } from "../../base/column-bytes.ts";
@@ -68,7 +68,7 @@ export interface IndexBlockSource {
   copyLastHashAndId(entityId: number, lastRow: number, target: Uint8Array, offset: number): void;
 }
 
-const ROWS_PER_STEP = 65_536;
+const ROWS_PER_STEP = 32_768;
 const ROWS_PER_PAGE = INDEX_BLOCK.rowsPerPage;
 const STREAM_PAGE_BYTES = INDEX_BLOCK.streamPageBytes;
 /** What is yielded for a rest, with nothing to write. */
@@ -247,8 +247,13 @@ function* surveyRows(source: IndexBlockSource, entities: SortedNames): Generator
     (clockMax > 0xffff_ffff ? INDEX_FLAG.wideClock : 0) |
     (source.scopeIds.length > 0x1_0000 ? INDEX_FLAG.wideScope : 0);
   const nextSequence = sequences === undefined ? source.firstSequence + source.rowCount : sequences[source.rowCount - 1]! + 1;
-  const kinds = Uint16Array.from([...kindSeen.keys()].filter((number) => kindSeen[number] === 1));
-  return { flags, nextSequence, timeMin, timeMax, foreignIds, kinds, rows, firstRows, lastRows };
+  return { flags, nextSequence, timeMin, timeMax, foreignIds, kinds: numbersSeen(kindSeen), rows, firstRows, lastRows };
+}
+
+function numbersSeen(seen: Uint8Array): Uint16Array {
+  const numbers: number[] = [];
+  for (let number = seen.indexOf(1); number >= 0; number = seen.indexOf(1, number + 1)) numbers.push(number);
+  return Uint16Array.from(numbers);
 }
 
 function* rowPages(pages: PageMaker, source: IndexBlockSource, survey: Survey, entities: SortedNames, scopes: SortedNames): Pages {
@@ -386,7 +391,7 @@ function* filterPages(pages: PageMaker, source: IndexBlockSource, foreignIds: nu
     if ((offset[row]! & source.foreignIdBit) !== 0) {
       filterAdd(data[filterPage(idTag[row]!, pageCount)]!, idTag[row]!, source.foreignTag2(row));
       // Each may have read a frame: far dearer than a row looked at.
-      steps += 255;
+      steps += 127;
     }
     if (++steps >= ROWS_PER_STEP) {
       steps = 0;

@@ -5,9 +5,13 @@
  */
 import { INDEX_BLOCK } from "./index-block-layout.ts";
 
+/** In fewer bits the probes of one id would meet those of any other too often. */
+const BYTES_MIN = 64;
+
 /** Length in bytes of a filter over `ids` ids: a multiple of 8, and of a whole page once it needs more than one. */
 export function filterBytes(ids: number): number {
-  const bytes = Math.ceil((ids * INDEX_BLOCK.filterBitsPerId) / 64) * 8;
+  if (ids === 0) return 0;
+  const bytes = Math.max(BYTES_MIN, Math.ceil((ids * INDEX_BLOCK.filterBitsPerId) / 64) * 8);
   const page = INDEX_BLOCK.streamPageBytes;
   return bytes <= page ? bytes : Math.ceil(bytes / page) * page;
 }
