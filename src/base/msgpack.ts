@@ -352,7 +352,7 @@ export function writeBinary8(sink: ByteSink, bytes: Uint8Array): void {
   const at = sink.position;
   sink.bytes[at] = 0xc4;
   sink.bytes[at + 1] = bytes.length;
-  sink.bytes.set(bytes, at + 2);
+  for (let index = 0; index < bytes.length; index++) sink.bytes[at + 2 + index] = bytes[index];
   sink.position = at + 2 + bytes.length;
 }
 
