@@ -50,7 +50,7 @@ export function partsOfColumns(columns: ActiveColumns, rowCount: number): Omit<A
     idTag: copy(columns.idTag),
     correlationTag: copy(columns.correlationTag),
     causationTag: copy(columns.causationTag),
-    sequence: columns.sequence === undefined ? null : copy(columns.sequence),
+    sequence: columns.sequence === undefined || rowCount === 0 ? null : copy(columns.sequence),
   };
 }
 

@@ -98,6 +98,18 @@ test("a checkpoint of the first rows restores to just those", () => {
   assert.equal(restored.entity("c")?.firstClock, 4);
 });
 
+test("a checkpoint of no rows restores, also where later rows have gaps", () => {
+  const { entities, scopes } = interners();
+  const index = new ActiveSegmentIndex(entities, scopes, 5);
+  add(index, 0, 0);
+  add(index, 0, 1, 9);
+  const restored = ActiveSegmentIndex.fromColumns(index.columnsForCheckpoint(0), entities, scopes);
+  assert.equal(restored?.rowCount, 0);
+  assert.equal(restored?.nextSequence, 5);
+  const first = ActiveSegmentIndex.fromColumns(index.columnsForCheckpoint(1), entities, scopes);
+  assert.equal(first?.nextSequence, 6);
+});
+
 test("parts that cannot be a segment index are refused", () => {
   const { entities, scopes } = interners();
   const index = new ActiveSegmentIndex(entities, scopes, 5);

@@ -239,7 +239,10 @@ function compareSealed(index: SealedSegmentIndex, rows: readonly ModelRow[], ent
   for (let i = 0; i < 2000; i++) if (index.mayHoldForeignId(Math.imul(i + 7, 0x85ebca6b) >>> 0, Math.imul(i, 0xc2b2ae35) >>> 0)) passed++;
   assert.ok(passed < 20, `${passed} of 2000 ids that were never added pass the filter`);
   assert.equal(index.nextSequence, rows.length === 0 ? FIRST_SEQUENCE : rows[rows.length - 1]!.sequence + 1);
-  assert.deepEqual([...index.root.kinds], [...new Set(rows.map((row) => row.kind))].sort());
+  assert.deepEqual(
+    [...index.root.kinds],
+    [...new Set(rows.map((row) => row.kind))].sort((a, b) => a - b),
+  );
   const lastRows = new Map(rows.map((row, number) => [row.entityName, number]));
   index.entities((name, { lastHash, lastId }) => {
     assert.deepEqual(lastHash, new Uint8Array(32).fill(entities.find(name) & 0xff));
