@@ -225,6 +225,7 @@ export class Acceptance {
     const firstFrame = group.frames + request.recordCount;
     this.#parts.beginPlacing(group);
     this.#parts.placer.place(group, request, inPlace);
+    request.accepted();
     const count = request.items.length - request.recordCount;
     group.waiters.push(
       new WaiterForReceipts(firstFrame, count, this.#parts.frames.format, this.#parts.durable, request.resolve, request.reject),

@@ -48,6 +48,8 @@ export interface AppendRequest {
   readonly signal: AbortSignal | null;
   /** How many items at the front are system records. */
   readonly recordCount: number;
+  /** It is accepted: what it teaches is learnt. */
+  accepted(): void;
   resolve(receipts: readonly Receipt[]): void;
   reject(error: unknown): void;
 }

@@ -17,7 +17,7 @@ const FIRST_READ_BYTES = 640;
 export class FrameSource {
   readonly format: FrameFormat;
   readonly #files: SegmentFiles;
-  readonly #seedOf: (segmentId: number) => number;
+  readonly seedOf: (segmentId: number) => number;
   readonly #slabs = new SlabAllocator();
   /** Set by the writer; readers have none. */
   unwritten: UnwrittenFrames | null = null;
@@ -27,7 +27,7 @@ export class FrameSource {
   constructor(format: FrameFormat, files: SegmentFiles, seedOf: (segmentId: number) => number) {
     this.format = format;
     this.#files = files;
-    this.#seedOf = seedOf;
+    this.seedOf = seedOf;
   }
 
   /** The frame at this place, in memory that may be kept. Throws `CORRUPT` when there is none. */
@@ -36,7 +36,7 @@ export class FrameSource {
     const file = this.#files.file(segmentId);
     let slice = this.#slabs.reserve(FIRST_READ_BYTES);
     let count = file.readSync(slice.bytes, slice.at, FIRST_READ_BYTES, offset);
-    const seed = this.#seedOf(segmentId);
+    const seed = this.seedOf(segmentId);
     let outcome = this.format.check(slice.bytes, slice.view, slice.at, slice.at + count, seed, offset);
     if (outcome === "short" && count >= 12) {
       const length = this.format.length(slice.view, slice.at);

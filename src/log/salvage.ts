@@ -3,6 +3,7 @@
  * the report that something is missing.
  */
 import type { DiskFile } from "../disk/disk.ts";
+import { isSeal } from "../format/native/seal.ts";
 import { findFrames, type ScannedCommit } from "./segment-scan.ts";
 
 export interface SalvageInput {
@@ -21,6 +22,7 @@ export async function salvageSegment(input: SalvageInput): Promise<void> {
     const bytes = Buffer.allocUnsafeSlow(length);
     await file.read(bytes, 0, length, offset);
     const view = new DataView(bytes.buffer, bytes.byteOffset, length);
-    visit({ bytes, view, frames: [0], base: offset, end: offset + length });
+    // A seal counts frames that are not all there.
+    if (!isSeal(view, 0)) visit({ bytes, view, frames: [0], base: offset, end: offset + length });
   }
 }

@@ -67,7 +67,9 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeaderOutcome {
   const whole = bytes.length >= SEGMENT_HEADER.bytes;
   for (let i = 0; i < Math.min(SEGMENT_MAGIC.length, start.length); i++) {
     if (start[i] !== SEGMENT_MAGIC[i]) {
-      return whole ? { kind: "foreign", reason: "the magic is not that of a native segment" } : { kind: "torn", reason: "the header is short" };
+      return whole
+        ? { kind: "foreign", reason: "the magic is not that of a native segment" }
+        : { kind: "torn", reason: "the header is short" };
     }
   }
   if (!whole) return { kind: "torn", reason: "the header is short" };

@@ -1,0 +1,165 @@
+/**
+ * Loads the frames of many rows of one segment. Where rows lie close together, one read brings them all, and one call of the kernel checks
+ * them; where they lie apart, each is read by itself.
+ *
+ * Frames are copied into slabs of 16 KiB before they are handed out, so that an event that is kept pins a slab and never what was read ahead.
+ */
+import type { Slab } from "../events/event.ts";
+import type { SegmentIndex } from "../index/segment-index.ts";
+import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { type FrameSource, frameError } from "./frame-source.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+import { newSlab, SLAB_BYTES } from "./slab.ts";
+
+/** Where a row's frame was put. */
+export interface LoadedFrame {
+  readonly slab: Slab;
+  readonly at: number;
+  readonly row: number;
+}
+
+/** One read brings at most this much, unless a single frame is larger. */
+const READ_BYTES_MAX = 256 * 1024;
+/** Rows whose frames begin on average further apart than this are read one by one. */
+const CLOSE_BYTES = 2048;
+/** Up to this size a read is made at once: from the page cache it costs a few microseconds, asynchronously ten times that. */
+const SYNC_READ_BYTES = 32 * 1024;
+
+export class FrameLoader {
+  readonly #index: StoreIndex;
+  readonly #frames: FrameSource;
+  readonly #files: SegmentFiles;
+  /** Blocks read so far. */
+  blocksRead = 0;
+
+  constructor(index: StoreIndex, frames: FrameSource, files: SegmentFiles) {
+    this.#index = index;
+    this.#frames = frames;
+    this.#files = files;
+  }
+
+  /** How many of the ascending rows `[from, to)` of `rows` one load should bring. */
+  chunk(segment: SegmentEntry, rows: Uint32Array, from: number, to: number): number {
+    const index = this.#index.indexOf(segment);
+    const start = index.offsetAt(rows[from]);
+    let count = 1;
+    while (from + count < to && index.offsetAt(rows[from + count]) - start < READ_BYTES_MAX - 4096) count++;
+    return count;
+  }
+
+  /** The frames of `count` ascending rows, checked. Throws or rejects with `CORRUPT` at the first that is bad. */
+  load(segment: SegmentEntry, rows: Uint32Array, from: number, count: number): LoadedFrame[] | Promise<LoadedFrame[]> {
+    const index = this.#index.indexOf(segment);
+    const start = index.offsetAt(rows[from]);
+    const last = rows[from + count - 1];
+    const end = this.#endOf(segment, index, last);
+    if (count === 1 || end - start > count * CLOSE_BYTES) return this.#loadSingly(segment, index, rows, from, count);
+    const block = newSlab(end - start);
+    this.blocksRead++;
+    if (end - start <= SYNC_READ_BYTES) {
+      const read = this.#files.file(segment.id).readSync(block.bytes, 0, end - start, start);
+      return this.#takeApart(segment, index, rows, from, count, block, start, read);
+    }
+    return this.#loadBlock(segment, index, rows, from, count, block, start, end);
+  }
+
+  /** Where the row's frame ends at the latest. */
+  #endOf(segment: SegmentEntry, index: SegmentIndex, row: number): number {
+    return row + 1 < index.rowCount ? index.offsetAt(row + 1) : segment.framesEnd;
+  }
+
+  #loadSingly(segment: SegmentEntry, index: SegmentIndex, rows: Uint32Array, from: number, count: number): LoadedFrame[] {
+    const loaded: LoadedFrame[] = [];
+    for (let i = 0; i < count; i++) {
+      const row = rows[from + i];
+      const slice = this.#frames.read(segment.id, index.offsetAt(row));
+      loaded.push({ slab: slice, at: slice.at, row });
+    }
+    return loaded;
+  }
+
+  async #loadBlock(
+    segment: SegmentEntry,
+    index: SegmentIndex,
+    rows: Uint32Array,
+    from: number,
+    count: number,
+    block: Slab,
+    start: number,
+    end: number,
+  ): Promise<LoadedFrame[]> {
+    const file = this.#files.pin(segment.id);
+    try {
+      const read = await file.read(block.bytes, 0, end - start, start);
+      return this.#takeApart(segment, index, rows, from, count, block, start, read);
+    } finally {
+      this.#files.unpin(segment.id);
+    }
+  }
+
+  #takeApart(
+    segment: SegmentEntry,
+    index: SegmentIndex,
+    rows: Uint32Array,
+    from: number,
+    count: number,
+    block: Slab,
+    start: number,
+    read: number,
+  ): LoadedFrame[] {
+    const { format } = this.#frames;
+    const seed = this.#frames.seedOf(segment.id);
+    const loaded = new Array<LoadedFrame>(count);
+    const slabs = new SlabFiller(block);
+    for (let i = 0; i < count; i++) {
+      const row = rows[from + i];
+      const at = index.offsetAt(row) - start;
+      const outcome = format.check(block.bytes, block.view, at, read, seed, start + at);
+      if (outcome !== "ok") throw frameError(segment.id, start + at, outcome);
+      loaded[i] = slabs.take(at, format.length(block.view, at), row);
+    }
+    slabs.finish();
+    return loaded;
+  }
+}
+
+/** Copies frames out of a block, neighbours together, a slab at a time. */
+class SlabFiller {
+  readonly #block: Slab;
+  #slab: Slab | null = null;
+  #used = 0;
+  #runStart = 0;
+  #runEnd = 0;
+  #runTarget = 0;
+
+  constructor(block: Slab) {
+    this.#block = block;
+  }
+
+  take(at: number, length: number, row: number): LoadedFrame {
+    if (this.#slab === null || this.#used + length > this.#slab.bytes.length) {
+      this.#copyRun();
+      this.#slab = newSlab(Math.max(length, Math.min(SLAB_BYTES, this.#block.bytes.length - at)));
+      this.#used = 0;
+      this.#runStart = this.#runEnd = at;
+      this.#runTarget = 0;
+    } else if (at !== this.#runEnd) {
+      this.#copyRun();
+      this.#runStart = this.#runEnd = at;
+      this.#runTarget = this.#used;
+    }
+    const target = this.#used;
+    this.#used += length;
+    this.#runEnd = at + length;
+    return { slab: this.#slab, at: target, row };
+  }
+
+  #copyRun(): void {
+    if (this.#slab === null || this.#runEnd === this.#runStart) return;
+    this.#slab.bytes.set(this.#block.bytes.subarray(this.#runStart, this.#runEnd), this.#runTarget);
+  }
+
+  finish(): void {
+    this.#copyRun();
+  }
+}

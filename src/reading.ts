@@ -1,0 +1,287 @@
+/**
+ * Reading: rows that match, their frames, events. A read ends at what was visible when it began. It goes through the log in chunks, loading
+ * the next one while the consumer looks at the last; abandoning it leaves nothing behind, since a chunk holds no file and no lock.
+ */
+import type { EventReading } from "./events/append-types.ts";
+import { StoredEvent } from "./events/event.ts";
+import type { CompiledFilter, CompiledReadOptions } from "./events/query.ts";
+import { idTag } from "./index/id-tag.ts";
+import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
+import type { FrameLoader, LoadedFrame } from "./log/frame-loader.ts";
+import type { FrameSource } from "./log/frame-source.ts";
+import { RowSearch, type SearchFilter } from "./log/row-search.ts";
+
+/** What reading needs of a store. */
+export interface ReadingParts {
+  readonly index: StoreIndex;
+  readonly frames: FrameSource;
+  readonly loader: FrameLoader;
+  typeOf(kind: number): string | null;
+  /** Throws where the store may not be read any more. */
+  assertReadable(): void;
+}
+
+const KINDS_PER_CATEGORY = 4096;
+
+/** A compiled filter as the index takes it. */
+export function searchFilter(filter: CompiledFilter): SearchFilter {
+  const { category, ...rest } = filter;
+  const search: SearchFilter = { ...rest };
+  if (category !== undefined) search.kinds = Array.from({ length: KINDS_PER_CATEGORY }, (_, type) => category * KINDS_PER_CATEGORY + type);
+  if (filter.correlationId !== undefined) search.correlationTag = tagOf(filter.correlationId);
+  if (filter.causationId !== undefined) search.causationTag = tagOf(filter.causationId);
+  return search;
+}
+
+function tagOf(id: Uint8Array): number {
+  return idTag(new DataView(id.buffer, id.byteOffset, id.byteLength), 0);
+}
+
+/** Lets the event loop turn. */
+export function rest(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Steps without a result after which the event loop gets its turn. */
+const STEPS_PER_REST = 8;
+/** Rows looked up at once; the first look is small, so that the first events come soon. */
+const FIRST_ROWS = 16;
+const ROWS_MAX = 2048;
+
+/** Goes through the events that match, a chunk at a time. */
+export class EventChunks {
+  readonly #parts: ReadingParts;
+  readonly #search: RowSearch;
+  readonly #backward: boolean;
+  readonly #signal: AbortSignal | undefined;
+  #left: number;
+  #rows = new Uint32Array(FIRST_ROWS);
+  /** Rows found and not yet loaded: `[from, to)`, ascending. */
+  #from = 0;
+  #to = 0;
+  #segment: SegmentEntry | null = null;
+  #ended = false;
+
+  constructor(parts: ReadingParts, filters: readonly SearchFilter[], options: CompiledReadOptions, bound: number) {
+    this.#parts = parts;
+    this.#backward = options.direction === "backward";
+    this.#signal = options.signal;
+    this.#left = options.limit;
+    const { after } = options;
+    const from = this.#backward || after === undefined ? 0 : after + 1;
+    const to = this.#backward && after !== undefined ? Math.min(bound, after) : bound;
+    this.#search = new RowSearch(parts.index, filters, { from: Math.max(0, from), to, direction: options.direction });
+  }
+
+  /** The next events, in order; null at the end. Synchronous where that costs little. */
+  next(): StoredEvent[] | null | Promise<StoredEvent[] | null> {
+    this.#signal?.throwIfAborted();
+    this.#parts.assertReadable();
+    for (let step = 0; step < STEPS_PER_REST; step++) {
+      if (this.#ended || this.#left <= 0) return null;
+      if (this.#from === this.#to && !this.#find()) continue;
+      const events = this.#load();
+      if (events instanceof Promise) return events.then((loaded) => (loaded.length > 0 ? loaded : this.next()));
+      if (events.length > 0) return events;
+    }
+    return rest().then(() => this.next());
+  }
+
+  /** Looks for rows; false where none were found in this step. */
+  #find(): boolean {
+    const count = this.#search.next(this.#rows);
+    if (count === 0) this.#ended = true;
+    if (count <= 0) return false;
+    if (this.#backward) this.#rows.subarray(0, count).reverse();
+    this.#from = 0;
+    this.#to = count;
+    this.#segment = this.#search.segment;
+    return true;
+  }
+
+  #load(): StoredEvent[] | Promise<StoredEvent[]> {
+    const segment = this.#segment as SegmentEntry;
+    const { loader } = this.#parts;
+    const rows = this.#rows;
+    let count: number;
+    let from: number;
+    if (this.#backward) {
+      // Taken from the end: as many rows as one load brings.
+      from = Math.max(this.#from, this.#to - Math.min(this.#to - this.#from, 512));
+      while (from + loader.chunk(segment, rows, from, this.#to) < this.#to) from += loader.chunk(segment, rows, from, this.#to);
+      count = this.#to - from;
+      this.#to = from;
+    } else {
+      from = this.#from;
+      count = loader.chunk(segment, rows, from, this.#to);
+      this.#from += count;
+    }
+    const loaded = loader.load(segment, rows, from, count);
+    if (loaded instanceof Promise) {
+      if (this.#from === this.#to) this.#rows = new Uint32Array(ROWS_MAX);
+      return loaded.then((frames) => this.#toEvents(segment, frames));
+    }
+    if (this.#from === this.#to && rows.length < ROWS_MAX) this.#rows = new Uint32Array(Math.min(ROWS_MAX, rows.length * 4));
+    return this.#toEvents(segment, loaded);
+  }
+
+  #toEvents(segment: SegmentEntry, frames: readonly LoadedFrame[]): StoredEvent[] {
+    const { index, frames: source, typeOf } = this.#parts;
+    const { format } = source;
+    const segmentIndex = index.indexOf(segment);
+    const { dense, firstSequence } = segmentIndex;
+    const events: StoredEvent[] = [];
+    const { needsFrames } = this.#search;
+    for (const { slab, at, row } of frames) {
+      const sequence = dense ? firstSequence + row : segmentIndex.sequenceAt(row);
+      if (needsFrames && !this.#search.confirms(format, slab.bytes, slab.view, at, sequence)) continue;
+      events.push(new StoredEvent(format, slab, at, sequence, typeOf(format.kind(slab.view, at))));
+    }
+    if (this.#backward) events.reverse();
+    if (events.length > this.#left) events.length = this.#left;
+    this.#left -= events.length;
+    return events;
+  }
+}
+
+const END = { done: true as const, value: undefined };
+
+/** Iterates events one by one over chunks, loading one chunk ahead. */
+class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncIterable<StoredEvent> {
+  readonly #chunks: EventChunks;
+  #events: readonly StoredEvent[] = [];
+  #position = 0;
+  #ahead: Promise<StoredEvent[] | null> | null = null;
+  #done = false;
+
+  constructor(chunks: EventChunks) {
+    this.#chunks = chunks;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<StoredEvent, undefined>> {
+    if (this.#position < this.#events.length) return Promise.resolve({ done: false, value: this.#events[this.#position++] });
+    return this.#refill();
+  }
+
+  async #refill(): Promise<IteratorResult<StoredEvent, undefined>> {
+    if (this.#done) return END;
+    const ahead = this.#ahead;
+    this.#ahead = null;
+    let events: readonly StoredEvent[] | null;
+    try {
+      events = await (ahead ?? this.#chunks.next());
+      if (events !== null && events.length >= AHEAD_FROM_EVENTS) this.#readAhead();
+    } catch (error) {
+      this.#done = true;
+      throw error;
+    }
+    if (events === null) {
+      this.#done = true;
+      return END;
+    }
+    // Two calls of next at once are answered in the order of their calls.
+    if (this.#position < this.#events.length) this.#events = [...this.#events.slice(this.#position), ...events];
+    else this.#events = events;
+    this.#position = 1;
+    return { done: false, value: this.#events[0] };
+  }
+
+  #readAhead(): void {
+    const next = this.#chunks.next();
+    this.#ahead = Promise.resolve(next);
+    // Whoever abandons the read never sees this failure; whoever goes on does.
+    this.#ahead.catch(() => {});
+  }
+
+  return(): Promise<IteratorResult<StoredEvent, undefined>> {
+    this.#done = true;
+    this.#events = [];
+    this.#position = 0;
+    return Promise.resolve(END);
+  }
+}
+
+/** A chunk of this many events or more is followed by reading ahead. */
+const AHEAD_FROM_EVENTS = 64;
+
+/** What `store.read` returns. Each iteration begins anew, over the same events. */
+export class StoredReading implements EventReading<StoredEvent> {
+  readonly #open: (limit?: number) => EventChunks;
+
+  constructor(parts: ReadingParts, filters: readonly SearchFilter[], options: CompiledReadOptions, bound: number) {
+    this.#open = (limit) =>
+      new EventChunks(parts, filters, limit === undefined ? options : { ...options, limit: Math.min(limit, options.limit) }, bound);
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<StoredEvent> {
+    return new ChunkIterator(this.#open());
+  }
+
+  async *batches(): AsyncGenerator<readonly StoredEvent[], undefined> {
+    const chunks = this.#open();
+    for (let events = await chunks.next(); events !== null; events = await chunks.next()) yield events;
+  }
+
+  async toArray(): Promise<StoredEvent[]> {
+    const all: StoredEvent[] = [];
+    for await (const events of this.batches()) for (const event of events) all.push(event);
+    return all;
+  }
+
+  async first(): Promise<StoredEvent | null> {
+    const events = await this.#open(1).next();
+    return events?.[0] ?? null;
+  }
+}
+
+/** How many events match, by the index alone where no frame needs a look. */
+export async function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
+  const { index, frames } = parts;
+  const search = new RowSearch(index, filters, { from: 0, to: bound, direction: "forward" });
+  const rows = new Uint32Array(4096);
+  let total = 0;
+  let steps = 0;
+  for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
+    if (++steps % STEPS_PER_REST === 0) await rest();
+    parts.assertReadable();
+    if (count < 0) continue;
+    total += search.needsFrames ? confirmed(search, rows, count, index, frames) : count;
+  }
+  return total;
+}
+
+function confirmed(search: RowSearch, rows: Uint32Array, count: number, index: StoreIndex, frames: FrameSource): number {
+  const segment = search.segment as SegmentEntry;
+  const segmentIndex = index.indexOf(segment);
+  let total = 0;
+  for (let i = 0; i < count; i++) {
+    const { bytes, view, at } = frames.read(segment.id, segmentIndex.offsetAt(rows[i]));
+    if (search.confirms(frames.format, bytes, view, at, segmentIndex.sequenceAt(rows[i]))) total++;
+  }
+  return total;
+}
+
+/** The sequence of the first event in `[from, to)` that matches, or -1. */
+export async function findMatch(parts: ReadingParts, filters: readonly SearchFilter[], from: number, to: number): Promise<number> {
+  const { index, frames } = parts;
+  const search = new RowSearch(index, filters, { from, to, direction: "forward" });
+  const rows = new Uint32Array(64);
+  let steps = 0;
+  for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
+    if (++steps % STEPS_PER_REST === 0) await rest();
+    if (count < 0) continue;
+    const segment = search.segment as SegmentEntry;
+    const segmentIndex = index.indexOf(segment);
+    for (let i = 0; i < count; i++) {
+      const sequence = segmentIndex.sequenceAt(rows[i]);
+      if (!search.needsFrames) return sequence;
+      const { bytes, view, at } = frames.read(segment.id, segmentIndex.offsetAt(rows[i]));
+      if (search.confirms(frames.format, bytes, view, at, sequence)) return sequence;
+    }
+  }
+  return -1;
+}

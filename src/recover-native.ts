@@ -1,0 +1,59 @@
+/**
+ * What a writer does to the directory before it shows or appends anything: removes leftovers, keeps a torn tail aside, makes what recovery
+ * keeps durable. Every step may be repeated after a crash; the commit point of each is named where it is done.
+ */
+import { join } from "node:path";
+import { isTemporaryName } from "./disk/replace-file.ts";
+import type { Disk } from "./disk/disk.ts";
+import { keepAside, settleTail } from "./log/recovery.ts";
+import type { SegmentFiles } from "./log/segment-files.ts";
+import type { OpenedNativeLog } from "./open-native.ts";
+import type { OpenReport } from "./open-report.ts";
+
+/** Settles what opening found; gives what was cut, for the report. */
+export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: OpenedNativeLog): Promise<OpenReport["cut"]> {
+  const { directory } = files;
+  await removeTemporaries(disk, directory);
+  const { unsettled } = log;
+  for (const id of unsettled.neverBegun) await removeNeverBegun(disk, files, id);
+  for (const id of unsettled.replaced) {
+    files.forget(id);
+    await disk.remove(files.path(id));
+  }
+  if (unsettled.neverBegun.length + unsettled.replaced.length > 0) await disk.syncDirectory(directory);
+  const { segmentId, end, cutBytes, provenSynced } = unsettled;
+  if (segmentId === null) return null;
+  const size = files.file(segmentId).sizeSync();
+  const sealed = log.index.active?.sealed === true;
+  if (provenSynced >= end && (sealed || size === end)) return null;
+  const file = await disk.open(files.path(segmentId), "write");
+  try {
+    let cut: OpenReport["cut"] = null;
+    if (cutBytes > 0) {
+      const keptIn = await keepAside(disk, directory, segmentId, file, end, cutBytes);
+      cut = { segmentId, offset: end, bytes: cutBytes, keptIn };
+    }
+    await settleTail(disk, directory, file, provenSynced, end);
+    return cut;
+  } finally {
+    await file.close();
+  }
+}
+
+async function removeTemporaries(disk: Disk, directory: string): Promise<void> {
+  for (const name of await disk.list(directory)) if (isTemporaryName(name)) await disk.remove(join(directory, name));
+}
+
+/** Commit point: the directory sync that follows. What it holds is kept aside first, unless that is nothing. */
+async function removeNeverBegun(disk: Disk, files: SegmentFiles, id: number): Promise<void> {
+  const path = files.path(id);
+  const file = await disk.open(path, "read");
+  try {
+    const size = await file.size();
+    if (size > 0) await keepAside(disk, files.directory, id, file, 0, size);
+  } finally {
+    await file.close();
+  }
+  files.forget(id);
+  await disk.remove(path);
+}
