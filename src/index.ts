@@ -1,7 +1,40 @@
-/**
- * The door of the package: every name that users may import from `batpak`, each named here.
- * Whatever is not in this list may change without notice.
- */
-
-export { isStoreError, StoreError } from "./base/store-error.ts";
-export type { Place, StoreErrorCode, StoreErrorDetails } from "./base/store-error.ts";
+/** batpak: an embedded, append-only, hash-chained event store. */
+export { isStoreError, StoreError, type StoreErrorCode, type StoreErrorDetails } from "./base/store-error.ts";
+export type { Clock, Random } from "./base/clock.ts";
+export type { Disk, DiskFile } from "./disk/disk.ts";
+export type { AppendOptions, BatchItem, BatchOptions, EventOptions, EventReading } from "./events/append-types.ts";
+export type { Coordinate } from "./events/coordinate.ts";
+export {
+  type AnyDefinition,
+  type AnyNewEvent,
+  type DefinitionOptions,
+  defineEvent,
+  type EventDefinition,
+  type NewEvent,
+  type RawEvent,
+  rawEvent,
+  type,
+} from "./events/definition.ts";
+export type { Metadata, PlainEvent, Receipt, TypedEvent } from "./events/event.ts";
+export type { Event, EventOf, UntypedEvent } from "./events/event-union.ts";
+export type { Expectation } from "./events/expectation.ts";
+export {
+  DATA,
+  EFFECT_ACK,
+  EFFECT_BACKPRESSURE,
+  EFFECT_CANCEL,
+  EFFECT_CONFLICT,
+  EFFECT_ERROR,
+  EFFECT_RETRY,
+  SYSTEM_CHECKPOINT,
+  SYSTEM_CONFIG_CHANGE,
+  SYSTEM_HEARTBEAT,
+  SYSTEM_INIT,
+  SYSTEM_SHUTDOWN,
+  TOMBSTONE,
+} from "./events/kind.ts";
+export type { Filter, Query, QueryEvents, Range, ReadOptions } from "./events/query.ts";
+export type { NameListing } from "./name-listing.ts";
+export type { OpenReport, OpenRoute, StoreProblem } from "./open-report.ts";
+export { type Head, Store, type StoreStats } from "./store.ts";
+export type { Layout, StoreOptions } from "./store-options.ts";

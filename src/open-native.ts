@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
+import { uninitializedBytes } from "./base/uninitialized.ts";
 import { isStoreError, StoreError } from "./base/store-error.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -12,7 +13,6 @@ import type { DurableMark } from "./format/native/durable-mark.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
 import { checkFrame, frameLength, segmentSeed } from "./format/native/frame.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
-import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import type { PageCache } from "./index/page-cache.ts";
 import { type IndexSource, type SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { openBlock, restoreFromBlock } from "./log/block-files.ts";
@@ -20,6 +20,7 @@ import type { LastFrame } from "./log/log-writer.ts";
 import { damageError, judgeTail } from "./log/recovery.ts";
 import { replayCommit, type ReplayTarget } from "./log/replay.ts";
 import { salvageSegment } from "./log/salvage.ts";
+import { newSegmentEntry } from "./log/segment-entry.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import { type ListedSegment, readLog } from "./log/segment-list.ts";
 import { type ScannedCommit, findFrames, scanSegment } from "./log/segment-scan.ts";
@@ -171,7 +172,7 @@ class NativeOpening {
       return null;
     }
     if (status.type !== "file") return this.#ignoreCheckpoint(`it is a ${status.type}`);
-    const bytes = Buffer.allocUnsafeSlow(status.size);
+    const bytes = uninitializedBytes(status.size);
     const file = await disk.open(path, "read");
     try {
       const count = await file.read(bytes, 0, bytes.length, 0);
@@ -194,7 +195,10 @@ class NativeOpening {
   #boundToLog(checkpoint: RestoredCheckpoint): RestoredCheckpoint | null {
     const { files, segmentIds, limit } = this.#input;
     const { visible, segments } = checkpoint.index;
-    if (limit !== null && (limit.segmentId < visible.segmentId || (limit.segmentId === visible.segmentId && limit.offset < visible.offset))) {
+    if (
+      limit !== null &&
+      (limit.segmentId < visible.segmentId || (limit.segmentId === visible.segmentId && limit.offset < visible.offset))
+    ) {
       return this.#ignoreCheckpoint("it is ahead of what the writer has made visible");
     }
     const present = new Set(segmentIds);
@@ -228,7 +232,8 @@ class NativeOpening {
     const bytes = new Uint8Array(length);
     const count = this.#input.files.file(segmentId).readSync(bytes, 0, length, lastFrame.offset);
     const view = new DataView(bytes.buffer);
-    const whole = checkFrame(bytes, view, 0, count, segmentSeed(storeId, segmentId), lastFrame.offset) === "ok" && frameLength(view, 0) === length;
+    const whole =
+      checkFrame(bytes, view, 0, count, segmentSeed(storeId, segmentId), lastFrame.offset) === "ok" && frameLength(view, 0) === length;
     return whole && sameBytes(bytes, length - FRAME.hashBytes, lastFrame.hash, 0, FRAME.hashBytes);
   }
 
@@ -296,25 +301,12 @@ class NativeOpening {
 
   #enter(segment: ListedSegment): SegmentEntry {
     const index = this.#index;
-    const firstSequence = Math.max(index.acceptedSequence, segment.header.firstSequence);
     if (segment.header.firstSequence < index.acceptedSequence) {
       this.#damage(damageError(segment.id, 0, `it begins at sequence ${segment.header.firstSequence}, ${index.acceptedSequence} is due`));
     }
-    index.acceptedSequence = firstSequence;
-    const entry: SegmentEntry = {
-      id: segment.id,
-      firstSequence,
-      nextSequence: firstSequence,
-      generation: segment.header.generation,
-      sealed: false,
-      framesEnd: SEGMENT_HEADER.bytes,
-      frames: 0,
-      visibleFrames: 0,
-      lastIssuedId: this.#target.lastIssuedId.slice(),
-      index: new ActiveSegmentIndex(index.entities, index.scopes, firstSequence),
-      indexOnDisk: false,
-      systemFrames: [],
-    };
+    index.acceptedSequence = Math.max(index.acceptedSequence, segment.header.firstSequence);
+    const entry = newSegmentEntry(index, segment.id, segment.header.generation);
+    entry.lastIssuedId = this.#target.lastIssuedId.slice();
     index.segments.push(entry);
     this.#lastFrame = null;
     this.#end = SEGMENT_HEADER.bytes;
@@ -357,7 +349,9 @@ class NativeOpening {
         this.#damage(tail.damage);
       } else {
         if (scan.sealed) return;
-        this.#damage(damageError(segment.id, scan.goodEnd, scan.outcome === "bad" ? "the bytes there are no frame" : "its seal is missing"));
+        this.#damage(
+          damageError(segment.id, scan.goodEnd, scan.outcome === "bad" ? "the bytes there are no frame" : "its seal is missing"),
+        );
       }
       await salvageSegment({ file, seed, from: scan.end, visit: (commit) => this.#replay(entry, commit) });
     } finally {

@@ -90,7 +90,8 @@ export function compileOptions(options: unknown): CompiledOptions {
     throw invalidArgument(`Cannot open the store: the options are ${options === null ? "null" : typeof options}, an object is allowed`);
   }
   for (const name of Object.keys(options)) {
-    if (!NAMES.has(name)) throw invalidArgument(`Cannot open the store: the option ${name} is unknown, ${[...NAMES].join(", ")} are allowed`);
+    if (!NAMES.has(name))
+      throw invalidArgument(`Cannot open the store: the option ${name} is unknown, ${[...NAMES].join(", ")} are allowed`);
   }
   const given = options as StoreOptions;
   const { events = [], layout, readOnly = false, disk, clock, random } = given;
@@ -98,7 +99,8 @@ export function compileOptions(options: unknown): CompiledOptions {
   if (layout !== undefined && layout !== "native" && layout !== "batpak-0.3") {
     throw invalidArgument(`Cannot open the store: layout is ${String(layout)}, "native" and "batpak-0.3" are allowed`);
   }
-  if (typeof readOnly !== "boolean") throw invalidArgument(`Cannot open the store: readOnly is ${typeof readOnly}, true and false are allowed`);
+  if (typeof readOnly !== "boolean")
+    throw invalidArgument(`Cannot open the store: readOnly is ${typeof readOnly}, true and false are allowed`);
   return {
     events,
     durability: compileDurability(given.durability),
@@ -124,7 +126,8 @@ function compileDurability(durability: unknown): Durability {
   if (typeof durability === "object" && durability !== null && "everyMs" in durability) {
     const { everyMs, everyEvents, ...rest } = durability as { everyMs: unknown; everyEvents?: unknown };
     const unknown = Object.keys(rest)[0];
-    if (unknown !== undefined) throw invalidArgument(`Cannot open the store: durability has the unknown member ${unknown}, everyMs and everyEvents are allowed`);
+    if (unknown !== undefined)
+      throw invalidArgument(`Cannot open the store: durability has the unknown member ${unknown}, everyMs and everyEvents are allowed`);
     return {
       mode: "interval",
       everyMs: within(everyMs, "durability.everyMs", 1, 3600 * 1000, 1000),
@@ -145,7 +148,8 @@ function compileCheckpoint(checkpoint: unknown): number | null {
 
 function within(value: unknown, name: string, least: number, most: number, otherwise: number): number {
   if (value === undefined) return otherwise;
-  if (typeof value !== "number") throw invalidArgument(`Cannot open the store: ${name} is ${typeof value}, whole numbers from ${least} to ${most} are allowed`);
+  if (typeof value !== "number")
+    throw invalidArgument(`Cannot open the store: ${name} is ${typeof value}, whole numbers from ${least} to ${most} are allowed`);
   if (!Number.isSafeInteger(value) || value < least || value > most) {
     throw outOfRange(`Cannot open the store: ${name} is ${value}, whole numbers from ${least} to ${most} are allowed`);
   }

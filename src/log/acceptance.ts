@@ -79,9 +79,8 @@ export class Acceptance {
     return this.#waiting.length > 0 || (this.queuedBytes >= this.#parts.queuedBytesMax && this.queuedBytes > 0);
   }
 
-  /** Whether `bytes` more may be queued. */
-  admits(bytes: number): boolean {
-    const { queuedBytes } = this;
+  /** Whether `bytes` more may be queued, beside the bytes queued before they were staged. */
+  admits(bytes: number, queuedBytes = this.queuedBytes): boolean {
     return queuedBytes === 0 || queuedBytes + bytes <= this.#parts.queuedBytesMax;
   }
 

@@ -11,7 +11,6 @@ import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { frameFlags, segmentSeed } from "../format/native/frame.ts";
 import { encodeSeal } from "../format/native/seal.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
-import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import type { SequenceGate } from "../index/sequence-gate.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import { CommitQueue } from "./commit-queue.ts";
@@ -19,6 +18,7 @@ import type { CommitGroup } from "./commit-group.ts";
 import type { FramePlacer } from "./frame-placer.ts";
 import type { UnwrittenFrames } from "./frame-source.ts";
 import type { MarkFile } from "./mark-file.ts";
+import { newSegmentEntry } from "./segment-entry.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
 import type { FrameSlice } from "./slab.ts";
 
@@ -97,7 +97,7 @@ export class LogWriter implements UnwrittenFrames {
       group.baseOffset = active.framesEnd;
       group.opensSegment = false;
     } else {
-      group.segment = this.#nextSegment(active);
+      group.segment = newSegmentEntry(this.#parts.index, (active?.id ?? 0) + 1, this.#parts.generation);
       group.baseOffset = SEGMENT_HEADER.bytes;
       group.opensSegment = true;
     }
@@ -106,25 +106,6 @@ export class LogWriter implements UnwrittenFrames {
 
   #fitsSegment(segment: SegmentEntry, position: number, bytes: number): boolean {
     return segment.frames === 0 || position + bytes + FRAME.bytesMin <= this.#parts.segmentBytesMax;
-  }
-
-  #nextSegment(active: SegmentEntry | undefined): SegmentEntry {
-    const { index, generation } = this.#parts;
-    const firstSequence = index.acceptedSequence;
-    return {
-      id: (active?.id ?? 0) + 1,
-      firstSequence,
-      nextSequence: firstSequence,
-      generation,
-      sealed: false,
-      framesEnd: SEGMENT_HEADER.bytes,
-      frames: 0,
-      visibleFrames: 0,
-      lastIssuedId: new Uint8Array(16),
-      index: new ActiveSegmentIndex(index.entities, index.scopes, firstSequence),
-      indexOnDisk: false,
-      systemFrames: [],
-    };
   }
 
   /** To be called before frames are placed in the open group. */
@@ -162,7 +143,11 @@ export class LogWriter implements UnwrittenFrames {
     if (before !== undefined && !before.sealed) {
       await this.#syncing;
       const seed = segmentSeed(storeId, before.id);
-      const seal = { frames: before.frames, nextSequence: before.nextSequence, timeMicros: Math.max(clock.nowMicros(), index.lastTimeMicros) };
+      const seal = {
+        frames: before.frames,
+        nextSequence: before.nextSequence,
+        timeMicros: Math.max(clock.nowMicros(), index.lastTimeMicros),
+      };
       const bytes = encodeSeal(seal, seed, before.framesEnd, segments.syncedOffset);
       await segments.seal(bytes);
       before.framesEnd += bytes.length;

@@ -48,7 +48,8 @@ export async function judgeTail(question: TailQuestion): Promise<Tail> {
       if (frame.syncedBefore > scan.goodEnd) proof = frame.offset;
       return proof < 0;
     });
-    if (proof >= 0) return { end: scan.end, cutBytes, damage: damageError(segmentId, badAt, `the frame at ${proof} was written after it was synced`) };
+    if (proof >= 0)
+      return { end: scan.end, cutBytes, damage: damageError(segmentId, badAt, `the frame at ${proof} was written after it was synced`) };
   }
   return { end: scan.end, cutBytes, damage: null };
 }
@@ -80,7 +81,14 @@ async function lastNonZero(file: DiskFile, from: number, to: number): Promise<nu
 const KEPT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Keeps `[from, from + length)` of a segment in a file of its own, durably; gives the file's name. */
-export async function keepAside(disk: Disk, directory: string, segmentId: number, source: DiskFile, from: number, length: number): Promise<string> {
+export async function keepAside(
+  disk: Disk,
+  directory: string,
+  segmentId: number,
+  source: DiskFile,
+  from: number,
+  length: number,
+): Promise<string> {
   for (let attempt = 0; ; attempt++) {
     const name = `${segmentName(segmentId)}.cut-${from}${attempt === 0 ? "" : `-${attempt}`}`;
     const path = join(directory, name);

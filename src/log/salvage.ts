@@ -2,6 +2,7 @@
  * What is whole in a damaged segment: frame by frame, found again after each bad place. Batches may come in part; whoever reads knows from
  * the report that something is missing.
  */
+import { uninitializedBytes } from "../base/uninitialized.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { isSeal } from "../format/native/seal.ts";
 import { findFrames, type ScannedCommit } from "./segment-scan.ts";
@@ -19,7 +20,7 @@ export async function salvageSegment(input: SalvageInput): Promise<void> {
   const places: { offset: number; length: number }[] = [];
   await findFrames(file, seed, from, await file.size(), ({ offset, length }) => places.push({ offset, length }) > 0);
   for (const { offset, length } of places) {
-    const bytes = Buffer.allocUnsafeSlow(length);
+    const bytes = uninitializedBytes(length);
     await file.read(bytes, 0, length, offset);
     const view = new DataView(bytes.buffer, bytes.byteOffset, length);
     // A seal counts frames that are not all there.

@@ -62,7 +62,16 @@ export function readLog(files: SegmentFiles, ids: readonly number[], firstId = 1
   const segments = whole.filter((segment) => !whole.some((other) => replaces(other.header, segment)));
   const kept = new Set(segments);
   const replaced = whole.filter((segment) => !kept.has(segment)).map((segment) => segment.id);
-  return { segments, replaced, broken, missing: missingIds(segments, broken.map((one) => one.id), firstId) };
+  return {
+    segments,
+    replaced,
+    broken,
+    missing: missingIds(
+      segments,
+      broken.map((one) => one.id),
+      firstId,
+    ),
+  };
 }
 
 function replaces(newer: SegmentHeader, segment: ListedSegment): boolean {

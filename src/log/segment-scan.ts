@@ -3,6 +3,7 @@
  * Judges nothing but frames: what a bad place means is recovery's business.
  */
 import { StoreError } from "../base/store-error.ts";
+import { uninitializedBytes } from "../base/uninitialized.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { checkFrame, frameLength, isMarked, syncedBefore } from "../format/native/frame.ts";
 import { FRAME } from "../format/native/frame-layout.ts";
@@ -54,7 +55,7 @@ export interface ScanOptions {
 export async function scanSegment(options: ScanOptions): Promise<ScanResult> {
   const { file, seed, visit } = options;
   const fileBytes = Math.min(await file.size(), options.to ?? Number.POSITIVE_INFINITY);
-  let buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  let buffer = uninitializedBytes(BLOCK_BYTES);
   let view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   let base = options.from;
   let filled = 0;
@@ -75,8 +76,8 @@ export async function scanSegment(options: ScanOptions): Promise<ScanResult> {
     if (kept > buffer.length / 2) {
       if (kept > COMMIT_BYTES_MAX)
         return { end: base + state.commitEnd, goodEnd: base + state.goodEnd, sealed: false, outcome: "bad", fileBytes, provenSynced };
-      const larger = Buffer.allocUnsafeSlow(Math.min(buffer.length * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
-      buffer.copy(larger, 0, state.commitEnd, filled);
+      const larger = uninitializedBytes(Math.min(buffer.length * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
+      larger.set(buffer.subarray(state.commitEnd, filled));
       buffer = larger;
       view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
     } else {
@@ -87,7 +88,7 @@ export async function scanSegment(options: ScanOptions): Promise<ScanResult> {
   }
 }
 
-async function fill(file: DiskFile, buffer: Buffer, filled: number, base: number, fileBytes: number): Promise<number> {
+async function fill(file: DiskFile, buffer: Uint8Array, filled: number, base: number, fileBytes: number): Promise<number> {
   const wanted = Math.min(buffer.length - filled, fileBytes - base - filled);
   return wanted > 0 ? file.read(buffer, filled, wanted, base + filled) : 0;
 }
@@ -214,8 +215,8 @@ function looksLikeFrame(view: DataView, at: number, end: number): boolean {
   );
 }
 
-async function readRange(file: DiskFile, from: number, to: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(to - from);
+async function readRange(file: DiskFile, from: number, to: number): Promise<Uint8Array> {
+  const bytes = uninitializedBytes(to - from);
   const count = await file.read(bytes, 0, bytes.length, from);
   return bytes.subarray(0, count);
 }

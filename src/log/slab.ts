@@ -2,6 +2,7 @@
  * Memory for frames that are handed to users: slabs of 16 KiB, filled from the front and never used again, so that an event that is kept
  * pins one slab and never a read-ahead block.
  */
+import { uninitializedBytes } from "../base/uninitialized.ts";
 import type { Slab } from "../events/event.ts";
 
 /** A frame in memory: it begins at `at` and has `length` bytes. */
@@ -13,8 +14,8 @@ export interface FrameSlice extends Slab {
 export const SLAB_BYTES = 16 * 1024;
 
 export function newSlab(byteLength: number): Slab {
-  const buffer = Buffer.allocUnsafeSlow(byteLength);
-  return { bytes: buffer, view: new DataView(buffer.buffer, buffer.byteOffset, byteLength) };
+  const bytes = uninitializedBytes(byteLength);
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, byteLength) };
 }
 
 /** Hands out room in slabs. */

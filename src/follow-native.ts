@@ -1,0 +1,59 @@
+/** A reader takes up what the writer has made visible since it last looked, frame by frame. */
+import type { Disk } from "./disk/disk.ts";
+import type { DurableMark } from "./format/native/durable-mark.ts";
+import { segmentSeed } from "./format/native/frame.ts";
+import { replayCommit, type ReplayTarget } from "./log/replay.ts";
+import { newSegmentEntry } from "./log/segment-entry.ts";
+import { readHeader } from "./log/segment-list.ts";
+import { scanSegment } from "./log/segment-scan.ts";
+import type { NativeStoreParts } from "./native-engine.ts";
+
+export interface FollowInput {
+  readonly disk: Disk;
+  readonly parts: NativeStoreParts;
+  /** What is visible now; null: everything that recovery would keep. */
+  readonly mark: DurableMark | null;
+  systemRecord(frame: Uint8Array): void;
+}
+
+/** False where the log has changed in a way that following cannot take up: the store must be read anew. */
+export async function followNative(input: FollowInput): Promise<boolean> {
+  const { disk, parts, mark } = input;
+  const { log, files } = parts;
+  const { index, storeId } = log;
+  const active = index.active;
+  if (storeId === null || active === undefined || log.problems.length > 0) return false;
+  if (mark !== null && (Buffer.compare(mark.storeId, storeId) !== 0 || mark.generation !== log.generation)) return false;
+  const target: ReplayTarget = { index, lastIssuedId: log.lastIssuedId, events: 0, systemRecord: (frame) => input.systemRecord(frame) };
+  for (let segment = active; ; ) {
+    const to = mark === null || mark.visibleSegment > segment.id ? undefined : mark.visibleSegment === segment.id ? mark.visibleOffset : 0;
+    if (to !== undefined && to <= segment.framesEnd) return true;
+    const file = await disk.open(files.path(segment.id), "read");
+    try {
+      if (!segment.sealed) {
+        const entry = segment;
+        await scanSegment({
+          file,
+          seed: segmentSeed(storeId, segment.id),
+          from: segment.framesEnd,
+          ...(to === undefined ? {} : { to }),
+          visit: (commit) => replayCommit(target, entry, commit),
+        });
+      }
+    } finally {
+      await file.close();
+    }
+    segment.visibleFrames = segment.frames;
+    index.visible.segmentId = segment.id;
+    index.visible.offset = segment.framesEnd;
+    index.visible.sequence = index.acceptedSequence;
+    if (!segment.sealed) return true;
+    const next = segment.id + 1;
+    if ((await disk.status(files.path(next))) === null) return true;
+    const header = readHeader(files, next);
+    if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn";
+    if (mark !== null && mark.visibleSegment < next) return true;
+    segment = newSegmentEntry(index, next, header.header.generation);
+    index.segments.push(segment);
+  }
+}

@@ -1,0 +1,31 @@
+/** Loads segment indexes and looks at frames for the index, which reads no file itself. */
+import { scanSegmentSync } from "./log/scan-sync.ts";
+import type { FrameSource } from "./log/frame-source.ts";
+import { openBlock } from "./log/block-files.ts";
+import type { PageCache } from "./index/page-cache.ts";
+import type { SegmentIndex } from "./index/segment-index.ts";
+import type { IndexSource, SegmentEntry, StoreIndex } from "./index/store-index.ts";
+import type { SegmentFiles } from "./log/segment-files.ts";
+
+export interface IndexSourceParts {
+  readonly files: SegmentFiles;
+  readonly frames: FrameSource;
+  readonly cache: PageCache;
+  storeId(): Uint8Array;
+  index(): StoreIndex;
+  /** An index block could not be used; why. */
+  rebuilt(segmentId: number, reason: string): void;
+}
+
+export function createIndexSource(parts: IndexSourceParts): IndexSource {
+  return {
+    hasId: (segment, offset, id) => parts.frames.hasId(segment.id, offset, id),
+    loadIndex(segment: SegmentEntry): SegmentIndex {
+      const opened = openBlock(parts.files, segment.id, parts.storeId(), parts.cache);
+      if (opened.kind === "ok") return opened.block.index;
+      parts.rebuilt(segment.id, opened.reason);
+      segment.indexOnDisk = false;
+      return scanSegmentSync(parts.files, segment, parts.storeId(), parts.index());
+    },
+  };
+}

@@ -1,0 +1,327 @@
+/**
+ * The parts of an open native store, wired: index, files, and, for a writer, everything between an append and its receipt.
+ *
+ * Life of a writer: `open` -> appends -> `close` (drain, sync, index blocks, checkpoint) -> closed. After a failed write it is poisoned: it
+ * answers reads and refuses appends, and closing it releases files and lock.
+ */
+import { randomFillSync } from "node:crypto";
+import { StoreError } from "./base/store-error.ts";
+import { Appending } from "./appending.ts";
+import { Checkpointer } from "./checkpoint/checkpointer.ts";
+import { takeSnapshot } from "./checkpoint/snapshot.ts";
+import type { Disk } from "./disk/disk.ts";
+import { IdIssuer } from "./events/id.ts";
+import type { DefinitionRegistry } from "./events/definition-registry.ts";
+import { nativeFrames } from "./format/native/frame-format.ts";
+import { segmentSeed } from "./format/native/frame.ts";
+import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
+import { PageCache } from "./index/page-cache.ts";
+import { SequenceGate } from "./index/sequence-gate.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
+import { createIndexSource } from "./index-source.ts";
+import { Acceptance } from "./log/acceptance.ts";
+import { writeBlock } from "./log/block-files.ts";
+import { poisonedError } from "./log/commit-queue.ts";
+import { FrameLoader } from "./log/frame-loader.ts";
+import { FrameSource } from "./log/frame-source.ts";
+import { LogWriter } from "./log/log-writer.ts";
+import { MarkFile } from "./log/mark-file.ts";
+import { NativePlacer } from "./log/native-placer.ts";
+import { newSegmentEntry } from "./log/segment-entry.ts";
+import { SegmentFiles } from "./log/segment-files.ts";
+import { SegmentWriter } from "./log/segment-writer.ts";
+import { openNativeLog, type OpenedNativeLog } from "./open-native.ts";
+import type { ReadingParts } from "./reading.ts";
+import { settleNativeLog } from "./recover-native.ts";
+import type { CompiledOptions } from "./store-options.ts";
+import type { OpenReport } from "./open-report.ts";
+
+/** What both a writer and a reader of a native store have. */
+export interface NativeStoreParts {
+  readonly directory: string;
+  readonly files: SegmentFiles;
+  readonly cache: PageCache;
+  readonly frames: FrameSource;
+  readonly loader: FrameLoader;
+  /** Replaced as a whole when a reader takes a new look. */
+  log: OpenedNativeLog;
+  readonly rebuilt: string[];
+}
+
+/** Files, cache and frames of a directory, before its log is read. */
+export function prepareNative(disk: Disk, directory: string, indexCacheBytes: number): NativeStoreParts {
+  const files = new SegmentFiles(disk, directory);
+  const cache = new PageCache(indexCacheBytes);
+  const seeds = new Map<number, number>();
+  const parts = {} as { -readonly [Name in keyof NativeStoreParts]: NativeStoreParts[Name] };
+  const seedOf = (segmentId: number): number => {
+    let seed = seeds.get(segmentId);
+    if (seed === undefined) {
+      const { storeId } = parts.log;
+      if (storeId === null) throw new Error("A frame was asked for in a store without segments");
+      seed = segmentSeed(storeId, segmentId);
+      seeds.set(segmentId, seed);
+    }
+    return seed;
+  };
+  const frames = new FrameSource(nativeFrames, files, seedOf);
+  Object.assign(parts, { directory, files, cache, frames, rebuilt: [] });
+  return parts;
+}
+
+export interface OpenNativeChoices {
+  readonly segmentIds: readonly number[];
+  readonly mark: Parameters<typeof openNativeLog>[0]["mark"];
+  readonly tolerant: boolean;
+  readonly limit: Parameters<typeof openNativeLog>[0]["limit"];
+  readonly routes?: { readonly checkpoint?: boolean; readonly blocks?: boolean };
+}
+
+/** Reads the log of prepared parts, and takes it. */
+export async function readNativeLog(disk: Disk, parts: NativeStoreParts, choices: OpenNativeChoices): Promise<void> {
+  const source = createIndexSource({
+    files: parts.files,
+    frames: parts.frames,
+    cache: parts.cache,
+    storeId: () => parts.log.storeId as Uint8Array,
+    index: () => parts.log.index,
+    rebuilt: (segmentId, reason) => parts.rebuilt.push(`segment ${segmentId}: ${reason}`),
+  });
+  parts.log = await openNativeLog({ disk, files: parts.files, cache: parts.cache, source, ...choices });
+  const { index } = parts.log;
+  (parts as { loader: FrameLoader }).loader = new FrameLoader(index, parts.frames, parts.files);
+}
+
+export interface NativeWriterInput {
+  readonly disk: Disk;
+  readonly parts: NativeStoreParts;
+  readonly options: CompiledOptions;
+  readonly registry: DefinitionRegistry;
+  readonly reading: ReadingParts;
+  /** Throws where the store takes no appends. */
+  assertWritable(): void;
+}
+
+export class NativeWriter {
+  readonly appending: Appending;
+  readonly acceptance: Acceptance;
+  readonly log: LogWriter;
+  readonly gate: SequenceGate;
+  readonly checkpointer: Checkpointer;
+  readonly cut: OpenReport["cut"];
+  readonly #input: NativeWriterInput;
+  readonly #segments: SegmentWriter;
+  readonly #mark: MarkFile;
+  readonly #storeId: Uint8Array;
+  readonly #records: Uint8Array[];
+  #eventsSinceCheckpoint = 0;
+  #checkpointDue = false;
+  #sealing: Promise<void> = Promise.resolve();
+  /** Index blocks that could not be written: the segment keeps its rows in memory. */
+  blockError: unknown = null;
+
+  private constructor(input: NativeWriterInput, segments: SegmentWriter, mark: MarkFile, cut: OpenReport["cut"]) {
+    const { parts, options, registry, reading } = input;
+    const { index } = parts.log;
+    this.#input = input;
+    this.#segments = segments;
+    this.#mark = mark;
+    this.cut = cut;
+    this.#storeId = parts.log.storeId as Uint8Array;
+    this.#records = [...parts.log.records];
+    this.gate = new SequenceGate();
+    const ids = new IdIssuer(options.random ?? cryptoRandom);
+    ids.resumeAfter(parts.log.lastIssuedId);
+    const fsync = options.durability.mode === "fsync";
+    const syncedOffset = (segmentId: number): number => {
+      if (fsync) return -1;
+      return segments.segmentId === segmentId ? segments.syncedOffset : HEADER_END;
+    };
+    const placer = new NativePlacer({ index, storeId: this.#storeId, clock: options.clock, ids, syncedOffset });
+    this.log = this.#createLog(placer, ids);
+    parts.frames.unwritten = this.log;
+    this.acceptance = new Acceptance({
+      index,
+      frames: parts.frames,
+      queue: this.log.queue,
+      placer,
+      queuedBytesMax: options.queuedBytesMax,
+      durable: fsync,
+      makeRoom: this.log.makeRoom,
+      beginPlacing: this.log.beginPlacing,
+    });
+    this.appending = new Appending({
+      acceptance: this.acceptance,
+      placer,
+      registry,
+      reading,
+      limits: options,
+      assertWritable: () => input.assertWritable(),
+      assertStorable: () => {},
+    });
+    this.checkpointer = new Checkpointer({
+      disk: input.disk,
+      directory: parts.directory,
+      picture: () => this.#picture(),
+      sync: () => (fsync ? Promise.resolve() : this.log.sync()),
+      failed: () => {},
+    });
+  }
+
+  /** Settles the log that was read and takes it over. Only the holder of the directory's lock may. */
+  static async open(input: NativeWriterInput): Promise<NativeWriter> {
+    const { disk, parts, options } = input;
+    const { log } = parts;
+    const cut = await settleNativeLog(disk, parts.files, log);
+    if (log.storeId === null) {
+      const storeId = new Uint8Array(16);
+      (options.random ?? cryptoRandom)(storeId);
+      parts.log = { ...log, storeId };
+    }
+    const segments = new SegmentWriter(parts.files, options.segmentBytesMax);
+    const { active } = log.index;
+    if (active === undefined) await createFirst(input, segments);
+    else if (!active.sealed) await segments.resume(active.id, active.framesEnd);
+    const mark = await MarkFile.open(disk, parts.directory);
+    const writer = new NativeWriter(input, segments, mark, cut);
+    writer.log.writeMark();
+    for (const segment of log.index.segments) if (segment.sealed && !segment.indexOnDisk) writer.#writeBlock(segment);
+    return writer;
+  }
+
+  #createLog(placer: NativePlacer, ids: IdIssuer): LogWriter {
+    const { parts, options } = this.#input;
+    return new LogWriter(
+      {
+        index: parts.log.index,
+        storeId: this.#storeId,
+        generation: parts.log.generation,
+        clock: options.clock,
+        segments: this.#segments,
+        mark: this.#mark,
+        gate: this.gate,
+        durability: options.durability,
+        segmentBytesMax: options.segmentBytesMax,
+        newestId: () => ids.newest(),
+        lastFrame: parts.log.lastFrame,
+        roomMade: () => this.acceptance.drain(),
+        poisoned: (error) => {
+          this.acceptance.rejectAll(() => poisonedError(error));
+          this.gate.open();
+        },
+        sealed: (segment) => this.#writeBlock(segment),
+        recordVisible: (frame) => this.#records.push(frame),
+        committed: (events) => this.#committed(events),
+      },
+      placer,
+    );
+  }
+
+  #committed(events: number): void {
+    const every = this.#input.options.checkpointEveryEvents;
+    this.#eventsSinceCheckpoint += events;
+    if (every === null || this.checkpointer.isWriting) return;
+    if (!this.#checkpointDue && this.#eventsSinceCheckpoint < every) return;
+    this.#checkpointDue = false;
+    this.#eventsSinceCheckpoint = 0;
+    this.checkpointer.beginInBackground();
+  }
+
+  /** Writes the index block of a sealed segment in the background, one at a time; a checkpoint follows with the next commit. */
+  #writeBlock(segment: SegmentEntry): void {
+    const { parts } = this.#input;
+    const { files, frames, cache } = parts;
+    this.#sealing = this.#sealing.then(async () => {
+      try {
+        await writeBlock({ files, index: parts.log.index, frames, storeId: this.#storeId, cache, segment });
+        this.#checkpointDue = true;
+      } catch (error) {
+        this.blockError = error;
+      }
+    });
+  }
+
+  #picture(): ReturnType<typeof takeSnapshot> {
+    const { index, generation } = this.#input.parts.log;
+    return takeSnapshot({
+      index,
+      open: this.log.queue.open,
+      storeId: this.#storeId,
+      generation,
+      lastFrame: this.log.lastFrame,
+      records: this.#records,
+      lastIssuedId: this.log.visibleIssuedId,
+    });
+  }
+
+  /** Writes a checkpoint now. */
+  async checkpoint(): Promise<void> {
+    await this.checkpointer.idle();
+    // Between two commits: no group is in flight while this runs.
+    while (this.log.queue.flying !== null || this.checkpointer.isWriting) await this.log.queue.idle().then(() => this.checkpointer.idle());
+    this.#eventsSinceCheckpoint = 0;
+    await this.checkpointer.begin();
+  }
+
+  /** Waits for what is accepted, makes it durable, writes what opening needs, lets go of the files. */
+  async close(): Promise<void> {
+    const { options, parts } = this.#input;
+    const closed = (): StoreError => new StoreError("CLOSED", "Cannot append: the store was closed before the append had its place", {});
+    this.acceptance.rejectWaiting(closed);
+    this.appending.rejectUnanswered(closed);
+    try {
+      while (this.acceptance.hasStaged || this.log.queue.open !== null || this.log.queue.flying !== null) {
+        this.log.queue.assertSound();
+        await this.log.queue.idle();
+        if (this.acceptance.hasStaged) await new Promise((resolve) => setImmediate(resolve));
+      }
+      this.log.stopTimers();
+      await this.log.sync();
+      await this.#sealing;
+      await this.checkpointer.idle();
+      await this.#segments.trim();
+      if (options.checkpointEveryEvents !== null && this.#needsCheckpoint()) await this.checkpointer.begin();
+    } finally {
+      this.log.stopTimers();
+      await this.#sealing;
+      await this.checkpointer.idle();
+      await this.#segments.close();
+      await this.#mark.close();
+      parts.files.closeAll();
+    }
+  }
+
+  #needsCheckpoint(): boolean {
+    const { route, eventsReplayed } = this.#input.parts.log;
+    return (
+      this.#eventsSinceCheckpoint > 0 ||
+      this.#checkpointDue ||
+      route !== "checkpoint" ||
+      eventsReplayed > 0 ||
+      this.checkpointer.lastError !== null
+    );
+  }
+}
+
+const HEADER_END = SEGMENT_HEADER.bytes;
+
+function cryptoRandom(target: Uint8Array): void {
+  randomFillSync(target);
+}
+
+async function createFirst(input: NativeWriterInput, segments: SegmentWriter): Promise<void> {
+  const { parts, options } = input;
+  const { index, storeId, generation } = parts.log;
+  await segments.create({
+    storeId: storeId as Uint8Array,
+    segmentId: 1,
+    firstSequence: 0,
+    generation,
+    replacesFrom: 0,
+    replacesTo: 0,
+    createdMicros: options.clock.nowMicros(),
+  });
+  index.segments.push(newSegmentEntry(index, 1, generation));
+  index.visible.segmentId = 1;
+  index.visible.offset = HEADER_END;
+}

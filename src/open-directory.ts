@@ -1,0 +1,74 @@
+/** Opening a directory: which store is there, who holds it, what may be shown of it. */
+import { join } from "node:path";
+import { StoreError } from "./base/store-error.ts";
+import { readLockHolder } from "./disk/directory-lock.ts";
+import type { Disk } from "./disk/disk.ts";
+import { ioError } from "./disk/io-error.ts";
+import { errorCode } from "./disk/system-error.ts";
+import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
+import type { DurableMark } from "./format/native/durable-mark.ts";
+import { readMark } from "./log/mark-file.ts";
+import { segmentName } from "./log/segment-files.ts";
+import { listSegmentIds } from "./log/segment-list.ts";
+import type { Layout } from "./store-options.ts";
+
+/** Makes an error of the file system one of ours; anything else passes. */
+export function asStoreError(operation: string, path: string, error: unknown): unknown {
+  if (error instanceof StoreError || errorCode(error) === undefined || errorCode(error) === "INVALID_ARGUMENT") return error;
+  return ioError(operation, path, error);
+}
+
+/** Whether there is a directory; throws `IO` where something else has its name. */
+export async function directoryExists(disk: Disk, directory: string): Promise<boolean> {
+  const status = await disk.status(directory);
+  if (status === null) return false;
+  if (status.type === "directory" || status.type === "symlink") return true;
+  throw new StoreError("IO", `Cannot open the store: ${directory} is a ${status.type}, a directory is allowed`, {
+    operation: "open",
+    path: directory,
+    errno: "ENOTDIR",
+  });
+}
+
+/** The layout of the segments in a directory; null where there are none that say. */
+export async function layoutOf(disk: Disk, directory: string, segmentIds: readonly number[]): Promise<Layout | null> {
+  for (const id of segmentIds) {
+    const file = await disk.open(join(directory, segmentName(id)), "read");
+    try {
+      const magic = new Uint8Array(8);
+      const count = await file.read(magic, 0, 8, 0);
+      const text = Buffer.from(magic.subarray(0, count)).toString("latin1");
+      if (text.startsWith("BATPAKSG")) return "native";
+      if (text.startsWith("FBAT")) return "batpak-0.3";
+    } finally {
+      await file.close();
+    }
+  }
+  return null;
+}
+
+/** What a directory holds, for whoever opens it. */
+export interface DirectoryListing {
+  readonly segmentIds: readonly number[];
+  readonly layout: Layout | null;
+  /** Whether there is a checkpoint although there are no segments. */
+  readonly orphanCheckpoint: boolean;
+}
+
+export async function listDirectory(disk: Disk, directory: string): Promise<DirectoryListing> {
+  const segmentIds = await listSegmentIds(disk, directory);
+  const layout = await layoutOf(disk, directory, segmentIds);
+  const orphanCheckpoint = segmentIds.length === 0 && (await disk.status(join(directory, CHECKPOINT_FILE))) !== null;
+  return { segmentIds, layout, orphanCheckpoint };
+}
+
+/** What a reader may see: everything that recovery would keep, or, beside a living writer, what its mark says. */
+export type ReaderView =
+  | { readonly writer: false; readonly mark: DurableMark | null }
+  | { readonly writer: true; readonly mark: DurableMark | null };
+
+export async function readerView(disk: Disk, directory: string): Promise<ReaderView> {
+  const holder = await readLockHolder(disk, directory);
+  const mark = await readMark(disk, directory);
+  return { writer: holder !== null, mark };
+}

@@ -1,0 +1,164 @@
+/**
+ * Opening a store: the lock, the log by its fastest sound route, recovery, the writer. What `Store.open` puts into the store that it makes.
+ */
+import { StoreError } from "./base/store-error.ts";
+import { acquireDirectoryLock, type DirectoryLock } from "./disk/directory-lock.ts";
+import type { Disk } from "./disk/disk.ts";
+import { nodeDisk } from "./disk/node-disk.ts";
+import { DefinitionRegistry } from "./events/definition-registry.ts";
+import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
+import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
+import { readMark } from "./log/mark-file.ts";
+import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
+import { definitionRecordOf } from "./native-records.ts";
+import { directoryExists, listDirectory, readerView } from "./open-directory.ts";
+import type { OpenReport } from "./open-report.ts";
+import type { ReadingParts } from "./reading.ts";
+import type { CompiledOptions } from "./store-options.ts";
+
+/** Something that was asked for by name is not there. */
+export function notFound(what: string): StoreError<"NOT_FOUND"> {
+  return new StoreError("NOT_FOUND", `Cannot read: ${what} is not in this store`, { what });
+}
+
+/** What `open` hands to the store that it makes. */
+export interface Opened {
+  readonly directory: string;
+  readonly disk: Disk;
+  readonly parts: NativeStoreParts;
+  readonly registry: DefinitionRegistry;
+  readonly writer: NativeWriter | null;
+  readonly lock: DirectoryLock | null;
+  readonly reading: ReadingParts;
+  readonly report: OpenReport;
+  readonly life: { assertReadable(): void; assertWritable(): void };
+}
+
+/** Opens a directory for writing or reading. */
+export async function openParts(directory: string, options: CompiledOptions): Promise<Opened> {
+  const started = options.clock.monotonicMs();
+  const disk = options.disk ?? nodeDisk;
+  if (options.readOnly) return await openForReading(directory, disk, options, started);
+  if (!(await directoryExists(disk, directory))) await disk.makeDirectory(directory);
+  const lock = await acquireDirectoryLock(disk, directory, { waitMs: options.lockWaitMs, clock: options.clock });
+  try {
+    return await openForWriting(directory, disk, options, lock, started);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function openForWriting(
+  directory: string,
+  disk: Disk,
+  options: CompiledOptions,
+  lock: DirectoryLock,
+  started: number,
+): Promise<Opened> {
+  const listing = await listDirectory(disk, directory);
+  assertLayout(listing.layout, options);
+  if (listing.orphanCheckpoint) {
+    throw new StoreError(
+      "CORRUPT",
+      `Cannot open the store: ${directory} has a checkpoint and no segments; its events are gone, restore them or remove index.ckpt`,
+      {
+        reason: "the segments that the checkpoint lists are missing",
+        lost: "every event",
+      },
+    );
+  }
+  const parts = prepareNative(disk, directory, options.indexCacheBytes);
+  const mark = await readMark(disk, directory);
+  await readNativeLog(disk, parts, { segmentIds: listing.segmentIds, mark, tolerant: false, limit: null });
+  const registry = registryOf(parts, options);
+  const life = { assertReadable: () => {}, assertWritable: () => {} };
+  const reading = readingOf(parts, registry, life);
+  const writer = await NativeWriter.open({ disk, parts, options, registry, reading, assertWritable: () => life.assertWritable() });
+  const report = reportOf(parts, writer.cut, options.clock.monotonicMs() - started);
+  return { directory, disk, parts, registry, writer, lock, reading, report, life };
+}
+
+async function openForReading(directory: string, disk: Disk, options: CompiledOptions, started: number): Promise<Opened> {
+  if (!(await directoryExists(disk, directory))) throw notFound(`the directory ${directory}`);
+  const listing = await listDirectory(disk, directory);
+  if (listing.segmentIds.length === 0 && !listing.orphanCheckpoint) throw notFound(`a store in ${directory}`);
+  assertLayout(listing.layout, options);
+  const parts = prepareNative(disk, directory, options.indexCacheBytes);
+  await readLogForReader(disk, parts, directory);
+  const registry = registryOf(parts, options);
+  const life = { assertReadable: () => {}, assertWritable: () => {} };
+  const reading = readingOf(parts, registry, life);
+  const report = reportOf(parts, null, options.clock.monotonicMs() - started);
+  return { directory, disk, parts, registry, writer: null, lock: null, reading, report, life };
+}
+
+const READ_ATTEMPTS_MAX = 10;
+
+/** Reads the log as a reader may see it: whether a writer lives is asked before and after. */
+export async function readLogForReader(disk: Disk, parts: NativeStoreParts, directory: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const before = await readerView(disk, directory);
+    const { segmentIds } = await listDirectory(disk, directory);
+    const limit = before.writer ? { segmentId: before.mark?.visibleSegment ?? 0, offset: before.mark?.visibleOffset ?? 0 } : null;
+    await readNativeLog(disk, parts, { segmentIds, mark: before.mark, tolerant: true, limit });
+    const after = await readerView(disk, directory);
+    const settled = before.writer ? before.mark !== null : !after.writer;
+    if (settled || attempt === READ_ATTEMPTS_MAX) return;
+    await new Promise((again) => setTimeout(again, 2));
+  }
+}
+
+function assertLayout(found: "native" | "batpak-0.3" | null, options: CompiledOptions): void {
+  const asked = options.layout ?? found ?? "native";
+  if (found !== null && asked !== found) {
+    throw new StoreError(
+      "LAYOUT_MISMATCH",
+      `Cannot open the store: it has the layout ${found}, ${asked} was asked for; leave the option out`,
+      { found, asked },
+    );
+  }
+  if (asked === "batpak-0.3") {
+    throw new StoreError("UNSUPPORTED_BY_LAYOUT", "Cannot open the store: the batpak 0.3 layout is not supported yet", {
+      layout: asked,
+      feature: "opening",
+    });
+  }
+}
+
+function registryOf(parts: NativeStoreParts, options: CompiledOptions): DefinitionRegistry {
+  const registry = new DefinitionRegistry(options.events, (kind) => isKindInUse(parts, kind));
+  for (const frame of parts.log.records) {
+    const record = definitionRecordOf(frame);
+    if (record !== null) registry.restore(record);
+  }
+  return registry;
+}
+
+function isKindInUse(parts: NativeStoreParts, kind: number): boolean {
+  const { index } = parts.log;
+  return index.segments.some((segment) => {
+    const rows = index.indexOf(segment);
+    if (rows instanceof SealedSegmentIndex) return rows.root.kinds.includes(kind);
+    return rows instanceof ActiveSegmentIndex && rows.columns.kind.subarray(0, rows.rowCount).includes(kind);
+  });
+}
+
+function readingOf(parts: NativeStoreParts, registry: DefinitionRegistry, life: { assertReadable(): void }): ReadingParts {
+  return {
+    get index() {
+      return parts.log.index;
+    },
+    frames: parts.frames,
+    get loader() {
+      return parts.loader;
+    },
+    typeOf: (kind) => registry.nameOf(kind),
+    assertReadable: () => life.assertReadable(),
+  };
+}
+
+function reportOf(parts: NativeStoreParts, cut: OpenReport["cut"], milliseconds: number): OpenReport {
+  const { route, reasons, eventsReplayed, problems } = parts.log;
+  return { route, reasons, eventsReplayed, milliseconds, cut, problems };
+}
