@@ -116,6 +116,7 @@ export class NativeWriter {
   readonly #records: Uint8Array[];
   #eventsSinceCheckpoint = 0;
   #checkpointDue = false;
+  #checkpointsAsked: { resolve(): void; reject(error: unknown): void }[] = [];
   #sealing: Promise<void> = Promise.resolve();
   /** Index blocks that could not be written: the segment keeps its rows in memory. */
   blockError: unknown = null;
@@ -207,6 +208,7 @@ export class NativeWriter {
         roomMade: () => this.acceptance.drain(),
         poisoned: (error) => {
           this.acceptance.rejectAll(() => poisonedError(error));
+          for (const { reject } of this.#checkpointsAsked.splice(0)) reject(poisonedError(error));
           this.gate.open();
         },
         sealed: (segment) => this.#writeBlock(segment),
@@ -220,6 +222,7 @@ export class NativeWriter {
   #committed(events: number): void {
     const every = this.#input.options.checkpointEveryEvents;
     this.#eventsSinceCheckpoint += events;
+    if (this.#checkpointsAsked.length > 0 && !this.checkpointer.isWriting) return this.#answerCheckpoints();
     if (every === null || this.checkpointer.isWriting) return;
     if (!this.#checkpointDue && this.#eventsSinceCheckpoint < every) return;
     this.#checkpointDue = false;
@@ -257,10 +260,25 @@ export class NativeWriter {
   /** Writes a checkpoint now. */
   async checkpoint(): Promise<void> {
     await this.checkpointer.idle();
-    // Between two commits: no group is in flight while this runs.
-    while (this.log.queue.flying !== null || this.checkpointer.isWriting) await this.log.queue.idle().then(() => this.checkpointer.idle());
+    if (this.log.queue.flying !== null || this.checkpointer.isWriting) {
+      // The picture is taken between two commits: at the end of the one in flight.
+      this.log.queue.assertSound();
+      await new Promise<void>((resolve, reject) => this.#checkpointsAsked.push({ resolve, reject }));
+      return;
+    }
     this.#eventsSinceCheckpoint = 0;
     await this.checkpointer.begin();
+  }
+
+  /** Writes the checkpoint that was asked for while a commit was in flight. */
+  #answerCheckpoints(): void {
+    const asked = this.#checkpointsAsked;
+    this.#checkpointsAsked = [];
+    this.#eventsSinceCheckpoint = 0;
+    this.checkpointer.begin().then(
+      () => asked.forEach(({ resolve }) => resolve()),
+      (error: unknown) => asked.forEach(({ reject }) => reject(error)),
+    );
   }
 
   /** Waits for what is accepted, makes it durable, writes what opening needs, lets go of the files. */

@@ -153,6 +153,8 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
   #position = 0;
   #ahead: Promise<StoredEvent[] | null> | null = null;
   #done = false;
+  /** Set while a call of next waits for events. */
+  #refilling: Promise<void> | null = null;
 
   constructor(chunks: EventChunks) {
     this.#chunks = chunks;
@@ -163,12 +165,25 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
   }
 
   next(): Promise<IteratorResult<StoredEvent, undefined>> {
-    if (this.#position < this.#events.length) return Promise.resolve({ done: false, value: this.#events[this.#position++] });
-    return this.#refill();
+    if (this.#refilling === null && this.#position < this.#events.length) {
+      return Promise.resolve({ done: false, value: this.#events[this.#position++] });
+    }
+    // Calls that do not wait for each other are answered in their order.
+    const refilling = (this.#refilling ?? Promise.resolve()).then(() => this.#refill());
+    const settled = refilling.then(
+      () => {},
+      () => {},
+    );
+    this.#refilling = settled;
+    void settled.then(() => {
+      if (this.#refilling === settled) this.#refilling = null;
+    });
+    return refilling;
   }
 
   async #refill(): Promise<IteratorResult<StoredEvent, undefined>> {
     if (this.#done) return END;
+    if (this.#position < this.#events.length) return { done: false, value: this.#events[this.#position++] };
     const ahead = this.#ahead;
     this.#ahead = null;
     let events: readonly StoredEvent[] | null;
@@ -183,9 +198,7 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
       this.#done = true;
       return END;
     }
-    // Two calls of next at once are answered in the order of their calls.
-    if (this.#position < this.#events.length) this.#events = [...this.#events.slice(this.#position), ...events];
-    else this.#events = events;
+    this.#events = events;
     this.#position = 1;
     return { done: false, value: this.#events[0] };
   }

@@ -19,7 +19,6 @@ import { type Receipt, StoredEvent } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
 import { compileQuery, compileReadOptions, type Query, type QueryEvents, type ReadOptions } from "./events/query.ts";
 import { followNative } from "./follow-native.ts";
-import type { SequenceGate } from "./index/sequence-gate.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
 import type { NativeStoreParts, NativeWriter } from "./native-engine.ts";
 import { definitionRecordOf } from "./native-records.ts";
@@ -334,11 +333,6 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   #restoreRecord(frame: Uint8Array): void {
     const record = definitionRecordOf(frame);
     if (record !== null) this.#registry.restore(record);
-  }
-
-  /** The gate that opens when more is visible; null in a read-only store. */
-  get gate(): SequenceGate | null {
-    return this.#writer?.gate ?? null;
   }
 
   /**

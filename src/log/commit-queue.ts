@@ -111,14 +111,14 @@ export class CommitQueue {
   async #commit(group: CommitGroup): Promise<void> {
     try {
       await this.#environment.write(group);
+      if (this.#poison !== null) return;
+      this.#environment.complete(group);
     } catch (error) {
       this.poison(error);
       return;
     }
-    if (this.#poison !== null) return;
     this.#flying = null;
     this.commits++;
-    this.#environment.complete(group);
     for (const waiter of group.waiters) waiter.committed(group);
     group.reset();
     if (this.#spare.length < 2) this.#spare.push(group);

@@ -26,6 +26,8 @@ export class SegmentFiles {
   readonly #open = new Map<number, DiskFile>();
   /** Files that may not be closed to make room: somebody reads them asynchronously. */
   readonly #pins = new Map<number, number>();
+  /** Files that were forgotten while somebody read them. */
+  readonly #forgotten = new Map<number, DiskFile>();
 
   constructor(disk: Disk, directory: string) {
     this.disk = disk;
@@ -56,7 +58,11 @@ export class SegmentFiles {
   unpin(id: number): void {
     const pins = (this.#pins.get(id) ?? 0) - 1;
     if (pins > 0) this.#pins.set(id, pins);
-    else this.#pins.delete(id);
+    else {
+      this.#pins.delete(id);
+      this.#forgotten.get(id)?.closeSync();
+      this.#forgotten.delete(id);
+    }
   }
 
   #closeOne(): void {
@@ -72,12 +78,16 @@ export class SegmentFiles {
   forget(id: number): void {
     const file = this.#open.get(id);
     this.#open.delete(id);
-    if (file !== undefined && !this.#pins.has(id)) file.closeSync();
+    if (file === undefined) return;
+    if (this.#pins.has(id)) this.#forgotten.set(id, file);
+    else file.closeSync();
   }
 
   closeAll(): void {
     for (const file of this.#open.values()) file.closeSync();
+    for (const file of this.#forgotten.values()) file.closeSync();
     this.#open.clear();
+    this.#forgotten.clear();
     this.#pins.clear();
   }
 }
