@@ -27,5 +27,9 @@ export function createIndexSource(parts: IndexSourceParts): IndexSource {
       segment.indexOnDisk = false;
       return scanSegmentSync(parts.files, segment, parts.storeId(), parts.index());
     },
+    rebuildIndex(segment: SegmentEntry): SegmentIndex {
+      parts.rebuilt(segment.id, "a page of its index block is bad");
+      return scanSegmentSync(parts.files, segment, parts.storeId(), parts.index());
+    },
   };
 }

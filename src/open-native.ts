@@ -14,6 +14,7 @@ import { FRAME } from "./format/native/frame-layout.ts";
 import { checkFrame, frameLength, segmentSeed } from "./format/native/frame.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import type { PageCache } from "./index/page-cache.ts";
+import { IndexPageError } from "./index/sealed-segment-index.ts";
 import { type IndexSource, type SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { openBlock, restoreFromBlock } from "./log/block-files.ts";
 import type { LastFrame } from "./log/log-writer.ts";
@@ -327,8 +328,9 @@ class NativeOpening {
       restoreFromBlock(this.#target, entry, opened.block);
       return true;
     } catch (error) {
-      if (!isStoreError(error, "CORRUPT")) throw error;
-      this.#reasons.push(`segment ${entry.id} is scanned: ${error.details.reason}`);
+      if (!isStoreError(error, "CORRUPT") && !(error instanceof IndexPageError)) throw error;
+      const reason = error instanceof IndexPageError ? error.reason : error.details.reason;
+      this.#reasons.push(`segment ${entry.id} is scanned: ${reason}`);
       return false;
     }
   }

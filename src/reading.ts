@@ -6,10 +6,11 @@ import type { EventReading } from "./events/append-types.ts";
 import { StoredEvent } from "./events/event.ts";
 import type { CompiledFilter, CompiledReadOptions } from "./events/query.ts";
 import { idTag } from "./index/id-tag.ts";
+import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import type { FrameLoader, LoadedFrame } from "./log/frame-loader.ts";
 import type { FrameSource } from "./log/frame-source.ts";
-import { RowSearch, type SearchFilter } from "./log/row-search.ts";
+import { RowSearch, type SearchBounds, type SearchFilter } from "./log/row-search.ts";
 
 /** What reading needs of a store. */
 export interface ReadingParts {
@@ -51,7 +52,11 @@ const ROWS_MAX = 2048;
 /** Goes through the events that match, a chunk at a time. */
 export class EventChunks {
   readonly #parts: ReadingParts;
-  readonly #search: RowSearch;
+  readonly #filters: readonly SearchFilter[];
+  #bounds: SearchBounds;
+  #search: RowSearch;
+  /** Of the event given last; -1 before the first. */
+  #lastSequence = -1;
   readonly #backward: boolean;
   readonly #signal: AbortSignal | undefined;
   #left: number;
@@ -70,13 +75,37 @@ export class EventChunks {
     const { after } = options;
     const from = this.#backward || after === undefined ? 0 : after + 1;
     const to = this.#backward && after !== undefined ? Math.min(bound, after) : bound;
-    this.#search = new RowSearch(parts.index, filters, { from: Math.max(0, from), to, direction: options.direction });
+    this.#filters = filters;
+    this.#bounds = { from: Math.max(0, from), to, direction: options.direction };
+    this.#search = new RowSearch(parts.index, filters, this.#bounds);
+  }
+
+  /** Begins anew behind what was given, after a bad page of an index block was met and that index rebuilt. */
+  #resume(error: unknown): void {
+    if (!(error instanceof IndexPageError)) throw error;
+    const { index } = this.#parts;
+    index.rebuildIndex(error.segmentId);
+    const { from, to, direction } = this.#bounds;
+    const given = this.#lastSequence;
+    this.#bounds = this.#backward ? { from, to: given < 0 ? to : given, direction } : { from: Math.max(from, given + 1), to, direction };
+    this.#search = new RowSearch(index, this.#filters, this.#bounds);
+    this.#from = this.#to = 0;
+    this.#ended = false;
   }
 
   /** The next events, in order; null at the end. Synchronous where that costs little. */
   next(): StoredEvent[] | null | Promise<StoredEvent[] | null> {
     this.#signal?.throwIfAborted();
     this.#parts.assertReadable();
+    try {
+      return this.#step();
+    } catch (error) {
+      this.#resume(error);
+      return rest().then(() => this.next());
+    }
+  }
+
+  #step(): StoredEvent[] | null | Promise<StoredEvent[] | null> {
     for (let step = 0; step < STEPS_PER_REST; step++) {
       if (this.#ended || this.#left <= 0) return null;
       if (this.#from === this.#to && !this.#find()) continue;
@@ -140,6 +169,7 @@ export class EventChunks {
     if (this.#backward) events.reverse();
     if (events.length > this.#left) events.length = this.#left;
     this.#left -= events.length;
+    if (events.length > 0) this.#lastSequence = events[events.length - 1].sequence;
     return events;
   }
 }
@@ -252,7 +282,23 @@ export class StoredReading implements EventReading<StoredEvent> {
 }
 
 /** How many events match, by the index alone where no frame needs a look. */
-export async function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
+export function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
+  return withSoundIndex(parts, () => countOnce(parts, filters, bound));
+}
+
+/** Repeats a look that met a bad page of an index block, after that index was rebuilt. */
+async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<Result>): Promise<Result> {
+  for (;;) {
+    try {
+      return await look();
+    } catch (error) {
+      if (!(error instanceof IndexPageError)) throw error;
+      parts.index.rebuildIndex(error.segmentId);
+    }
+  }
+}
+
+async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
   const { index, frames } = parts;
   const search = new RowSearch(index, filters, { from: 0, to: bound, direction: "forward" });
   const rows = new Uint32Array(4096);
@@ -279,7 +325,11 @@ function confirmed(search: RowSearch, rows: Uint32Array, count: number, index: S
 }
 
 /** The sequence of the first event in `[from, to)` that matches, or -1. */
-export async function findMatch(parts: ReadingParts, filters: readonly SearchFilter[], from: number, to: number): Promise<number> {
+export function findMatch(parts: ReadingParts, filters: readonly SearchFilter[], from: number, to: number): Promise<number> {
+  return withSoundIndex(parts, () => findOnce(parts, filters, from, to));
+}
+
+async function findOnce(parts: ReadingParts, filters: readonly SearchFilter[], from: number, to: number): Promise<number> {
   const { index, frames } = parts;
   const search = new RowSearch(index, filters, { from, to, direction: "forward" });
   const rows = new Uint32Array(64);

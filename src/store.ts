@@ -179,16 +179,28 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   get(id: string): Promise<Event<Definitions> | null> {
     return new Promise((settle) => {
       this.#assertReadable();
-      settle(this.#find(parseId(id, "get")) as Event<Definitions> | null);
+      const wanted = parseId(id, "get");
+      settle(this.#find(wanted) as Event<Definitions> | null);
     });
   }
 
   #find(id: Uint8Array): StoredEvent | null {
+    return this.#parts.log.index.withSoundIndex(() => this.#findOnce(id));
+  }
+
+  #findOnce(id: Uint8Array): StoredEvent | null {
     const { index } = this.#parts.log;
     const found = index.findById(id, index.visible.sequence);
     if (found === null) return null;
     const segmentIndex = index.indexOf(found.segment);
     return this.#eventAt(found.segment.id, segmentIndex.offsetAt(found.row), segmentIndex.sequenceAt(found.row));
+  }
+
+  #eventWithSequence(sequence: number): StoredEvent {
+    const { index } = this.#parts.log;
+    const segment = index.segments[index.segmentAt(sequence)];
+    const segmentIndex = index.indexOf(segment);
+    return this.#eventAt(segment.id, segmentIndex.offsetAt(segmentIndex.rowAtSequence(sequence)), sequence);
   }
 
   #eventAt(segmentId: number, offset: number, sequence: number): StoredEvent {
@@ -223,13 +235,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
       const entityId = index.entities.find(entity);
       const sequence = entityId < 0 || entityId >= index.heads.count ? -1 : index.heads.visibleSequence[entityId];
       if (sequence < 0) return settle(null);
-      const segment = index.segments[index.segmentAt(sequence)];
-      const segmentIndex = index.indexOf(segment);
-      const { clock, hash, id, timestamp } = this.#eventAt(
-        segment.id,
-        segmentIndex.offsetAt(segmentIndex.rowAtSequence(sequence)),
-        sequence,
-      );
+      const { clock, hash, id, timestamp } = index.withSoundIndex(() => this.#eventWithSequence(sequence));
       settle({ clock, sequence, hash, id, timestamp });
     });
   }

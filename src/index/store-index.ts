@@ -11,6 +11,7 @@ import { assert } from "../base/assert.ts";
 import { Heads } from "./heads.ts";
 import { idTag, idTag2 } from "./id-tag.ts";
 import { Interner } from "./interner.ts";
+import { IndexPageError } from "./sealed-segment-index.ts";
 import type { EntitySummary, SegmentIndex } from "./segment-index.ts";
 
 export interface SegmentEntry {
@@ -54,6 +55,8 @@ export interface FoundRow {
 export interface IndexSource {
   /** Loads the index of a segment that has none in memory. */
   loadIndex(segment: SegmentEntry): SegmentIndex;
+  /** Reads the rows of a segment whose index block is bad from its frames. Blocks for as long as that takes. */
+  rebuildIndex(segment: SegmentEntry): SegmentIndex;
   /** Whether the event whose frame stands there has this id. */
   hasId(segment: SegmentEntry, offset: number, id: Uint8Array): boolean;
 }
@@ -93,6 +96,29 @@ export class StoreIndex {
   indexOf(segment: SegmentEntry): SegmentIndex {
     segment.index ??= this.#source.loadIndex(segment);
     return segment.index;
+  }
+
+  /**
+   * Runs `look`, and again where it met a bad page of an index block, after that segment's index was rebuilt from its frames: an index block
+   * is never the truth. `look` must be free of side effects until it returns.
+   */
+  withSoundIndex<Result>(look: () => Result): Result {
+    for (let rebuilt = 0; ; rebuilt++) {
+      try {
+        return look();
+      } catch (error) {
+        if (!(error instanceof IndexPageError) || rebuilt > this.segments.length) throw error;
+        this.rebuildIndex(error.segmentId);
+      }
+    }
+  }
+
+  /** Replaces a segment's index by one made of its frames. */
+  rebuildIndex(segmentId: number): void {
+    const segment = this.segmentWithId(segmentId);
+    assert(segment !== undefined, `segment ${segmentId} is in the index`);
+    segment.index = this.#source.rebuildIndex(segment);
+    segment.indexOnDisk = false;
   }
 
   /** The id of a scope; its first event's sequence is kept for `scopes()`. */

@@ -125,7 +125,7 @@ export class Acceptance {
       group.limit = Number.POSITIVE_INFINITY;
       // The room that was there before staging may not do for what it became.
       group.position = start;
-      const verdict = judge(request, group.bytes, this.#parts.index, this.#parts.frames);
+      const verdict = this.#judge(request, group.bytes);
       if (verdict.kind === "accept" && this.#fits(group, request)) {
         group.position = start + request.bytes;
         this.#accept(request, group, true);
@@ -191,9 +191,9 @@ export class Acceptance {
   #judgeFirst(): boolean {
     const staged = this.#staged[0];
     const { request } = staged;
-    const { queue, index, frames } = this.#parts;
+    const { queue } = this.#parts;
     if (queue.isPoisoned) return false;
-    const verdict = judge(request, request.sink?.bytes ?? new Uint8Array(), index, frames);
+    const verdict = this.#judge(request, request.sink?.bytes ?? new Uint8Array());
     if (verdict.kind === "accept") {
       const group = this.#roomFor(request);
       if (group === null) return false;
@@ -204,6 +204,11 @@ export class Acceptance {
     this.#unqueue(staged);
     this.#deliver(request, verdict);
     return true;
+  }
+
+  #judge(request: AppendRequest, staged: Uint8Array): Verdict {
+    const { index, frames } = this.#parts;
+    return index.withSoundIndex(() => judge(request, staged, index, frames));
   }
 
   #unqueue(staged: Staged): void {
