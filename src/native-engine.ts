@@ -5,6 +5,7 @@
  * answers reads and refuses appends, and closing it releases files and lock.
  */
 import { randomFillSync } from "node:crypto";
+import { tell } from "./base/diagnostics.ts";
 import { StoreError } from "./base/store-error.ts";
 import { Appending } from "./appending.ts";
 import { Checkpointer } from "./checkpoint/checkpointer.ts";
@@ -45,7 +46,6 @@ export interface NativeStoreParts {
   readonly loader: FrameLoader;
   /** Replaced as a whole when a reader takes a new look. */
   log: OpenedNativeLog;
-  readonly rebuilt: string[];
 }
 
 /** Files, cache and frames of a directory, before its log is read. */
@@ -65,7 +65,7 @@ export function prepareNative(disk: Disk, directory: string, indexCacheBytes: nu
     return seed;
   };
   const frames = new FrameSource(nativeFrames, files, seedOf);
-  Object.assign(parts, { directory, files, cache, frames, rebuilt: [] });
+  Object.assign(parts, { directory, files, cache, frames });
   return parts;
 }
 
@@ -85,7 +85,9 @@ export async function readNativeLog(disk: Disk, parts: NativeStoreParts, choices
     cache: parts.cache,
     storeId: () => parts.log.storeId as Uint8Array,
     index: () => parts.log.index,
-    rebuilt: (segmentId, reason) => parts.rebuilt.push(`segment ${segmentId}: ${reason}`),
+    rebuilt: (segmentId, reason) => {
+      tell("index-rebuilt", { directory: parts.directory, segmentId, reason });
+    },
   });
   parts.log = await openNativeLog({ disk, files: parts.files, cache: parts.cache, source, ...choices });
   const { index } = parts.log;
@@ -165,7 +167,7 @@ export class NativeWriter {
       directory: parts.directory,
       picture: () => this.#picture(),
       sync: () => (fsync ? Promise.resolve() : this.log.sync()),
-      failed: () => {},
+      failed: (error) => tell("background-failed", { directory: parts.directory, what: "checkpoint", error }),
     });
   }
 
@@ -240,6 +242,7 @@ export class NativeWriter {
         this.#checkpointDue = true;
       } catch (error) {
         this.blockError = error;
+        tell("background-failed", { directory: parts.directory, what: `index block of segment ${segment.id}`, error });
       }
     });
   }

@@ -7,6 +7,7 @@
  * What happens to bytes, files and indexes is told where it happens: `log/`, `index/`, `checkpoint/`.
  */
 import { resolve } from "node:path";
+import { tell } from "./base/diagnostics.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { DirectoryLock } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -131,7 +132,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
     await loadHashing();
     const path = compiled.disk === null ? resolve(directory) : directory;
     try {
-      return new Store<Known>(await openParts(path, compiled));
+      const store = new Store<Known>(await openParts(path, compiled));
+      tell("open", { directory: path, report: store.openReport });
+      return store;
     } catch (error) {
       throw asStoreError("open", path, error);
     }
