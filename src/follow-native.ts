@@ -22,7 +22,7 @@ export async function followNative(input: FollowInput): Promise<boolean> {
   const { log, files } = parts;
   const { index, storeId } = log;
   const active = index.active;
-  if (storeId === null || active === undefined || log.problems.length > 0) return false;
+  if (parts.layout !== "native" || storeId === null || active === undefined || log.problems.length > 0) return false;
   if (mark !== null && (Buffer.compare(mark.storeId, storeId) !== 0 || mark.generation !== log.generation)) return false;
   const target: ReplayTarget = { index, lastIssuedId: log.lastIssuedId, events: 0, systemRecord: (frame) => input.systemRecord(frame) };
   for (let segment = active; ; ) {

@@ -13,6 +13,7 @@ import { takeSnapshot } from "./checkpoint/snapshot.ts";
 import type { Disk } from "./disk/disk.ts";
 import { IdIssuer } from "./events/id.ts";
 import type { DefinitionRegistry } from "./events/definition-registry.ts";
+import { batpak03Frames } from "./format/batpak03/frame-format.ts";
 import { nativeFrames } from "./format/native/frame-format.ts";
 import { segmentSeed } from "./format/native/frame.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
@@ -31,15 +32,17 @@ import { NativePlacer } from "./log/native-placer.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import { SegmentFiles } from "./log/segment-files.ts";
 import { SegmentWriter } from "./log/segment-writer.ts";
+import { openBatpak03Log } from "./open-batpak03.ts";
 import { openNativeLog, type OpenedNativeLog } from "./open-native.ts";
 import type { ReadingParts } from "./reading.ts";
 import { settleNativeLog } from "./recover-native.ts";
-import type { CompiledOptions } from "./store-options.ts";
+import type { CompiledOptions, Layout } from "./store-options.ts";
 import type { OpenReport } from "./open-report.ts";
 
 /** What both a writer and a reader of a native store have. */
 export interface NativeStoreParts {
   readonly directory: string;
+  readonly layout: Layout;
   readonly files: SegmentFiles;
   readonly cache: PageCache;
   readonly frames: FrameSource;
@@ -49,7 +52,7 @@ export interface NativeStoreParts {
 }
 
 /** Files, cache and frames of a directory, before its log is read. */
-export function prepareNative(disk: Disk, directory: string, indexCacheBytes: number): NativeStoreParts {
+export function prepareNative(disk: Disk, directory: string, indexCacheBytes: number, layout: Layout): NativeStoreParts {
   const files = new SegmentFiles(disk, directory);
   const cache = new PageCache(indexCacheBytes);
   const seeds = new Map<number, number>();
@@ -64,8 +67,8 @@ export function prepareNative(disk: Disk, directory: string, indexCacheBytes: nu
     }
     return seed;
   };
-  const frames = new FrameSource(nativeFrames, files, seedOf);
-  Object.assign(parts, { directory, files, cache, frames });
+  const frames = new FrameSource(layout === "native" ? nativeFrames : batpak03Frames, files, seedOf);
+  Object.assign(parts, { directory, layout, files, cache, frames });
   return parts;
 }
 
@@ -89,7 +92,10 @@ export async function readNativeLog(disk: Disk, parts: NativeStoreParts, choices
       tell("index-rebuilt", { directory: parts.directory, segmentId, reason });
     },
   });
-  parts.log = await openNativeLog({ disk, files: parts.files, cache: parts.cache, source, ...choices });
+  parts.log =
+    parts.layout === "native"
+      ? await openNativeLog({ disk, files: parts.files, cache: parts.cache, source, ...choices })
+      : await openBatpak03Log({ disk, files: parts.files, source, segmentIds: choices.segmentIds });
   const { index } = parts.log;
   (parts as { loader: FrameLoader }).loader = new FrameLoader(index, parts.frames, parts.files);
 }

@@ -68,7 +68,7 @@ async function openForWriting(
       },
     );
   }
-  const parts = prepareNative(disk, directory, options.indexCacheBytes);
+  const parts = prepareNative(disk, directory, options.indexCacheBytes, "native");
   const mark = await readMark(disk, directory);
   await readNativeLog(disk, parts, { segmentIds: listing.segmentIds, mark, tolerant: false, limit: null });
   const registry = registryOf(parts, options);
@@ -84,7 +84,7 @@ async function openForReading(directory: string, disk: Disk, options: CompiledOp
   const listing = await listDirectory(disk, directory);
   if (listing.segmentIds.length === 0 && !listing.orphanCheckpoint) throw notFound(`a store in ${directory}`);
   assertLayout(listing.layout, options);
-  const parts = prepareNative(disk, directory, options.indexCacheBytes);
+  const parts = prepareNative(disk, directory, options.indexCacheBytes, listing.layout ?? "native");
   await readLogForReader(disk, parts, directory);
   const registry = registryOf(parts, options);
   const life = { assertReadable: () => {}, assertWritable: () => {} };
@@ -118,11 +118,15 @@ function assertLayout(found: "native" | "batpak-0.3" | null, options: CompiledOp
       { found, asked },
     );
   }
-  if (asked === "batpak-0.3") {
-    throw new StoreError("UNSUPPORTED_BY_LAYOUT", "Cannot open the store: the batpak 0.3 layout is not supported yet", {
-      layout: asked,
-      feature: "opening",
-    });
+  if (asked === "batpak-0.3" && !options.readOnly) {
+    throw new StoreError(
+      "UNSUPPORTED_BY_LAYOUT",
+      "Cannot open the store for writing: it has the batpak 0.3 layout, which can only be read so far; open it with readOnly",
+      {
+        layout: asked,
+        feature: "writing",
+      },
+    );
   }
 }
 
