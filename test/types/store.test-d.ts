@@ -1,0 +1,69 @@
+/** Each line of the example in the design's section 2, held by the compiler against the real store. Never run. */
+import { z } from "zod";
+import { defineEvent, isStoreError, rawEvent, type Receipt, Store, type } from "../../src/index.ts";
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function expectType<Condition extends true>(_holds?: Condition): void {}
+
+const PlayerMoved = defineEvent("PlayerMoved", { schema: type<{ x: number; y: number }>() });
+const PlayerJoined = defineEvent("PlayerJoined", {
+  schema: z.object({ nick: z.string() }),
+  version: 2,
+  kind: { category: 0xf, type: 1 },
+});
+
+export async function example(): Promise<void> {
+  const store = await Store.open("./data", { events: [PlayerMoved, PlayerJoined] });
+  const alice = { entity: "player:alice", scope: "room:dungeon" };
+  const bob = { entity: "player:bob", scope: "room:dungeon" };
+
+  const receipt = await store.append(alice, PlayerMoved({ x: 10, y: 20 }));
+  expectType<Equal<typeof receipt, Receipt>>();
+  const receipts = await store.append(alice, [PlayerMoved({ x: 11, y: 20 }), PlayerMoved({ x: 12, y: 20 })], {
+    expect: { clock: receipt.clock },
+    idempotencyKey: "move-42",
+    causedBy: receipt.id,
+    metadata: { userId: "u1" },
+  });
+  expectType<Equal<typeof receipts, Receipt[]>>();
+  await store.append(alice, PlayerMoved({ x: 1, y: 1 }), { expect: { noneMatching: { kind: PlayerJoined }, after: 3 } });
+  await store.append(alice, rawEvent(0xf002, { any: "thing" }), { expect: "exists" });
+  await store.appendBatch([
+    { coordinate: alice, event: PlayerMoved({ x: 1, y: 1 }) },
+    { coordinate: bob, event: PlayerJoined({ nick: "bob" }), expect: "none", idempotencyKey: "join-7" },
+  ]);
+
+  const found = await store.get(receipt.id);
+  if (found !== null && PlayerMoved.is(found)) expectType<Equal<typeof found.data, { x: number; y: number }>>();
+  for await (const event of store.read({ entity: "player:alice" })) {
+    expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | null>>();
+    if (PlayerMoved.is(event)) expectType<Equal<typeof event.data.x, number>>();
+    if (event.type === "PlayerJoined") expectType<Equal<typeof event.data.nick, string>>();
+    if (event.type === null) expectType<Equal<typeof event.data, unknown>>();
+  }
+  const some = await store.read({ kind: [PlayerMoved, PlayerJoined] }, { direction: "backward", limit: 10 }).toArray();
+  expectType<Equal<(typeof some)[number]["type"], "PlayerMoved" | "PlayerJoined">>();
+  const first = await store.read({ kind: PlayerMoved }).first();
+  if (first !== null) expectType<Equal<typeof first.data.y, number>>();
+
+  const head = await store.head("player:alice");
+  if (head !== null) expectType<Equal<typeof head.hash, string>>();
+  expectType<Equal<Awaited<ReturnType<typeof store.count>>, number>>();
+  for await (const entity of store.entities({ prefix: "player:" })) expectType<Equal<typeof entity, string>>();
+  for await (const event of store.ancestors(receipt.id)) expectType<Equal<typeof event.id, string>>();
+
+  try {
+    await store.sync();
+  } catch (error) {
+    if (isStoreError(error, "CONFLICT")) expectType<Equal<typeof error.details.entity, string>>();
+    if (isStoreError(error, "LOCKED")) expectType<Equal<typeof error.details.pid, number | null>>();
+  }
+
+  // @ts-expect-error the data must fit the definition
+  await store.append(alice, PlayerMoved({ x: "10", y: 20 }));
+  // @ts-expect-error an expectation is one of four
+  await store.append(alice, PlayerMoved({ x: 1, y: 2 }), { expect: "never" });
+  // @ts-expect-error unknown options are refused by name
+  await Store.open("./data", { segmentMegabytes: 64 });
+  await store.close();
+}
