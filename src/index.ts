@@ -34,7 +34,10 @@ export {
   TOMBSTONE,
 } from "./events/kind.ts";
 export type { Filter, Query, QueryEvents, Range, ReadOptions } from "./events/query.ts";
+export type { ImportOptions, ImportProgress, ImportResult, ImportSource } from "./import.ts";
+export type { ImportRecord } from "./import-record.ts";
 export type { NameListing } from "./name-listing.ts";
 export type { OpenReport, OpenRoute, StoreProblem } from "./open-report.ts";
 export { type Head, Store, type StoreStats } from "./store.ts";
 export type { Layout, StoreOptions } from "./store-options.ts";
+export type { SubscribeOptions, Subscription } from "./subscriptions/subscription.ts";

@@ -20,6 +20,7 @@ import { type Receipt, StoredEvent } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
 import { compileQuery, compileReadOptions, type Query, type QueryEvents, type ReadOptions } from "./events/query.ts";
 import { followNative } from "./follow-native.ts";
+import { type ImportOptions, importRecords, type ImportResult, type ImportSource } from "./import.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
 import type { NativeStoreParts, NativeWriter } from "./native-engine.ts";
 import { definitionRecordOf } from "./native-records.ts";
@@ -28,7 +29,11 @@ import { asStoreError, readerView } from "./open-directory.ts";
 import type { OpenReport } from "./open-report.ts";
 import { notFound, openParts, type Opened, readLogForReader } from "./open-store.ts";
 import { countMatches, type ReadingParts, searchFilter, StoredReading } from "./reading.ts";
+import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./subscriptions/subscription.ts";
 import { compileOptions, type StoreOptions } from "./store-options.ts";
+
+/** How often a read-only store that is followed looks for more. */
+const POLL_MS = 20;
 
 type State = "open" | "closing" | "closed";
 
@@ -90,6 +95,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   #openReport: OpenReport;
   #state: State = "open";
   #closing: Promise<void> | null = null;
+  #refreshing: Promise<void> | null = null;
   readonly #disk: Disk;
   readonly #parts: NativeStoreParts;
   readonly #registry: DefinitionRegistry;
@@ -175,6 +181,21 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   }
 
   /**
+   * Appends records of the form that `batpak dump` prints, in batches of up to 1,000. Ids and times are kept, so that a second import adds
+   * nothing; a time that would run backwards is clamped, and kept in the metadata as `{ import: { wall_ms } }`.
+   *
+   * @param records records, or lines of JSON, of which blank ones are passed over
+   * @throws StoreError `INVALID_LINE` at a record that cannot be imported: nothing of its batch is written; what `append` throws
+   * @example
+   * await store.import([{ entity: "order:1", scope: "shop:eu", kind: 0x1000, payload: { total: 5 }, wall_ms: 1700000000000 }]);
+   */
+  async import(records: ImportSource, options: ImportOptions = {}): Promise<ImportResult> {
+    this.#assertWritable("import");
+    const { appending } = this.#writer as NativeWriter;
+    return await importRecords({ appending, index: this.#parts.log.index, frames: this.#parts.frames }, records, options);
+  }
+
+  /**
    * The event with this id; null when there is none.
    *
    * @param id UUID text or 32 hex digits
@@ -223,6 +244,45 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
     const filters = this.#compile(query, "read").map(searchFilter);
     const reading = new StoredReading(this.#reading, filters, compileReadOptions(options, "read"), this.#parts.log.index.visible.sequence);
     return reading as unknown as EventReading<QueryEvents<Asked, Definitions>>;
+  }
+
+  /**
+   * The events that match, those that are there and those to come, in one order without a gap or a duplicate. It ends when the store is closed.
+   * In a read-only store it follows the writer of another process.
+   *
+   * @param options `after`: begin behind this sequence; `signal`: end with its reason
+   * @example
+   * for await (const event of store.subscribe({ scope: "room:dungeon" }, { after: lastSeen })) console.log(event.sequence);
+   */
+  subscribe<const Asked extends Query = Query>(
+    query?: Asked,
+    options: SubscribeOptions = {},
+  ): Subscription<QueryEvents<Asked, Definitions>> {
+    this.#assertReadable();
+    this.#compile(query, "subscribe");
+    const { after, signal } = compileReadOptions(options, "subscribe");
+    const source: SubscriptionSource<StoredEvent> = {
+      visible: () => this.#parts.log.index.visible.sequence,
+      // Compiled anew each time: the kinds of a definition may be learnt meanwhile.
+      batches: (position, bound) => {
+        const filters = this.#compile(query, "subscribe").map(searchFilter);
+        const read = { direction: "forward" as const, limit: Number.POSITIVE_INFINITY, signal, after: position };
+        return new StoredReading(this.#reading, filters, read, bound).batches();
+      },
+      onChange: (callback) => (this.#writer === null ? this.#pollForChange(callback) : this.#writer.gate.onNext(callback)),
+      isClosed: () => this.#state === "closed",
+    };
+    const following = { ...(after === undefined ? {} : { after }), ...(signal === undefined ? {} : { signal }) };
+    return new Subscription(source, following) as unknown as Subscription<QueryEvents<Asked, Definitions>>;
+  }
+
+  /** A reader has nobody to wake it: it looks at the mark every few milliseconds while somebody waits. */
+  #pollForChange(callback: () => void): () => void {
+    const timer = setTimeout(() => {
+      if (this.#state === "closed") callback();
+      else this.refresh().then(callback, callback);
+    }, POLL_MS);
+    return () => clearTimeout(timer);
   }
 
   #compile(query: Query | undefined, operation: string): ReturnType<typeof compileQuery> {
@@ -327,7 +387,17 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   /** In a read-only store: takes up what the writer has made visible since. Gives the next event's sequence. */
   async refresh(): Promise<number> {
     this.#assertReadable();
-    if (this.#writer !== null) return this.#parts.log.index.visible.sequence;
+    if (this.#writer === null) {
+      // One look serves everybody who asks while it is under way: two at once would take up the same frames twice.
+      this.#refreshing ??= this.#takeUp().finally(() => {
+        this.#refreshing = null;
+      });
+      await this.#refreshing;
+    }
+    return this.#parts.log.index.visible.sequence;
+  }
+
+  async #takeUp(): Promise<void> {
     const view = await readerView(this.#disk, this.directory);
     const followed = await followNative({
       disk: this.#disk,
@@ -336,7 +406,6 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
       systemRecord: (frame) => this.#restoreRecord(frame),
     });
     if (!followed) await readLogForReader(this.#disk, this.#parts, this.directory);
-    return this.#parts.log.index.visible.sequence;
   }
 
   #restoreRecord(frame: Uint8Array): void {

@@ -1,0 +1,86 @@
+/**
+ * Following the log: what is there first, then what becomes visible, in one order and without a seam.
+ *
+ * Invariants:
+ * 1. A subscription is its position and nothing else: the next event it gives has a greater sequence than any it gave, and none that matches is
+ *    left out. It reads when it is asked, so a slow consumer costs nothing.
+ * 2. It looks at a bound of visible events, gives what matches before it, and only then waits for the bound to move: what becomes visible
+ *    between the look and the wait moves the bound, which is looked at again before waiting.
+ * 3. It ends when the store is closed, and with its signal's reason when that is aborted.
+ */
+
+/** What a subscription needs of a store. */
+export interface SubscriptionSource<Read> {
+  /** The sequence before which everything is visible. */
+  visible(): number;
+  /** Matching events with sequences in `(after, bound)`, ascending. */
+  batches(after: number, bound: number): AsyncIterable<readonly Read[]>;
+  /** Calls back once when more may be visible or the store was closed; gives a function that calls it off. */
+  onChange(callback: () => void): () => void;
+  isClosed(): boolean;
+}
+
+export interface SubscribeOptions {
+  /** Begins behind the event of this sequence; default -1, the beginning. */
+  readonly after?: number;
+  /** Ends the subscription with its reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What `store.subscribe` returns: events that match, past and to come. */
+export class Subscription<Read extends { readonly sequence: number }> implements AsyncIterable<Read> {
+  readonly #source: SubscriptionSource<Read>;
+  readonly #after: number;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(source: SubscriptionSource<Read>, options: SubscribeOptions) {
+    this.#source = source;
+    this.#after = options.after ?? -1;
+    this.#signal = options.signal;
+  }
+
+  /** The same in batches: whatever is there at once, at least one event each. */
+  async *batches(): AsyncGenerator<readonly Read[], undefined> {
+    const source = this.#source;
+    let position = this.#after;
+    for (;;) {
+      this.#signal?.throwIfAborted();
+      const bound = source.visible();
+      if (bound > position + 1) {
+        for await (const events of source.batches(position, bound)) {
+          this.#signal?.throwIfAborted();
+          yield events;
+        }
+        position = bound - 1;
+      } else if (source.isClosed()) return;
+      else await this.#changed(bound);
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
+    for await (const events of this.batches()) yield* events;
+  }
+
+  /** Resolves when the bound may have moved; rejects when the signal is aborted. */
+  #changed(bound: number): Promise<void> {
+    const source = this.#source;
+    const signal = this.#signal;
+    return new Promise((resolve, reject) => {
+      const cancel = source.onChange(() => {
+        signal?.removeEventListener("abort", abort);
+        resolve();
+      });
+      const abort = (): void => {
+        cancel();
+        reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      // Looked at again now that the callback is in place.
+      if (source.visible() > bound || source.isClosed()) {
+        cancel();
+        signal?.removeEventListener("abort", abort);
+        resolve();
+      }
+    });
+  }
+}
