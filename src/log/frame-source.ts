@@ -19,6 +19,9 @@ export class FrameSource {
   readonly #files: SegmentFiles;
   readonly seedOf: (segmentId: number) => number;
   readonly #slabs = new SlabAllocator();
+  #lastSegmentId = -1;
+  #lastOffset = -1;
+  #lastSlice: FrameSlice | null = null;
   /** Set by the writer; readers have none. */
   unwritten: UnwrittenFrames | null = null;
   /** Frames read one by one so far. */
@@ -32,6 +35,8 @@ export class FrameSource {
 
   /** The frame at this place, in memory that may be kept. Throws `CORRUPT` when there is none. */
   read(segmentId: number, offset: number): FrameSlice {
+    // A look-up by id checks a frame and then gives it: the same one twice in a row.
+    if (this.#lastSlice !== null && this.#lastOffset === offset && this.#lastSegmentId === segmentId) return this.#lastSlice;
     this.framesRead++;
     const file = this.#files.file(segmentId);
     let slice = this.#slabs.reserve(FIRST_READ_BYTES);
@@ -50,6 +55,9 @@ export class FrameSource {
     }
     if (outcome !== "ok") throw frameError(segmentId, offset, outcome);
     this.#slabs.keep(slice, this.format.length(slice.view, slice.at));
+    this.#lastSegmentId = segmentId;
+    this.#lastOffset = offset;
+    this.#lastSlice = slice;
     return slice;
   }
 
