@@ -78,6 +78,11 @@ export class Appending {
     this.#parts = parts;
   }
 
+  /** What a batch may hold at most. */
+  get limits(): AppendingParts["limits"] {
+    return this.#parts.limits;
+  }
+
   append(coordinate: Coordinate, events: AnyNewEvent | readonly AnyNewEvent[], options: AppendOptions = {}): Promise<Receipt | Receipt[]> {
     const { signal } = options;
     const single = !Array.isArray(events);

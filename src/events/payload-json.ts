@@ -43,7 +43,10 @@ export function payloadFromJson(text: string): unknown {
   return payloadFromJsonValue(parseJson(text));
 }
 
-/** The payload of a JSON value that was read by `parseJson`. Changes and shares nothing of it but primitives. */
+/**
+ * The payload of a JSON value, as `parseJson` gives it. Changes and shares nothing of it but primitives. A Date or bytes that stand in it as
+ * such pass as they are.
+ */
 export function payloadFromJsonValue(value: unknown): unknown {
   return restore(value, 0);
 }
@@ -106,6 +109,9 @@ function restore(value: unknown, depth: number): unknown {
   if (typeof value !== "object" || value === null) return value;
   assertDepth(depth);
   if (Array.isArray(value)) return value.map((item) => restore(item, depth + 1));
+  // A Date, bytes, or what no payload may hold: as it is, for the encoder to take or refuse.
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return value;
   const entries = Object.entries(value);
   if (entries.length === 1 && /^\$[^$]/.test(entries[0][0])) return restoreMarked(entries[0][0], entries[0][1]);
   const object: Record<string, unknown> = {};
