@@ -38,6 +38,8 @@ export type { ImportOptions, ImportProgress, ImportResult, ImportSource } from "
 export type { ImportRecord } from "./import-record.ts";
 export type { NameListing } from "./name-listing.ts";
 export type { OpenReport, OpenRoute, StoreProblem } from "./open-report.ts";
+export type { PlacedEvent, PlacedReadOptions } from "./placed-reading.ts";
+export type { StoreSegment } from "./store-segment.ts";
 export { type Head, Store, type StoreStats } from "./store.ts";
 export type { Layout, StoreOptions } from "./store-options.ts";
 export type { SubscribeOptions, Subscription } from "./subscriptions/subscription.ts";

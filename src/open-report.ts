@@ -22,6 +22,8 @@ export interface OpenReport {
   readonly milliseconds: number;
   /** What recovery cut off the end of the log, and the file in the directory that keeps it. */
   readonly cut: { readonly segmentId: number; readonly offset: number; readonly bytes: number; readonly keptIn: string | null } | null;
+  /** What a read-only opening found torn at the end of the log and leaves out, as recovery would; null where nothing is. */
+  readonly tornTail: { readonly segmentId: number; readonly offset: number; readonly bytes: number } | null;
   /** Damage that a read-only store was opened in spite of. */
   readonly problems: readonly StoreProblem[];
 }

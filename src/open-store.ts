@@ -89,8 +89,15 @@ async function openForReading(directory: string, disk: Disk, options: CompiledOp
   const registry = registryOf(parts, options);
   const life = { assertReadable: () => {}, assertWritable: () => {} };
   const reading = readingOf(parts, registry, life);
-  const report = reportOf(parts, null, options.clock.monotonicMs() - started);
+  const report = { ...reportOf(parts, null, options.clock.monotonicMs() - started), tornTail: await tornTailOf(disk, parts) };
   return { directory, disk, parts, registry, writer: null, lock: null, reading, report, life };
+}
+
+/** Bytes at the end that recovery would cut; beside a living writer they are its own business. */
+async function tornTailOf(disk: Disk, parts: NativeStoreParts): Promise<OpenReport["tornTail"]> {
+  const { segmentId, end, cutBytes } = parts.log.unsettled;
+  if (cutBytes === 0 || segmentId === null || (await readerView(disk, parts.directory)).writer) return null;
+  return { segmentId, offset: end, bytes: cutBytes };
 }
 
 const READ_ATTEMPTS_MAX = 10;
@@ -164,5 +171,5 @@ function readingOf(parts: NativeStoreParts, registry: DefinitionRegistry, life: 
 
 function reportOf(parts: NativeStoreParts, cut: OpenReport["cut"], milliseconds: number): OpenReport {
   const { route, reasons, eventsReplayed, problems } = parts.log;
-  return { route, reasons, eventsReplayed, milliseconds, cut, problems };
+  return { route, reasons, eventsReplayed, milliseconds, cut, tornTail: null, problems };
 }

@@ -27,6 +27,8 @@ import { definitionRecordOf } from "./native-records.ts";
 import { NameListing } from "./name-listing.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
 import type { OpenReport } from "./open-report.ts";
+import { type PlacedEvent, type PlacedReadOptions, readPlaced } from "./placed-reading.ts";
+import { describeSegment, type StoreSegment } from "./store-segment.ts";
 import { notFound, openParts, type Opened, readLogForReader } from "./open-store.ts";
 import { countMatches, type ReadingParts, searchFilter, StoredReading } from "./reading.ts";
 import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./subscriptions/subscription.ts";
@@ -283,6 +285,25 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
       else this.refresh().then(callback, callback);
     }, POLL_MS);
     return () => clearTimeout(timer);
+  }
+
+  /**
+   * The same for tools: in batches, each event with its place on disk. What is damaged is told to `onDamage`, and passed over.
+   *
+   * @example
+   * for await (const batch of store.readPlaced({}, { onDamage: (error) => console.warn(error.message) })) console.log(batch.length);
+   */
+  readPlaced(query?: Query, options: PlacedReadOptions = {}): AsyncGenerator<readonly PlacedEvent[], undefined> {
+    this.#assertReadable();
+    const { onDamage, ...how } = options;
+    const filters = this.#compile(query, "read").map(searchFilter);
+    return readPlaced(this.#reading, filters, compileReadOptions(how, "read"), this.#parts.log.index.visible.sequence, onDamage);
+  }
+
+  /** The segments of the log, oldest first. */
+  segments(): StoreSegment[] {
+    this.#assertReadable();
+    return this.#parts.log.index.segments.map((segment) => describeSegment(segment, this.#parts.log.index.visible.sequence));
   }
 
   #compile(query: Query | undefined, operation: string): ReturnType<typeof compileQuery> {

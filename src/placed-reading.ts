@@ -1,0 +1,120 @@
+/**
+ * Reading for tools: events in batches, each with its place on disk. A frame that turns out damaged does not end the read where the caller
+ * asks to be told of it: every whole event around it is still given. The everyday way of reading is `reading.ts`.
+ */
+import { isStoreError, type StoreError } from "./base/store-error.ts";
+import { StoredEvent } from "./events/event.ts";
+import type { CompiledReadOptions, ReadOptions } from "./events/query.ts";
+import { IndexPageError } from "./index/sealed-segment-index.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
+import type { LoadedFrame } from "./log/frame-loader.ts";
+import { RowSearch, type SearchFilter } from "./log/row-search.ts";
+import { type ReadingParts, rest } from "./reading.ts";
+
+/** An event and where it lies. */
+export interface PlacedEvent {
+  readonly event: StoredEvent;
+  readonly segmentId: number;
+  /** Where its frame begins in the segment file, in bytes. */
+  readonly offset: number;
+  /** Bytes of its frame. */
+  readonly length: number;
+}
+
+export interface PlacedReadOptions extends ReadOptions {
+  /** Told of each event that cannot be read, which is then passed over; without it, the read ends with the error. */
+  readonly onDamage?: (error: StoreError<"CORRUPT">, sequence: number) => void;
+}
+
+const ROWS_FORWARD = 2048;
+/** Frames of these many are held at once, to be turned round. */
+const ROWS_BACKWARD = 128;
+
+/** The events that match and were visible below `bound`, in batches. */
+export async function* readPlaced(
+  parts: ReadingParts,
+  filters: readonly SearchFilter[],
+  options: CompiledReadOptions,
+  bound: number,
+  onDamage: PlacedReadOptions["onDamage"],
+): AsyncGenerator<readonly PlacedEvent[], undefined> {
+  const { direction, after, limit, signal } = options;
+  const backward = direction === "backward";
+  let from = backward || after === undefined ? 0 : Math.max(0, after + 1);
+  let to = backward && after !== undefined ? Math.min(bound, after) : bound;
+  const rows = new Uint32Array(backward ? ROWS_BACKWARD : ROWS_FORWARD);
+  let search = new RowSearch(parts.index, filters, { from, to, direction });
+  for (let left = limit; left > 0; ) {
+    signal?.throwIfAborted();
+    parts.assertReadable();
+    try {
+      const count = search.next(rows);
+      if (count === 0) return;
+      if (count < 0) {
+        await rest();
+        continue;
+      }
+      const segment = search.segment as SegmentEntry;
+      if (backward) rows.subarray(0, count).reverse();
+      for (let start = 0; start < count && left > 0; ) {
+        const length = backward ? count : parts.loader.chunk(segment, rows, start, count);
+        const frames = await loadWhole(parts, segment, rows, start, length, onDamage);
+        const events = placed(parts, search, segment, frames);
+        if (backward) events.reverse();
+        if (events.length > left) events.length = left;
+        left -= events.length;
+        const last = parts.index.indexOf(segment).sequenceAt(rows[backward ? 0 : start + length - 1]);
+        if (events.length > 0) yield events;
+        if (backward) to = last;
+        else from = last + 1;
+        start += length;
+      }
+    } catch (error) {
+      if (!(error instanceof IndexPageError)) throw error;
+      parts.index.rebuildIndex(error.segmentId);
+      search = new RowSearch(parts.index, filters, { from, to, direction });
+    }
+  }
+}
+
+/** The frames of ascending rows; of those that are damaged, `onDamage` is told. */
+async function loadWhole(
+  parts: ReadingParts,
+  segment: SegmentEntry,
+  rows: Uint32Array,
+  from: number,
+  count: number,
+  onDamage: PlacedReadOptions["onDamage"],
+): Promise<readonly LoadedFrame[]> {
+  try {
+    return await parts.loader.load(segment, rows, from, count);
+  } catch (error) {
+    if (onDamage === undefined || !isStoreError(error, "CORRUPT")) throw error;
+  }
+  const index = parts.index.indexOf(segment);
+  const whole: LoadedFrame[] = [];
+  for (let i = from; i < from + count; i++) {
+    const row = rows[i];
+    try {
+      const slice = parts.frames.read(segment.id, index.offsetAt(row));
+      whole.push({ slab: slice, at: slice.at, row });
+    } catch (error) {
+      if (!isStoreError(error, "CORRUPT")) throw error;
+      onDamage(error, index.sequenceAt(row));
+    }
+  }
+  return whole;
+}
+
+function placed(parts: ReadingParts, search: RowSearch, segment: SegmentEntry, frames: readonly LoadedFrame[]): PlacedEvent[] {
+  const { format } = parts.frames;
+  const index = parts.index.indexOf(segment);
+  const events: PlacedEvent[] = [];
+  for (const { slab, at, row } of frames) {
+    const sequence = index.sequenceAt(row);
+    if (search.needsFrames && !search.confirms(format, slab.bytes, slab.view, at, sequence)) continue;
+    const event = new StoredEvent(format, slab, at, sequence, parts.typeOf(format.kind(slab.view, at)));
+    events.push({ event, segmentId: segment.id, offset: index.offsetAt(row), length: format.length(slab.view, at) });
+  }
+  return events;
+}
