@@ -115,6 +115,12 @@ const ROW_COLUMNS = [
   "correlationTag",
   "causationTag",
   "previousSequences",
+  "entityIds",
+  "firstRows",
+  "lastRows",
+  "rowCounts",
+  "scopeIds",
+  "summary",
 ] as const satisfies readonly (keyof ActiveSegmentParts)[];
 
 function checkSegments(index: StoreIndex): void {

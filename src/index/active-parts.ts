@@ -1,6 +1,7 @@
 /** The rows of an active segment index as a checkpoint holds them: about 36 bytes a row, in the narrowest columns that fit. */
 import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
 import { type ActiveColumns, newColumns } from "./active-columns.ts";
+import { OFFSET_FOREIGN_ID } from "./segment-index.ts";
 
 /** Little-endian columns of `rowCount` elements each. */
 export interface ActiveSegmentParts {
@@ -26,10 +27,91 @@ export interface ActiveSegmentParts {
   readonly sequence: Uint8Array | null;
   /** f64 for each entity, in the order of their first rows: the sequence of its last event before the segment, or -1. */
   readonly previousSequences: Uint8Array;
+  /** What follows from the rows, so that loading need not look at any: u32 for each entity, in the order of their first rows. */
+  readonly entityIds: Uint8Array;
+  readonly firstRows: Uint8Array;
+  readonly lastRows: Uint8Array;
+  readonly rowCounts: Uint8Array;
+  /** u32, in the order of their first rows. */
+  readonly scopeIds: Uint8Array;
+  /** f64: `ROW_SUMMARY`. */
+  readonly summary: Uint8Array;
 }
 
+/** Places in `summary`. */
+export const ROW_SUMMARY = { timeMin: 0, timeMax: 1, lastTime: 2, timeOrdered: 3, clockOrdered: 4, foreignIds: 5, length: 6 } as const;
+
+/** What the first `rowCount` rows say together. `ordinals` gives each entity's place in the order of first rows, and one. */
+export function summarizeRows(
+  columns: ActiveColumns,
+  rowCount: number,
+  ordinals: Uint32Array,
+): Pick<ActiveSegmentParts, "entityIds" | "firstRows" | "lastRows" | "rowCounts" | "scopeIds" | "summary"> {
+  const { entity, scope, clock, offset, time } = columns;
+  let entities = 0;
+  for (let row = 0; row < rowCount; row++) if (ordinals[entity[row]] > entities) entities = ordinals[entity[row]];
+  const entityIds = new Uint32Array(entities);
+  const firstRows = new Uint32Array(entities);
+  const lastRows = new Uint32Array(entities);
+  const rowCounts = new Uint32Array(entities);
+  const scopes = new Set<number>();
+  const summary = new Float64Array(ROW_SUMMARY.length);
+  let timeMin = rowCount === 0 ? 0 : Number.POSITIVE_INFINITY;
+  let timeMax = 0;
+  let lastTime = Number.NEGATIVE_INFINITY;
+  let timeOrdered = 1;
+  let clockOrdered = 1;
+  let lastScope = -1;
+  for (let row = 0; row < rowCount; row++) {
+    const ordinal = ordinals[entity[row]] - 1;
+    if (rowCounts[ordinal]++ === 0) {
+      entityIds[ordinal] = entity[row];
+      firstRows[ordinal] = row;
+    } else if (clock[lastRows[ordinal]] >= clock[row]) clockOrdered = 0;
+    lastRows[ordinal] = row;
+    if (scope[row] !== lastScope) scopes.add((lastScope = scope[row]));
+    if ((offset[row] & OFFSET_FOREIGN_ID) !== 0) summary[ROW_SUMMARY.foreignIds]++;
+    if (time[row] < lastTime) timeOrdered = 0;
+    lastTime = time[row];
+    timeMin = Math.min(timeMin, lastTime);
+    timeMax = Math.max(timeMax, lastTime);
+  }
+  summary.set([timeMin, timeMax, lastTime, timeOrdered, clockOrdered], 0);
+  return {
+    entityIds: bytesOfColumn(entityIds, entities),
+    firstRows: bytesOfColumn(firstRows, entities),
+    lastRows: bytesOfColumn(lastRows, entities),
+    rowCounts: bytesOfColumn(rowCounts, entities),
+    scopeIds: bytesOfColumn(Uint32Array.from(scopes), scopes.size),
+    summary: bytesOfColumn(summary, summary.length),
+  };
+}
+
+/** Whether a summary can be that of so many rows. The rows themselves are not looked at: the checkpoint's CRC speaks for them. */
+export function isSummary(parts: ActiveSegmentParts, entityLimit: number, scopeLimit: number): boolean {
+  const { rowCount } = parts;
+  const entities = parts.previousSequences.length / 8;
+  const lists = [parts.entityIds, parts.firstRows, parts.lastRows, parts.rowCounts];
+  if (
+    lists.some((list) => list.length !== entities * 4) ||
+    parts.summary.length !== ROW_SUMMARY.length * 8 ||
+    parts.scopeIds.length % 4 !== 0
+  ) {
+    return false;
+  }
+  const [ids, first, last, counts] = lists.map((list) => new Uint32Array(list.slice().buffer));
+  let rows = 0;
+  for (let ordinal = 0; ordinal < entities; ordinal++) {
+    if (ids[ordinal] >= entityLimit || first[ordinal] > last[ordinal] || last[ordinal] >= rowCount || counts[ordinal] === 0) return false;
+    rows += counts[ordinal];
+  }
+  return rows === rowCount && new Uint32Array(parts.scopeIds.slice().buffer).every((scope) => scope < scopeLimit);
+}
+
+type ColumnPartName = "entity" | "scope" | "kind" | "clock" | "offset" | "time" | "idTag" | "correlationTag" | "causationTag" | "sequence";
+
 /** Copies of the first `rowCount` rows. */
-export function partsOfColumns(columns: ActiveColumns, rowCount: number): Omit<ActiveSegmentParts, "firstSequence" | "previousSequences"> {
+export function partsOfColumns(columns: ActiveColumns, rowCount: number): Pick<ActiveSegmentParts, "rowCount" | ColumnPartName> {
   const copy = (column: Uint16Array | Uint32Array | Float64Array): Uint8Array => bytesOfColumn(column, rowCount).slice();
   let scopeMax = 0;
   let clockMax = 0;
@@ -54,8 +136,8 @@ export function partsOfColumns(columns: ActiveColumns, rowCount: number): Omit<A
   };
 }
 
-/** Columns of copied parts, with room for `capacity` rows; null when lengths or numbers cannot be right. */
-export function columnsOfParts(parts: ActiveSegmentParts, entityLimit: number, scopeLimit: number, capacity: number): ActiveColumns | null {
+/** Columns of copied parts, with room for `capacity` rows; null when lengths or sequences cannot be right. */
+export function columnsOfParts(parts: ActiveSegmentParts, capacity: number): ActiveColumns | null {
   const rows = parts.rowCount;
   const columns = newColumns(capacity);
   const wideScope = parts.scope.length === rows * 4;
@@ -77,20 +159,12 @@ export function columnsOfParts(parts: ActiveSegmentParts, entityLimit: number, s
   if (!copied) return null;
   if (!wideScope) columns.scope.set(narrowScope);
   if (!wideClock) columns.clock.set(narrowClock);
-  return areWithin(columns, rows, entityLimit, scopeLimit, wideClock) ? columns : null;
+  return columns.sequence === undefined || sequencesAscend(columns.sequence, rows) ? columns : null;
 }
 
-function areWithin(columns: ActiveColumns, rows: number, entityLimit: number, scopeLimit: number, wideClock: boolean): boolean {
-  const { entity, scope, clock, time, sequence } = columns;
-  let within = true;
-  for (let row = 0; row < rows; row++) {
-    within &&= entity[row]! < entityLimit && scope[row]! < scopeLimit && time[row]! >= 0 && time[row]! <= Number.MAX_SAFE_INTEGER;
-  }
-  if (wideClock) for (let row = 0; row < rows; row++) within &&= isCount(clock[row]!);
-  if (sequence !== undefined) {
-    for (let row = 0; row < rows; row++) within &&= isCount(sequence[row]!) && (row === 0 || sequence[row]! > sequence[row - 1]!);
-  }
-  return within;
+function sequencesAscend(sequence: Float64Array, rows: number): boolean {
+  for (let row = 0; row < rows; row++) if (!isCount(sequence[row]) || (row > 0 && sequence[row] <= sequence[row - 1])) return false;
+  return true;
 }
 
 function isCount(value: number): boolean {

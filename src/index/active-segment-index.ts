@@ -13,7 +13,7 @@ import { assert } from "../base/assert.ts";
 import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.ts";
-import { type ActiveSegmentParts, columnsOfParts, partsOfColumns } from "./active-parts.ts";
+import { type ActiveSegmentParts, columnsOfParts, isSummary, partsOfColumns, ROW_SUMMARY, summarizeRows } from "./active-parts.ts";
 import { EntityChains } from "./entity-chains.ts";
 import type { Interner } from "./interner.ts";
 import { createCursor } from "./row-scan.ts";
@@ -316,6 +316,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     while (entities > 0 && this.#firstRows[entities - 1]! >= rowCount) entities--;
     return {
       ...partsOfColumns(this.#columns, rowCount),
+      ...summarizeRows(this.#columns, rowCount, this.#ordinals),
       firstSequence: this.#firstSequence,
       previousSequences: bytesOfColumn(this.#previousSequences, entities).slice(),
     };
@@ -326,7 +327,8 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     const rows = parts.rowCount;
     const capacity = Math.max(1024, rows + (rows >>> 2));
     if (!Number.isSafeInteger(parts.firstSequence) || parts.firstSequence < 0 || parts.entity.length !== rows * 4) return null;
-    const columns = columnsOfParts(parts, entities.size, scopes.size, capacity);
+    if (!Number.isSafeInteger(rows) || rows < 0 || !isSummary(parts, entities.size, scopes.size)) return null;
+    const columns = columnsOfParts(parts, capacity);
     const previous = new Float64Array(parts.previousSequences.length >>> 3);
     if (columns === null || !columnFromBytes(previous, parts.previousSequences, previous.length)) return null;
     if (!previous.every((sequence) => Number.isSafeInteger(sequence) && sequence >= -1)) return null;
@@ -334,15 +336,38 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     const index = new ActiveSegmentIndex(entities, scopes, parts.firstSequence, 0);
     index.#columns = columns;
     index.#capacity = capacity;
-    const { entity, scope, clock, offset, time } = columns;
-    for (let row = 0; row < rows; row++) {
-      const previousSequence = index.#entityCount < previous.length ? previous[index.#entityCount]! : -1;
-      index.#noteRow(row, entity[row]!, scope[row]!, clock[row]!, offset[row]!, time[row]!, previousSequence);
-    }
-    if (index.#entityCount !== previous.length) return null;
+    index.#takeSummary(parts, previous, entities.size);
     index.#rowCount = rows;
     index.#nextSequence = columns.sequence === undefined ? parts.firstSequence + rows : columns.sequence[rows - 1]! + 1;
     return index;
+  }
+
+  #takeSummary(parts: ActiveSegmentParts, previous: Float64Array, entityLimit: number): void {
+    const count = previous.length;
+    const capacity = Math.max(64, count);
+    const list = (bytes: Uint8Array): Uint32Array<ArrayBuffer> => {
+      const values = new Uint32Array(capacity);
+      columnFromBytes(values, bytes, count);
+      return values;
+    };
+    this.#entityCount = count;
+    this.#entityIds = list(parts.entityIds);
+    this.#firstRows = list(parts.firstRows);
+    this.#lastRows = list(parts.lastRows);
+    this.#rowCounts = list(parts.rowCounts);
+    this.#previousSequences = new Float64Array(capacity);
+    this.#previousSequences.set(previous);
+    this.#ordinals = new Uint32Array(Math.max(64, entityLimit));
+    for (let ordinal = 0; ordinal < count; ordinal++) this.#ordinals[this.#entityIds[ordinal]] = ordinal + 1;
+    for (const scope of new Uint32Array(parts.scopeIds.slice().buffer)) this.#noteScope(scope);
+    const summary = new Float64Array(ROW_SUMMARY.length);
+    columnFromBytes(summary, parts.summary, ROW_SUMMARY.length);
+    this.#timeMin = summary[ROW_SUMMARY.timeMin];
+    this.#timeMax = summary[ROW_SUMMARY.timeMax];
+    this.#lastTime = summary[ROW_SUMMARY.lastTime];
+    this.#timeOrdered = summary[ROW_SUMMARY.timeOrdered] === 1;
+    this.#clockOrdered = summary[ROW_SUMMARY.clockOrdered] === 1;
+    this.#foreignIds = summary[ROW_SUMMARY.foreignIds];
   }
 
   /** Everything that is kept by entity, scope and time, for a row whose columns are written. */
