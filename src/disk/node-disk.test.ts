@@ -79,8 +79,8 @@ describe("node disk", () => {
   });
 
   it("takes a zombie for dead", { skip: !onLinux }, async () => {
-    // The shell's child ends while the shell, become `sleep`, never asks for it.
-    const shell = spawn("sh", ["-c", "sh -c 'exit 0' & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+    // The shell's child ends after the shell, become `sleep`, has forgotten how to ask for it.
+    const shell = spawn("sh", ["-c", "sh -c 'sleep 0.3; exit 0' & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
     try {
       const pid = Number(await new Promise((resolve) => shell.stdout.once("data", (data) => resolve(String(data)))));
       while (parseProcessStat(readFileSync(`/proc/${pid}/stat`, "utf8"))?.state !== "Z")

@@ -391,11 +391,44 @@ function loadLockAddon(): LockAddon | null {
   lockAddon = null;
   if ("bun" in process.versions || "Deno" in globalThis) return lockAddon;
   try {
-    lockAddon = createRequire(import.meta.url)("fs-native-extensions") as LockAddon;
+    const load = createRequire(import.meta.url);
+    lockAddon = loadPrebuilt(load) ?? (load("fs-native-extensions") as LockAddon);
   } catch {
     // No binary for this platform: the lock file's text excludes other writers.
   }
   return lockAddon;
+}
+
+/** The binary itself, as the package's own door would call it. */
+interface LockBinary {
+  tryLock(descriptor: number, offset: number, length: number, exclusive: boolean): void;
+  unlock(descriptor: number, offset: number, length: number): void;
+}
+
+/**
+ * The package's binary for this platform without the package's search for it, which takes nine of the ten milliseconds. The dependency is
+ * pinned to the version whose binary is called so; anything unexpected leads to the package's own door.
+ */
+function loadPrebuilt(load: NodeJS.Require): LockAddon | null {
+  try {
+    const name = `fs-native-extensions/prebuilds/${process.platform}-${process.arch}/fs-native-extensions.node`;
+    const binary = load(name) as LockBinary;
+    if (typeof binary.tryLock !== "function" || typeof binary.unlock !== "function") return null;
+    return {
+      tryLock(descriptor, offset, length) {
+        try {
+          binary.tryLock(descriptor, offset, length, true);
+          return true;
+        } catch (error) {
+          if (errorCode(error) === "EAGAIN") return false;
+          throw error;
+        }
+      },
+      unlock: (descriptor, offset, length) => binary.unlock(descriptor, offset, length),
+    };
+  } catch {
+    return null;
+  }
 }
 
 /** Windows locks bind readers too: there, only a byte far behind the lock file's text is locked. macOS locks whole files only. */
