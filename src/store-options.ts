@@ -15,7 +15,7 @@ export interface StoreOptions<Definitions extends readonly AnyDefinition[] = rea
    * `{ everyMs, everyEvents }`: the same, and they are synced in the background at least that often.
    */
   readonly durability?: "fsync" | "os" | { readonly everyMs: number; readonly everyEvents?: number };
-  /** A segment is full at this size: 64 KiB to 1 GiB, default 64 MiB. A batch larger than that gets a segment of its own. */
+  /** A segment is full at this size: 4 KiB to 1 GiB, default 64 MiB. A batch larger than that gets a segment of its own. */
   readonly segmentBytesMax?: number;
   /** The largest payload: 1 byte to 256 MiB, default 16 MiB. */
   readonly payloadBytesMax?: number;
@@ -104,7 +104,7 @@ export function compileOptions(options: unknown): CompiledOptions {
   return {
     events,
     durability: compileDurability(given.durability),
-    segmentBytesMax: within(given.segmentBytesMax, "segmentBytesMax", 64 * KIB, GIB, 64 * MIB),
+    segmentBytesMax: within(given.segmentBytesMax, "segmentBytesMax", 4 * KIB, GIB, 64 * MIB),
     payloadBytesMax: within(given.payloadBytesMax, "payloadBytesMax", 1, 256 * MIB, 16 * MIB),
     batchEventsMax: within(given.batchEventsMax, "batchEventsMax", 1, 65_536, 4096),
     batchBytesMax: within(given.batchBytesMax, "batchBytesMax", 1, 256 * MIB, 16 * MIB),

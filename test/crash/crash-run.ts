@@ -1,0 +1,249 @@
+/**
+ * Runs a scenario on a simulated disk up to a crash at a chosen operation, opens the store on what the crash may have left, and checks it.
+ *
+ * A state is one disk that was opened: after the crash, after a crash of the recovery that followed it, or after a power cut that followed
+ * the recovery from a mere kill.
+ */
+import assert from "node:assert/strict";
+import type { Clock } from "../../src/base/clock.ts";
+import { isStoreError } from "../../src/base/store-error.ts";
+import type { AppendOptions, BatchItem } from "../../src/events/append-types.ts";
+import { StoredReading } from "../../src/reading.ts";
+import { prepareNative, readNativeLog } from "../../src/native-engine.ts";
+import { listDirectory } from "../../src/open-directory.ts";
+import { readMark } from "../../src/log/mark-file.ts";
+import { Store } from "../../src/store.ts";
+import type { StoreOptions } from "../../src/store-options.ts";
+import { seededRandom } from "../../src/testing/seeded-random.ts";
+import type { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { type Attempt, Ledger, look, type Seen } from "./ledger.ts";
+
+export const DIRECTORY = "/store";
+const KIND = 0x1000;
+
+export interface Scenario {
+  readonly name: string;
+  readonly options: StoreOptions;
+  run(driver: Driver): Promise<void>;
+}
+
+/** Appends for a scenario, and enters in the ledger what it tried and what it was promised. */
+export class Driver {
+  readonly ledger = new Ledger();
+  readonly disk: SimulatedDisk;
+  readonly #options: StoreOptions;
+  #store: Store | null = null;
+
+  constructor(disk: SimulatedDisk, options: StoreOptions) {
+    this.disk = disk;
+    this.#options = { ...options, ...repeatable(), disk };
+  }
+
+  get store(): Store {
+    assert.ok(this.#store !== null, "the scenario has opened its store");
+    return this.#store;
+  }
+
+  async open(): Promise<void> {
+    this.#store = await Store.open(DIRECTORY, this.#options);
+  }
+
+  /** One append of one event. */
+  async append(entity: string, options: AppendOptions & { padBytes?: number } = {}): Promise<Attempt> {
+    const { padBytes = 20, ...rest } = options;
+    const attempt = this.ledger.begin([{ entity, scope: "scope:a" }], padBytes);
+    await this.retry(attempt, rest);
+    return attempt;
+  }
+
+  /** The same events once more: with a key, as a client does that got no answer. */
+  async retry(attempt: Attempt, options: AppendOptions): Promise<void> {
+    const [item] = attempt.items;
+    assert.ok(item !== undefined, "an attempt has an item");
+    const { entity, scope, data } = item;
+    const receipt = await this.store.append({ entity, scope }, { kind: KIND, data }, options);
+    this.ledger.acknowledge(attempt, [receipt]);
+  }
+
+  /** One batch of an event for each entity. */
+  async batch(entities: readonly string[], padBytes = 20, keys = false): Promise<Attempt> {
+    const attempt = this.ledger.begin(
+      entities.map((entity, i) => ({ entity, scope: i % 2 === 0 ? "scope:a" : "scope:b" })),
+      padBytes,
+    );
+    const items = attempt.items.map(({ entity, scope, data }, item): BatchItem => {
+      const plain = { coordinate: { entity, scope }, event: { kind: KIND, data } };
+      return keys ? { ...plain, idempotencyKey: `batch-${attempt.number}-${item}` } : plain;
+    });
+    this.ledger.acknowledge(attempt, await this.store.appendBatch(items));
+    return attempt;
+  }
+
+  async sync(): Promise<void> {
+    const visible = this.ledger.acknowledged();
+    await this.store.sync();
+    for (const attempt of visible) attempt.durable = true;
+  }
+
+  async close(): Promise<void> {
+    await this.store.close();
+    for (const attempt of this.ledger.acknowledged()) attempt.durable = true;
+  }
+
+  /** Lets go of what a crash has cut short: timers above all. */
+  async abandon(): Promise<void> {
+    await this.#store?.close().catch(() => {});
+  }
+}
+
+/** A clock that steps and randomness that repeats: the same run makes the same operations. */
+function repeatable(): { readonly clock: Clock; random(target: Uint8Array): void } {
+  let micros = 1_700_000_000_000_000;
+  const random = seededRandom(7);
+  return {
+    clock: { nowMicros: () => (micros += 700), monotonicMs: () => micros / 1000 },
+    random: (target) => {
+      for (let i = 0; i < target.length; i++) target[i] = Math.floor(random() * 256);
+    },
+  };
+}
+
+/** Runs the scenario until it ends or the disk has crashed. */
+export async function runScenario(scenario: Scenario, disk: SimulatedDisk): Promise<Driver> {
+  const driver = new Driver(disk, scenario.options);
+  try {
+    await scenario.run(driver);
+  } catch (error) {
+    if (!disk.crashed) throw error;
+  }
+  if (disk.crashed) await driver.abandon();
+  return driver;
+}
+
+/** Opens what is left for writing, and tells of the disk where that fails: no crash may leave a store that does not open. */
+async function reopen(disk: SimulatedDisk, options: StoreOptions): Promise<Store> {
+  try {
+    return await Store.open(DIRECTORY, { ...options, ...repeatable(), disk });
+  } catch (error) {
+    if (disk.crashed || !isStoreError(error)) throw error;
+    throw new Error(`a store that crashed does not open: ${error.message}`, { cause: error });
+  }
+}
+
+export interface StateChecks {
+  /** What may be there and what must be. */
+  readonly ledger: Ledger;
+  readonly options: StoreOptions;
+  readonly powerCut: boolean;
+  readonly random: () => number;
+  /** Counts every disk that was opened. */
+  counted(disk: SimulatedDisk): void;
+  /** Also crashes recovery itself, and looks at this many disks it may leave. */
+  readonly secondCrashDisks: number;
+}
+
+/** Checks one disk in every way there is. Uses up `disk`. */
+export async function checkState(disk: SimulatedDisk, checks: StateChecks): Promise<void> {
+  const { ledger, options, powerCut, random, secondCrashDisks } = checks;
+  checks.counted(disk);
+  const before = disk.diskAfterKill();
+  const reader = await lookReadOnly(disk, options);
+  const started = disk.operationCount;
+  const store = await reopen(disk, options);
+  const recoveryOperations = disk.operationCount - started;
+  const seen = await look(store);
+  ledger.check(seen, powerCut);
+  if (reader !== null) assert.deepEqual(reader, seen, "a reader saw something else than the recovering writer");
+  await checkRoutes(before, options, seen);
+  // What was shown, even if nobody had acknowledged it, must never go away again.
+  for (const left of disk.possibleDisks({ limit: secondCrashDisks, seed: Math.floor(random() * 2 ** 31) })) {
+    checks.counted(left);
+    await checkShown(left, options, seen, true);
+  }
+  await store.close();
+  await checkShown(disk.diskAfterCrash(), options, seen, false);
+  if (secondCrashDisks > 0 && recoveryOperations > 0) {
+    const again = before.diskAfterKill();
+    const crashed = again.operationCount + 1 + Math.floor(random() * recoveryOperations);
+    again.crashDuring(crashed);
+    await reopen(again, options).then(
+      (opened) => opened.close().catch(() => {}),
+      (error: unknown) => assert.ok(again.crashed, `recovery failed without a crash: ${String(error)}`),
+    );
+    for (const left of again.possibleDisks({ limit: secondCrashDisks, seed: Math.floor(random() * 2 ** 31) })) {
+      checks.counted(left);
+      const survivor = await reopen(left, options);
+      ledger.check(await look(survivor), powerCut);
+      await survivor.close();
+    }
+  }
+}
+
+/** A store that showed these events shows them again, and takes more. */
+async function checkShown(disk: SimulatedDisk, options: StoreOptions, shown: readonly Seen[], appends: boolean): Promise<void> {
+  const store = await reopen(disk, options);
+  assert.deepEqual(await look(store), shown, "what a recovered store had shown is there no more, or something else is");
+  if (appends) {
+    const data = { attempt: -1, item: 0, pad: "after" };
+    const entity = shown[shown.length - 1]?.entity ?? "entity:new";
+    const clock = shown.reduce((clocks, event) => clocks + (event.entity === entity ? 1 : 0), 0);
+    const receipt = await store.append({ entity, scope: "scope:a" }, { kind: KIND, data });
+    assert.deepEqual({ sequence: receipt.sequence, clock: receipt.clock }, { sequence: shown.length, clock }, "appending after a crash");
+    assert.equal((await look(store)).length, shown.length + 1, "the event appended after a crash is not there");
+  }
+  await store.close();
+  const again = await reopen(disk.diskAfterCrash(), options);
+  assert.equal((await again.count()), shown.length + (appends ? 1 : 0), "events after a clean close");
+  await again.close();
+}
+
+/** Null where no store has begun. */
+async function lookReadOnly(disk: SimulatedDisk, options: StoreOptions): Promise<Seen[] | null> {
+  try {
+    const { events, indexCacheBytes } = options;
+    const reader = await Store.open(DIRECTORY, {
+      ...(events === undefined ? {} : { events }),
+      ...(indexCacheBytes === undefined ? {} : { indexCacheBytes }),
+      readOnly: true,
+      disk,
+    });
+    const seen = await look(reader);
+    assert.deepEqual(reader.openReport.problems, [], "a reader reports damage after a crash");
+    await reader.close();
+    return seen;
+  } catch (error) {
+    if (isStoreError(error, "NOT_FOUND")) return null;
+    throw error;
+  }
+}
+
+/** The same events without the checkpoint, and from the frames alone. */
+async function checkRoutes(disk: SimulatedDisk, options: StoreOptions, seen: readonly Seen[]): Promise<void> {
+  const { segmentIds } = await listDirectory(disk, DIRECTORY).catch(() => ({ segmentIds: [] as number[] }));
+  const mark = segmentIds.length === 0 ? null : await readMark(disk, DIRECTORY);
+  for (const routes of [{ checkpoint: false }, { checkpoint: false, blocks: false }]) {
+    const parts = prepareNative(disk, DIRECTORY, options.indexCacheBytes ?? 2 ** 20, "native");
+    await readNativeLog(disk, parts, { segmentIds, mark, tolerant: false, limit: null, routes });
+    const { index } = parts.log;
+    const reading = { index, frames: parts.frames, loader: parts.loader, typeOf: () => null, assertReadable: () => {} };
+    const all = { direction: "forward", limit: Number.POSITIVE_INFINITY, signal: undefined, after: undefined } as const;
+    const events = await new StoredReading(reading, [{}], all, index.visible.sequence).toArray();
+    assert.deepEqual(
+      events.map(({ id, sequence, clock, hash }) => ({ id, sequence, clock, hash })),
+      seen.map(({ id, sequence, clock, hash }) => ({ id, sequence, clock, hash })),
+      `another route shows other events (${JSON.stringify(routes)})`,
+    );
+    for (const event of seen) {
+      const entityId = index.entities.find(event.entity);
+      const last = seen.findLast((other) => other.entity === event.entity) as Seen;
+      assert.equal(index.heads.clock[entityId], last.clock, `the head of ${event.entity} by ${JSON.stringify(routes)}`);
+      assert.equal(
+        Buffer.from(index.heads.hash.subarray(entityId * 32, entityId * 32 + 32)).toString("hex"),
+        last.hash,
+        `the head's hash of ${event.entity} by ${JSON.stringify(routes)}`,
+      );
+    }
+    assert.equal(index.visibleEvents, seen.length, "the number of events by another route");
+    parts.files.closeAll();
+  }
+}

@@ -1,0 +1,134 @@
+/** What is under way when the power fails. Small, so that every operation of each can be crashed. */
+import { defineEvent } from "../../src/events/definition.ts";
+import type { Scenario } from "./crash-run.ts";
+
+const SMALL = { segmentBytesMax: 4096, checkpoint: false } as const;
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: "single appends",
+    options: { segmentBytesMax: 64 * 1024 },
+    async run(driver) {
+      await driver.open();
+      for (let i = 0; i < 4; i++) await driver.append(`entity:${i % 2}`);
+      await driver.close();
+    },
+  },
+  {
+    name: "group commits with many in flight",
+    options: SMALL,
+    async run(driver) {
+      await driver.open();
+      for (let round = 0; round < 3; round++) {
+        await Promise.all(Array.from({ length: 6 }, (_, i) => driver.append(`entity:${i % 4}`, { padBytes: 10 + 97 * (i % 3) })));
+      }
+      await driver.close();
+    },
+  },
+  {
+    name: "batches over entities and sectors",
+    options: SMALL,
+    async run(driver) {
+      await driver.open();
+      await Promise.all([driver.batch(["a", "b", "a", "c"], 200), driver.append("b"), driver.batch(["c", "c", "b"], 400)]);
+      await driver.batch(["a", "b"], 700, true);
+      await driver.close();
+    },
+  },
+  {
+    name: "keys and their retries",
+    options: SMALL,
+    async run(driver) {
+      await driver.open();
+      const first = await driver.append("a", { idempotencyKey: "one" });
+      await Promise.all([driver.retry(first, { idempotencyKey: "one" }), driver.append("a", { idempotencyKey: "two" })]);
+      await driver.close();
+      await driver.open();
+      await driver.retry(first, { idempotencyKey: "one" });
+      await driver.append("b", { idempotencyKey: "one" });
+      await driver.close();
+    },
+  },
+  {
+    name: "rotation, index blocks and checkpoints",
+    options: { segmentBytesMax: 4096, checkpoint: { everyEvents: 3 } },
+    async run(driver) {
+      await driver.open();
+      for (let i = 0; i < 14; i++) await driver.append(`entity:${i % 3}`, { padBytes: 600 });
+      await driver.close();
+    },
+  },
+  {
+    name: "rotation under load",
+    options: { segmentBytesMax: 4096, checkpoint: { everyEvents: 5 } },
+    async run(driver) {
+      await driver.open();
+      await Promise.all(Array.from({ length: 18 }, (_, i) => driver.append(`entity:${i % 5}`, { padBytes: 300 + 50 * i })));
+      await driver.batch(["x", "y", "x"], 2500);
+      await driver.close();
+    },
+  },
+  {
+    name: "rotation without checkpoints, reopened",
+    options: SMALL,
+    async run(driver) {
+      for (let opening = 0; opening < 3; opening++) {
+        await driver.open();
+        for (let i = 0; i < 3; i++) await driver.append(`entity:${i}`, { padBytes: 1100 });
+        await driver.close();
+      }
+    },
+  },
+  {
+    name: "os durability with sync",
+    options: { segmentBytesMax: 4096, durability: "os", checkpoint: { everyEvents: 4 } },
+    async run(driver) {
+      await driver.open();
+      await Promise.all([driver.append("a"), driver.append("b", { padBytes: 900 })]);
+      await driver.append("a", { padBytes: 900 });
+      await driver.sync();
+      for (let i = 0; i < 4; i++) await driver.append("c", { padBytes: 700 });
+      await Promise.all([driver.sync(), driver.append("b"), driver.batch(["a", "c"], 600)]);
+      await driver.append("a");
+      await driver.close();
+    },
+  },
+  {
+    name: "interval durability",
+    options: { segmentBytesMax: 4096, durability: { everyMs: 1, everyEvents: 2 }, checkpoint: false },
+    async run(driver) {
+      await driver.open();
+      for (let i = 0; i < 7; i++) await driver.append(`entity:${i % 2}`, { padBytes: 500 });
+      await driver.sync();
+      await Promise.all([driver.append("a"), driver.append("b")]);
+      await driver.close();
+    },
+  },
+  {
+    name: "checkpoints asked for while appending, reopened",
+    options: { segmentBytesMax: 64 * 1024, checkpoint: { everyEvents: 1 } },
+    async run(driver) {
+      await driver.open();
+      await Promise.all([driver.append("a"), driver.store.checkpoint(), driver.append("b")]);
+      await Promise.all([driver.append("a"), driver.store.checkpoint()]);
+      await driver.close();
+      await driver.open();
+      await driver.append("a");
+      await driver.close();
+    },
+  },
+  {
+    name: "definitions",
+    options: { segmentBytesMax: 4096, checkpoint: { everyEvents: 3 } },
+    async run(driver) {
+      await driver.open();
+      for (let i = 0; i < 5; i++) {
+        const definition = defineEvent(`Event${i}`);
+        const attempt = driver.ledger.begin([{ entity: "a", scope: "scope:a" }], 800);
+        const data = attempt.items[0]?.data;
+        driver.ledger.acknowledge(attempt, [await driver.store.append({ entity: "a", scope: "scope:a" }, definition(data))]);
+      }
+      await driver.close();
+    },
+  },
+];
