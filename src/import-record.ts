@@ -53,9 +53,16 @@ const OPERATION = "import";
 /** What fits the 48 bits of an id's time. */
 const WALL_MS_MAX = 2 ** 48 - 1;
 
-/** The value of a line of JSON; anything but text is the record itself. */
+/** What a blank line holds. */
+export const BLANK: unique symbol = Symbol("blank line");
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+/** The value of a line of JSON, given as text or as UTF-8 bytes; `BLANK` where nothing is on it. Anything else is the record itself. */
 export function recordOf(given: unknown): unknown {
-  return typeof given === "string" ? parseJson(given) : given;
+  const line = given instanceof Uint8Array ? UTF8.decode(given) : given;
+  if (typeof line !== "string") return line;
+  return line.trim() === "" ? BLANK : parseJson(line);
 }
 
 /**

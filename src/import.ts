@@ -12,7 +12,7 @@ import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { Appending } from "./appending.ts";
 import { payloadToJson } from "./events/payload-json.ts";
 import { formatIdHex } from "./events/id.ts";
-import { type CheckedRecord, checkRecord, draftOf, type ImportRecord, recordOf } from "./import-record.ts";
+import { BLANK, type CheckedRecord, checkRecord, draftOf, type ImportRecord, recordOf } from "./import-record.ts";
 import type { FoundRow, StoreIndex } from "./index/store-index.ts";
 import type { FrameSource } from "./log/frame-source.ts";
 
@@ -55,8 +55,8 @@ const BATCH_BYTES = 4 * 1024 * 1024;
 const BATCHES_IN_FLIGHT = 2;
 const OPTION_NAMES: ReadonlySet<string> = new Set(["skipBad", "onProgress", "signal"]);
 
-/** What may be imported: records, or lines of JSON, of which blank ones are passed over. */
-export type ImportSource = Iterable<ImportRecord | string> | AsyncIterable<ImportRecord | string>;
+/** What may be imported: records, or lines of JSON (text or UTF-8 bytes), of which blank ones are passed over. */
+export type ImportSource = Iterable<ImportRecord | string | Uint8Array> | AsyncIterable<ImportRecord | string | Uint8Array>;
 
 /** Appends what `source` gives; see `store.import`. */
 export async function importRecords(parts: ImportParts, source: ImportSource, options: ImportOptions): Promise<ImportResult> {
@@ -81,7 +81,7 @@ export async function importRecords(parts: ImportParts, source: ImportSource, op
   }
 }
 
-function isAsync(source: ImportSource): source is AsyncIterable<ImportRecord | string> {
+function isAsync(source: ImportSource): source is AsyncIterable<ImportRecord | string | Uint8Array> {
   const given: unknown = source;
   if (typeof given === "object" && given !== null) {
     if (Symbol.asyncIterator in given) return true;
@@ -128,13 +128,14 @@ class ImportRun {
   /** Takes the next record. A promise is to be awaited before the one after it. */
   take(given: unknown): Promise<void> | undefined {
     this.#line++;
-    if (typeof given === "string" && given.trim() === "") return undefined;
     this.#options.signal?.throwIfAborted();
     this.#throwFailure();
     const { payloadBytesMax } = this.#parts.appending.limits;
     let record: CheckedRecord;
     try {
-      record = checkRecord(recordOf(given), this.#line, payloadBytesMax, this.#sink);
+      const value = recordOf(given);
+      if (value === BLANK) return undefined;
+      record = checkRecord(value, this.#line, payloadBytesMax, this.#sink);
     } catch (error) {
       return void this.#refuse(this.#line, error);
     }

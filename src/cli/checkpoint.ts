@@ -1,0 +1,78 @@
+/** `batpak checkpoint write DIR` and `batpak checkpoint show FILE`. */
+import type { Command } from "commander";
+import { join } from "node:path";
+import { nodeDisk } from "../disk/node-disk.ts";
+import { payloadToJson } from "../events/payload-json.ts";
+import { CHECKPOINT_FILE, checkpointVersion, decodeCheckpoint } from "../format/native/checkpoint.ts";
+import { UsageError } from "./exit-code.ts";
+import { withWriter } from "./open-directory.ts";
+import { printable, type Terminal } from "./terminal.ts";
+
+export function addCheckpoint(program: Command, terminal: Terminal): void {
+  const checkpoint = program.command("checkpoint").description("write a checkpoint of the index, or show one");
+  checkpoint
+    .command("write")
+    .argument("<dir>", "the store's directory")
+    .description("write a checkpoint, so that the next opening is quick")
+    .action((directory: string) =>
+      withWriter(directory, false, async (store) => {
+        await store.checkpoint();
+        const file = join(store.directory, CHECKPOINT_FILE);
+        const { nextSequence } = await store.stats();
+        await terminal.print(
+          terminal.json ? `${JSON.stringify({ file, nextSequence })}\n` : `${file} pictures the log up to sequence ${nextSequence}\n`,
+        );
+      }),
+    );
+  checkpoint
+    .command("show")
+    .argument("<file>", "the checkpoint: index.ckpt")
+    .description("show what a checkpoint says")
+    .action(async (path: string) => {
+      const bytes = await fileBytes(path);
+      const prefix = checkpointVersion(bytes);
+      const outcome = decodeCheckpoint(bytes);
+      const version = "version" in prefix ? prefix.version : null;
+      if (outcome.kind === "ignored") {
+        terminal.tellProblem(`${path} would be ignored: ${outcome.reason}`);
+        if (version !== null)
+          await terminal.print(terminal.json ? `${JSON.stringify({ version, ignored: outcome.reason })}\n` : `version  ${version}\n`);
+        return;
+      }
+      const { columns: _columns, ...description } = outcome.content.description;
+      const columns = Object.fromEntries([...outcome.content.columns].map(([name, column]) => [name, column.length]));
+      if (terminal.json) return terminal.print(`${payloadToJson({ version, bytes: bytes.length, ...readable(description), columns })}\n`);
+      const lines = Object.entries({ version, bytes: bytes.length, ...readable(description) }).map(([name, value]) => [
+        name,
+        payloadToJson(value),
+      ]);
+      const columnLines = Object.entries(columns).map(([name, length]) => [`column ${name}`, `${length} bytes`]);
+      await terminal.print([...lines, ...columnLines].map(([name, value]) => `${name.padEnd(34)}${printable(value)}\n`).join(""));
+    });
+}
+
+/** Bytes as hex digits, for people. */
+function readable(value: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, readableValue(member)]));
+}
+
+function readableValue(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
+  if (Array.isArray(value)) return value.map(readableValue);
+  return typeof value === "object" && value !== null ? readable(value as Record<string, unknown>) : value;
+}
+
+async function fileBytes(path: string): Promise<Uint8Array> {
+  const status = await nodeDisk.status(path);
+  if (status === null) throw new UsageError(`Cannot show the checkpoint: there is nothing at ${path}, a file is allowed`);
+  if (status.type === "directory")
+    throw new UsageError(`Cannot show the checkpoint: ${path} is a directory, its ${CHECKPOINT_FILE} is allowed`);
+  const file = await nodeDisk.open(path, "read");
+  try {
+    const bytes = new Uint8Array(await file.size());
+    const count = await file.read(bytes, 0, bytes.length, 0);
+    return bytes.slice(0, count);
+  } finally {
+    await file.close();
+  }
+}

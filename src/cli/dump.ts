@@ -1,0 +1,34 @@
+/** `batpak dump DIR`: every event as a line of JSON, in sequence order. `batpak import` reads it. */
+import type { Command } from "commander";
+import { dumpLine } from "./event-text.ts";
+import { withReader } from "./open-directory.ts";
+import type { Terminal } from "./terminal.ts";
+
+const PRINT_UNITS = 128 * 1024;
+
+export function addDump(program: Command, terminal: Terminal): void {
+  program
+    .command("dump")
+    .argument("<dir>", "the store's directory")
+    .description("print every event as a line of JSON, in sequence order")
+    .action((directory: string) =>
+      withReader(directory, terminal, async (store) => {
+        const { events } = await store.stats();
+        const onDamage = (error: Error, sequence: number): void => terminal.tellProblem(`Event ${sequence} is lost: ${error.message}`);
+        let dumped = 0;
+        for await (const batch of store.readPlaced({}, { onDamage })) {
+          let text = "";
+          for (const event of batch) {
+            text += dumpLine(event);
+            if (text.length < PRINT_UNITS) continue;
+            await terminal.print(text);
+            text = "";
+          }
+          await terminal.print(text);
+          dumped += batch.length;
+          terminal.progress(() => `${dumped} of ${events} events`);
+        }
+        terminal.endProgress();
+      }),
+    );
+}

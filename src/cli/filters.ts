@@ -1,0 +1,83 @@
+/** The options of `read` and `tail` that say which events are meant. */
+import type { Command } from "commander";
+import { defineEvent } from "../events/definition.ts";
+import type { Filter, Range } from "../events/query.ts";
+import { UsageError } from "./exit-code.ts";
+
+export interface FilterOptions {
+  readonly entity?: string;
+  readonly prefix?: string;
+  readonly scope?: string;
+  readonly kind?: readonly string[];
+  readonly category?: string;
+  readonly correlation?: string;
+  readonly causedBy?: string;
+  readonly clock?: string;
+  readonly sequence?: string;
+  readonly time?: string;
+}
+
+/** Adds the filters to a verb. */
+export function addFilters(command: Command): Command {
+  return command
+    .option("--entity <name>", "events of exactly this entity")
+    .option("--prefix <text>", "events of entities whose names begin with this")
+    .option("--scope <name>", "events in this scope")
+    .option("--kind <name|kind>", "events of this name or kind; more than once for any of several", collect)
+    .option("--category <number>", "events of kinds of this category, 0 to 15")
+    .option("--correlation <id>", "the chain of work that this event began")
+    .option("--caused-by <id>", "events that this event directly caused")
+    .option("--clock <range>", "numbers within the entity: 5, 5..9, 5.. or ..9, both ends included")
+    .option("--sequence <range>", "numbers within the store, the same way")
+    .option("--time <range>", "times: 2024-01-31..2024-02-01T12:00:00Z, or milliseconds since 1970");
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+/** The filter that the options ask for. */
+export function filterOf(options: FilterOptions): Filter {
+  const { entity, prefix, scope, kind, category, correlation, causedBy, clock, sequence, time } = options;
+  return {
+    ...(entity === undefined ? {} : { entity }),
+    ...(prefix === undefined ? {} : { entityPrefix: prefix }),
+    ...(scope === undefined ? {} : { scope }),
+    ...(kind === undefined ? {} : { kind: kind.map((one) => kindNumber(one) ?? defineEvent(one)) }),
+    ...(category === undefined ? {} : { category: wholeNumber(category, "--category") }),
+    ...(correlation === undefined ? {} : { correlation }),
+    ...(causedBy === undefined ? {} : { causedBy }),
+    ...(clock === undefined ? {} : { clock: range(clock, "--clock", wholeNumber) }),
+    ...(sequence === undefined ? {} : { sequence: range(sequence, "--sequence", wholeNumber) }),
+    ...(time === undefined ? {} : { time: range(time, "--time", timeOf) }),
+  };
+}
+
+/** The kind that the text is the number of; null where it is a name. */
+export function kindNumber(text: string): number | null {
+  return /^(?:0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : null;
+}
+
+/** A whole number from 0, of an option. */
+export function wholeNumber(text: string, option: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw new UsageError(`Cannot use ${option} ${text}: whole numbers from 0 are allowed`);
+  return value;
+}
+
+function timeOf(text: string, option: string): number {
+  const timeMs = /^-?\d{5,}$/.test(text) ? Number(text) : Date.parse(text);
+  if (!Number.isSafeInteger(timeMs))
+    throw new UsageError(`Cannot use ${option} ${text}: ISO times and milliseconds since 1970 are allowed`);
+  return timeMs;
+}
+
+function range(text: string, option: string, bound: (text: string, option: string) => number): Range<number> {
+  const middle = text.indexOf("..");
+  if (middle < 0) return { from: bound(text, option), to: bound(text, option) };
+  const from = text.slice(0, middle);
+  const to = text.slice(middle + 2);
+  if (from === "" && to === "") throw new UsageError(`Cannot use ${option} ${text}: a range with at least one end is allowed`);
+  return { ...(from === "" ? {} : { from: bound(from, option) }), ...(to === "" ? {} : { to: bound(to, option) }) };
+}

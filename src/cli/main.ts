@@ -1,0 +1,67 @@
+#!/usr/bin/env node
+/**
+ * The command line: `batpak VERB DIR …`. One file a verb; this one puts them together, and turns what goes wrong into a message on standard
+ * error and an exit status (`exit-code.ts`).
+ */
+import { Command, CommanderError } from "commander";
+import { isStoreError } from "../base/store-error.ts";
+import { addAppend } from "./append.ts";
+import { addCheckpoint } from "./checkpoint.ts";
+import { addDump } from "./dump.ts";
+import { addEntities } from "./entities.ts";
+import { EXIT, UsageError } from "./exit-code.ts";
+import { addGet } from "./get.ts";
+import { addImport } from "./import.ts";
+import { addRead } from "./read.ts";
+import { addSegments } from "./segments.ts";
+import { addStats } from "./stats.ts";
+import { addTail } from "./tail.ts";
+import { Terminal } from "./terminal.ts";
+
+const VERBS = [addAppend, addGet, addRead, addTail, addStats, addEntities, addSegments, addCheckpoint, addDump, addImport];
+
+function createProgram(terminal: Terminal): Command {
+  const program = new Command("batpak")
+    .description("An embedded, append-only, hash-chained event store: look into one, add to it, take it out.")
+    .configureOutput({ writeErr: (text) => process.stderr.write(text) })
+    .exitOverride();
+  for (const add of VERBS) add(program, terminal);
+  for (const command of program.commands) addJson(command, terminal);
+  return program;
+}
+
+/** `--json` belongs to every verb. */
+function addJson(command: Command, terminal: Terminal): void {
+  command.exitOverride().showHelpAfterError("(--help tells more)");
+  if (command.commands.length > 0) {
+    for (const inner of command.commands) addJson(inner, terminal);
+    return;
+  }
+  command.option("--json", "print results as JSON, one value a line");
+  command.hook("preAction", (verb) => {
+    terminal.json = verb.opts<{ json?: boolean }>().json === true;
+  });
+}
+
+function exitCodeOf(error: unknown, terminal: Terminal): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (!(error instanceof Error)) throw error;
+  const code = "code" in error && typeof error.code === "string" ? error.code : null;
+  if (error instanceof UsageError || code === "INVALID_ARGUMENT") {
+    terminal.tell(error.message);
+    return EXIT.usage;
+  }
+  terminal.tell(code === null ? error.message : `${error.message} (${code})`);
+  return isStoreError(error, "NOT_FOUND") ? EXIT.found : EXIT.store;
+}
+
+async function main(): Promise<void> {
+  const terminal = new Terminal();
+  try {
+    await createProgram(terminal).parseAsync(process.argv);
+  } catch (error) {
+    process.exitCode = exitCodeOf(error, terminal);
+  }
+}
+
+void main();

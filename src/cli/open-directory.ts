@@ -1,0 +1,74 @@
+/**
+ * Opens the store that a verb was given. Reading verbs open read-only: they work beside a living writer and create nothing. What such an
+ * opening found wrong is told on standard error.
+ */
+import { resolve } from "node:path";
+import { nodeDisk } from "../disk/node-disk.ts";
+import { isStoreError } from "../base/store-error.ts";
+import { directoryExists, listDirectory } from "../open-directory.ts";
+import { Store } from "../store.ts";
+import { UsageError } from "./exit-code.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Checks that there is a store, with an error that helps. */
+export async function assertStoreDirectory(directory: string, hint = "a directory that holds a store is allowed"): Promise<void> {
+  const path = resolve(directory);
+  const status = await nodeDisk.status(path);
+  if (status === null) throw new UsageError(`Cannot open the store: there is nothing at ${path}, ${hint}`);
+  if (status.type === "file" || status.type === "other") {
+    const inside = /(?:\.fbat|\.ckpt|\.mark|\.lock)$/.test(path) ? "; give the directory that it is in" : "";
+    throw new UsageError(`Cannot open the store: ${path} is a ${status.type}, a directory is allowed${inside}`);
+  }
+  const { segmentIds, orphanCheckpoint } = await listDirectory(nodeDisk, path);
+  if (segmentIds.length === 0 && !orphanCheckpoint) {
+    throw new UsageError(`Cannot open the store: the directory ${path} holds no store (no segment files NNNNNN.fbat), ${hint}`);
+  }
+}
+
+/** Opens for reading, and tells of damage and a torn tail. */
+export async function openReader(directory: string, terminal: Terminal): Promise<Store> {
+  await assertStoreDirectory(directory);
+  const store = await Store.open(directory, { readOnly: true });
+  const { problems, tornTail } = store.openReport;
+  for (const problem of problems) terminal.tellProblem(`${problem.message}; what is whole can be read`);
+  if (tornTail !== null) {
+    const { segmentId, offset, bytes } = tornTail;
+    terminal.tell(`The log ends in ${bytes} torn bytes at segment ${segmentId}, offset ${offset}; the next writer removes them`);
+  }
+  return store;
+}
+
+/** Opens for writing; makes a store only where `create` says so. */
+export async function openWriter(directory: string, create: boolean): Promise<Store> {
+  const path = resolve(directory);
+  if (!create) await assertStoreDirectory(directory, "--create makes a new store");
+  else if ((await nodeDisk.status(path)) !== null) {
+    try {
+      await directoryExists(nodeDisk, path);
+    } catch (error) {
+      if (isStoreError(error, "IO") && error.details.errno === "ENOTDIR") throw new UsageError(error.message);
+      throw error;
+    }
+  }
+  return await Store.open(directory);
+}
+
+/** Opens for reading, lets `use` look, and closes. */
+export async function withReader(directory: string, terminal: Terminal, use: (store: Store) => Promise<void>): Promise<void> {
+  const store = await openReader(directory, terminal);
+  try {
+    await use(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Opens for writing, lets `use` work, and closes. */
+export async function withWriter(directory: string, create: boolean, use: (store: Store) => Promise<void>): Promise<void> {
+  const store = await openWriter(directory, create);
+  try {
+    await use(store);
+  } finally {
+    await store.close();
+  }
+}
