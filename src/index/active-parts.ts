@@ -1,7 +1,6 @@
 /** The rows of an active segment index as a checkpoint holds them: about 36 bytes a row, in the narrowest columns that fit. */
 import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
 import { type ActiveColumns, newColumns } from "./active-columns.ts";
-import { OFFSET_FOREIGN_ID } from "./segment-index.ts";
 
 /** Little-endian columns of `rowCount` elements each. */
 export interface ActiveSegmentParts {
@@ -38,54 +37,8 @@ export interface ActiveSegmentParts {
   readonly summary: Uint8Array;
 }
 
-/** Places in `summary`. */
+/** Places in `summary`. `row-summary` makes it. */
 export const ROW_SUMMARY = { timeMin: 0, timeMax: 1, lastTime: 2, timeOrdered: 3, clockOrdered: 4, foreignIds: 5, length: 6 } as const;
-
-/** What the first `rowCount` rows say together. `ordinals` gives each entity's place in the order of first rows, and one. */
-export function summarizeRows(
-  columns: ActiveColumns,
-  rowCount: number,
-  ordinals: Uint32Array,
-): Pick<ActiveSegmentParts, "entityIds" | "firstRows" | "lastRows" | "rowCounts" | "scopeIds" | "summary"> {
-  const { entity, scope, clock, offset, time } = columns;
-  let entities = 0;
-  for (let row = 0; row < rowCount; row++) if (ordinals[entity[row]] > entities) entities = ordinals[entity[row]];
-  const entityIds = new Uint32Array(entities);
-  const firstRows = new Uint32Array(entities);
-  const lastRows = new Uint32Array(entities);
-  const rowCounts = new Uint32Array(entities);
-  const scopes = new Set<number>();
-  const summary = new Float64Array(ROW_SUMMARY.length);
-  let timeMin = rowCount === 0 ? 0 : Number.POSITIVE_INFINITY;
-  let timeMax = 0;
-  let lastTime = Number.NEGATIVE_INFINITY;
-  let timeOrdered = 1;
-  let clockOrdered = 1;
-  let lastScope = -1;
-  for (let row = 0; row < rowCount; row++) {
-    const ordinal = ordinals[entity[row]] - 1;
-    if (rowCounts[ordinal]++ === 0) {
-      entityIds[ordinal] = entity[row];
-      firstRows[ordinal] = row;
-    } else if (clock[lastRows[ordinal]] >= clock[row]) clockOrdered = 0;
-    lastRows[ordinal] = row;
-    if (scope[row] !== lastScope) scopes.add((lastScope = scope[row]));
-    if ((offset[row] & OFFSET_FOREIGN_ID) !== 0) summary[ROW_SUMMARY.foreignIds]++;
-    if (time[row] < lastTime) timeOrdered = 0;
-    lastTime = time[row];
-    timeMin = Math.min(timeMin, lastTime);
-    timeMax = Math.max(timeMax, lastTime);
-  }
-  summary.set([timeMin, timeMax, lastTime, timeOrdered, clockOrdered], 0);
-  return {
-    entityIds: bytesOfColumn(entityIds, entities),
-    firstRows: bytesOfColumn(firstRows, entities),
-    lastRows: bytesOfColumn(lastRows, entities),
-    rowCounts: bytesOfColumn(rowCounts, entities),
-    scopeIds: bytesOfColumn(Uint32Array.from(scopes), scopes.size),
-    summary: bytesOfColumn(summary, summary.length),
-  };
-}
 
 /** Whether a summary can be that of so many rows. The rows themselves are not looked at: the checkpoint's CRC speaks for them. */
 export function isSummary(parts: ActiveSegmentParts, entityLimit: number, scopeLimit: number): boolean {
@@ -110,9 +63,12 @@ export function isSummary(parts: ActiveSegmentParts, entityLimit: number, scopeL
 
 type ColumnPartName = "entity" | "scope" | "kind" | "clock" | "offset" | "time" | "idTag" | "correlationTag" | "causationTag" | "sequence";
 
-/** Copies of the first `rowCount` rows. */
+/**
+ * The first `rowCount` rows. Mostly views: rows that are there never change, and columns that grow are replaced, not moved, so the views stay
+ * right while they are written.
+ */
 export function partsOfColumns(columns: ActiveColumns, rowCount: number): Pick<ActiveSegmentParts, "rowCount" | ColumnPartName> {
-  const copy = (column: Uint16Array | Uint32Array | Float64Array): Uint8Array => bytesOfColumn(column, rowCount).slice();
+  const view = (column: Uint16Array | Uint32Array | Float64Array): Uint8Array => bytesOfColumn(column, rowCount);
   let scopeMax = 0;
   let clockMax = 0;
   for (let row = 0; row < rowCount; row++) {
@@ -123,16 +79,16 @@ export function partsOfColumns(columns: ActiveColumns, rowCount: number): Pick<A
   const clock = columns.clock.subarray(0, rowCount);
   return {
     rowCount,
-    entity: copy(columns.entity),
-    scope: scopeMax > 0xffff ? copy(scope) : bytesOfColumn(new Uint16Array(scope), rowCount),
-    kind: copy(columns.kind),
-    clock: clockMax > 0xffff_ffff ? copy(clock) : bytesOfColumn(new Uint32Array(clock), rowCount),
-    offset: copy(columns.offset),
-    time: copy(columns.time),
-    idTag: copy(columns.idTag),
-    correlationTag: copy(columns.correlationTag),
-    causationTag: copy(columns.causationTag),
-    sequence: columns.sequence === undefined || rowCount === 0 ? null : copy(columns.sequence),
+    entity: view(columns.entity),
+    scope: scopeMax > 0xffff ? view(scope) : bytesOfColumn(new Uint16Array(scope), rowCount),
+    kind: view(columns.kind),
+    clock: clockMax > 0xffff_ffff ? view(clock) : bytesOfColumn(new Uint32Array(clock), rowCount),
+    offset: view(columns.offset),
+    time: view(columns.time),
+    idTag: view(columns.idTag),
+    correlationTag: view(columns.correlationTag),
+    causationTag: view(columns.causationTag),
+    sequence: columns.sequence === undefined || rowCount === 0 ? null : view(columns.sequence),
   };
 }
 

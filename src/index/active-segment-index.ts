@@ -13,10 +13,11 @@ import { assert } from "../base/assert.ts";
 import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.ts";
-import { type ActiveSegmentParts, columnsOfParts, isSummary, partsOfColumns, ROW_SUMMARY, summarizeRows } from "./active-parts.ts";
+import { type ActiveSegmentParts, columnsOfParts, isSummary, partsOfColumns, ROW_SUMMARY } from "./active-parts.ts";
 import { EntityChains } from "./entity-chains.ts";
 import type { Interner } from "./interner.ts";
 import { createCursor } from "./row-scan.ts";
+import { RowSummary } from "./row-summary.ts";
 import { RowTable } from "./row-table.ts";
 import type { ColumnValues, EntityRows, ScanSource } from "./scan-source.ts";
 import {
@@ -62,6 +63,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
 
   #chains: EntityChains | null = null;
   #ids: RowTable | null = null;
+  #rowSummary: RowSummary | null = null;
 
   /** `firstSequence` is that of the next event; `rows` is how many to make room for. */
   constructor(entities: Interner, scopes: Interner, firstSequence: number, rows = 1024) {
@@ -309,17 +311,23 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     };
   }
 
-  /** What a checkpoint stores of the first `rowCount` rows: copies, so that rows may be added while they are written. */
+  /** What a checkpoint stores of the first `rowCount` rows: right while rows are added. */
   columnsForCheckpoint(rowCount: number = this.#rowCount): ActiveSegmentParts {
     assert(rowCount <= this.#rowCount, "a checkpoint holds no more rows than there are");
     let entities = this.#entityCount;
     while (entities > 0 && this.#firstRows[entities - 1]! >= rowCount) entities--;
     return {
       ...partsOfColumns(this.#columns, rowCount),
-      ...summarizeRows(this.#columns, rowCount, this.#ordinals),
+      ...this.#summaryOf(rowCount).toParts(),
       firstSequence: this.#firstSequence,
       previousSequences: bytesOfColumn(this.#previousSequences, entities).slice(),
     };
+  }
+
+  #summaryOf(rowCount: number): RowSummary {
+    if (this.#rowSummary === null || this.#rowSummary.rows > rowCount) this.#rowSummary = new RowSummary();
+    this.#rowSummary.advance(this.#columns, rowCount, this.#ordinals);
+    return this.#rowSummary;
   }
 
   /** An index of copied parts, whose ids are those of these interners; null when the parts cannot be right. */
