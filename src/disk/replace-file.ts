@@ -25,7 +25,7 @@ export function isTemporaryName(name: string): boolean {
 /**
  * Replaces the file `name` in `directory`, or makes it, durably and whole.
  *
- * @param content the new bytes, or pieces of them in order; each piece is written before the next is asked for.
+ * @param content the new bytes, or pieces of them in order; each piece is written or copied before the next is asked for.
  * @throws StoreError `IO` when the disk fails, or when `name` is a symbolic link. The old file then stands, unless it was the sync of
  * the directory that failed: then it is unknown which of the two a power cut would leave.
  * @example await replaceFile(disk, directory, "index.ckpt", bytes);
@@ -70,13 +70,31 @@ async function createTemporary(disk: Disk, directory: string, name: string): Pro
   }
 }
 
+/** Smaller pieces are gathered up to this size: a write costs more than copying what it writes. */
+const GATHER_BYTES = 256 * 1024;
+
 async function fill(file: DiskFile, content: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
   try {
     let position = 0;
+    let gathered = 0;
+    let buffer: Uint8Array | null = null;
+    const put = async (bytes: Uint8Array, length: number): Promise<void> => {
+      if (length > 0) await file.write(bytes, 0, length, position, false);
+      position += length;
+    };
     for await (const piece of content instanceof Uint8Array ? [content] : content) {
-      await file.write(piece, 0, piece.length, position, false);
-      position += piece.length;
+      if (buffer !== null && gathered + piece.length > GATHER_BYTES) {
+        await put(buffer, gathered);
+        gathered = 0;
+      }
+      if (piece.length >= GATHER_BYTES || content instanceof Uint8Array) await put(piece, piece.length);
+      else {
+        buffer ??= new Uint8Array(GATHER_BYTES);
+        buffer.set(piece, gathered);
+        gathered += piece.length;
+      }
     }
+    if (buffer !== null) await put(buffer, gathered);
     await file.sync();
   } finally {
     await file.close();

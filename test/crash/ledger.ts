@@ -86,7 +86,10 @@ export class Ledger {
 
   #checkAttempt(attempt: Attempt, events: readonly Seen[], last: number, powerCut: boolean): void {
     const { number, items, receipts, durable } = attempt;
-    assert.ok(events.length === 0 || events.length === items.length, `attempt ${number} is there in part: ${events.length} of ${items.length}`);
+    assert.ok(
+      events.length === 0 || events.length === items.length,
+      `attempt ${number} is there in part: ${events.length} of ${items.length}`,
+    );
     assert.ok(events.length > 0 || number > last, `attempt ${number} is missing, though attempt ${last} after it is there`);
     if (receipts === null) return;
     if (durable || !powerCut) assert.ok(events.length > 0, `attempt ${number} was acknowledged (durable: ${durable}) and is lost`);

@@ -1,0 +1,126 @@
+/**
+ * Every acknowledgement comes after the sync of its bytes: at the moment an append resolves, its frame survives any power cut. The same
+ * check must fail on a disk that lies, else it would prove nothing.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Disk, DiskFile, FileMode } from "../../src/disk/disk.ts";
+import { Store } from "../../src/store.ts";
+import type { StoreOptions } from "../../src/store-options.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+
+const DIRECTORY = "/store";
+const KIND = 0x1000;
+
+/** Appends much, and gives what was told durable while its bytes were not, and how many frames were looked at. */
+async function violations(
+  disk: SimulatedDisk,
+  seenByStore: Disk,
+  options: StoreOptions,
+): Promise<{ readonly found: string[]; readonly frames: number }> {
+  const found: string[] = [];
+  let frames = 0;
+  const store = await Store.open(DIRECTORY, { segmentBytesMax: 8192, ...options, disk: seenByStore });
+  const append = async (name: string, padBytes: number): Promise<void> => {
+    const data = { name, pad: "p".repeat(padBytes) };
+    const receipt = await store.append({ entity: name, scope: "scope" }, { kind: KIND, data });
+    if (receipt.durable) look(receipt.hash);
+  };
+  const look = (hash: string): void => {
+    const place = placeOf(disk, Buffer.from(hash, "hex"));
+    frames++;
+    if (place === null) found.push(`${hash} is in no segment`);
+    else if (!disk.isDurable(place.path, 0, place.end)) found.push(`${hash} in ${place.path} up to ${place.end} is not durable`);
+  };
+  for (let i = 0; i < 12; i++) await append(`single:${i % 3}`, 10 + 130 * (i % 5));
+  for (let round = 0; round < 4; round++) {
+    await Promise.all(Array.from({ length: 16 }, (_, i) => append(`many:${i}`, 37 * i)));
+  }
+  const items = Array.from({ length: 9 }, (_, i) => ({
+    coordinate: { entity: `batch:${i % 2}`, scope: "scope" },
+    event: { kind: KIND, data: { i, pad: "b".repeat(900) } },
+  }));
+  for (const receipt of await store.appendBatch(items)) if (receipt.durable) look(receipt.hash);
+  if (options.durability !== undefined) {
+    const receipts = await Promise.all([store.append({ entity: "a", scope: "s" }, { kind: KIND, data: 1 })]);
+    await store.sync();
+    for (const receipt of receipts) look(receipt.hash);
+  }
+  await store.close();
+  return { found, frames };
+}
+
+/** Where the frame with this hash ends: a frame ends with its hash. Only one stands there that no later frame holds as its previous one. */
+function placeOf(disk: SimulatedDisk, hash: Buffer): { readonly path: string; readonly end: number } | null {
+  for (const path of disk.paths()) {
+    if (!path.endsWith(".fbat")) continue;
+    const at = Buffer.from(disk.bytesOf(path)).indexOf(hash);
+    if (at >= 0) return { path, end: at + hash.length };
+  }
+  return null;
+}
+
+/** A disk that forgets one thing that it was asked for. */
+function lyingDisk(disk: SimulatedDisk, forgets: "durable" | "sync" | "syncDirectory"): Disk {
+  const wrap = (file: DiskFile): DiskFile => ({
+    read: (...given) => file.read(...given),
+    readSync: (...given) => file.readSync(...given),
+    write: (source, offset, length, position, durable) => file.write(source, offset, length, position, durable && forgets !== "durable"),
+    writeSync: (...given) => file.writeSync(...given),
+    sync: () => (forgets === "sync" ? Promise.resolve() : file.sync()),
+    truncate: (size) => file.truncate(size),
+    size: () => file.size(),
+    sizeSync: () => file.sizeSync(),
+    close: () => file.close(),
+    closeSync: () => file.closeSync(),
+  });
+  const wrapped = new Map<DiskFile, DiskFile>();
+  return {
+    self: disk.self,
+    isAlive: (identity) => disk.isAlive(identity),
+    open: async (path: string, mode: FileMode) => {
+      const file = await disk.open(path, mode);
+      const lying = wrap(file);
+      wrapped.set(lying, file);
+      return lying;
+    },
+    openSync: (path) => disk.openSync(path),
+    list: (path) => disk.list(path),
+    status: (path) => disk.status(path),
+    makeDirectory: (path) => disk.makeDirectory(path),
+    rename: (from, to) => disk.rename(from, to),
+    link: (from, to) => disk.link(from, to),
+    remove: (path) => disk.remove(path),
+    syncDirectory: (path) => (forgets === "syncDirectory" ? Promise.resolve() : disk.syncDirectory(path)),
+    lock: (file) => disk.lock(wrapped.get(file) ?? file),
+  };
+}
+
+const MODES: readonly (readonly [string, StoreOptions])[] = [
+  ["fsync", {}],
+  ["fsync with checkpoints", { checkpoint: { everyEvents: 4 } }],
+  ["os, then sync", { durability: "os" }],
+  ["interval, then sync", { durability: { everyMs: 1000, everyEvents: 5 } }],
+];
+
+for (const [name, options] of MODES) {
+  test(`what is told durable is durable: ${name}`, async () => {
+    const disk = new SimulatedDisk();
+    const { found, frames } = await violations(disk, disk, options);
+    assert.deepEqual(found, []);
+    assert.ok(frames >= (options.durability === undefined ? 80 : 1), `only ${frames} acknowledgements were looked at`);
+  });
+}
+
+test("a disk that lies is caught", async () => {
+  for (const [forgets, options] of [
+    ["durable", {}],
+    ["sync", {}],
+    ["syncDirectory", {}],
+    ["sync", { durability: "os" }],
+  ] as const) {
+    const disk = new SimulatedDisk();
+    const { found } = await violations(disk, lyingDisk(disk, forgets), options);
+    assert.ok(found.length > 0, `nobody noticed that ${forgets} was forgotten`);
+  }
+});
