@@ -188,14 +188,21 @@ export class NativeWriter {
       parts.log = { ...log, storeId };
     }
     const segments = new SegmentWriter(parts.files, options.segmentBytesMax);
-    const { active } = log.index;
-    if (active === undefined) await createFirst(input, segments);
-    else if (!active.sealed) await segments.resume(active.id, active.framesEnd);
-    const mark = await MarkFile.open(disk, parts.directory);
-    const writer = new NativeWriter(input, segments, mark, cut);
-    writer.log.writeMark();
-    for (const segment of log.index.segments) if (segment.sealed && !segment.indexOnDisk) writer.#writeBlock(segment);
-    return writer;
+    let mark: MarkFile | null = null;
+    try {
+      const { active } = log.index;
+      if (active === undefined) await createFirst(input, segments);
+      else if (!active.sealed) await segments.resume(active.id, active.framesEnd);
+      mark = await MarkFile.open(disk, parts.directory);
+      const writer = new NativeWriter(input, segments, mark, cut);
+      writer.log.writeMark();
+      for (const segment of log.index.segments) if (segment.sealed && !segment.indexOnDisk) writer.#writeBlock(segment);
+      return writer;
+    } catch (error) {
+      await segments.close();
+      await mark?.close();
+      throw error;
+    }
   }
 
   #createLog(placer: NativePlacer, ids: IdIssuer): LogWriter {

@@ -89,6 +89,10 @@ class NativeOpening {
   #cutBytes = 0;
   #provenSynced = 0;
   #neverBegun: number[] = [];
+  /** What a checkpoint of this store that was not used proves all the same. */
+  #proof: { readonly storeId: Uint8Array; readonly generation: number; readonly segmentIds: readonly number[] } | null = null;
+  /** Up to where it proves the log to have been synced, where the frame before that is no frame any more. */
+  #watermark = { segmentId: 0, offset: 0 };
 
   constructor(input: OpenNativeInput) {
     this.#input = input;
@@ -114,7 +118,7 @@ class NativeOpening {
       this.#generation = Math.max(this.#generation, ...log.segments.map((segment) => segment.header.generation));
     }
     await this.#judgeBroken(log.broken, log.segments);
-    for (const id of log.missing) this.#damage(damageError(id, 0, "its file is missing"));
+    for (const id of [...log.missing, ...this.#lostOf(log.segments)]) this.#damage(damageError(id, 0, "its file is missing"));
     await this.#takeSegments(log.segments, checkpoint !== null);
     this.#checkMark(log.segments);
     return this.#result(log.replaced);
@@ -206,6 +210,7 @@ class NativeOpening {
     const missing = segments.find((segment) => !present.has(segment.id));
     if (missing !== undefined) {
       // Whether it was replaced or lost is told by the headers, which the slower route reads.
+      this.#proof = { storeId: checkpoint.storeId, generation: checkpoint.generation, segmentIds: segments.map((segment) => segment.id) };
       return this.#ignoreCheckpoint(`segment ${missing.id}, which it lists, is not there`);
     }
     if (visible.segmentId === 0) return segmentIds.length === 0 ? checkpoint : this.#ignoreCheckpoint("it pictures an empty store");
@@ -220,22 +225,36 @@ class NativeOpening {
       this.#damage(damageError(visible.segmentId, size, `the log ends before the checkpoint's watermark: ${reason}`));
       return this.#ignoreCheckpoint(reason);
     }
-    if (!this.#hasLastFrame(checkpoint, header.storeId)) return this.#ignoreCheckpoint("the log has another frame where it ends");
-    return checkpoint;
+    const last = this.#lookAtLastFrame(checkpoint, header.storeId);
+    if (last === "same") return checkpoint;
+    // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.
+    if (last === "none") this.#watermark = { segmentId: visible.segmentId, offset: visible.offset };
+    return this.#ignoreCheckpoint(last === "none" ? "the log has no frame where it ends" : "the log has another frame where it ends");
   }
 
-  #hasLastFrame(checkpoint: RestoredCheckpoint, storeId: Uint8Array): boolean {
+  /** Segments that the checkpoint lists after the newest that is there, and that none replaces; `readLog` misses those before it. */
+  #lostOf(whole: readonly ListedSegment[]): number[] {
+    const proof = this.#proof;
+    const newest = whole[whole.length - 1];
+    if (proof === null || newest === undefined || !sameBytes(proof.storeId, 0, newest.header.storeId, 0, 16)) return [];
+    const replaced = (id: number): boolean =>
+      whole.some(({ header }) => header.generation > proof.generation && header.replacesFrom <= id && id <= header.replacesTo);
+    const present = new Set(this.#input.segmentIds);
+    return proof.segmentIds.filter((id) => id > newest.id && !present.has(id) && !replaced(id));
+  }
+
+  #lookAtLastFrame(checkpoint: RestoredCheckpoint, storeId: Uint8Array): "same" | "other" | "none" {
     const { lastFrame, index } = checkpoint;
     const { segmentId, offset } = index.visible;
-    if (lastFrame === null) return offset === SEGMENT_HEADER.bytes;
+    if (lastFrame === null) return offset === SEGMENT_HEADER.bytes ? "same" : "other";
     const length = offset - lastFrame.offset;
-    if (length < FRAME.bytesMin) return false;
+    if (length < FRAME.bytesMin) return "other";
     const bytes = new Uint8Array(length);
     const count = this.#input.files.file(segmentId).readSync(bytes, 0, length, lastFrame.offset);
     const view = new DataView(bytes.buffer);
-    const whole =
-      checkFrame(bytes, view, 0, count, segmentSeed(storeId, segmentId), lastFrame.offset) === "ok" && frameLength(view, 0) === length;
-    return whole && sameBytes(bytes, length - FRAME.hashBytes, lastFrame.hash, 0, FRAME.hashBytes);
+    if (checkFrame(bytes, view, 0, count, segmentSeed(storeId, segmentId), lastFrame.offset) !== "ok") return "none";
+    const same = frameLength(view, 0) === length && sameBytes(bytes, length - FRAME.hashBytes, lastFrame.hash, 0, FRAME.hashBytes);
+    return same ? "same" : "other";
   }
 
   #takeCheckpoint(checkpoint: RestoredCheckpoint): void {
@@ -343,7 +362,8 @@ class NativeOpening {
       const to = limit?.segmentId === segment.id ? { to: limit.offset } : {};
       const scan = await scanSegment({ file, seed, from: entry.framesEnd, ...to, visit: (commit) => this.#replay(entry, commit) });
       this.#end = scan.end;
-      this.#provenSynced = Math.max(this.#provenSynced, scan.provenSynced, this.#markedAsSynced(segment.id));
+      const watermark = this.#watermark.segmentId === segment.id ? this.#watermark.offset : 0;
+      this.#provenSynced = Math.max(this.#provenSynced, scan.provenSynced, this.#markedAsSynced(segment.id), watermark);
       if (isNewest) {
         const tail = await judgeTail({ file, segmentId: segment.id, seed, scan, provenSynced: this.#provenSynced });
         this.#cutBytes = tail.cutBytes;

@@ -69,14 +69,19 @@ async function openForWriting(
     );
   }
   const parts = prepareNative(disk, directory, options.indexCacheBytes, "native");
-  const mark = await readMark(disk, directory);
-  await readNativeLog(disk, parts, { segmentIds: listing.segmentIds, mark, tolerant: false, limit: null });
-  const registry = registryOf(parts, options);
-  const life = { assertReadable: () => {}, assertWritable: () => {} };
-  const reading = readingOf(parts, registry, life);
-  const writer = await NativeWriter.open({ disk, parts, options, registry, reading, assertWritable: () => life.assertWritable() });
-  const report = reportOf(parts, writer.cut, options.clock.monotonicMs() - started);
-  return { directory, disk, parts, registry, writer, lock, reading, report, life };
+  try {
+    const mark = await readMark(disk, directory);
+    await readNativeLog(disk, parts, { segmentIds: listing.segmentIds, mark, tolerant: false, limit: null });
+    const registry = registryOf(parts, options);
+    const life = { assertReadable: () => {}, assertWritable: () => {} };
+    const reading = readingOf(parts, registry, life);
+    const writer = await NativeWriter.open({ disk, parts, options, registry, reading, assertWritable: () => life.assertWritable() });
+    const report = reportOf(parts, writer.cut, options.clock.monotonicMs() - started);
+    return { directory, disk, parts, registry, writer, lock, reading, report, life };
+  } catch (error) {
+    parts.files.closeAll();
+    throw error;
+  }
 }
 
 async function openForReading(directory: string, disk: Disk, options: CompiledOptions, started: number): Promise<Opened> {
@@ -85,12 +90,17 @@ async function openForReading(directory: string, disk: Disk, options: CompiledOp
   if (listing.segmentIds.length === 0 && !listing.orphanCheckpoint) throw notFound(`a store in ${directory}`);
   assertLayout(listing.layout, options);
   const parts = prepareNative(disk, directory, options.indexCacheBytes, listing.layout ?? "native");
-  await readLogForReader(disk, parts, directory);
-  const registry = registryOf(parts, options);
-  const life = { assertReadable: () => {}, assertWritable: () => {} };
-  const reading = readingOf(parts, registry, life);
-  const report = { ...reportOf(parts, null, options.clock.monotonicMs() - started), tornTail: await tornTailOf(disk, parts) };
-  return { directory, disk, parts, registry, writer: null, lock: null, reading, report, life };
+  try {
+    await readLogForReader(disk, parts, directory);
+    const registry = registryOf(parts, options);
+    const life = { assertReadable: () => {}, assertWritable: () => {} };
+    const reading = readingOf(parts, registry, life);
+    const report = { ...reportOf(parts, null, options.clock.monotonicMs() - started), tornTail: await tornTailOf(disk, parts) };
+    return { directory, disk, parts, registry, writer: null, lock: null, reading, report, life };
+  } catch (error) {
+    parts.files.closeAll();
+    throw error;
+  }
 }
 
 /** Bytes at the end that recovery would cut; beside a living writer they are its own business. */

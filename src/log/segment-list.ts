@@ -23,7 +23,7 @@ export function readHeader(files: SegmentFiles, id: number): SegmentHeaderOutcom
   const count = files.file(id).readSync(bytes, 0, bytes.length, 0);
   const outcome = decodeSegmentHeader(bytes.subarray(0, count));
   if (outcome.kind === "ok" && outcome.header.segmentId !== id) {
-    return { kind: "corrupt", reason: `its header names segment ${outcome.header.segmentId}` };
+    return { kind: "foreign", reason: `its header names segment ${outcome.header.segmentId}` };
   }
   return outcome;
 }
