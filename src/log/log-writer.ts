@@ -258,11 +258,12 @@ export class LogWriter implements UnwrittenFrames {
     if (this.#parts.segments.segmentId === 0) return;
     try {
       await this.#parts.segments.sync();
+      if (!this.queue.isPoisoned) this.writeMark();
     } catch (error) {
+      // A mark that cannot be written poisons here as it does after a commit: readers beside would follow a mark that stands still.
       this.queue.poison(error);
       this.queue.assertSound();
     }
-    if (!this.queue.isPoisoned) this.writeMark();
   }
 
   stopTimers(): void {

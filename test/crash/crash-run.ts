@@ -140,6 +140,8 @@ export interface StateChecks {
   counted(disk: SimulatedDisk): void;
   /** Also crashes recovery itself, and looks at this many disks it may leave. */
   readonly secondCrashDisks: number;
+  /** Of the states, how many also close the recovered store and look at it once more: 0 to 1. */
+  readonly closeShare: number;
 }
 
 /** Checks one disk in every way there is. Uses up `disk`. */
@@ -161,7 +163,7 @@ export async function checkState(disk: SimulatedDisk, checks: StateChecks): Prom
     await checkShown(left, options, seen, true);
   }
   await store.close();
-  await checkShown(disk.diskAfterCrash(), options, seen, false);
+  if (random() < checks.closeShare) await checkShown(disk.diskAfterCrash(), options, seen, false);
   if (secondCrashDisks > 0 && recoveryOperations > 0) {
     const again = before.diskAfterKill();
     const crashed = again.operationCount + 1 + Math.floor(random() * recoveryOperations);

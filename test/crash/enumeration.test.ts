@@ -12,7 +12,7 @@ const LONG = process.env.BATPAK_TEST_LONG === "1";
 const SEED = Number(process.env.BATPAK_SEED ?? 1);
 const ONLY = process.env.BATPAK_SCENARIO ?? "";
 /** Of one crash. */
-const DISKS = LONG ? 48 : 3;
+const DISKS = LONG ? 200 : 2;
 const distinct = new Set<string>();
 let opened = 0;
 
@@ -25,7 +25,7 @@ async function crashEverywhere(scenario: Scenario): Promise<void> {
     const disk = new SimulatedDisk();
     disk.crashDuring(number);
     const { ledger } = await runScenario(scenario, disk);
-    const common = { ledger, options: scenario.options, random, secondCrashDisks: LONG ? 4 : 1, counted };
+    const common = { ledger, options: scenario.options, random, secondCrashDisks: LONG ? 4 : 1, closeShare: LONG ? 1 : 0.2, counted };
     let which = 0;
     const check = async (left: SimulatedDisk, powerCut: boolean): Promise<void> => {
       try {
