@@ -50,7 +50,10 @@ export interface Draft {
   readonly timeMicros: number;
 }
 
-type Settle = { resolve(receipts: readonly Receipt[]): void; reject(error: unknown): void };
+interface Settle {
+  readonly resolve: (receipts: readonly Receipt[]) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 const APPEND_MEMBERS: ReadonlySet<string> = new Set(["expect", "idempotencyKey", "causedBy", "correlationId", "metadata", "signal"]);
 const ITEM_MEMBERS: ReadonlySet<string> = new Set([
@@ -135,7 +138,7 @@ export class Appending {
   #drafts(coordinate: Coordinate, events: readonly AnyNewEvent[], options: AppendOptions): Draft[] {
     const drafts: Draft[] = [];
     // What is expected of the entity is judged once, before the first of its events.
-    const { expect, ...rest } = options;
+    const { expect: _judgedOnce, ...rest } = options;
     for (let i = 0; i < events.length; i++) {
       drafts.push(this.#draft(coordinate, events[i], i === 0 ? options : rest, this.#idOf(coordinate, options, i)));
     }

@@ -124,7 +124,7 @@ export class NativeWriter {
   readonly #records: Uint8Array[];
   #eventsSinceCheckpoint = 0;
   #checkpointDue = false;
-  #checkpointsAsked: { resolve(): void; reject(error: unknown): void }[] = [];
+  #checkpointsAsked: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #sealing: Promise<void> = Promise.resolve();
   /** Index blocks that could not be written: the segment keeps its rows in memory. */
   blockError: unknown = null;

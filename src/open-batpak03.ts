@@ -17,7 +17,7 @@ import { expandHash } from "./format/batpak03/hash-array.ts";
 import { findNextFrame } from "./format/batpak03/resync.ts";
 import { decodeSegmentHeader } from "./format/batpak03/segment.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
-import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
+import type { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { HASH_BYTES } from "./index/heads.ts";
 import { idTag } from "./index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "./index/segment-index.ts";

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
-import { isStoreError, StoreError } from "./base/store-error.ts";
+import { isStoreError, type StoreError } from "./base/store-error.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk } from "./disk/disk.ts";
 import { CHECKPOINT_FILE, decodeCheckpoint } from "./format/native/checkpoint.ts";

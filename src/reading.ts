@@ -17,7 +17,7 @@ export interface ReadingParts {
   readonly index: StoreIndex;
   readonly frames: FrameSource;
   readonly loader: FrameLoader;
-  typeOf(kind: number): string | null;
+  readonly typeOf: (kind: number) => string | null;
   /** Throws where the store may not be read any more. */
   assertReadable(): void;
 }

@@ -1,7 +1,7 @@
 /** Decoding short names quickly. */
 
 interface Utf8Slicing {
-  utf8Slice(start: number, end: number): string;
+  readonly utf8Slice: (this: Uint8Array, start: number, end: number) => string;
 }
 
 const { utf8Slice } = Buffer.prototype as unknown as Utf8Slicing;

@@ -1,3 +1,4 @@
+/** Errors of the file system as errors of the store, for whoever stands above a disk. */
 import { StoreError } from "../base/store-error.ts";
 import { errorCode } from "./system-error.ts";
 

@@ -1,3 +1,4 @@
+/** Errors that look like those of Node's file system, made and recognised. */
 import { getSystemErrorMap } from "node:util";
 
 /**

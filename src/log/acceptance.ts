@@ -12,7 +12,7 @@
  * The common case takes no detour: with nothing before it and nothing to look up, a request is staged right where it will be written.
  */
 import { type ByteSink, GrowingSink } from "../base/byte-sink.ts";
-import { StoreError } from "../base/store-error.ts";
+import type { StoreError } from "../base/store-error.ts";
 import type { StoreIndex } from "../index/store-index.ts";
 import type { AppendRequest } from "./append-request.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
@@ -39,8 +39,8 @@ export interface AcceptanceParts {
 /** An append that waits for room before it is encoded. */
 interface Waiting {
   /** Stages it; false when there is still too little room. */
-  start(): boolean;
-  reject(error: unknown): void;
+  readonly start: () => boolean;
+  readonly reject: (error: unknown) => void;
   readonly signal: AbortSignal | null;
   onAbort: (() => void) | null;
 }

@@ -49,9 +49,9 @@ export interface AppendRequest {
   /** How many items at the front are system records. */
   readonly recordCount: number;
   /** It is accepted: what it teaches is learnt. */
-  accepted(): void;
-  resolve(receipts: readonly Receipt[]): void;
-  reject(error: unknown): void;
+  readonly accepted: () => void;
+  readonly resolve: (receipts: readonly Receipt[]) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** What the lookups before the judgement found for one condition. */

@@ -72,7 +72,8 @@ export class Subscription<Read extends { readonly sequence: number }> implements
       });
       const abort = (): void => {
         cancel();
-        reject(signal?.reason);
+        // The reason is whatever the caller gave, as everywhere in Node.
+        reject(signal?.reason as Error);
       };
       signal?.addEventListener("abort", abort, { once: true });
       // Looked at again now that the callback is in place.

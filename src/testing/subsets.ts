@@ -1,3 +1,4 @@
+/** Subsets of a few things, all of them or a seeded sample, for trying what a crash may have kept. */
 import { seededRandom } from "./seeded-random.ts";
 
 /** Beyond this many members 2^count is not tried, whatever the limit. */
