@@ -1,0 +1,299 @@
+// Each verb of the command line, through the real program.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { defineEvent, Store } from "../../src/index.ts";
+import { batpak, jsonLines, nodeArguments, temporaryDirectory } from "./run-cli.ts";
+
+const Placed = defineEvent("Placed");
+const Paid = defineEvent("Paid");
+
+async function sample(directory: string, events = 20): Promise<string> {
+  const path = join(directory, "store");
+  const store = await Store.open(path);
+  for (let n = 0; n < events; n++) {
+    const coordinate = { entity: `order:${n % 4}`, scope: n % 2 === 0 ? "eu" : "us" };
+    await store.append(coordinate, (n % 5 === 0 ? Paid : Placed)({ n, at: new Date(n), big: 2n ** 64n }), { metadata: { by: "test" } });
+  }
+  await store.close();
+  return path;
+}
+
+const fileStates = (path: string) =>
+  readdirSync(path).map((name) => [name, statSync(join(path, name)).mtimeMs, statSync(join(path, name)).size]);
+
+test("append prints a receipt; a new store wants --create; names, kinds, keys and expectations", async (context) => {
+  const path = join(temporaryDirectory(context), "new");
+  const refused = await batpak(["append", path, "a", "s", "Named", "1"]);
+  assert.deepEqual([refused.code, refused.out], [2, ""]);
+  assert.match(refused.err, /there is nothing at .*--create/);
+  const made = await batpak(
+    ["append", path, "a", "s", "Named", "-", "--create", "--json", "--key", "k", "--metadata", '{"m":1}'],
+    '{"big":18446744073709551616}',
+  );
+  assert.equal(made.code, 0, made.err);
+  const [receipt] = jsonLines(made.out);
+  assert.deepEqual([receipt.sequence, receipt.clock, receipt.durable], [0, 0, true]);
+  const again = await batpak(["append", path, "a", "s", "Named", '{"big":18446744073709551616}', "--json", "--key", "k"]);
+  assert.equal(jsonLines(again.out)[0].id, receipt.id);
+  const numbered = await batpak(["append", path, "a", "s", "0x2001", '"x"', "--expect", "0", "--caused-by", receipt.id as string]);
+  assert.match(numbered.out, /^sequence 1 {2}clock 1 {2}id [0-9a-f-]{36}\n$/);
+  const conflict = await batpak(["append", path, "a", "s", "Named", "1", "--expect", "none"]);
+  assert.equal(conflict.code, 3);
+  assert.match(conflict.err, /CONFLICT/);
+  const reserved = await batpak(["append", path, "a", "s", "6", "1"]);
+  assert.equal(reserved.code, 2);
+  const store = await Store.open(path, { readOnly: true });
+  const [first, second] = await store.read().toArray();
+  assert.deepEqual([first.type, first.data, first.metadata], ["Named", { big: 2n ** 64n }, { m: 1 }]);
+  assert.deepEqual([second.kind, second.causationId, await store.count()], [0x2001, first.id, 2]);
+  await store.close();
+});
+
+test("get shows an event; one that is not there is exit status 1", async (context) => {
+  const path = await sample(temporaryDirectory(context), 2);
+  const store = await Store.open(path, { readOnly: true });
+  const event = await store.read().first();
+  await store.close();
+  assert.ok(event);
+  const [json, text, digits, missing] = await Promise.all([
+    batpak(["get", path, event.id, "--json"]),
+    batpak(["get", path, event.id]),
+    batpak(["get", path, event.id.replaceAll("-", ""), "--json"]),
+    batpak(["get", path, "0".repeat(32)]),
+  ]);
+  assert.equal(json.out, digits.out);
+  assert.deepEqual(Object.keys(jsonLines(json.out)[0]), [
+    ..."id sequence entity scope kind type version clock timestamp correlationId causationId hash previousHash metadata data".split(" "),
+  ]);
+  assert.match(json.out, /"big":18446744073709551616/);
+  assert.match(text.out, new RegExp(`^id +${event.id}\n`));
+  assert.deepEqual([missing.code, missing.out], [1, ""]);
+  assert.match(missing.err, /There is no event/);
+});
+
+const sequencesOf = async (...args: string[]): Promise<number[]> => {
+  const result = await batpak([...args, "--json"]);
+  assert.equal(result.code, 0, result.err);
+  return jsonLines(result.out).map(({ sequence }) => sequence as number);
+};
+
+test("read takes every filter and range, both ways, and changes nothing on disk", async (context) => {
+  const path = await sample(temporaryDirectory(context));
+  const before = fileStates(path);
+  const store = await Store.open(path, { readOnly: true });
+  const events = await store.read().toArray();
+  await store.close();
+  const expected: [string[], (event: (typeof events)[number]) => boolean][] = [
+    [["--entity", "order:1"], ({ entity }) => entity === "order:1"],
+    [["--prefix", "order:", "--scope", "eu", "--kind", "Paid"], ({ scope, type }) => scope === "eu" && type === "Paid"],
+    [["--kind", "Placed", "--kind", String(events[0].kind)], () => true],
+    [["--category", "1", "--clock", "2..3"], ({ clock }) => clock === 2 || clock === 3],
+    [["--correlation", events[3].id, "--sequence", "..3"], ({ sequence }) => sequence === 3],
+    [["--caused-by", events[3].id], () => false],
+    [["--sequence", "5..", "--time", `${events[7].timestamp}..`], ({ timestamp }) => timestamp >= events[7].timestamp],
+    [["--time", `..${new Date(events[4].timestamp).toISOString()}`], ({ timestamp }) => timestamp <= events[4].timestamp],
+  ];
+  const found = await Promise.all(expected.map(([flags]) => sequencesOf("read", path, ...flags)));
+  const wanted = expected.map(([, matches]) => events.filter(matches).map(({ sequence }) => sequence));
+  wanted[6] = wanted[6].filter((sequence) => sequence >= 5);
+  assert.deepEqual(found, wanted);
+  assert.deepEqual(await sequencesOf("read", path, "--direction", "backward", "--limit", "3", "--after", "10"), [9, 8, 7]);
+  assert.deepEqual(await sequencesOf("tail", path, "-n", "4"), [16, 17, 18, 19]);
+  const text = await batpak(["read", path, "--limit", "1"]);
+  assert.match(text.out, /^ {5}0 {2}\S+Z {2}order:0 #0 eu {2}Paid \{.*\}\n$/);
+  assert.deepEqual(fileStates(path), before);
+});
+
+test("stats, entities, segments and checkpoints, as text and as JSON", async (context) => {
+  const path = await sample(temporaryDirectory(context));
+  const verbs: [string[], RegExp, (lines: Record<string, unknown>[]) => unknown, unknown][] = [
+    [["stats", path], /events +20/, ([line]) => [line.events, line.entities, line.nextSequence], [20, 4, 20]],
+    [["entities", path, "--prefix", "order:2"], /^order:2\n$/, (lines) => lines, [{ entity: "order:2" }]],
+    [["segments", path], /firstSequence/, ([line]) => [line.id, line.firstSequence, line.nextSequence, line.sealed], [1, 0, 20, false]],
+    [["checkpoint", "show", join(path, "index.ckpt")], /version +256/, ([line]) => [line.version, line.nextSequence], [256, 20]],
+    [["checkpoint", "write", path], /index\.ckpt/, ([line]) => line.nextSequence, 20],
+  ];
+  for (const [args, pattern, pick, wanted] of verbs) {
+    const text = await batpak(args);
+    const json = await batpak([...args, "--json"]);
+    assert.deepEqual([text.code, json.code], [0, 0], text.err + json.err);
+    assert.match(text.out, pattern);
+    assert.deepEqual(pick(jsonLines(json.out)), wanted);
+  }
+  const foreign = join(path, "..", "foreign");
+  writeFileSync(foreign, "no checkpoint at all");
+  const ignored = await batpak(["checkpoint", "show", foreign]);
+  assert.deepEqual([ignored.code, ignored.out], [1, ""]);
+  assert.match(ignored.err, /its magic is wrong/);
+});
+
+const DUMP_KEYS =
+  "event_id correlation_id causation_id entity scope kind wall_ms clock prev_hash event_hash segment_id offset length global_sequence payload".split(
+    " ",
+  );
+
+test("dump has exactly its keys; dump, import and dump again agree; a second import adds nothing", async (context) => {
+  const directory = temporaryDirectory(context);
+  const path = await sample(directory);
+  const dump = await batpak(["dump", path]);
+  const lines = jsonLines(dump.out);
+  assert.equal(lines.length, 20);
+  for (const line of lines) assert.deepEqual(Object.keys(line), DUMP_KEYS);
+  const segment = readFileSync(join(path, "000001.fbat"));
+  for (const { event_id, prev_hash, event_hash, offset, length, causation_id } of lines) {
+    assert.match(event_id as string, /^[0-9a-f]{32}$/);
+    assert.match(`${prev_hash}${event_hash}`, /^[0-9a-f]{128}$/);
+    assert.equal(causation_id, null);
+    // A frame begins with its own length, and holds its id.
+    assert.ok(segment.subarray(offset as number, (offset as number) + (length as number)).includes(Buffer.from(event_id as string, "hex")));
+  }
+  const file = join(directory, "dump.jsonl");
+  writeFileSync(file, dump.out);
+  const copy = join(directory, "copy");
+  const imported = await batpak(["import", copy, file, "--create", "--json"]);
+  assert.deepEqual([imported.code, jsonLines(imported.out)], [0, [{ imported: 20, skipped: 0, bad: [] }]], imported.err);
+  const again = await batpak(["import", copy, "-"], dump.out);
+  assert.deepEqual([again.code, again.out], [0, "0 imported, 20 there already, 0 bad\n"]);
+  const content = [
+    "event_id",
+    "correlation_id",
+    "causation_id",
+    "entity",
+    "scope",
+    "kind",
+    "wall_ms",
+    "clock",
+    "global_sequence",
+    "payload",
+  ];
+  const contentOf = (all: Record<string, unknown>[]) => all.map((line) => content.map((key) => line[key]));
+  const copied = await batpak(["dump", copy, "--json"]);
+  assert.deepEqual(contentOf(jsonLines(copied.out)), contentOf(lines));
+  assert.match(copied.out, /"big":18446744073709551616/);
+});
+
+test("a bad line names its number and stops its batch; --skip-bad goes on and reports", async (context) => {
+  const path = join(temporaryDirectory(context), "store");
+  const good = '{"entity":"a","scope":"s","kind":4096,"payload":1}\n';
+  const input = `${good}\n{"entity":"a","scope":"s"}\n${good}`;
+  const stopped = await batpak(["import", path, "-", "--create"], input);
+  assert.deepEqual([stopped.code, stopped.out], [3, ""]);
+  assert.match(stopped.err, /line 3: .*kind is missing.*INVALID_LINE/);
+  assert.equal((await batpak(["dump", path])).out, "");
+  const skipped = await batpak(["import", path, "-", "--skip-bad"], input);
+  assert.deepEqual([skipped.code, skipped.out], [1, "2 imported, 0 there already, 1 bad\n"]);
+  assert.match(skipped.err, /Line 3 is left out/);
+  const missing = await batpak(["import", path, join(path, "nothing.jsonl")]);
+  assert.deepEqual([missing.code, missing.out], [2, ""]);
+});
+
+test("wrong flags, wrong verbs, missing paths and files are exit status 2, with a message and no output", async (context) => {
+  const directory = temporaryDirectory(context);
+  const path = await sample(directory, 1);
+  const wrong: [string[], RegExp][] = [
+    [["nonsense"], /unknown command/],
+    [["read"], /missing required argument/],
+    [["read", path, "--nonsense"], /unknown option/],
+    [["read", path, "--limit", "x"], /--limit x: whole numbers/],
+    [["read", path, "--direction", "up"], /Allowed choices/],
+    [["read", path, "--time", "noon.."], /ISO times/],
+    [["get", path, "xyz"], /32 hex digits/],
+    [["read", join(directory, "nowhere")], /there is nothing at .*nowhere/],
+    [["stats", join(path, "000001.fbat")], /is a file, .*the directory that it is in/],
+    [["dump", directory], /holds no store/],
+    [["append", path, "a", "s", "X", "{nonsense"], /JSON/],
+  ];
+  const results = await Promise.all(wrong.map(([args]) => batpak(args)));
+  for (const [i, { code, out, err }] of results.entries()) {
+    assert.deepEqual([code, out], [2, ""], `${wrong[i][0].join(" ")}: ${err}`);
+    assert.match(err, wrong[i][1]);
+  }
+  assert.deepEqual(readdirSync(directory), ["store"]);
+  const help = await batpak(["--help"]);
+  assert.equal(help.code, 0);
+  for (const verb of ["append", "get", "read", "tail", "stats", "entities", "segments", "checkpoint", "dump", "import"]) {
+    assert.match(help.out, new RegExp(`^ {2}${verb}`, "m"));
+  }
+  console.log(`wrong command lines tried: ${wrong.length}`);
+});
+
+test("reading goes on beside a live writer and follows it; a second writer is refused with LOCKED", async (context) => {
+  const path = await sample(temporaryDirectory(context), 3);
+  const store = await Store.open(path);
+  await store.append({ entity: "live", scope: "eu" }, Placed(1));
+  assert.deepEqual(await sequencesOf("read", path), [0, 1, 2, 3]);
+  const refused = await batpak(["append", path, "a", "s", "X", "1"]);
+  assert.deepEqual([refused.code, refused.out], [3, ""]);
+  assert.match(refused.err, /LOCKED/);
+  const follower = spawn(process.execPath, [...nodeArguments, "tail", path, "-n", "1", "-f", "--json"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const followed: unknown[] = [];
+  for await (const text of follower.stdout.setEncoding("utf8") as AsyncIterable<string>) {
+    for (const { sequence } of jsonLines(text)) {
+      followed.push(sequence);
+      if (followed.length < 4) await store.append({ entity: "live", scope: "eu" }, defineEvent(`Followed${followed.length}`)(sequence));
+    }
+    if (followed.length >= 4) follower.kill();
+  }
+  await store.close();
+  assert.deepEqual(followed, [3, 4, 5, 6]);
+});
+
+test("an output that is closed early ends the program quietly", async (context) => {
+  const path = await sample(temporaryDirectory(context), 1);
+  const store = await Store.open(path, { durability: "os" });
+  for (let n = 0; n < 20; n++)
+    await store.append(
+      { entity: "x", scope: "s" },
+      Array.from({ length: 1000 }, () => Placed("x".repeat(200))),
+    );
+  await store.close();
+  const child = spawn(process.execPath, [...nodeArguments, "dump", path], { stdio: ["ignore", "pipe", "pipe"] });
+  let err = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
+  child.stdout.once("data", () => child.stdout.destroy());
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  assert.deepEqual([code, err], [0, ""]);
+});
+
+function flip(file: string, position: number): void {
+  const bytes = readFileSync(file);
+  const descriptor = openSync(file, "r+");
+  writeSync(descriptor, Uint8Array.of(bytes[position] ^ 0xff), 0, 1, position);
+  closeSync(descriptor);
+}
+
+test("damage is told on stderr and in the exit status, and what is whole is printed", async (context) => {
+  const path = await sample(temporaryDirectory(context), 30);
+  const whole = jsonLines((await batpak(["dump", path])).out);
+  const { offset, length } = whole[11] as { offset: number; length: number };
+  flip(join(path, "000001.fbat"), offset + length - 40);
+  const [read, backward, dump] = await Promise.all([
+    batpak(["read", path, "--json"]),
+    batpak(["read", path, "--json", "--direction", "backward"]),
+    batpak(["dump", path]),
+  ]);
+  const rest = whole.filter((_, n) => n !== 11).map(({ global_sequence }) => global_sequence);
+  assert.deepEqual([read.code, jsonLines(read.out).map(({ sequence }) => sequence)], [1, rest]);
+  assert.deepEqual([backward.code, jsonLines(backward.out).map(({ sequence }) => sequence)], [1, rest.toReversed()]);
+  assert.deepEqual([dump.code, jsonLines(dump.out)], [1, whole.filter((_, n) => n !== 11)]);
+  for (const { err } of [read, backward, dump]) assert.match(err, /Event 11 is lost/);
+});
+
+test("a torn tail is told on stderr, and is no failure", async (context) => {
+  const path = await sample(temporaryDirectory(context), 5);
+  const segment = join(path, "000001.fbat");
+  const end = jsonLines((await batpak(["segments", path, "--json"])).out)[0].bytes as number;
+  const bytes = readFileSync(segment).subarray(0, end);
+  writeFileSync(segment, Buffer.concat([bytes, bytes.subarray(end - 100, end - 30)]));
+  const before = fileStates(path);
+  const read = await batpak(["read", path, "--json"]);
+  assert.deepEqual([read.code, jsonLines(read.out).length], [0, 5], read.err);
+  assert.match(read.err, /70 torn bytes/);
+  assert.deepEqual(fileStates(path), before);
+});
