@@ -2,7 +2,7 @@
  * One record of an import: checked, and made a draft. A record has the keys that `batpak dump` prints; entity, scope, kind and payload are
  * required, ids and the time are kept when they are there, and everything else is ignored.
  */
-import { GrowingSink } from "./base/byte-sink.ts";
+import type { GrowingSink } from "./base/byte-sink.ts";
 import { invalidArgument } from "./base/store-error.ts";
 import type { Draft } from "./appending.ts";
 import { assertEntity, assertName } from "./events/coordinate.ts";
@@ -105,7 +105,9 @@ function idOf(value: unknown, name: string): Uint8Array | null {
 function wallMsOf(value: unknown): number | null {
   if (value === undefined || value === null) return null;
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value > WALL_MS_MAX) {
-    throw invalidArgument(`Cannot ${OPERATION}: wall_ms is ${String(value)}, whole milliseconds up to ${WALL_MS_MAX} are allowed`);
+    throw invalidArgument(
+      `Cannot ${OPERATION}: wall_ms is ${typeof value === "number" ? value : typeof value}, whole milliseconds up to ${WALL_MS_MAX} are allowed`,
+    );
   }
   return value;
 }

@@ -137,7 +137,8 @@ class ImportRun {
       if (value === BLANK) return undefined;
       record = checkRecord(value, this.#line, payloadBytesMax, this.#sink);
     } catch (error) {
-      return void this.#refuse(this.#line, error);
+      this.#refuse(this.#line, error);
+      return undefined;
     }
     if (record.id !== null && this.#pendingIds.has(formatIdHex(record.id, 0))) return this.#takeAfterPending(record);
     return this.#add(record);

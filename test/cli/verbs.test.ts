@@ -66,9 +66,10 @@ test("get shows an event; one that is not there is exit status 1", async (contex
     batpak(["get", path, "0".repeat(32)]),
   ]);
   assert.equal(json.out, digits.out);
-  assert.deepEqual(Object.keys(jsonLines(json.out)[0]), [
-    ..."id sequence entity scope kind type version clock timestamp correlationId causationId hash previousHash metadata data".split(" "),
-  ]);
+  assert.deepEqual(
+    Object.keys(jsonLines(json.out)[0]),
+    "id sequence entity scope kind type version clock timestamp correlationId causationId hash previousHash metadata data".split(" "),
+  );
   assert.match(json.out, /"big":18446744073709551616/);
   assert.match(text.out, new RegExp(`^id +${event.id}\n`));
   assert.deepEqual([missing.code, missing.out], [1, ""]);
