@@ -193,7 +193,15 @@ export class Acceptance {
     const { request } = staged;
     const { queue } = this.#parts;
     if (queue.isPoisoned) return false;
-    const verdict = this.#judge(request, request.sink?.bytes ?? new Uint8Array());
+    let verdict: Verdict;
+    try {
+      verdict = this.#judge(request, request.sink?.bytes ?? new Uint8Array());
+    } catch (error) {
+      // The disk would not say what the judge asked. That is this request's failure, not that of whoever made room for it.
+      this.#unqueue(staged);
+      request.reject(error);
+      return true;
+    }
     if (verdict.kind === "accept") {
       const group = this.#roomFor(request);
       if (group === null) return false;
@@ -243,8 +251,14 @@ export class Acceptance {
     const { index, frames, durable } = this.#parts;
     const met = verdict.kind === "repeat" ? verdict.lastSequence : verdict.metSequence;
     const answer = (): void => {
-      if (verdict.kind === "refuse") request.reject(verdict.error);
-      else request.resolve(repeatedReceipts(verdict.first, request.items.length - request.recordCount, index, frames, durable));
+      if (verdict.kind === "refuse") return request.reject(verdict.error);
+      const count = request.items.length - request.recordCount;
+      try {
+        request.resolve(index.withSoundIndex(() => repeatedReceipts(verdict.first, count, index, frames, durable)));
+      } catch (error) {
+        // Answers are given while a group settles: a frame that cannot be read must not stop the others.
+        request.reject(error);
+      }
     };
     const group = this.#groupOf(met);
     if (group === null) answer();

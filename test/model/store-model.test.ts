@@ -87,7 +87,10 @@ class Run {
       const retried = this.#keyed[this.#below(this.#keyed.length)];
       const items = retried !== undefined && this.#chance(0.15) ? retried : this.#newItems();
       if (items.some(({ key }) => key !== undefined)) this.#keyed.push(items);
-      begun.push({ outcome: this.model.append(items), receipts: this.#append(items) });
+      const receipts = this.#append(items);
+      // Looked at in order, later: until then a rejection is nobody's.
+      receipts.catch(() => {});
+      begun.push({ outcome: this.model.append(items), receipts });
     }
     return begun;
   }
@@ -120,7 +123,9 @@ class Run {
     if (choice === 1) return "exists";
     if (choice === 2) return { clock: Math.max(0, this.model.clockOf(entity) - (this.#chance(0.3) ? 1 : 0)) };
     const after = this.model.events.length - this.#below(8);
-    return { noneMatching: this.#filter(), ...(this.#chance(0.8) ? { after: Math.max(-1, after) } : {}) };
+    // The model learns the time of an event only with its receipt: too late for a condition beside it.
+    const { time: _, ...noneMatching } = this.#filter();
+    return { noneMatching, ...(this.#chance(0.8) ? { after: Math.max(-1, after) } : {}) };
   }
 
   async #append(items: readonly ModelItem[]): Promise<readonly Receipt[]> {
@@ -145,7 +150,7 @@ class Run {
     for (const { outcome, receipts } of begun) {
       const result = await receipts.catch((error: unknown) => error);
       if (outcome.code !== null) {
-        assert.ok(isStoreError(result, outcome.code), `an append was to reject with ${outcome.code} and came to ${String(result)}`);
+        assert.ok(isStoreError(result, outcome.code), `an append was to reject with ${outcome.code} and came to ${JSON.stringify(result)}`);
         continue;
       }
       assert.ok(Array.isArray(result), `an append was to succeed and came to ${String(result)}`);
