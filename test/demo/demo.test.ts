@@ -90,7 +90,7 @@ describe("reading a history", () => {
       ),
     ]);
     // Which of two parallel commits comes first is git's to say.
-    told.splice(1, 2, ...told.slice(1, 3).sort());
+    told.splice(1, 2, ...told.slice(1, 3).sort(([one], [other]) => (String(one) < String(other) ? -1 : 1)));
     assert.deepEqual(told, [
       [":begin: commit", 0, ["A src/one.txt", "A 读我 😀.txt"]],
       ["On the side", 1, ["A side.txt"]],
