@@ -12,7 +12,9 @@
  * The common case takes no detour: with nothing before it and nothing to look up, a request is staged right where it will be written.
  */
 import { type ByteSink, GrowingSink } from "../base/byte-sink.ts";
-import type { StoreError } from "../base/store-error.ts";
+import { StoreError } from "../base/store-error.ts";
+import { ioError } from "../disk/io-error.ts";
+import { errorCode } from "../disk/system-error.ts";
 import type { StoreIndex } from "../index/store-index.ts";
 import type { AppendRequest } from "./append-request.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
@@ -216,7 +218,11 @@ export class Acceptance {
 
   #judge(request: AppendRequest, staged: Uint8Array): Verdict {
     const { index, frames } = this.#parts;
-    return index.withSoundIndex(() => judge(request, staged, index, frames));
+    try {
+      return index.withSoundIndex(() => judge(request, staged, index, frames));
+    } catch (error) {
+      throw readFailure(error);
+    }
   }
 
   #unqueue(staged: Staged): void {
@@ -257,7 +263,7 @@ export class Acceptance {
         request.resolve(index.withSoundIndex(() => repeatedReceipts(verdict.first, count, index, frames, durable)));
       } catch (error) {
         // Answers are given while a group settles: a frame that cannot be read must not stop the others.
-        request.reject(error);
+        request.reject(readFailure(error));
       }
     };
     const group = this.#groupOf(met);
@@ -294,6 +300,13 @@ export class Acceptance {
     }
     this.rejectWaiting(error);
   }
+}
+
+/** What the disk threw as the store's own error; anything else as it is. */
+function readFailure(error: unknown): unknown {
+  if (error instanceof StoreError || errorCode(error) === undefined) return error;
+  const { path } = error as { readonly path?: unknown };
+  return ioError("read", typeof path === "string" ? path : "the log", error);
 }
 
 function detach(holder: { onAbort: (() => void) | null }, signal: AbortSignal | null): void {
