@@ -129,7 +129,19 @@ export async function look(store: Store): Promise<Seen[]> {
     const { id, sequence, entity, scope, kind, type, version, clock, timestamp, correlationId, causationId, hash, previousHash } = event;
     const { metadata, data } = event as { metadata: unknown; data: unknown };
     seen.push({
-      ...{ id, sequence, entity, scope, kind, type, version, clock, timestamp, correlationId, causationId, hash, previousHash },
+      id,
+      sequence,
+      entity,
+      scope,
+      kind,
+      type,
+      version,
+      clock,
+      timestamp,
+      correlationId,
+      causationId,
+      hash,
+      previousHash,
       metadata,
       data: data as Item["data"],
     });

@@ -216,7 +216,17 @@ class Run {
     const read = await store.read(query, options).toArray();
     assert.deepEqual(
       read.map(({ sequence, clock, entity, scope, kind, id, hash, timestamp, causationId, correlationId, data }) => ({
-        ...{ sequence, clock, entity, scope, kind, id, hash, timestamp, causationId, correlationId, data },
+        sequence,
+        clock,
+        entity,
+        scope,
+        kind,
+        id,
+        hash,
+        timestamp,
+        causationId,
+        correlationId,
+        data,
       })),
       wanted.map((event) => this.#full(event)),
       `read ${asked}`,
