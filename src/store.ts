@@ -332,14 +332,14 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
     return await countMatches(this.#reading, filters, this.#parts.log.index.visible.sequence);
   }
 
-  /** The entities with a visible event, in the order of their first events; with `prefix`, those whose names begin with it. */
+  /** The entities with a visible event, each once, in no order that lasts; with `prefix`, those whose names begin with it. */
   entities(options: { readonly prefix?: string } = {}): NameListing {
     this.#assertReadable();
     const { index } = this.#parts.log;
     return new NameListing(index.entities, index.heads.count, options, (id) => index.isVisible(id));
   }
 
-  /** The scopes with a visible event, in the order of their first events. */
+  /** The scopes with a visible event, each once, in no order that lasts. */
   scopes(options: { readonly prefix?: string } = {}): NameListing {
     this.#assertReadable();
     const { index } = this.#parts.log;

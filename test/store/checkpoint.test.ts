@@ -1,0 +1,315 @@
+/** The checkpoint never changes an answer, only how fast there is one: each way in which it is made, used and ignored. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { crc32 } from "node:zlib";
+import { CHECKPOINT } from "../../src/format/native/checkpoint.ts";
+import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
+import { Store } from "../../src/store.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { answersOf, fillVaried, varied } from "./support/every-query.ts";
+import {
+  CHECKPOINT_PATH,
+  changed,
+  Counted,
+  type CountedStore,
+  DIRECTORY,
+  diskAfter,
+  endingIn,
+  framesOf,
+  namesOn,
+  numbersIn,
+  openStore,
+  segmentPath,
+  settled,
+} from "./support/log-image.ts";
+
+const at = { entity: "counter", scope: "test" };
+
+async function appendSingly(store: CountedStore, numbers: readonly number[]): Promise<void> {
+  for (const n of numbers) await store.append(at, Counted({ n }));
+}
+
+/** Six events, a checkpoint, two more events. */
+function withCheckpoint(): Promise<SimulatedDisk> {
+  return diskAfter({}, async (store) => {
+    await appendSingly(store, [0, 1, 2, 3, 4, 5]);
+    await store.checkpoint();
+    await appendSingly(store, [6, 7]);
+  });
+}
+
+/** The checkpoint is not used, for this reason; everything is there; the next opening finds a new one. */
+async function isIgnored(disk: SimulatedDisk, reason: RegExp, numbers = [0, 1, 2, 3, 4, 5, 6, 7]): Promise<void> {
+  const store = await openStore(disk);
+  assert.equal(store.openReport.route, "scan");
+  assert(
+    store.openReport.reasons.some((one) => reason.test(one)),
+    `${store.openReport.reasons.join("; ")} has ${reason}`,
+  );
+  assert.equal(store.openReport.eventsReplayed, numbers.length);
+  assert.deepEqual(await numbersIn(store), numbers);
+  assert.equal((await store.append(at, Counted({ n: 50 }))).sequence, numbers.length);
+  await store.close();
+  const again = await openStore(disk);
+  assert.equal(again.openReport.route, "checkpoint");
+  assert.deepEqual(await numbersIn(again), [...numbers, 50]);
+  await again.close();
+}
+
+test("it is written to a fresh temporary file beside it, synced, renamed, and its directory synced, in this order", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  await appendSingly(store, [0, 1]);
+  const from = disk.log.length;
+  await store.checkpoint();
+  const steps = disk.log.slice(from).filter((operation) => operation.number > 0);
+  const temporary = steps[0].path;
+  assert.match(temporary, /^\/store\/index\.ckpt\.\d+-0\.tmp$/);
+  assert.deepEqual(
+    steps.map(({ kind, path, to }) => [kind, path, to]).filter(([kind]) => kind !== "write"),
+    [
+      ["create", temporary, undefined],
+      ["sync", temporary, undefined],
+      ["rename", temporary, CHECKPOINT_PATH],
+      ["syncDirectory", DIRECTORY, undefined],
+    ],
+  );
+  assert(steps.filter(({ kind }) => kind === "write").every(({ path }) => path === temporary));
+  assert.equal(disk.isNameDurable(CHECKPOINT_PATH), true);
+  await store.close();
+});
+
+test("a temporary file that is in the way is left alone by the checkpoint, and removed at the next opening", async () => {
+  const disk = await withCheckpoint();
+  const name = `index.ckpt.${disk.self.pid}-0.tmp`;
+  const left = changed(disk, { [`${DIRECTORY}/${name}`]: Uint8Array.of(1, 2, 3) });
+  const store = await openStore(left);
+  assert(!namesOn(left).includes(name));
+  await store.close();
+});
+
+test("it is not written through a symbolic link, and the store goes on", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "batpak-checkpoint-"));
+  try {
+    const directory = join(folder, "store");
+    const store = await Store.open(directory, { events: [Counted] });
+    await store.append(at, Counted({ n: 1 }));
+    const victim = join(folder, "victim");
+    writeFileSync(victim, "precious");
+    symlinkSync(victim, join(directory, "index.ckpt"));
+    await assert.rejects(store.checkpoint(), { code: "IO" });
+    assert.equal(readFileSync(victim, "utf8"), "precious");
+    await store.append(at, Counted({ n: 2 }));
+    await assert.rejects(store.close(), { code: "IO" });
+    assert.equal(readFileSync(victim, "utf8"), "precious");
+    const again = await Store.open(directory, { events: [Counted], checkpoint: false });
+    assert(again.openReport.reasons.some((reason) => reason.includes("it is a symlink")));
+    assert.equal(await again.count(), 2);
+    await again.close();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("it is used: only the events past it are replayed, and what is issued next goes on exactly", async () => {
+  const disk = await withCheckpoint();
+  const whole = await openStore(changed(disk, { [CHECKPOINT_PATH]: null }));
+  const store = await openStore(disk);
+  assert.deepEqual([store.openReport.route, store.openReport.eventsReplayed, store.openReport.reasons], ["checkpoint", 2, []]);
+  assert.deepEqual(await numbersIn(store), [0, 1, 2, 3, 4, 5, 6, 7]);
+  assert.deepEqual(await store.head("counter"), await whole.head("counter"));
+  const last = await store.head("counter");
+  const receipt = await store.append(at, Counted({ n: 8 }), { expect: { clock: 7 } });
+  assert.deepEqual([receipt.sequence, receipt.clock], [8, 8]);
+  assert(last !== null && receipt.id > last.id);
+  assert.equal((await store.get(receipt.id))?.previousHash, last.hash);
+  await store.close();
+  await whole.close();
+});
+
+test("sequence, clock, id and hash go on exactly after a clean close, and what is visible is all that was accepted", async () => {
+  const disk = new SimulatedDisk();
+  let last = { sequence: -1, clock: -1, id: "", hash: "0".repeat(64) };
+  for (let round = 0; round < 5; round++) {
+    const store = await openStore(disk);
+    assert.equal(store.openReport.route, round === 0 ? "new" : "checkpoint");
+    assert.equal(store.openReport.eventsReplayed, 0);
+    const { nextSequence, events } = await store.stats();
+    assert.deepEqual([nextSequence, events], [last.sequence + 1, last.sequence + 1]);
+    for (let n = 0; n < 3; n++) {
+      const receipt = await store.append(at, Counted({ n }));
+      assert.deepEqual([receipt.sequence, receipt.clock], [last.sequence + 1, last.clock + 1]);
+      assert(receipt.id > last.id);
+      assert.equal((await store.get(receipt.id))?.previousHash, last.hash);
+      last = receipt;
+    }
+    await store.close();
+  }
+});
+
+test("it is ignored when it is missing, short, or has a wrong magic, version or CRC", async () => {
+  const disk = await withCheckpoint();
+  const bytes = disk.bytesOf(CHECKPOINT_PATH);
+  const flipped = (offset: number, xor = 0xff): Uint8Array => {
+    const copy = Uint8Array.from(bytes);
+    copy[offset] ^= xor;
+    return copy;
+  };
+  const states: readonly [Uint8Array | null, RegExp][] = [
+    [null, /there is no checkpoint/],
+    [new Uint8Array(), /short of a prefix/],
+    [bytes.slice(0, 11), /short of a prefix/],
+    [bytes.slice(0, 12), /CRC/],
+    [bytes.slice(0, bytes.length - 1), /CRC/],
+    [endingIn(bytes, bytes.length, Uint8Array.of(0)), /CRC/],
+    [flipped(0), /magic/],
+    [flipped(CHECKPOINT.version + 1, 3), /version is 512, 256 is read/],
+    [flipped(CHECKPOINT.crc), /CRC/],
+    [flipped(CHECKPOINT.description + 9), /CRC/],
+    [flipped(bytes.length - 1), /CRC/],
+  ];
+  for (const [file, reason] of states) await isIgnored(changed(disk, { [CHECKPOINT_PATH]: file }), reason);
+});
+
+test("it is ignored when its CRC is right and it does not decode", async () => {
+  const disk = await withCheckpoint();
+  const stamped = (change: (bytes: Uint8Array) => Uint8Array): Uint8Array => {
+    const bytes = change(disk.bytesOf(CHECKPOINT_PATH).slice());
+    const view = new DataView(bytes.buffer);
+    view.setUint32(CHECKPOINT.crc, crc32(bytes.subarray(CHECKPOINT.descriptionTag)), true);
+    return bytes;
+  };
+  const setting = (offset: number, value: number) => (bytes: Uint8Array) => {
+    bytes[offset] = value;
+    return bytes;
+  };
+  let states = 0;
+  for (const change of [
+    setting(CHECKPOINT.descriptionTag, 0xc0),
+    setting(CHECKPOINT.descriptionLength, 0xff),
+    setting(CHECKPOINT.description, 0xc1),
+    setting(CHECKPOINT.description, 0x00),
+    (bytes: Uint8Array) => bytes.slice(0, bytes.length - 3),
+    (bytes: Uint8Array) => endingIn(bytes, bytes.length, Uint8Array.of(1, 2)),
+  ]) {
+    await isIgnored(changed(disk, { [CHECKPOINT_PATH]: stamped(change) }), /the checkpoint is ignored: /);
+    states++;
+  }
+  assert.equal(states, 6);
+});
+
+test("it is ignored when it is not bound to this log: of another store, another history, an older generation", async () => {
+  const disk = await withCheckpoint();
+  const stranger = await withCheckpoint();
+  await isIgnored(changed(disk, { [CHECKPOINT_PATH]: stranger.bytesOf(CHECKPOINT_PATH) }), /belongs to another store/);
+
+  const shared = await diskAfter({}, (store) => appendSingly(store, [0, 1, 2]));
+  const histories = [];
+  for (const more of [
+    [3, 4, 5],
+    [6, 7, 8],
+  ]) {
+    const copy = changed(shared, {});
+    const store = await openStore(copy, { checkpoint: false });
+    await appendSingly(store, more);
+    await store.checkpoint();
+    histories.push(settled(copy.diskAfterKill()));
+  }
+  const [one, other] = histories;
+  await isIgnored(changed(one, { [CHECKPOINT_PATH]: other.bytesOf(CHECKPOINT_PATH) }), /another frame where it ends/, [0, 1, 2, 3, 4, 5]);
+
+  const segment = disk.bytesOf(segmentPath(1)).slice();
+  const outcome = decodeSegmentHeader(segment.subarray(0, SEGMENT_HEADER.bytes));
+  assert(outcome.kind === "ok");
+  segment.set(encodeSegmentHeader({ ...outcome.header, generation: 1 }), 0);
+  await isIgnored(changed(disk, { [segmentPath(1)]: segment }), /compacted after it/);
+});
+
+test("an older checkpoint of the same log is used, whatever was appended since", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, { segmentBytesMax: 4096, checkpoint: { everyEvents: 1_000_000 } });
+  await appendSingly(store, [0, 1, 2, 3]);
+  await store.checkpoint();
+  const old = disk.bytesOf(CHECKPOINT_PATH);
+  const numbers = Array.from({ length: 80 }, (_, n) => n + 4);
+  await appendSingly(store, numbers);
+  await store.close();
+  const left = changed(settled(disk.diskAfterKill()), { [CHECKPOINT_PATH]: old });
+  const again = await openStore(left);
+  assert.deepEqual([again.openReport.route, again.openReport.eventsReplayed > 0], ["checkpoint", true]);
+  assert.deepEqual(await numbersIn(again), [0, 1, 2, 3, ...numbers]);
+  await again.close();
+});
+
+test("it is written every so many events and at rotation, and never when it is switched off", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, { checkpoint: { everyEvents: 10 } });
+  for (let n = 0; n < 35; n++) {
+    await store.append(at, Counted({ n }));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { checkpoints, checkpointError } = await store.stats();
+  assert(checkpoints >= 3 && checkpoints <= 4, `${checkpoints} checkpoints`);
+  assert.equal(checkpointError, null);
+  await store.close();
+  const none = new SimulatedDisk();
+  const without = await openStore(none, { checkpoint: false, segmentBytesMax: 4096 });
+  await appendSingly(
+    without,
+    Array.from({ length: 100 }, (_, n) => n),
+  );
+  await without.close();
+  assert(!namesOn(none).includes("index.ckpt"));
+});
+
+test("a checkpoint that cannot be written is forgiven: appends go on, and it is tried again", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, { checkpoint: { everyEvents: 5 } });
+  disk.faults = ({ kind, path }) => (kind === "create" && path.endsWith(".tmp") ? { error: "ENOSPC" } : undefined);
+  for (let n = 0; n < 20; n++) {
+    await store.append(at, Counted({ n }));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.notEqual((await store.stats()).checkpointError, null);
+  disk.faults = undefined;
+  await store.checkpoint();
+  assert.equal((await store.stats()).checkpointError, null);
+  await store.close();
+  assert.equal((await openStore(disk, { readOnly: true })).openReport.route, "checkpoint");
+});
+
+test("with checkpoint, with index blocks only and from a bare scan: every query has the same answers", async (context) => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk, events: varied, segmentBytesMax: 16 * 1024 });
+  await fillVaried(store, 900, 20_260);
+  const live = await answersOf(store);
+  await store.close();
+  const closed = settled(disk.diskAfterKill());
+  const segments = namesOn(closed).filter((name) => name.endsWith(".fbat")).length;
+  const bare: Record<string, Uint8Array | null> = { [CHECKPOINT_PATH]: null };
+  for (let id = 1; id <= segments; id++) {
+    const frames = framesOf(closed, id);
+    const last = frames[frames.length - 1];
+    if (last.seal) bare[segmentPath(id)] = endingIn(closed.bytesOf(segmentPath(id)), last.end);
+  }
+  const ways = [
+    ["checkpoint", closed],
+    ["index-blocks", changed(closed, { [CHECKPOINT_PATH]: null })],
+    ["scan", changed(closed, bare)],
+  ] as const;
+  for (const [route, image] of ways) {
+    for (const readOnly of [true, false]) {
+      const opened = await Store.open(DIRECTORY, { disk: image, events: varied, readOnly });
+      assert.equal(opened.openReport.route, route);
+      const answers = await answersOf(opened);
+      assert.equal(answers.length, live.length);
+      for (let i = 0; i < live.length; i++) assert.equal(answers[i], live[i], `${route}, readOnly ${readOnly}`);
+      await opened.close();
+      assert.equal(image.openFileCount, 0);
+    }
+  }
+  context.diagnostic(`${live.length} answers, ${segments} segments, ${ways.length} routes`);
+});
