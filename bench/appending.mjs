@@ -1,0 +1,94 @@
+/** Rows about appending: batpak, SQLite and the raw file take turns, each synced at every commit. */
+import path from "node:path";
+import { race } from "./measure.mjs";
+import { RawFile } from "./raw.mjs";
+import { openSqlite } from "./sqlite.mjs";
+import { coordinatesOf, itemOf, kindOf, payloadOf } from "./workload.mjs";
+
+const BATCH = 1000;
+const IN_FLIGHT = 4;
+const CALLERS = 64;
+
+export async function measureAppending({ batpak, folder, rounds, quick }) {
+  const { rawEvent, Store } = batpak;
+  const coordinates = coordinatesOf(1000);
+  const store = await Store.open(path.join(folder, "append"));
+  const sqlite = openSqlite(path.join(folder, "append.sqlite"));
+  const raw = new RawFile(path.join(folder, "append.raw"));
+  let next = 0;
+  let sqliteNext = 0;
+
+  const appendBatches = async (batches) => {
+    const flying = [];
+    for (let i = 0; i < batches; i++) {
+      if (flying.length === IN_FLIGHT) await flying.shift();
+      const items = Array.from({ length: BATCH }, () => itemOf(rawEvent, coordinates, next++));
+      flying.push(store.appendBatch(items));
+    }
+    await Promise.all(flying);
+    return batches * BATCH;
+  };
+  const appendOne = () => {
+    const number = next++;
+    return store.append(coordinates[number % coordinates.length], rawEvent(kindOf(number), payloadOf(number)));
+  };
+  const callers = async (count, appends) => {
+    const each = appends / count;
+    const one = async () => {
+      for (let i = 0; i < each; i++) await appendOne();
+    };
+    await Promise.all(Array.from({ length: count }, one));
+    return appends;
+  };
+  const insertSingly = (inserts) => {
+    for (let i = 0; i < inserts; i++) sqlite.insert(coordinates[sqliteNext % coordinates.length], sqliteNext++);
+    return inserts;
+  };
+
+  // Bytes per event as this store writes them: what the floor writes as well.
+  await appendBatches(1);
+  const before = await store.stats();
+  await appendBatches(1);
+  const after = await store.stats();
+  const eventBytes = Math.round((after.bytes - before.bytes) / BATCH);
+  const batches = quick ? 20 : 60;
+  const batched = await race(
+    {
+      batpak: () => appendBatches(batches),
+      sqlite: () => {
+        for (let i = 0; i < batches / 2; i++, sqliteNext += BATCH) sqlite.insertMany(coordinates, sqliteNext, sqliteNext + BATCH);
+        return (batches / 2) * BATCH;
+      },
+    },
+    { rounds },
+  );
+
+  const groups = quick ? 60 : 150;
+  const rawAppends = async (bytes, count, units) => {
+    for (let i = 0; i < count; i++) await raw.append(bytes);
+    return units;
+  };
+  const group = new Uint8Array(eventBytes * CALLERS).fill(7);
+  raw.prepare(group.length * groups * (rounds + 2));
+  const flying = await race(
+    {
+      batpak: () => callers(CALLERS, groups * CALLERS),
+      raw: () => rawAppends(group, groups, groups * CALLERS),
+      sqlite: () => insertSingly(groups),
+    },
+    { rounds },
+  );
+
+  const single = new Uint8Array(eventBytes).fill(7);
+  raw.prepare(single.length * groups * (rounds + 2));
+  const singly = await race(
+    { batpak: () => callers(1, groups), raw: () => rawAppends(single, groups, groups), sqlite: () => insertSingly(groups) },
+    { rounds },
+  );
+  const { events } = await store.stats();
+  if (events !== next || sqlite.count() !== sqliteNext) throw new Error("Not every append arrived");
+  await store.close();
+  sqlite.close();
+  raw.close();
+  return { batched, flying, singly, eventBytes };
+}

@@ -1,0 +1,73 @@
+/**
+ * npm run bench [-- --quick] [--json FILE] [--only appending,reading,long,opening] [--events N] [--dist DIR]
+ *
+ * Prints what things cost as ratios within this run. Installs nothing: the rivals come by `npm ci --prefix bench`.
+ */
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { measureAppending } from "./appending.mjs";
+import { measureOpening } from "./opening.mjs";
+import { measurePauses } from "./pauses.mjs";
+import { measureLongStream, measureReading } from "./reading.mjs";
+import { printTable, rowsOf } from "./report.mjs";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const { values } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "string" },
+    only: { type: "string" },
+    events: { type: "string" },
+    dist: { type: "string", default: path.join(here, "..", "dist") },
+  },
+});
+
+function prepared() {
+  if (!fs.existsSync(path.join(values.dist, "index.js"))) return "npm run build";
+  try {
+    createRequire(import.meta.url).resolve("better-sqlite3");
+    return null;
+  } catch {
+    return "npm ci --prefix bench";
+  }
+}
+
+const missing = prepared();
+if (missing !== null) {
+  console.error(`Cannot run the benchmark: something is missing. Run this first: ${missing}`);
+  process.exit(1);
+}
+
+const batpak = await import(pathToFileURL(path.resolve(values.dist, "index.js")));
+const { quick } = values;
+const events = values.events === undefined ? (quick ? 100_000 : 1_000_000) : Number(values.events);
+const rounds = quick ? 3 : 7;
+const folder = path.join(here, ".data");
+fs.rmSync(folder, { recursive: true, force: true });
+fs.mkdirSync(folder, { recursive: true });
+
+const parts = values.only === undefined ? ["appending", "reading", "long", "opening", "pauses"] : values.only.split(",");
+const input = { batpak, dist: path.resolve(values.dist), folder, rounds, quick, events };
+const results = {};
+if (parts.includes("appending")) results.appending = await step("appending", () => measureAppending(input));
+if (parts.includes("reading") || parts.includes("opening")) results.reading = await step("reading", () => measureReading(input));
+if (parts.includes("long")) results.long = await step("a long stream", () => measureLongStream(input));
+if (parts.includes("opening")) {
+  results.opening = await step("opening", () => measureOpening({ ...input, directory: results.reading.directory }));
+}
+if (parts.includes("pauses")) results.pauses = await step("pauses", () => measurePauses(input));
+
+const machine = { cpus: os.cpus().length, node: process.version, system: `${os.type()} ${os.release()}`, events, rounds };
+const rows = rowsOf(results, events);
+printTable(rows, machine);
+if (values.json !== undefined) fs.writeFileSync(values.json, `${JSON.stringify({ machine, rows, results }, null, 2)}\n`);
+fs.rmSync(folder, { recursive: true, force: true });
+
+async function step(name, work) {
+  process.stderr.write(`measuring ${name} …\n`);
+  return await work();
+}

@@ -1,0 +1,43 @@
+/**
+ * A process of its own that opens a store: it prints what that took, and then ends as it is told.
+ *
+ *   node opening-child.mjs DIST DIRECTORY close|kill|fill [EVENTS]
+ */
+import { readFileSync } from "node:fs";
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [dist, directory, ending, events] = process.argv.slice(2);
+const { rawEvent, Store } = await import(pathToFileURL(path.join(dist, "index.js")));
+const { rss: rssBefore } = process.memoryUsage();
+const delay = monitorEventLoopDelay({ resolution: 1 });
+await new Promise((resolve) => setTimeout(resolve, 20));
+delay.enable();
+await new Promise((resolve) => setTimeout(resolve, 20));
+delay.reset();
+const start = performance.now();
+const store = await Store.open(directory);
+const milliseconds = performance.now() - start;
+const { rss } = process.memoryUsage();
+await new Promise((resolve) => setTimeout(resolve, 20));
+const pauseMs = delay.max / 1e6;
+if (ending === "fill") {
+  const { fill } = await import("./reading.mjs");
+  await fill(store, rawEvent, Number(events), 1000);
+}
+const { route } = store.openReport;
+const result = JSON.stringify({ milliseconds, rssMB: rss / 1e6, rssBeforeMB: rssBefore / 1e6, peakMB: peakMB(), pauseMs, route });
+process.stdout.write(`${result}\n`, () => {
+  if (ending === "close") void store.close();
+  else process.kill(process.pid, "SIGKILL");
+});
+
+/** The most memory this process ever had; NaN where the system does not say. */
+function peakMB() {
+  try {
+    return (Number(/VmHWM:\s*(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) * 1024) / 1e6;
+  } catch {
+    return Number.NaN;
+  }
+}

@@ -1,0 +1,54 @@
+/** Rows about opening, each in a process of its own: by checkpoint, after SIGKILL, by index blocks, by scanning frames. */
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const CHILD = fileURLToPath(new URL("./opening-child.mjs", import.meta.url));
+
+function openInChild(dist, directory, ending, ...rest) {
+  const { stdout, stderr } = spawnSync(process.execPath, [CHILD, dist, directory, ending, ...rest], { encoding: "utf8" });
+  if (stdout === "") throw new Error(`Opening ${directory} failed: ${stderr}`);
+  return JSON.parse(stdout);
+}
+
+function segmentFiles(directory) {
+  return fs
+    .readdirSync(directory)
+    .filter((name) => name.endsWith(".fbat"))
+    .toSorted()
+    .map((name) => path.join(directory, name));
+}
+
+function loseCheckpoint(directory) {
+  fs.rmSync(path.join(directory, "index.ckpt"), { force: true });
+}
+
+/** Spoils the trailer of every index block. */
+function loseIndexBlocks(directory) {
+  for (const file of segmentFiles(directory)) {
+    const { size } = fs.statSync(file);
+    const descriptor = fs.openSync(file, "r+");
+    fs.writeSync(descriptor, new Uint8Array(16), 0, 16, size - 16);
+    fs.closeSync(descriptor);
+  }
+}
+
+/** `directory` holds a store that was closed. */
+export function measureOpening({ dist, folder, directory, rounds, events }) {
+  const bytes = segmentFiles(directory).reduce((sum, file) => sum + fs.statSync(file).size, 0);
+  const clean = Array.from({ length: rounds + 1 }, () => openInChild(dist, directory, "close")).slice(1);
+  const blocks = Array.from({ length: 3 }, () => {
+    loseCheckpoint(directory);
+    return openInChild(dist, directory, "kill");
+  });
+  const scan = Array.from({ length: 2 }, () => {
+    loseCheckpoint(directory);
+    loseIndexBlocks(directory);
+    return openInChild(dist, directory, "kill");
+  });
+  const killed = path.join(folder, "killed");
+  openInChild(dist, killed, "fill", String(events));
+  const afterKill = Array.from({ length: rounds }, () => openInChild(dist, killed, "kill"));
+  return { bytes, clean, blocks, scan, afterKill };
+}

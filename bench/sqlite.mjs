@@ -1,0 +1,82 @@
+/** The rival: better-sqlite3, WAL, synchronous=FULL, the same columns and look-ups. It computes no hashes; its hash columns are filled in. */
+import { randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
+import { kindOf, payloadOf } from "./workload.mjs";
+
+const require = createRequire(import.meta.url);
+
+export function openSqlite(file) {
+  const Database = require("better-sqlite3");
+  const database = new Database(file);
+  database.pragma("journal_mode = WAL");
+  database.pragma("synchronous = FULL");
+  database.exec(`
+    CREATE TABLE IF NOT EXISTS events (
+      sequence INTEGER PRIMARY KEY, id BLOB NOT NULL, entity TEXT NOT NULL, scope TEXT NOT NULL, kind INTEGER NOT NULL,
+      version INTEGER NOT NULL, clock INTEGER NOT NULL, time INTEGER NOT NULL, correlation BLOB, causation BLOB,
+      previousHash BLOB NOT NULL, hash BLOB NOT NULL, payload TEXT NOT NULL);
+    CREATE UNIQUE INDEX IF NOT EXISTS events_id ON events (id);
+    CREATE UNIQUE INDEX IF NOT EXISTS events_entity ON events (entity, clock);
+    CREATE INDEX IF NOT EXISTS events_kind ON events (kind);
+    CREATE INDEX IF NOT EXISTS events_scope ON events (scope);
+  `);
+  return new SqliteStore(database);
+}
+
+class SqliteStore {
+  #database;
+  #insert;
+  #get;
+  #stream;
+  #all;
+  #clocks = new Map();
+  #hash = randomBytes(32);
+  #sequence = 0;
+
+  constructor(database) {
+    this.#database = database;
+    this.#insert = database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?, 1, ?, ?, NULL, NULL, ?, ?, ?)");
+    this.#get = database.prepare("SELECT * FROM events WHERE id = ?");
+    this.#stream = database.prepare("SELECT * FROM events WHERE entity = ? ORDER BY clock");
+    this.#all = database.prepare("SELECT * FROM events ORDER BY sequence");
+    this.insertMany = database.transaction((coordinates, from, to) => {
+      for (let number = from; number < to; number++) this.insert(coordinates[number % coordinates.length], number);
+    });
+  }
+
+  /** Inserts event `number` and returns its id, ascending like batpak's. */
+  insert(coordinate, number) {
+    const { entity, scope } = coordinate;
+    const clock = (this.#clocks.get(entity) ?? -1) + 1;
+    this.#clocks.set(entity, clock);
+    const sequence = this.#sequence++;
+    const id = Buffer.alloc(16);
+    id.writeUIntBE(sequence, 0, 6);
+    const payload = JSON.stringify(payloadOf(number));
+    this.#insert.run(sequence, id, entity, scope, kindOf(number), clock, Date.now() * 1000, this.#hash, this.#hash, payload);
+    return id;
+  }
+
+  /** The decoded payload. */
+  get(sequence) {
+    const id = Buffer.alloc(16);
+    id.writeUIntBE(sequence, 0, 6);
+    return JSON.parse(this.#get.get(id).payload);
+  }
+
+  *stream(entity) {
+    for (const row of this.#stream.all(entity)) yield JSON.parse(row.payload);
+  }
+
+  *replay() {
+    for (const row of this.#all.iterate()) yield JSON.parse(row.payload);
+  }
+
+  count() {
+    return this.#database.prepare("SELECT COUNT(*) AS n FROM events").get().n;
+  }
+
+  close() {
+    this.#database.close();
+  }
+}
