@@ -38,6 +38,8 @@ export interface Opened {
 export async function openParts(directory: string, options: CompiledOptions): Promise<Opened> {
   const started = options.clock.monotonicMs();
   const disk = options.disk ?? nodeDisk;
+  // Definitions that are none, or refuse one another, are told before anything is made.
+  void new DefinitionRegistry(options.events, () => false);
   if (options.readOnly) return await openForReading(directory, disk, options, started);
   if (!(await directoryExists(disk, directory))) await disk.makeDirectory(directory);
   const lock = await acquireDirectoryLock(disk, directory, { waitMs: options.lockWaitMs, clock: options.clock });

@@ -1,0 +1,296 @@
+/** Everything wrong that can be given: its typed error with a code, and nothing written or lost. */
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { isStoreError, type StoreErrorCode } from "../../src/base/store-error.ts";
+import { type AnyNewEvent, defineEvent, rawEvent, type } from "../../src/events/definition.ts";
+import { Store } from "../../src/store.ts";
+import type { StoreOptions } from "../../src/store-options.ts";
+import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { Counted, DIRECTORY, known, numbersIn, openStore } from "./support/log-image.ts";
+
+const at = { entity: "counter", scope: "test" };
+
+type Expected = StoreErrorCode | "INVALID_ARGUMENT";
+
+function hasCode(error: unknown, code: Expected): boolean {
+  if (code === "INVALID_ARGUMENT") {
+    assert(error instanceof TypeError || error instanceof RangeError, String(error));
+    assert.equal((error as { code?: unknown }).code, code);
+  } else assert(isStoreError(error, code), String(error));
+  assert.match((error as Error).message, /^Cannot .+: /s);
+  return true;
+}
+
+/** Tries what is wrong beside two good events, and sees that those alone are there, also after opening again. */
+async function refuses(
+  code: Expected,
+  attempts: readonly ((store: Store<typeof known.events>) => Promise<unknown>)[],
+  options: StoreOptions = {},
+): Promise<void> {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, options);
+  await store.append(at, Counted({ n: 0 }));
+  const { bytes, commits } = await store.stats();
+  for (const [i, attempt] of attempts.entries()) {
+    await assert.rejects(
+      async () => attempt(store),
+      (error) => hasCode(error, code),
+      `attempt ${i}`,
+    );
+  }
+  const after = await store.stats();
+  assert.deepEqual([after.events, after.bytes, after.commits, after.queuedBytes], [1, bytes, commits, 0]);
+  assert.equal((await store.append(at, Counted({ n: 1 }))).sequence, 1);
+  await store.close();
+  const again = await openStore(disk);
+  assert.deepEqual(await numbersIn(again), [0, 1]);
+  await again.close();
+}
+
+test("empty, over-long and reserved names", () =>
+  refuses(
+    "INVALID_ARGUMENT",
+    [
+      { entity: "", scope: "s" },
+      { entity: "e", scope: "" },
+      { entity: "x".repeat(1025), scope: "s" },
+      { entity: "e", scope: "ø".repeat(513) },
+      { entity: "_batpak", scope: "s" },
+      { entity: "\ud800", scope: "s" },
+      { entity: 5 as unknown as string, scope: "s" },
+      null as unknown as typeof at,
+    ].map((coordinate) => (store) => store.append(coordinate, Counted({ n: 9 }))),
+  ));
+
+test("reserved, unknown and out of range kinds", () =>
+  refuses(
+    "INVALID_ARGUMENT",
+    [0, 6, 7, 8, 0x0fff, 0xd000, 0xd003, 0xdfff, 65_536, -1, 1.5].map(
+      (kind) => async (store: Store<typeof known.events>) => store.append(at, rawEvent(kind, { n: 9 })),
+    ),
+  ));
+
+test("the library's own kinds that are open at the public door are taken", async () => {
+  const store = await openStore(new SimulatedDisk());
+  for (const kind of [1, 2, 3, 4, 5, 0x0ffe, 0xd001, 0xd002, 0xd004, 0xd005, 0xd006, 0xd007, 0x1000]) {
+    const receipt = await store.append(at, rawEvent(kind, null));
+    assert.equal((await store.get(receipt.id))?.kind, kind);
+  }
+  await store.close();
+});
+
+test("payloads that cannot be encoded, with the path to what is wrong", async () => {
+  const cycle: Record<string, unknown> = {};
+  cycle.self = { cycle };
+  let deep: unknown = 1;
+  for (let i = 0; i < 101; i++) deep = [deep];
+  const payloads: readonly unknown[] = [
+    { a: () => 1 },
+    { a: [Symbol("s")] },
+    cycle,
+    { a: new Map() },
+    { a: new (class Point {})() },
+    { at: new Date(Number.NaN) },
+    Object.defineProperty({}, "__proto__", { value: 1, enumerable: true }),
+    { text: "\udc00" },
+    deep,
+    undefined,
+  ];
+  await refuses(
+    "PAYLOAD_UNSUPPORTED",
+    payloads.map((payload) => async (store) => store.append(at, rawEvent(0x1000, payload))),
+  );
+});
+
+test("a schema that says no, in time and later", async () => {
+  const issue = { issues: [{ message: "no", path: ["n"] }] };
+  const schemaOf = (validate: () => unknown) => ({
+    "~standard": { version: 1 as const, vendor: "test", validate: validate as () => typeof issue },
+  });
+  const Never = defineEvent("Never", { schema: schemaOf(() => issue) });
+  const Later = defineEvent("Later", { schema: schemaOf(async () => issue) });
+  const make = (definition: typeof Never | typeof Later) => (definition as unknown as (data: unknown) => AnyNewEvent)({ n: 1 });
+  await refuses("INVALID_EVENT", [
+    (store) => store.append(at, make(Never)),
+    (store) => store.append(at, make(Later)),
+    (store) => store.append(at, [Counted({ n: 5 }), make(Later)]),
+    (store) =>
+      store.appendBatch([
+        { coordinate: at, event: Counted({ n: 5 }) },
+        { coordinate: at, event: make(Never) },
+      ]),
+  ]);
+});
+
+test("payloads and batches over the limits", async () => {
+  const pad = (length: number) => Counted({ n: 9, pad: "x".repeat(length) });
+  await refuses("TOO_LARGE", [(store) => store.append(at, pad(2000)), (store) => store.append(at, [pad(1), pad(2000)])], {
+    payloadBytesMax: 1000,
+  });
+  await refuses("TOO_LARGE", [(store) => store.append(at, [pad(600), pad(600)])], { batchBytesMax: 1000 });
+  await refuses(
+    "TOO_LARGE",
+    [
+      (store) => store.append(at, [pad(1), pad(1), pad(1)]),
+      (store) => store.appendBatch([1, 2, 3].map((n) => ({ coordinate: at, event: Counted({ n }) }))),
+    ],
+    { batchEventsMax: 2 },
+  );
+});
+
+test("an event that is none, batches of nothing, unknown and wrong options", () =>
+  refuses("INVALID_ARGUMENT", [
+    (store) => store.append(at, {} as AnyNewEvent),
+    (store) => store.append(at, null as unknown as AnyNewEvent),
+    (store) => store.appendBatch([{ coordinate: at }] as never),
+    (store) => store.append(at, Counted({ n: 9 }), { idempotenceKey: "k" } as never),
+    (store) => store.append(at, Counted({ n: 9 }), { idempotencyKey: "" }),
+    (store) => store.append(at, Counted({ n: 9 }), { idempotencyKey: "k".repeat(1025) }),
+    (store) => store.append(at, Counted({ n: 9 }), { causedBy: "no id" }),
+    (store) => store.append(at, Counted({ n: 9 }), { correlationId: "12" }),
+    (store) => store.append(at, Counted({ n: 9 }), { expect: "never" as never }),
+    (store) => store.append(at, Counted({ n: 9 }), { expect: { clock: -1 } }),
+    (store) => store.append(at, Counted({ n: 9 }), { metadata: [] as never }),
+    (store) => store.append(at, Counted({ n: 9 }), { signal: {} as never }),
+    (store) =>
+      store.appendBatch([
+        { coordinate: at, event: Counted({ n: 9 }), idempotencyKey: "one" },
+        { coordinate: at, event: Counted({ n: 9 }), idempotencyKey: "one" },
+      ]),
+    async (store) => store.read({ entitty: "x" } as never).toArray(),
+    async (store) => store.read({ clock: { from: 1, after: 1 } }).toArray(),
+    async (store) => store.read({}, { limit: -1 }).toArray(),
+    async (store) => store.read({}, { direction: "up" as never }).toArray(),
+    (store) => store.get("nothing like an id"),
+    (store) => store.head(""),
+    async (store) => store.entities({ prefx: "x" } as never).toArray(),
+  ]));
+
+test("metadata that cannot be encoded", () =>
+  refuses("PAYLOAD_UNSUPPORTED", [(store) => store.append(at, Counted({ n: 9 }), { metadata: { f: () => 1 } as never })]));
+
+test("options of open that are unknown or out of range, before anything is made", async () => {
+  const disk = createMemoryDisk();
+  let options = 0;
+  for (const wrong of [
+    { segmentBytes: 1 },
+    { segmentBytesMax: 100 },
+    { segmentBytesMax: 2 ** 31 },
+    { payloadBytesMax: 0 },
+    { batchEventsMax: 1.5 },
+    { batchBytesMax: "1" },
+    { queuedBytesMax: 1 },
+    { indexCacheBytes: Number.NaN },
+    { durability: "never" },
+    { durability: { everyMs: 0 } },
+    { durability: { everyMs: 5, every: 1 } },
+    { checkpoint: true },
+    { checkpoint: { everyEvents: 0 } },
+    { layout: "other" },
+    { readOnly: 1 },
+    { lockWaitMs: -1 },
+    { events: [{}] },
+    { events: "x" },
+    [],
+    null,
+  ]) {
+    await assert.rejects(
+      async () => Store.open("/new", (Array.isArray(wrong) || wrong === null ? wrong : { ...wrong, disk }) as never),
+      (error) => hasCode(error, "INVALID_ARGUMENT"),
+      JSON.stringify(wrong),
+    );
+    options++;
+  }
+  assert.equal(options, 20);
+  await assert.rejects(Store.open(""), { code: "INVALID_ARGUMENT" });
+  assert.equal(await disk.status("/new"), null);
+});
+
+test("a path that is a file, a directory without permission, a reader of nothing", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "batpak-bad-"));
+  try {
+    const file = join(folder, "file");
+    writeFileSync(file, "hello");
+    for (const readOnly of [false, true]) {
+      await assert.rejects(Store.open(file, { readOnly }), (error) => hasCode(error, "IO"));
+      await assert
+        .rejects(Store.open(join(file, "below"), { readOnly }), (error) => hasCode(error, readOnly ? "NOT_FOUND" : "IO"))
+        .catch(async () => {
+          await assert.rejects(Store.open(join(file, "below"), { readOnly }), (error) => hasCode(error, "IO"));
+        });
+    }
+    await assert.rejects(Store.open(join(folder, "none"), { readOnly: true }), (error) => hasCode(error, "NOT_FOUND"));
+    mkdirSync(join(folder, "empty"));
+    await assert.rejects(Store.open(join(folder, "empty"), { readOnly: true }), (error) => hasCode(error, "NOT_FOUND"));
+    // The superuser may write anywhere: the refusal is then the simulated disk's.
+    if (process.getuid?.() !== 0) {
+      mkdirSync(join(folder, "closed"));
+      chmodSync(join(folder, "closed"), 0o500);
+      await assert.rejects(Store.open(join(folder, "closed")), (error) => hasCode(error, "IO"));
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  for (const kind of ["makeDirectory", "create", "write", "sync", "lock", "syncDirectory"] as const) {
+    const disk = new SimulatedDisk({ faults: (operation) => (operation.kind === kind ? { error: "EACCES" } : undefined) });
+    await assert.rejects(openStore(disk), (error) => hasCode(error, "IO"), kind);
+    assert.equal(disk.openFileCount, 0, kind);
+    disk.faults = undefined;
+    const store = await openStore(disk);
+    await store.append(at, Counted({ n: 1 }));
+    await store.close();
+  }
+});
+
+test("a full disk: what is in flight is not known, the rest is refused, and what was acknowledged is there after opening again", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  await store.append(at, Counted({ n: 0 }));
+  disk.faults = ({ kind, path }) => (kind === "write" && path.endsWith(".fbat") ? { error: "ENOSPC", afterBytes: 40 } : undefined);
+  await assert.rejects(store.append(at, Counted({ n: 1 })), (error) => hasCode(error, "COMMIT_UNKNOWN"));
+  await assert.rejects(store.append(at, Counted({ n: 2 })), (error) => hasCode(error, "POISONED"));
+  assert.deepEqual(await numbersIn(store), [0]);
+  await assert.rejects(store.close());
+  disk.faults = undefined;
+  assert.equal(disk.openFileCount, 0);
+  const again = await openStore(disk);
+  assert.deepEqual(await numbersIn(again), [0]);
+  assert.equal((await again.append(at, Counted({ n: 3 }))).sequence, 1);
+  await again.close();
+});
+
+test("a second writer of the same process, and of another, is refused until the first lets go", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  await store.append(at, Counted({ n: 0 }));
+  for (const [other, sameProcess] of [
+    [disk, true],
+    [disk.asProcess(2222), false],
+  ] as const) {
+    await assert.rejects(Store.open(DIRECTORY, { ...known, disk: other }), (error) => {
+      assert(isStoreError(error, "LOCKED"));
+      assert.deepEqual([error.details.pid, error.details.sameProcess], [disk.self.pid, sameProcess]);
+      return true;
+    });
+  }
+  await store.append(at, Counted({ n: 1 }));
+  await store.close();
+  const next = await openStore(disk);
+  assert.deepEqual(await numbersIn(next), [0, 1]);
+  await next.close();
+});
+
+test("two definitions that claim one kind or one name", async () => {
+  const disk = new SimulatedDisk();
+  const schema = type<{ n: number }>();
+  const SameKind = defineEvent("Other", { schema, kind: { category: 1, type: 7 } });
+  const SameName = defineEvent("Counted", { schema, kind: { category: 1, type: 8 } });
+  for (const other of [SameKind, SameName]) {
+    await assert.rejects(Store.open("/new", { disk, events: [Counted, other] }), (error) => hasCode(error, "INVALID_ARGUMENT"));
+  }
+  await refuses("INVALID_ARGUMENT", [(store) => store.append(at, SameKind({ n: 1 })), (store) => store.append(at, SameName({ n: 1 }))]);
+});
