@@ -33,6 +33,7 @@ import { notFound, openParts, type Opened, readLogForReader } from "./open-store
 import { countMatches, type ReadingParts, searchFilter, StoredReading } from "./reading.ts";
 import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./subscriptions/subscription.ts";
 import { compileOptions, type StoreOptions } from "./store-options.ts";
+import { type VerifyOptions, type VerifyReport, verifyStore } from "./verifying.ts";
 
 /** How often a read-only store that is followed looks for more. */
 const POLL_MS = 20;
@@ -365,6 +366,18 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
       if (event === null) throw notFound(`event ${cause}, a cause on the way,`);
       yield event as unknown as Event<Definitions>;
     }
+  }
+
+  /**
+   * Reads everything visible again and holds it against itself: checksums, hashes, each entity's chain, sequences, index, checkpoint.
+   *
+   * @returns what is wrong, with entity, sequence, segment and offset; `ok` where nothing is
+   * @example
+   * const { ok, problems } = await store.verify({ onProgress: ({ events, eventsTotal }) => console.log(events, eventsTotal) });
+   */
+  async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    this.#assertReadable();
+    return await verifyStore(this.#disk, this.#parts, this.#openReport.problems, options);
   }
 
   /** Numbers about the store, of this moment. */

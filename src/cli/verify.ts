@@ -3,19 +3,7 @@ import type { Command } from "commander";
 import type { StoreProblem } from "../open-report.ts";
 import { withReader } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
-import { EXIT, UsageError } from "./exit-code.ts";
-
-interface Verified {
-  readonly ok: boolean;
-  readonly events: number;
-  readonly entities: number;
-  readonly problems: readonly StoreProblem[];
-}
-
-/** What a store that can be verified offers. */
-interface Verifiable {
-  verify?(options: { onProgress(progress: { readonly events?: number }): void }): Promise<Verified>;
-}
+import { EXIT } from "./exit-code.ts";
 
 export function addVerify(program: Command, terminal: Terminal): void {
   program
@@ -24,16 +12,13 @@ export function addVerify(program: Command, terminal: Terminal): void {
     .description("check every frame, hash, chain and index")
     .action((directory: string) =>
       withReader(directory, terminal, async (store) => {
-        const verifiable = store as Verifiable;
-        if (verifiable.verify === undefined) throw new UsageError("Cannot verify: this build has no verification yet");
-        const { events } = await store.stats();
-        const result = await verifiable.verify({
-          onProgress: (progress) => terminal.progress(() => `${progress.events ?? 0} of ${events} events verified`),
+        const result = await store.verify({
+          onProgress: ({ events, eventsTotal }) => terminal.progress(() => `${events} of ${eventsTotal} events verified`),
         });
         terminal.endProgress();
         if (!result.ok) process.exitCode = EXIT.found;
         if (terminal.json) return terminal.print(`${JSON.stringify(result)}\n`);
-        const summary = `${result.ok ? "ok" : `${result.problems.length} problems`}: ${result.events} events of ${result.entities} entities\n`;
+        const summary = `${result.ok ? "ok" : `${result.problemCount} problems`}: ${result.events} events of ${result.entities} entities\n`;
         await terminal.print(result.problems.map((problem) => problemLine(problem)).join("") + summary);
       }),
     );
