@@ -1,0 +1,267 @@
+/** Appending to a real store: the order of acceptance, expectations, keys, causes, back-pressure, signals, durabilities. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isStoreError } from "../../src/base/store-error.ts";
+import { type AnyNewEvent, defineEvent } from "../../src/events/definition.ts";
+import type { Receipt } from "../../src/events/event.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { Counted, type CountedStore, numbersIn, openStore, segmentPath } from "./support/log-image.ts";
+
+const at = { entity: "counter", scope: "test" };
+const other = { entity: "other", scope: "test" };
+
+async function withStore(use: (store: CountedStore, disk: SimulatedDisk) => Promise<void>): Promise<void> {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  await use(store, disk);
+  await store.close();
+}
+
+/** Syncing and synced writes of segments wait until it is called. */
+function stall(disk: SimulatedDisk): () => void {
+  let letGo = (): void => {};
+  const until = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  disk.faults = ({ kind, path, durable }) =>
+    path.endsWith(".fbat") && (kind === "sync" || (kind === "write" && durable === true)) ? { until } : undefined;
+  return () => {
+    disk.faults = undefined;
+    letGo();
+  };
+}
+
+test("appends are accepted in the order of their calls", () =>
+  withStore(async (store) => {
+    const receipts = await Promise.all(Array.from({ length: 500 }, (_, n) => store.append(n % 3 === 0 ? other : at, Counted({ n }))));
+    assert.deepEqual(
+      receipts.map((receipt) => receipt.sequence),
+      receipts.map((_, n) => n),
+    );
+    assert((await store.stats()).commits < 100, "many share a commit");
+    assert.deepEqual(
+      await numbersIn(store),
+      receipts.map((_, n) => n),
+    );
+  }));
+
+test("an append whose schema answers later takes its place then, and holds up nobody; its output is what is stored", () =>
+  withStore(async (store) => {
+    let answer = (): void => {};
+    const asked = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const Slow = defineEvent("Slow", {
+      schema: {
+        "~standard": {
+          version: 1 as const,
+          vendor: "test",
+          validate: async (value: unknown) => {
+            await asked;
+            return { value: { n: (value as { n: number }).n + 1000 } };
+          },
+        },
+      },
+    });
+    const slow = store.append(at, (Slow as unknown as (data: unknown) => AnyNewEvent)({ n: 1 }));
+    const quick = await store.append(at, Counted({ n: 2 }));
+    assert.equal(quick.sequence, 0);
+    answer();
+    const receipt = await slow;
+    assert.equal(receipt.sequence, 1);
+    assert.deepEqual((await store.get(receipt.id))?.data, { n: 1001 });
+  }));
+
+test("of many concurrent appends that expect none, one wins; the others are told what they met", () =>
+  withStore(async (store) => {
+    const results = await Promise.allSettled(Array.from({ length: 20 }, (_, n) => store.append(at, Counted({ n }), { expect: "none" })));
+    assert.equal(results[0].status, "fulfilled");
+    for (const result of results.slice(1)) {
+      assert(result.status === "rejected" && isStoreError(result.reason, "CONFLICT"));
+      assert.deepEqual([result.reason.errorCode, result.reason.details.entity, result.reason.details.expected], [412, "counter", "none"]);
+    }
+    assert.deepEqual(await numbersIn(store), [0]);
+  }));
+
+test("expectations: none, exists, clock and conditions, alone and in batches", () =>
+  withStore(async (store) => {
+    const conflict = { code: "CONFLICT" };
+    await assert.rejects(store.append(at, Counted({ n: 0 }), { expect: "exists" }), conflict);
+    await assert.rejects(store.append(at, Counted({ n: 0 }), { expect: { clock: 0 } }), conflict);
+    const first = await store.append(at, Counted({ n: 0 }), { expect: "none" });
+    await store.append(at, Counted({ n: 1 }), { expect: { clock: first.clock } });
+    await assert.rejects(store.append(at, Counted({ n: 9 }), { expect: { clock: first.clock } }), conflict);
+    const second = await store.append(at, Counted({ n: 2 }), { expect: "exists" });
+    await assert.rejects(store.append(at, Counted({ n: 9 }), { expect: { noneMatching: { entity: "counter" } } }), conflict);
+    await assert.rejects(
+      store.append(other, Counted({ n: 9 }), { expect: { noneMatching: { kind: Counted }, after: second.sequence - 1 } }),
+      conflict,
+    );
+    const condition = { noneMatching: { scope: "test" }, after: second.sequence };
+    const racers = await Promise.allSettled([3, 4, 5].map((n) => store.append(other, Counted({ n }), { expect: condition })));
+    assert.deepEqual(
+      racers.map((result) => result.status),
+      ["fulfilled", "rejected", "rejected"],
+    );
+    // In a batch clock expectations see earlier items, a condition only what precedes the batch.
+    const after = (await store.stats()).nextSequence - 1;
+    await store.appendBatch([
+      { coordinate: at, event: Counted({ n: 6 }), expect: { clock: 2 } },
+      { coordinate: at, event: Counted({ n: 7 }), expect: { clock: 3 } },
+      { coordinate: { entity: "third", scope: "test" }, event: Counted({ n: 8 }), expect: { noneMatching: { scope: "test" }, after } },
+    ]);
+    await assert.rejects(
+      store.appendBatch([
+        { coordinate: at, event: Counted({ n: 90 }) },
+        { coordinate: other, event: Counted({ n: 91 }), expect: "none" },
+      ]),
+      conflict,
+    );
+    assert.deepEqual(await numbersIn(store), [0, 1, 2, 3, 6, 7, 8]);
+  }));
+
+test("a key makes a retry give the first receipts: later, in flight, for batches, and whatever is expected", () =>
+  withStore(async (store, disk) => {
+    const [first, inFlight] = await Promise.all(
+      [1, 2].map(() => store.append(at, Counted({ n: 0 }), { idempotencyKey: "k", expect: "none" })),
+    );
+    assert.deepEqual(inFlight, first);
+    assert.deepEqual(await store.append(at, Counted({ n: 0 }), { idempotencyKey: "k", expect: "none" }), first);
+    const events = [Counted({ n: 1 }), Counted({ n: 2 })];
+    const batch = await store.append(at, events, { idempotencyKey: "b" });
+    assert.deepEqual(await store.append(at, events, { idempotencyKey: "b" }), batch);
+    const items = [
+      { coordinate: at, event: Counted({ n: 3 }) },
+      { coordinate: other, event: Counted({ n: 4 }), idempotencyKey: "i" },
+    ];
+    const mixed = await store.appendBatch(items);
+    assert.deepEqual(await store.appendBatch(items), mixed);
+    // The same key of another entity is another key.
+    assert.notEqual((await store.append(other, Counted({ n: 5 }), { idempotencyKey: "k" })).id, first.id);
+    for (const attempt of [
+      () => store.append(at, Counted({ n: 77 }), { idempotencyKey: "k" }),
+      () => store.append({ ...at, scope: "else" }, Counted({ n: 0 }), { idempotencyKey: "k" }),
+      () => store.append(at, [Counted({ n: 1 })], { idempotencyKey: "b" }),
+      () => store.append(at, [...events, Counted({ n: 3 })], { idempotencyKey: "b" }),
+      () => store.append(at, [...events].reverse(), { idempotencyKey: "b" }),
+      () => store.appendBatch([items[1]]),
+      () => store.appendBatch([{ coordinate: at, event: Counted({ n: 99 }) }, items[1]]),
+    ]) {
+      await assert.rejects(attempt, (error) => isStoreError(error, "IDEMPOTENCY_MISMATCH"));
+    }
+    assert.deepEqual(await numbersIn(store), [0, 1, 2, 3, 4, 5]);
+    await store.close();
+    const again = await openStore(disk);
+    const retried = await again.append(at, events, { idempotencyKey: "b" });
+    assert.deepEqual(
+      retried.map(({ id, sequence, clock, hash }) => ({ id, sequence, clock, hash })),
+      batch.map(({ id, sequence, clock, hash }) => ({ id, sequence, clock, hash })),
+    );
+    assert.equal(await again.count(), 6);
+    await again.close();
+  }));
+
+test("causedBy sets causation and inherits correlation, alone and in a batch; a cause that is not there is NOT_FOUND", () =>
+  withStore(async (store) => {
+    const root = await store.append(at, Counted({ n: 0 }));
+    const child = await store.append(at, Counted({ n: 1 }), { causedBy: root.id });
+    const [grandchild] = await store.appendBatch([{ coordinate: other, event: Counted({ n: 2 }), causedBy: child.id }]);
+    const chain = await store.read({ correlation: root.id }).toArray();
+    assert.deepEqual(
+      chain.map((event) => [event.id, event.causationId, event.correlationId]),
+      [
+        [root.id, null, root.id],
+        [child.id, root.id, root.id],
+        [grandchild.id, child.id, root.id],
+      ],
+    );
+    const own = await store.append(at, Counted({ n: 3 }), { correlationId: root.id });
+    assert.deepEqual([(await store.get(own.id))?.correlationId, (await store.get(own.id))?.causationId], [root.id, null]);
+    const missing = { causedBy: "00000000-0000-7000-8000-000000000000" };
+    await assert.rejects(store.append(at, Counted({ n: 9 }), missing), { code: "NOT_FOUND" });
+    await assert.rejects(
+      store.appendBatch([
+        { coordinate: at, event: Counted({ n: 9 }) },
+        { coordinate: at, event: Counted({ n: 9 }), ...missing },
+      ]),
+      { code: "NOT_FOUND" },
+    );
+    assert.deepEqual(await numbersIn(store), [0, 1, 2, 3]);
+  }));
+
+test("with syncing stalled queued bytes stay under queuedBytesMax; appends wait, and all resolve in order once it goes on", async () => {
+  const disk = new SimulatedDisk();
+  const queuedBytesMax = 64 * 1024;
+  const store = await openStore(disk, { queuedBytesMax });
+  const letGo = stall(disk);
+  const appends = Array.from({ length: 300 }, (_, n) => store.append(at, Counted({ n, pad: "x".repeat(900) })));
+  for (let i = 0; i < 20; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    assert((await store.stats()).queuedBytes <= queuedBytesMax);
+  }
+  letGo();
+  const receipts = await Promise.all(appends);
+  assert.deepEqual(
+    receipts.map((receipt) => receipt.sequence),
+    receipts.map((_, n) => n),
+  );
+  const { queuedBytes, queuedBytesPeak } = await store.stats();
+  assert.equal(queuedBytes, 0);
+  assert(queuedBytesPeak > queuedBytesMax / 2 && queuedBytesPeak <= queuedBytesMax, `${queuedBytesPeak} at most`);
+  // One that is larger than the queue is let in when nothing else is there.
+  const large = await store.append(at, Counted({ n: 300, pad: "x".repeat(2 * queuedBytesMax) }));
+  assert.equal(large.sequence, 300);
+  await store.close();
+});
+
+test("a signal withdraws an append that waits, and none that is accepted", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, { queuedBytesMax: 64 * 1024 });
+  const letGo = stall(disk);
+  const reason = new Error("no longer wanted");
+  await assert.rejects(store.append(at, Counted({ n: -1 }), { signal: AbortSignal.abort(reason) }), reason);
+  const accepted = new AbortController();
+  const first = store.append(at, Counted({ n: 0, pad: "x".repeat(60_000) }), { signal: accepted.signal });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const waiting = new AbortController();
+  const second = store.append(at, Counted({ n: 1, pad: "x".repeat(60_000) }), { signal: waiting.signal });
+  const third = store.append(at, Counted({ n: 2 }));
+  accepted.abort(reason);
+  waiting.abort(reason);
+  await assert.rejects(second, reason);
+  letGo();
+  assert.deepEqual([(await first).sequence, (await third).sequence], [0, 1]);
+  assert.deepEqual(await numbersIn(store), [0, 2]);
+  await store.close();
+});
+
+test("durability: what a receipt says of being durable is so, in every mode, and sync makes everything so", async () => {
+  for (const durability of ["fsync", "os", { everyMs: 3_600_000, everyEvents: 1_000_000 }] as const) {
+    const disk = new SimulatedDisk();
+    const store = await openStore(disk, { durability, checkpoint: false });
+    const receipts: Receipt[] = [];
+    for (let n = 0; n < 5; n++) receipts.push(await store.append(at, Counted({ n })));
+    const synced = durability === "fsync";
+    assert(receipts.every((receipt) => receipt.durable === synced));
+    const afterCrash = await openStore(disk.diskAfterCrash());
+    assert.deepEqual(await numbersIn(afterCrash), synced ? [0, 1, 2, 3, 4] : []);
+    await store.sync();
+    const afterSync = await openStore(disk.diskAfterCrash());
+    assert.deepEqual(await numbersIn(afterSync), [0, 1, 2, 3, 4]);
+    const { bytes } = await store.stats();
+    assert(disk.isDurable(segmentPath(1), 0, bytes));
+    for (const one of [afterCrash, afterSync, store]) await one.close();
+  }
+});
+
+test("durability every so many events: synced in the background once so many came", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, { durability: { everyMs: 3_600_000, everyEvents: 10 }, checkpoint: false });
+  for (let n = 0; n < 12; n++) await store.append(at, Counted({ n }));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const left = await openStore(disk.diskAfterCrash());
+  const kept = await numbersIn(left);
+  assert(kept.length >= 10, `${kept.length} events kept`);
+  await left.close();
+  await store.close();
+});
