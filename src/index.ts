@@ -45,3 +45,4 @@ export type { Layout, StoreOptions } from "./store-options.ts";
 export type { SubscribeOptions, Subscription } from "./subscriptions/subscription.ts";
 export type { VerifyOptions, VerifyReport } from "./verifying.ts";
 export type { VerifyProgress } from "./log/verify.ts";
+export { type RepairAction, type RepairOptions, type RepairReport, repairStore } from "./repair.ts";

@@ -228,6 +228,17 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     return Array.from({ length: this.root.shape.scopeCount }, (_, local) => this.#nameAt(scopeKeys, scopeNames, local));
   }
 
+  /** Pages of the list of ids. */
+  get idPageCount(): number {
+    return this.#layout.ids.pageCount;
+  }
+
+  /** A page of the list of ids: tags, ascending, and their rows. Views, to be looked at right away. */
+  idPage(page: number): { tags: Uint32Array; rows: Uint32Array } {
+    const values = this.#page(this.#layout.ids, page).u32;
+    return { tags: values.subarray(0, values.length >>> 1), rows: values.subarray(values.length >>> 1) };
+  }
+
   /** The system records that the block carries, as they were given. Read anew at each call, and not cached. */
   systemRecords(): Uint8Array[] {
     const section = this.#layout.systemRecords;

@@ -74,7 +74,8 @@ export function readLog(files: SegmentFiles, ids: readonly number[], firstId = 1
   };
 }
 
-function replaces(newer: SegmentHeader, segment: ListedSegment): boolean {
+/** Whether a segment with this header stands in the other's place. */
+export function replaces(newer: SegmentHeader, segment: ListedSegment): boolean {
   return (
     newer.replacesFrom > 0 &&
     newer.generation > segment.header.generation &&

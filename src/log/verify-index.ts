@@ -1,0 +1,218 @@
+/**
+ * Compares a segment's index (an index block, or the rows of a checkpoint) with the frames, row by row while the segment is walked, and with
+ * the rest of the block at its end. Tells the first difference of each sort only: one wrong row mostly means many.
+ *
+ * Memory: eight bytes a row of the one segment that is being compared.
+ */
+import { getUint64 } from "../base/u64.ts";
+import { causationAt, correlationAt, frameFlags, isMarked } from "../format/native/frame.ts";
+import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
+import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
+import { idTag, idTag2 } from "../index/id-tag.ts";
+import type { ColumnValues, ScanSource } from "../index/scan-source.ts";
+import { IndexPageError, SealedSegmentIndex } from "../index/sealed-segment-index.ts";
+import { type ColumnName, type EntitySummary, OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, type SegmentIndex } from "../index/segment-index.ts";
+import type { WalkedFrame } from "./verify-frames.ts";
+
+const COLUMNS = ["entity", "scope", "kind", "clock", "offset", "time", "correlationTag", "causationTag"] as const;
+const SHIFT = INDEX_BLOCK.rowsPerPageShift;
+const ROWS_PER_STEP = 8192;
+
+/** A column of one chunk of rows. */
+interface Loaded {
+  chunk: number;
+  values: ColumnValues;
+  base: number;
+}
+
+export interface ComparedNames {
+  /** The name of the frame's entity and scope. */
+  readonly entity: () => string;
+  readonly scope: () => string;
+  /** Ids of the verifier's own, the same for the same names. */
+  readonly entityId: number;
+  readonly scopeId: number;
+}
+
+export class IndexComparison {
+  readonly #index: SegmentIndex & ScanSource;
+  readonly #told: (reason: string, row: number) => void;
+  readonly #seen = new Set<string>();
+  readonly #loaded = new Map<ColumnName, Loaded>();
+  /** Ids of the index to the verifier's; -1 where not met. */
+  #entityIds = new Int32Array(64).fill(-1);
+  #scopeIds = new Int32Array(64).fill(-1);
+  readonly #idTags: Uint32Array;
+  readonly #systemRecords: Uint8Array[] = [];
+  readonly #rows: number;
+  #row = 0;
+  #timeMin = Number.POSITIVE_INFINITY;
+  #timeMax = 0;
+
+  constructor(index: SegmentIndex & ScanSource, told: (reason: string, row: number) => void) {
+    this.#index = index;
+    this.#rows = index.rowCount;
+    this.#told = told;
+    this.#idTags = new Uint32Array(index.rowCount);
+  }
+
+  /** Compares the next row with the frame of its event. */
+  event(frame: WalkedFrame, names: ComparedNames, sequence: number): void {
+    const row = this.#row++;
+    if (row >= this.#rows) return this.#tell("rows", `it has ${this.#rows} rows, the frames have more`, row);
+    this.#guard(() => this.#compareRow(row, frame, names, sequence));
+  }
+
+  systemRecord(frame: WalkedFrame): void {
+    this.#systemRecords.push(frame.bytes.slice(frame.at, frame.at + frame.length));
+  }
+
+  #compareRow(row: number, frame: WalkedFrame, names: ComparedNames, sequence: number): void {
+    const { view, at } = frame;
+    const index = this.#index;
+    const flags = frameFlags(view, at);
+    const foreign = (flags & FRAME_FLAG.foreignId) !== 0;
+    const tag = idTag(view, at + FRAME.id);
+    const time = getUint64(view, at + FRAME.time);
+    const kind = view.getUint16(at + FRAME.kind, true);
+    const causation = causationAt(view, at);
+    const offset = (frame.offset | (isMarked(view, at) ? OFFSET_ENDS_BATCH : 0) | (foreign ? OFFSET_FOREIGN_ID : 0)) >>> 0;
+    this.#idTags[row] = tag;
+    this.#timeMin = Math.min(this.#timeMin, time);
+    this.#timeMax = Math.max(this.#timeMax, time);
+    this.#entity(this.#value("entity", row), row, names);
+    this.#scope(this.#value("scope", row), row, names);
+    this.#same("kind", row, kind);
+    this.#same("clock", row, getUint64(view, at + FRAME.clock));
+    this.#same("offset", row, offset);
+    this.#same("time", row, time);
+    this.#same("correlationTag", row, idTag(view, correlationAt(view, at)));
+    this.#same("causationTag", row, causation < 0 ? 0 : idTag(view, causation));
+    if (index.sequenceAt(row) !== sequence) this.#tell("sequence", `it has another sequence than the frame (${sequence})`, row);
+    if (foreign && !index.mayHoldForeignId(tag, idTag2(view, at + FRAME.id)))
+      this.#tell("filter", "its filter rules out an id it has", row);
+    if (!index.mayHaveKind(kind)) this.#tell("kinds", `its list of kinds lacks ${kind}`, row);
+  }
+
+  #value(column: ColumnName, row: number): number {
+    const chunk = row >>> SHIFT;
+    let loaded = this.#loaded.get(column);
+    if (loaded?.chunk !== chunk) {
+      loaded = { chunk, values: this.#index.chunkValues(column, chunk), base: this.#index.chunkBase(chunk) };
+      this.#loaded.set(column, loaded);
+    }
+    return loaded.values[loaded.base + (row & (INDEX_BLOCK.rowsPerPage - 1))];
+  }
+
+  #same(column: (typeof COLUMNS)[number], row: number, value: number): void {
+    if (this.#value(column, row) !== value) this.#tell(column, `its ${column} differs from the frame's`, row);
+  }
+
+  #entity(local: number, row: number, names: ComparedNames): void {
+    if (local < this.#entityIds.length && this.#entityIds[local] === names.entityId) return;
+    // Met for the first time, or wrong: the name decides, found as a reader finds it.
+    const summary = this.#index.entity(names.entity());
+    if (summary?.local !== local) return this.#tell("entity", "its entity differs from the frame's", row);
+    this.#entityIds = noted(this.#entityIds, local, names.entityId);
+  }
+
+  #scope(local: number, row: number, names: ComparedNames): void {
+    if (local < this.#scopeIds.length && this.#scopeIds[local] === names.scopeId) return;
+    if (this.#index.findScope(names.scope()) !== local) return this.#tell("scope", "its scope differs from the frame's", row);
+    this.#scopeIds = noted(this.#scopeIds, local, names.scopeId);
+  }
+
+  /** Compares what the index says of an entity that has events in the segment. */
+  entity(name: string, is: Omit<EntitySummary, "local"> & { hash: Uint8Array; hashAt: number }): void {
+    this.#guard(() => {
+      const says = this.#index.entity(name);
+      if (says === null) return this.#tell("entry", `it has no entry for ${name}`, -1);
+      const numbers = ["rows", "firstClock", "lastClock", "lastSequence", "previousSequence"] as const;
+      for (const number of numbers) {
+        if (says[number] !== is[number])
+          this.#tell(number, `its ${number} of ${name} is ${says[number]}, the frames say ${is[number]}`, -1);
+      }
+      if ("lastHash" in says && Buffer.compare(says.lastHash as Uint8Array, is.hash.subarray(is.hashAt, is.hashAt + 32)) !== 0) {
+        this.#tell("lastHash", `its last hash of ${name} is not the frame's`, -1);
+      }
+      this.#entityRows(name, says);
+    });
+  }
+
+  /** Whether the entity's list holds as many rows of its own as the entity has, ascending. */
+  #entityRows(name: string, says: EntitySummary): void {
+    const rows = this.#index.entityRows(name);
+    const some = new Uint32Array(Math.min(says.rows, ROWS_PER_STEP));
+    let last = -1;
+    for (let from = 0; rows !== null && from < says.rows; from += ROWS_PER_STEP) {
+      const to = Math.min(says.rows, from + ROWS_PER_STEP);
+      rows.fill(from, to, some);
+      for (let i = 0; i < to - from; i++) {
+        if (some[i] <= last || this.#value("entity", some[i]) !== says.local)
+          return this.#tell("rowsOf", `its rows of ${name} are not theirs`, some[i]);
+        last = some[i];
+      }
+    }
+  }
+
+  /** Compares the rest, when the whole segment was walked. Rests between steps. */
+  async finish(rest: () => Promise<void>): Promise<void> {
+    if (this.#row < this.#rows) this.#tell("rows", `it has ${this.#rows} rows, the frames have ${this.#row}`, this.#row);
+    const index = this.#index;
+    if (!(index instanceof SealedSegmentIndex)) return;
+    this.#guard(() => this.#compareRoot(index));
+    let last = 0;
+    let pairs = 0;
+    for (let page = 0; page < index.idPageCount; page++) {
+      this.#guard(() => {
+        const { tags, rows } = index.idPage(page);
+        if (tags[0] !== index.root.firstTags[page]) this.#tell("ids", "its list of ids does not begin as its root says", -1);
+        for (let i = 0; i < tags.length; i++) {
+          if (tags[i] < last || rows[i] >= this.#rows || this.#idTags[rows[i]] !== tags[i])
+            this.#tell("ids", "its list of ids is wrong", rows[i]);
+          else this.#idTags[rows[i]] = 0; // Each row once: a tag is never 0.
+          last = tags[i];
+          pairs++;
+        }
+      });
+      await rest();
+    }
+    if (pairs !== this.#rows) this.#tell("ids", `its list of ids has ${pairs} rows of ${this.#rows}`, -1);
+  }
+
+  #compareRoot(index: SealedSegmentIndex): void {
+    const { root } = index;
+    if (this.#rows > 0 && (root.timeMin !== this.#timeMin || root.timeMax !== this.#timeMax))
+      this.#tell("times", "its range of times is not the frames'", -1);
+    const records = index.systemRecords();
+    const same =
+      records.length === this.#systemRecords.length && records.every((record, i) => Buffer.compare(record, this.#systemRecords[i]) === 0);
+    // A compacted segment's block carries records of segments that are gone.
+    if (!same && root.generation === 0) this.#tell("records", "its system records are not the frames'", -1);
+  }
+
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      if (!(error instanceof IndexPageError)) throw error;
+      this.#tell(`page ${error.page}`, `page ${error.page} is bad: ${error.reason}`, -1);
+    }
+  }
+
+  #tell(sort: string, reason: string, row: number): void {
+    if (this.#seen.has(sort)) return;
+    this.#seen.add(sort);
+    this.#told(reason, row);
+  }
+}
+
+function noted(ids: Int32Array<ArrayBuffer>, local: number, id: number): Int32Array<ArrayBuffer> {
+  let grown = ids;
+  if (local >= ids.length) {
+    grown = new Int32Array(Math.max(local + 1, ids.length * 2)).fill(-1);
+    grown.set(ids);
+  }
+  grown[local] = id;
+  return grown;
+}

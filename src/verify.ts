@@ -1,0 +1,388 @@
+/**
+ * `store.verify`: walks every frame up to the visible position and holds against it what is said elsewhere: headers, seals, chains, index
+ * blocks and the checkpoint. Reads only. Costs memory per entity, and per row of the one segment whose index is being compared.
+ */
+import { join } from "node:path";
+import { sameBytes } from "./base/hex.ts";
+import { getUint64 } from "./base/u64.ts";
+import { uninitializedBytes } from "./base/uninitialized.ts";
+import { decodeUtf8 } from "./base/utf8-decode.ts";
+import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
+import type { Disk } from "./disk/disk.ts";
+import { CHECKPOINT_FILE, decodeCheckpoint } from "./format/native/checkpoint.ts";
+import { entityStart, frameFlags, scopeStart, segmentSeed } from "./format/native/frame.ts";
+import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
+import { decodeSeal, isSeal } from "./format/native/seal.ts";
+import { SEGMENT_HEADER, type SegmentHeader } from "./format/native/segment-header.ts";
+import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
+import { Heads } from "./index/heads.ts";
+import { Interner } from "./index/interner.ts";
+import { PageCache } from "./index/page-cache.ts";
+import type { IndexSource, SegmentEntry } from "./index/store-index.ts";
+import { openBlock } from "./log/block-files.ts";
+import { segmentName } from "./log/segment-files.ts";
+import { listSegmentIds, readHeader, replaces } from "./log/segment-list.ts";
+import { onlyZeros } from "./log/segment-scan.ts";
+import { FrameWalker, type WalkedFrame } from "./log/verify-frames.ts";
+import { IndexComparison } from "./log/verify-index.ts";
+import type { NativeStoreParts } from "./native-engine.ts";
+import type { StoreProblem } from "./open-report.ts";
+
+export interface VerifyProgress {
+  /** Events looked at so far, and how many there are to look at. */
+  readonly events: number;
+  readonly eventsTotal: number;
+  readonly segmentId: number;
+}
+
+export interface VerifyOptions {
+  /** Called every few milliseconds. */
+  readonly onProgress?: (progress: VerifyProgress) => void;
+  /** Ends the work with its reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface VerifyResult {
+  /** Whether nothing is wrong. */
+  readonly ok: boolean;
+  /** Events that are there. */
+  readonly events: number;
+  /** Entities that have any. */
+  readonly entities: number;
+  /** The first 1,000; their codes are in docs/errors.md under "Problems". */
+  readonly problems: readonly StoreProblem[];
+  /** How many there are in all. */
+  readonly problemCount: number;
+}
+
+const PROBLEMS_MAX = 1000;
+const CACHE_BYTES = 16 * 1024 * 1024;
+const ENTITIES_PER_STEP = 4096;
+
+export async function verifyStore(disk: Disk, parts: NativeStoreParts, options: VerifyOptions): Promise<VerifyResult> {
+  return await new Verification(disk, parts, options).run();
+}
+
+/** What is known of an entity within one segment. */
+interface Within {
+  rows: number;
+  readonly firstClock: number;
+  readonly previousSequence: number;
+}
+
+class Verification {
+  readonly #disk: Disk;
+  readonly #parts: NativeStoreParts;
+  readonly #options: VerifyOptions;
+  readonly #problems: StoreProblem[] = [];
+  #problemCount = 0;
+  readonly #entities = new Interner();
+  readonly #scopes = new Interner();
+  readonly #heads = new Heads();
+  #within = new Map<number, Within>();
+  readonly #cache = new PageCache(CACHE_BYTES);
+  readonly #walker = new FrameWalker();
+  #events = 0;
+  #nextSequence = 0;
+  #frames = 0;
+  #damagedHere = false;
+  #segmentId = 0;
+  #compacted = false;
+  #comparisons: IndexComparison[] = [];
+  #checkpoint: RestoredCheckpoint | null = null;
+  #checkpointSeen = false;
+  readonly #visible: { segmentId: number; offset: number };
+  readonly #eventsTotal: number;
+  readonly #opened: ReadonlyMap<number, { indexOnDisk: boolean; sealed: boolean; framesEnd: number }>;
+
+  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions) {
+    this.#disk = disk;
+    this.#parts = parts;
+    this.#options = options;
+    const { index } = parts.log;
+    this.#visible = { segmentId: index.visible.segmentId, offset: index.visible.offset };
+    this.#eventsTotal = index.visibleEvents;
+    this.#opened = new Map(index.segments.map(({ id, indexOnDisk, sealed, framesEnd }) => [id, { indexOnDisk, sealed, framesEnd }]));
+  }
+
+  async run(): Promise<VerifyResult> {
+    for (const problem of this.#parts.log.problems) this.#tell(problem);
+    await this.#readCheckpoint();
+    const segments = await this.#listSegments();
+    for (const { id, header } of segments) await this.#segment(id, header, id === segments[segments.length - 1].id);
+    if (this.#checkpoint !== null && !this.#checkpointSeen) this.#checkpointProblem("no frame ends where it ends");
+    const ok = this.#problemCount === 0;
+    const { problems } = { problems: this.#problems };
+    return { ok, events: this.#events, entities: this.#heads.liveEntities, problems, problemCount: this.#problemCount };
+  }
+
+  #tell(problem: StoreProblem): void {
+    this.#problemCount++;
+    if (this.#problems.length < PROBLEMS_MAX) this.#problems.push(problem);
+  }
+
+  async #listSegments(): Promise<{ id: number; header: SegmentHeader | null }[]> {
+    const { files } = this.#parts;
+    const found: { id: number; header: SegmentHeader | null }[] = [];
+    const storeId = this.#parts.log.storeId;
+    for (const id of await listSegmentIds(this.#disk, files.directory)) {
+      if (id > this.#visible.segmentId) continue;
+      const outcome = readHeader(files, id);
+      const own = outcome.kind === "ok" && storeId !== null && sameBytes(outcome.header.storeId, 0, storeId, 0, 16);
+      if (!own) this.#at("HEADER_DAMAGED", id, 0, outcome.kind === "ok" ? "it belongs to another store" : outcome.reason);
+      found.push({ id, header: own && outcome.kind === "ok" ? outcome.header : null });
+    }
+    const log = found.filter(({ id, header }) => {
+      const segment = header === null ? null : { id, header };
+      return segment === null || !found.some((other) => other.header !== null && replaces(other.header, segment));
+    });
+    let next = 1;
+    for (const { id, header } of log) {
+      const from = header !== null && header.replacesFrom > 0 ? Math.min(header.replacesFrom, id) : id;
+      for (; next < from; next++) this.#at("SEGMENT_MISSING", next, 0, `${segmentName(next)} is not there`);
+      next = Math.max(id, header?.replacesTo ?? 0) + 1;
+    }
+    for (; next <= this.#visible.segmentId; next++) this.#at("SEGMENT_MISSING", next, 0, `${segmentName(next)} is not there`);
+    return log;
+  }
+
+  #at(code: string, segmentId: number, offset: number, reason: string): void {
+    this.#tell({ code, message: `Segment ${segmentId} at offset ${offset}: ${reason}`, segmentId, offset });
+  }
+
+  async #segment(id: number, header: SegmentHeader | null, isNewest: boolean): Promise<void> {
+    const { files, log } = this.#parts;
+    if (log.storeId === null) return;
+    this.#segmentId = id;
+    this.#frames = 0;
+    this.#damagedHere = false;
+    this.#within = new Map();
+    this.#compacted = (header?.generation ?? 0) > 0;
+    const isSequenceRight = header === null || header.firstSequence === this.#nextSequence;
+    if (!isSequenceRight && !this.#compacted)
+      this.#at("SEQUENCE_GAP", id, 0, `it begins at sequence ${header.firstSequence}, ${this.#nextSequence} is due`);
+    if (header !== null) this.#nextSequence = Math.max(this.#nextSequence, header.firstSequence);
+    const file = await this.#disk.open(files.path(id), "read");
+    try {
+      const size = await file.size();
+      const to = id === this.#visible.segmentId ? Math.min(this.#visible.offset, size) : size;
+      if (id === this.#visible.segmentId && size < this.#visible.offset)
+        this.#at("FRAME_DAMAGED", id, size, "the file ends before what is visible");
+      const sealedByNow = this.#opened.get(id);
+      const mayHaveBlock = !isNewest && (sealedByNow?.indexOnDisk ?? true);
+      const block = mayHaveBlock ? this.#openComparisons(id) : this.#openComparisons(id, false);
+      const walked = await this.#walker.walk(
+        { file, seed: segmentSeed(log.storeId, id), from: SEGMENT_HEADER.bytes, to },
+        {
+          frame: (frame) => this.#frame(frame),
+          damaged: (from, end) => this.#damaged(from, end),
+          rest: () => this.#rest(),
+        },
+      );
+      if (!walked.sealed && !isNewest) this.#at("SEAL_MISSING", id, walked.end, "its seal is missing");
+      if (walked.sealed && mayHaveBlock && block !== null && !(await onlyZeros(file, walked.end, size)))
+        this.#at("INDEX_UNUSABLE", id, walked.end, block);
+      await this.#finishComparisons();
+      if (walked.end === to && id === this.#visible.segmentId && this.#frames === 0) this.#meetCheckpoint(walked.end);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Why the segment's block cannot be used; null where it can. */
+  #openComparisons(id: number, withBlock = true): string | null {
+    this.#comparisons = [];
+    const row = (code: string) => (reason: string, number: number) =>
+      this.#tell({ code, message: `The index of segment ${id}${number < 0 ? "" : `, row ${number}`}: ${reason}`, segmentId: id });
+    const entry = this.#checkpoint?.index.segmentWithId(id);
+    if (entry?.index instanceof ActiveSegmentIndex && entry.sealed)
+      this.#comparisons.push(new IndexComparison(entry.index, row("CHECKPOINT_MISMATCH")));
+    if (!withBlock) return null;
+    const opened = openBlock(this.#parts.files, id, this.#parts.log.storeId as Uint8Array, this.#cache);
+    if (opened.kind !== "ok") return opened.reason;
+    this.#comparisons.push(new IndexComparison(opened.block.index, row("INDEX_MISMATCH")));
+    return null;
+  }
+
+  async #finishComparisons(): Promise<void> {
+    const comparisons = this.#comparisons;
+    this.#comparisons = [];
+    // Where frames are missing, the index is bound to differ from what is left.
+    if (this.#damagedHere || comparisons.length === 0) return;
+    let steps = 0;
+    for (const [id, { rows, firstClock, previousSequence }] of this.#within) {
+      const { clock, sequence, hash } = this.#heads;
+      const says = {
+        rows,
+        firstClock,
+        previousSequence,
+        lastClock: clock[id],
+        lastSequence: sequence[id],
+        hash,
+        hashAt: id * FRAME.hashBytes,
+      };
+      const name = this.#entities.name(id);
+      for (const comparison of comparisons) comparison.entity(name, says);
+      if (++steps % ENTITIES_PER_STEP === 0) await this.#rest();
+    }
+    for (const comparison of comparisons) await comparison.finish(() => this.#rest());
+  }
+
+  #damaged(from: number, to: number): void {
+    this.#damagedHere = true;
+    this.#comparisons = [];
+    this.#at("FRAME_DAMAGED", this.#segmentId, from, `the ${to - from} bytes from there are no frame`);
+  }
+
+  async #rest(): Promise<void> {
+    const { signal, onProgress } = this.#options;
+    onProgress?.({ events: this.#events, eventsTotal: this.#eventsTotal, segmentId: this.#segmentId });
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+  }
+
+  #frame(frame: WalkedFrame): void {
+    const { view, at, offset, length } = frame;
+    if (!frame.hashRight) this.#tellFrame("HASH_MISMATCH", frame, "its hash is not that of its bytes");
+    if (isSeal(view, at)) {
+      const seal = decodeSeal(view, at);
+      const right = seal.frames === this.#frames && seal.nextSequence === this.#nextSequence;
+      if (!right && !this.#damagedHere)
+        this.#at(
+          "SEAL_MISMATCH",
+          this.#segmentId,
+          offset,
+          `the seal counts ${seal.frames} frames up to sequence ${seal.nextSequence}, ${this.#frames} up to ${this.#nextSequence} are there`,
+        );
+    } else {
+      this.#frames++;
+      this.#event(frame);
+    }
+    this.#meetCheckpoint(offset + length);
+  }
+
+  #tellFrame(code: string, frame: WalkedFrame, reason: string): void {
+    const { view, at, bytes, offset } = frame;
+    const sequence = getUint64(view, at + FRAME.sequence);
+    const entity = decodeUtf8(bytes, entityStart(view, at), scopeStart(view, at));
+    const segmentId = this.#segmentId;
+    this.#tell({
+      code,
+      message: `Segment ${segmentId} at offset ${offset}, ${entity}, sequence ${sequence}: ${reason}`,
+      entity,
+      sequence,
+      segmentId,
+      offset,
+    });
+  }
+
+  #event(frame: WalkedFrame): void {
+    const { bytes, view, at } = frame;
+    const entityAt = entityStart(view, at);
+    const scopeAt = scopeStart(view, at);
+    const scopeEnd = scopeAt + view.getUint16(at + FRAME.scopeLength, true);
+    const id = this.#entities.internBytes(bytes, entityAt, scopeAt);
+    const heads = this.#heads;
+    heads.ensure(id);
+    const clock = getUint64(view, at + FRAME.clock);
+    const due = heads.clock[id] + 1;
+    // Compaction removes events: what it left need not follow on each other.
+    if (clock !== due && !(this.#compacted && clock > due)) this.#tellFrame("CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
+    else if (clock === due && !sameBytes(bytes, at + FRAME.previousHash, heads.hash, id * FRAME.hashBytes, FRAME.hashBytes))
+      this.#tellFrame("CHAIN_BROKEN", frame, "its previous hash is not that of the event before it");
+    const sequence = getUint64(view, at + FRAME.sequence);
+    const isSystem = (frameFlags(view, at) & FRAME_FLAG.system) !== 0;
+    if (isSystem) for (const comparison of this.#comparisons) comparison.systemRecord(frame);
+    else {
+      if (sequence !== this.#nextSequence && !(this.#compacted && sequence > this.#nextSequence))
+        this.#tellFrame("SEQUENCE_GAP", frame, `${this.#nextSequence} is due`);
+      this.#nextSequence = sequence + 1;
+      this.#events++;
+      if (this.#comparisons.length > 0) this.#compare(frame, id, this.#scopes.internBytes(bytes, scopeAt, scopeEnd), sequence, clock);
+      heads.sequence[id] = sequence;
+      heads.setVisible(id, sequence);
+    }
+    heads.clock[id] = clock;
+    heads.timeMicros[id] = getUint64(view, at + FRAME.time);
+    const hashAt = at + frame.length - FRAME.hashBytes;
+    const { hash } = heads;
+    for (let i = 0, to = id * FRAME.hashBytes; i < FRAME.hashBytes; i++) hash[to + i] = bytes[hashAt + i];
+  }
+
+  #compare(frame: WalkedFrame, entityId: number, scopeId: number, sequence: number, clock: number): void {
+    const within = this.#within.get(entityId);
+    if (within !== undefined) within.rows++;
+    else this.#within.set(entityId, { rows: 1, firstClock: clock, previousSequence: this.#heads.sequence[entityId] });
+    const entity = (): string => this.#entities.name(entityId);
+    const scope = (): string => this.#scopes.name(scopeId);
+    for (const comparison of this.#comparisons) comparison.event(frame, { entity, scope, entityId, scopeId }, sequence);
+  }
+
+  // The checkpoint.
+
+  async #readCheckpoint(): Promise<void> {
+    const path = join(this.#parts.directory, CHECKPOINT_FILE);
+    const status = await this.#disk.status(path);
+    if (status?.type !== "file") return;
+    const bytes = uninitializedBytes(status.size);
+    const file = await this.#disk.open(path, "read");
+    try {
+      const count = await file.read(bytes, 0, bytes.length, 0);
+      const decoded = decodeCheckpoint(bytes.subarray(0, count));
+      if (decoded.kind !== "ok") return this.#checkpointProblem(decoded.reason);
+      const outcome = restoreCheckpoint(decoded.content, NO_SOURCE);
+      if (outcome.kind !== "ok") return this.#checkpointProblem(outcome.reason);
+      const { visible } = outcome.restored.index;
+      // One that a writer has written since verifying began is looked at the next time.
+      const ahead =
+        visible.segmentId > this.#visible.segmentId ||
+        (visible.segmentId === this.#visible.segmentId && visible.offset > this.#visible.offset);
+      if (!ahead && visible.segmentId > 0) this.#checkpoint = outcome.restored;
+      else if (ahead && this.#parts.log.problems.length > 0) this.#checkpointProblem("it is ahead of the log");
+    } finally {
+      await file.close();
+    }
+  }
+
+  #checkpointProblem(reason: string): void {
+    this.#tell({ code: "CHECKPOINT_MISMATCH", message: `The checkpoint does not fit the log: ${reason}` });
+  }
+
+  /** Compares the checkpoint with what the frames up to its watermark say. */
+  #meetCheckpoint(offset: number): void {
+    const checkpoint = this.#checkpoint;
+    if (checkpoint === null || this.#checkpointSeen) return;
+    const { visible, heads, entities } = checkpoint.index;
+    if (visible.segmentId !== this.#segmentId || visible.offset !== offset) return;
+    this.#checkpointSeen = true;
+    const mine = this.#heads;
+    if (checkpoint.index.visibleEvents !== this.#events)
+      this.#checkpointProblem(`it counts ${checkpoint.index.visibleEvents} events, ${this.#events} are there`);
+    if (visible.sequence !== this.#nextSequence)
+      this.#checkpointProblem(`its next sequence is ${visible.sequence}, ${this.#nextSequence} is due`);
+    if (heads.count !== mine.count) this.#checkpointProblem(`it has ${heads.count} entities, ${mine.count} are there`);
+    for (let id = 0; id < heads.count; id++) {
+      const name = entities.name(id);
+      const own = this.#entities.find(name);
+      const same =
+        own >= 0 &&
+        heads.clock[id] === mine.clock[own] &&
+        heads.visibleSequence[id] === mine.visibleSequence[own] &&
+        heads.timeMicros[id] === mine.timeMicros[own] &&
+        sameBytes(heads.hash, id * FRAME.hashBytes, mine.hash, own * FRAME.hashBytes, FRAME.hashBytes);
+      if (!same)
+        this.#tell({ code: "CHECKPOINT_MISMATCH", message: `The checkpoint's head of ${name} is not that of the log`, entity: name });
+    }
+  }
+}
+
+/** A checkpoint's index is looked at only where it holds rows itself. */
+const NO_SOURCE: IndexSource = {
+  hasId: (_segment: SegmentEntry) => false,
+  loadIndex: (segment) => {
+    throw new Error(`The index of segment ${segment.id} is not in the checkpoint`);
+  },
+  rebuildIndex: (segment) => {
+    throw new Error(`The index of segment ${segment.id} is not in the checkpoint`);
+  },
+};
