@@ -17,9 +17,23 @@ import { addSegments } from "./segments.ts";
 import { addStats } from "./stats.ts";
 import { addTail } from "./tail.ts";
 import { Terminal } from "./terminal.ts";
+import { addRepair } from "./repair.ts";
 import { addVerify } from "./verify.ts";
 
-const VERBS = [addAppend, addGet, addRead, addTail, addStats, addEntities, addVerify, addSegments, addCheckpoint, addDump, addImport];
+const VERBS = [
+  addAppend,
+  addGet,
+  addRead,
+  addTail,
+  addStats,
+  addEntities,
+  addVerify,
+  addRepair,
+  addSegments,
+  addCheckpoint,
+  addDump,
+  addImport,
+];
 
 function createProgram(terminal: Terminal): Command {
   const program = new Command("batpak")

@@ -136,9 +136,12 @@ export function decodeIndexTrailer(bytes: Uint8Array, end: number): IndexTrailer
   return { ok: true, trailer };
 }
 
+/** A kind is a u16; a larger count would also overflow the padding's arithmetic. */
+const KINDS_MAX = 0x1_0000;
+
 /** Reads the root that this trailer leads to. */
 export function decodeIndexRoot(bytes: Uint8Array, trailer: IndexTrailer): IndexRootOutcome {
-  if (bytes.length !== trailer.rootBytes) return refused("the index root is cut short");
+  if (bytes.length !== trailer.rootBytes || bytes.length < INDEX_ROOT.bytes) return refused("the index root is cut short");
   if (crc32(bytes) !== trailer.rootChecksum) return refused("the index root's checksum does not match");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const shape: BlockShape = {
@@ -153,6 +156,7 @@ export function decodeIndexRoot(bytes: Uint8Array, trailer: IndexTrailer): Index
   };
   const layout = blockLayout(shape);
   const kindCount = view.getUint32(INDEX_ROOT.kindCount, true);
+  if (kindCount > KINDS_MAX) return refused(`the index root counts ${kindCount} kinds`);
   if (rootBytes(layout, kindCount) !== bytes.length || layout.pagesBytes + bytes.length + INDEX_TRAILER.bytes !== trailer.blockBytes) {
     return refused("the index root's counts do not fit the block's length");
   }

@@ -1,0 +1,53 @@
+/** `batpak repair DIR`: says what repairing would do, and does it when told to. */
+import { createInterface } from "node:readline/promises";
+import type { Command } from "commander";
+import { type RepairReport, repairStore } from "../repair.ts";
+import { EXIT } from "./exit-code.ts";
+import { assertStoreDirectory } from "./open-directory.ts";
+import { printable, type Terminal } from "./terminal.ts";
+
+export function addRepair(program: Command, terminal: Terminal): void {
+  program
+    .command("repair")
+    .argument("<dir>", "the store's directory")
+    .option("--yes", "do it without asking")
+    .description("bring back what is whole in a damaged store; copies first")
+    .action(async (directory: string, options: { yes?: boolean }) => {
+      await assertStoreDirectory(directory);
+      const plan = await repairStore(directory);
+      if (plan.problems.length === 0 || options.yes === true) {
+        await show(terminal, options.yes === true ? await repairStore(directory, { apply: true }) : plan);
+        return;
+      }
+      if (!terminal.json) await show(terminal, plan);
+      const agreed = process.stdin.isTTY && process.stderr.isTTY && (await ask());
+      if (!agreed) {
+        process.exitCode = EXIT.found;
+        if (terminal.json) await show(terminal, plan);
+        else terminal.tell("Nothing was changed; --yes does what is listed above");
+        return;
+      }
+      await show(terminal, await repairStore(directory, { apply: true }));
+    });
+}
+
+async function ask(): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await lines.question("Do this? Everything that changes is copied first. [y/N] ")).trim());
+  } finally {
+    lines.close();
+  }
+}
+
+async function show(terminal: Terminal, report: RepairReport): Promise<void> {
+  if (terminal.json) {
+    await terminal.print(`${JSON.stringify(report)}\n`);
+    return;
+  }
+  const problems = report.problems.map((problem) => `${problem.code}  ${problem.message}\n`);
+  const actions = report.actions.map((action) => `${report.applied ? "done" : "would"}  ${action.message}\n`);
+  const end =
+    report.problems.length === 0 ? "Nothing is damaged.\n" : report.applied ? `What was changed is copied in ${report.copies}.\n` : "";
+  await terminal.print([...problems, ...actions, end].map((line) => (line === "" ? "" : `${printable(line.trimEnd())}\n`)).join(""));
+}

@@ -1,0 +1,119 @@
+/** Repair, on stores damaged in every way that opening for writing refuses. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { defineEvent, type } from "./events/definition.ts";
+import { repairStore } from "./repair.ts";
+import { Store } from "./store.ts";
+import { SimulatedDisk } from "./testing/sim-disk.ts";
+
+const Noted = defineEvent("Noted", { schema: type<{ n: number; text: string }>() });
+const DIRECTORY = "/store";
+
+async function makeStore(events: number): Promise<SimulatedDisk> {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 16_384 });
+  for (let n = 0; n < events; n += 5) {
+    await store.appendBatch(
+      Array.from({ length: 5 }, (_, more) => ({
+        coordinate: { entity: `e${(n + more) % 7}`, scope: "s" },
+        event: Noted({ n: n + more, text: "something worth keeping" }),
+      })),
+    );
+  }
+  await store.close();
+  return disk;
+}
+
+async function readAll(disk: SimulatedDisk): Promise<Map<number, string>> {
+  const store = await Store.open(DIRECTORY, { disk, readOnly: true });
+  const events = await store.read().toArray();
+  await store.close();
+  return new Map(events.map((event) => [event.sequence, `${event.hash} ${JSON.stringify(event.data)}`]));
+}
+
+/** Repairs, and holds what is left against what was there: nothing else, and writable again. */
+async function repairAndCompare(disk: SimulatedDisk, before: Map<number, string>, lostMax: number): Promise<void> {
+  const plan = await repairStore(DIRECTORY, { disk });
+  assert(plan.actions.length > 0 && !plan.applied);
+  const report = await repairStore(DIRECTORY, { disk, apply: true });
+  assert(report.applied && report.copies !== null);
+  assert(disk.paths().some((path) => path.startsWith(`${DIRECTORY}/${report.copies}/`)));
+  const store = await Store.open(DIRECTORY, { disk });
+  await store.append({ entity: "after", scope: "s" }, Noted({ n: -1, text: "goes on" }));
+  await store.close();
+  const after = await readAll(disk);
+  let kept = 0;
+  for (const [sequence, event] of before) {
+    // The event appended since takes the number of the first that was lost off the end.
+    if (after.get(sequence)?.includes('"n":-1') !== false) continue;
+    assert.equal(after.get(sequence), event);
+    kept++;
+  }
+  assert(before.size - kept <= lostMax, `${before.size - kept} events were lost`);
+  assert.equal((await repairStore(DIRECTORY, { disk })).actions.length, 0);
+}
+
+test("a sound store is left alone", async () => {
+  const disk = await makeStore(100);
+  assert.deepEqual((await repairStore(DIRECTORY, { disk, apply: true })).actions, []);
+});
+
+test("a damaged frame in any segment costs that frame only", async () => {
+  for (const segment of ["000001", "000002"]) {
+    const disk = await makeStore(300);
+    const before = await readAll(disk);
+    disk.corrupt(`${DIRECTORY}/${segment}.fbat`, 5000, (byte) => byte ^ 0x10);
+    await repairAndCompare(disk, before, 1);
+  }
+});
+
+test("a damaged header, a missing segment and a log that was cut come back as far as they are there", async () => {
+  const header = await makeStore(300);
+  const beforeHeader = await readAll(header);
+  header.corrupt(`${DIRECTORY}/000002.fbat`, 60, (byte) => byte ^ 1);
+  await repairAndCompare(header, beforeHeader, 0);
+
+  const missing = await makeStore(300);
+  const beforeMissing = await readAll(missing);
+  missing.put(`${DIRECTORY}/000002.fbat`, null);
+  await repairAndCompare(missing, beforeMissing, 100);
+
+  const cut = await makeStore(300);
+  const beforeCut = await readAll(cut);
+  const newest = cut
+    .paths()
+    .filter((path) => path.endsWith(".fbat"))
+    .sort((a, b) => a.localeCompare(b))
+    .at(-1) as string;
+  cut.put(newest, cut.bytesOf(newest).slice(0, -500));
+  await repairAndCompare(cut, beforeCut, 6);
+});
+
+test("a crash between any two steps leaves a directory that can be repaired again", async () => {
+  const base = await makeStore(100);
+  base.corrupt(`${DIRECTORY}/000001.fbat`, 5000, (byte) => byte ^ 0x10);
+  // A copy, on which everything is durable.
+  const damaged = (): SimulatedDisk => {
+    const disk = base.diskAfterKill();
+    for (const path of disk.paths()) disk.put(path, disk.bytesOf(path));
+    return disk;
+  };
+  const whole = damaged();
+  const start = whole.operationCount;
+  await repairStore(DIRECTORY, { disk: whole, apply: true });
+  const expected = await readAll(whole);
+  const steps = whole.operationCount - start;
+  assert(steps > 5);
+  for (let step = 1; step <= steps; step++) {
+    const disk = damaged();
+    disk.crashAfter(disk.operationCount + step);
+    await repairStore(DIRECTORY, { disk, apply: true }).catch(() => {});
+    for (const after of [disk.diskAfterCrash(), disk.diskAfterKill()]) {
+      await repairStore(DIRECTORY, { disk: after, apply: true });
+      const store = await Store.open(DIRECTORY, { disk: after });
+      await store.close();
+      assert.deepEqual(await readAll(after), expected);
+    }
+  }
+  console.log(`${steps * 2} crashes of a repair survived`);
+});

@@ -1,0 +1,266 @@
+/**
+ * Repair: makes a damaged directory open for writing again, with every event that is whole.
+ *
+ * Steps, in order, each safe to repeat after a crash:
+ * 1. Everything that will be changed is copied into `damaged-<time>/`. Commit point: the sync of that directory.
+ * 2. Each damaged segment is written anew from its right frames, under a temporary name. Commit point of each: the rename in `replaceFile`.
+ *    Bodies and hashes stay as they are; only the prefixes (place, mark) are made anew. A missing segment is replaced by an empty one.
+ * 3. Checkpoint and mark are removed: they speak of the log as it was. Commit point: the directory sync.
+ *
+ * What was lost stays visible: `verify` goes on naming the entities whose chains have a hole.
+ */
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { systemClock } from "./base/clock.ts";
+import { StoreError } from "./base/store-error.ts";
+import { getUint64 } from "./base/u64.ts";
+import { uninitializedBytes } from "./base/uninitialized.ts";
+import { acquireDirectoryLock } from "./disk/directory-lock.ts";
+import type { Disk } from "./disk/disk.ts";
+import { nodeDisk } from "./disk/node-disk.ts";
+import { replaceFile } from "./disk/replace-file.ts";
+import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
+import { DURABLE_MARK_FILE } from "./format/native/durable-mark.ts";
+import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
+import { frameFlags, frameLength, frameSeed, isMarked, markFrame, segmentSeed } from "./format/native/frame.ts";
+import { encodeSeal } from "./format/native/seal.ts";
+import { encodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
+import { loadHashing } from "./kernel/frame-kernel.ts";
+import { readMark } from "./log/mark-file.ts";
+import { SegmentFiles, segmentName } from "./log/segment-files.ts";
+import { listSegmentIds, readLog } from "./log/segment-list.ts";
+import { findFrames } from "./log/segment-scan.ts";
+import { prepareNative, readNativeLog } from "./native-engine.ts";
+import { asStoreError } from "./open-directory.ts";
+import type { StoreProblem } from "./open-report.ts";
+
+export interface RepairOptions {
+  /** False (default): only says what it would do. */
+  readonly apply?: boolean;
+  readonly disk?: Disk;
+}
+
+export interface RepairAction {
+  readonly kind: "rebuild-segment" | "replace-missing-segment" | "remove-file";
+  readonly file: string;
+  readonly message: string;
+}
+
+export interface RepairReport {
+  /** What is wrong; empty where nothing is. */
+  readonly problems: readonly StoreProblem[];
+  /** What was done, or would be. */
+  readonly actions: readonly RepairAction[];
+  readonly applied: boolean;
+  /** The sub-directory with the copies; null where nothing was changed. */
+  readonly copies: string | null;
+}
+
+/**
+ * Repairs a damaged store, or says what repairing would do.
+ *
+ * @throws StoreError `LOCKED` while a writer has the store, `CORRUPT` where nothing says whose store it is, `IO`
+ * @example
+ * const plan = await repairStore("./data");
+ * if (plan.actions.length > 0) await repairStore("./data", { apply: true });
+ */
+export async function repairStore(directory: string, options: RepairOptions = {}): Promise<RepairReport> {
+  const disk = options.disk ?? nodeDisk;
+  await loadHashing();
+  try {
+    const lock = await acquireDirectoryLock(disk, directory, { waitMs: 0, clock: systemClock });
+    try {
+      return await new Repair(disk, directory).run(options.apply === true);
+    } finally {
+      await lock.release();
+    }
+  } catch (error) {
+    throw asStoreError("repair", directory, error);
+  }
+}
+
+interface RightFrame {
+  readonly offset: number;
+  readonly length: number;
+}
+
+class Repair {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #files: SegmentFiles;
+  #storeId: Uint8Array = new Uint8Array(16);
+  #generation = 0;
+
+  constructor(disk: Disk, directory: string) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#files = new SegmentFiles(disk, directory);
+  }
+
+  async run(apply: boolean): Promise<RepairReport> {
+    try {
+      const ids = await listSegmentIds(this.#disk, this.#directory);
+      const problems = await this.#findProblems(ids);
+      if (problems.length === 0) return { problems, actions: [], applied: false, copies: null };
+      await this.#identify(ids);
+      const actions = await this.#plan(ids, problems);
+      if (!apply) return { problems, actions, applied: false, copies: null };
+      const copies = await this.#copyAside(actions);
+      await this.#apply(actions, ids);
+      return { problems, actions, applied: true, copies };
+    } finally {
+      this.#files.closeAll();
+    }
+  }
+
+  /** Damage that a look at every frame finds, and damage that the checkpoint or the mark knows of. */
+  async #findProblems(segmentIds: readonly number[]): Promise<StoreProblem[]> {
+    const mark = await readMark(this.#disk, this.#directory);
+    const problems = new Map<string, StoreProblem>();
+    for (const routes of [{ checkpoint: false, blocks: false }, {}]) {
+      const parts = prepareNative(this.#disk, this.#directory, 1024 * 1024, "native");
+      try {
+        await readNativeLog(this.#disk, parts, { segmentIds, mark, tolerant: true, limit: null, routes });
+        for (const problem of parts.log.problems) problems.set(problem.message, problem);
+      } finally {
+        parts.files.closeAll();
+      }
+    }
+    return [...problems.values()];
+  }
+
+  async #identify(ids: readonly number[]): Promise<void> {
+    const [first] = readLog(this.#files, ids).segments;
+    const mark = await readMark(this.#disk, this.#directory);
+    const storeId = first?.header.storeId ?? mark?.storeId;
+    if (storeId === undefined) {
+      const reason = "no segment has a whole header, and there is no mark";
+      throw new StoreError("CORRUPT", `Cannot repair the store: ${reason}, so nothing says whose frames they are`, { reason });
+    }
+    this.#storeId = storeId;
+    this.#generation = Math.max(mark?.generation ?? 0, ...readLog(this.#files, ids).segments.map(({ header }) => header.generation));
+  }
+
+  async #plan(ids: readonly number[], problems: readonly StoreProblem[]): Promise<RepairAction[]> {
+    const present = new Set(ids);
+    const damaged = new Set(problems.map((problem) => problem.segmentId).filter((id) => id !== undefined));
+    const actions: RepairAction[] = [];
+    for (const id of [...damaged].sort((a, b) => a - b)) {
+      const file = segmentName(id);
+      if (present.has(id)) actions.push({ kind: "rebuild-segment", file, message: `write ${file} anew from its right frames` });
+      else if (id < Math.max(0, ...ids)) {
+        actions.push({ kind: "replace-missing-segment", file, message: `put an empty ${file} in the place of the one that is missing` });
+      }
+    }
+    for (const file of [CHECKPOINT_FILE, DURABLE_MARK_FILE]) {
+      if ((await this.#disk.status(join(this.#directory, file))) === null) continue;
+      actions.push({ kind: "remove-file", file, message: `remove ${file}, which speaks of the log as it was` });
+    }
+    return actions;
+  }
+
+  /** Copies every file that will be changed. Commit point: the sync of the directory that holds the copies. */
+  async #copyAside(actions: readonly RepairAction[]): Promise<string> {
+    const name = `damaged-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
+    const target = join(this.#directory, name);
+    await this.#disk.makeDirectory(target);
+    for (const { file, kind } of actions) {
+      if (kind === "replace-missing-segment") continue;
+      await replaceFile(this.#disk, target, file, await this.#readWhole(file));
+    }
+    await this.#disk.syncDirectory(this.#directory);
+    return name;
+  }
+
+  async #readWhole(name: string): Promise<Uint8Array> {
+    const file = await this.#disk.open(join(this.#directory, name), "read");
+    try {
+      const bytes = uninitializedBytes(await file.size());
+      const count = await file.read(bytes, 0, bytes.length, 0);
+      return bytes.subarray(0, count);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #apply(actions: readonly RepairAction[], ids: readonly number[]): Promise<void> {
+    const newest = Math.max(...ids);
+    const all = [...new Set([...ids, ...actions.map(({ file }) => Number.parseInt(file, 10)).filter((id) => Number.isFinite(id))])].sort(
+      (a, b) => a - b,
+    );
+    let nextSequence = 0;
+    for (const id of all) {
+      const action = actions.find(({ file }) => file === segmentName(id));
+      const frames = ids.includes(id) ? await this.#rightFrames(id) : [];
+      const bytes = ids.includes(id) ? await this.#readWhole(segmentName(id)) : new Uint8Array(0);
+      const first = nextSequence;
+      nextSequence = this.#sequenceAfter(bytes, frames, nextSequence);
+      if (action === undefined) continue;
+      const rebuilt = this.#rebuild(id, bytes, frames, first, nextSequence, id === newest);
+      await replaceFile(this.#disk, this.#directory, segmentName(id), rebuilt);
+      this.#files.forget(id);
+    }
+    for (const { file, kind } of actions) if (kind === "remove-file") await this.#disk.remove(join(this.#directory, file));
+    await this.#disk.syncDirectory(this.#directory);
+  }
+
+  /** Every right frame of a segment but its seal, in order. */
+  async #rightFrames(id: number): Promise<RightFrame[]> {
+    const file = await this.#disk.open(this.#files.path(id), "read");
+    const frames: RightFrame[] = [];
+    try {
+      await findFrames(file, segmentSeed(this.#storeId, id), SEGMENT_HEADER.bytes, await file.size(), ({ offset, length }) => {
+        frames.push({ offset, length });
+        return true;
+      });
+    } finally {
+      await file.close();
+    }
+    const bytes = await this.#readWhole(segmentName(id));
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return frames.filter(({ offset }) => (frameFlags(view, offset) & FRAME_FLAG.seal) === 0);
+  }
+
+  #sequenceAfter(bytes: Uint8Array, frames: readonly RightFrame[], nextSequence: number): number {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let next = nextSequence;
+    for (const { offset } of frames) {
+      if ((frameFlags(view, offset) & FRAME_FLAG.system) === 0) next = Math.max(next, getUint64(view, offset + FRAME.sequence) + 1);
+    }
+    return next;
+  }
+
+  #rebuild(id: number, bytes: Uint8Array, frames: readonly RightFrame[], first: number, next: number, isNewest: boolean): Uint8Array {
+    const seed = segmentSeed(this.#storeId, id);
+    const length = frames.reduce<number>((sum, frame) => sum + frame.length, SEGMENT_HEADER.bytes);
+    const made = new Uint8Array(length + (isNewest ? 0 : FRAME.bytesMin));
+    const view = new DataView(made.buffer);
+    const createdMicros = systemClock.nowMicros();
+    const header = {
+      storeId: this.#storeId,
+      segmentId: id,
+      firstSequence: first,
+      generation: this.#generation,
+      replacesFrom: 0,
+      replacesTo: 0,
+      createdMicros,
+    };
+    made.set(encodeSegmentHeader(header));
+    let at: number = SEGMENT_HEADER.bytes;
+    for (const [i, frame] of frames.entries()) {
+      made.set(bytes.subarray(frame.offset, frame.offset + frame.length), at);
+      const following = frames[i + 1];
+      // A commit that lost its end, or what followed it, ends where it now ends.
+      if (!isMarked(view, at) && following?.offset !== frame.offset + frame.length) markFrame(view, at);
+      view.setUint32(at + FRAME.syncBack, at - SEGMENT_HEADER.bytes, true);
+      const end = at + frameLength(view, at);
+      view.setUint32(at + FRAME.crc, crc32(made.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
+      at = end;
+    }
+    if (!isNewest) {
+      const seal = encodeSeal({ frames: frames.length, nextSequence: next, timeMicros: createdMicros }, seed, at, SEGMENT_HEADER.bytes);
+      made.set(seal, at);
+    }
+    return made;
+  }
+}
