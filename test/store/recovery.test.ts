@@ -383,7 +383,7 @@ test("a file of another program, or of another store, among the segments is refu
   }
 });
 
-test("files with other names are left alone; temporary files of a crash are removed", async () => {
+test("files with other names are left alone", async () => {
   const disk = await diskAfter({}, (store) => appendSingly(store, 5));
   const left = changed(disk, { [`${DIRECTORY}/notes.txt`]: Uint8Array.of(1), [`${DIRECTORY}/1.fbat`]: Uint8Array.of(2) });
   await keepsExactly(left, rangeOf(5));
