@@ -43,6 +43,5 @@ export type { StoreSegment } from "./store-segment.ts";
 export { type Head, Store, type StoreStats } from "./store.ts";
 export type { Layout, StoreOptions } from "./store-options.ts";
 export type { SubscribeOptions, Subscription } from "./subscriptions/subscription.ts";
-export type { VerifyOptions, VerifyReport } from "./verifying.ts";
-export type { VerifyProgress } from "./log/verify.ts";
+export type { VerifyOptions, VerifyProgress, VerifyResult } from "./verify.ts";
 export { type RepairAction, type RepairOptions, type RepairReport, repairStore } from "./repair.ts";

@@ -33,7 +33,7 @@ import { notFound, openParts, type Opened, readLogForReader } from "./open-store
 import { countMatches, type ReadingParts, searchFilter, StoredReading } from "./reading.ts";
 import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./subscriptions/subscription.ts";
 import { compileOptions, type StoreOptions } from "./store-options.ts";
-import { type VerifyOptions, type VerifyReport, verifyStore } from "./verifying.ts";
+import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts";
 
 /** How often a read-only store that is followed looks for more. */
 const POLL_MS = 20;
@@ -375,9 +375,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
    * @example
    * const { ok, problems } = await store.verify({ onProgress: ({ events, eventsTotal }) => console.log(events, eventsTotal) });
    */
-  async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+  async verify(options: VerifyOptions = {}): Promise<VerifyResult> {
     this.#assertReadable();
-    return await verifyStore(this.#disk, this.#parts, this.#openReport.problems, options);
+    return await verifyStore(this.#disk, this.#parts, options);
   }
 
   /** Numbers about the store, of this moment. */

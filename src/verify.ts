@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
 import { getUint64 } from "./base/u64.ts";
+import { invalidArgument, StoreError } from "./base/store-error.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
@@ -59,7 +60,19 @@ const PROBLEMS_MAX = 1000;
 const CACHE_BYTES = 16 * 1024 * 1024;
 const ENTITIES_PER_STEP = 4096;
 
+const OPTION_NAMES: ReadonlySet<string> = new Set(["onProgress", "signal"]);
+
+/** Verifies everything visible; problems that opening met are told as well. */
 export async function verifyStore(disk: Disk, parts: NativeStoreParts, options: VerifyOptions): Promise<VerifyResult> {
+  for (const name of Object.keys(options)) {
+    if (!OPTION_NAMES.has(name)) throw invalidArgument(`Cannot verify: the option ${name} is unknown, onProgress and signal are allowed`);
+  }
+  if (parts.layout !== "native") {
+    throw new StoreError("UNSUPPORTED_BY_LAYOUT", "Cannot verify: stores of the batpak 0.3 layout cannot be verified yet", {
+      layout: parts.layout,
+      feature: "verify",
+    });
+  }
   return await new Verification(disk, parts, options).run();
 }
 
@@ -112,7 +125,7 @@ class Verification {
     for (const { id, header } of segments) await this.#segment(id, header, id === segments[segments.length - 1].id);
     if (this.#checkpoint !== null && !this.#checkpointSeen) this.#checkpointProblem("no frame ends where it ends");
     const ok = this.#problemCount === 0;
-    const { problems } = { problems: this.#problems };
+    const problems = this.#problems;
     return { ok, events: this.#events, entities: this.#heads.liveEntities, problems, problemCount: this.#problemCount };
   }
 
@@ -169,7 +182,8 @@ class Verification {
       if (id === this.#visible.segmentId && size < this.#visible.offset)
         this.#at("FRAME_DAMAGED", id, size, "the file ends before what is visible");
       const sealedByNow = this.#opened.get(id);
-      const mayHaveBlock = !isNewest && (sealedByNow?.indexOnDisk ?? true);
+      // A writer makes the block anew in the background; for a reader what is there counts.
+      const mayHaveBlock = !isNewest && (this.#parts.frames.unwritten === null || (sealedByNow?.indexOnDisk ?? true));
       const block = mayHaveBlock ? this.#openComparisons(id) : this.#openComparisons(id, false);
       const walked = await this.#walker.walk(
         { file, seed: segmentSeed(log.storeId, id), from: SEGMENT_HEADER.bytes, to },
@@ -287,7 +301,8 @@ class Verification {
     const clock = getUint64(view, at + FRAME.clock);
     const due = heads.clock[id] + 1;
     // Compaction removes events: what it left need not follow on each other.
-    if (clock !== due && !(this.#compacted && clock > due)) this.#tellFrame("CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
+    if (clock !== due && !(this.#compacted && clock > due))
+      this.#tellFrame(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
     else if (clock === due && !sameBytes(bytes, at + FRAME.previousHash, heads.hash, id * FRAME.hashBytes, FRAME.hashBytes))
       this.#tellFrame("CHAIN_BROKEN", frame, "its previous hash is not that of the event before it");
     const sequence = getUint64(view, at + FRAME.sequence);
