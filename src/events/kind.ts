@@ -9,10 +9,6 @@ export const SYSTEM_SHUTDOWN = 0x0002;
 export const SYSTEM_HEARTBEAT = 0x0003;
 export const SYSTEM_CONFIG_CHANGE = 0x0004;
 export const SYSTEM_CHECKPOINT = 0x0005;
-/** Opens a batch in the batpak 0.3 layout; never an event. */
-export const BATCH_BEGIN = 0x0006;
-/** Closes a batch in the batpak 0.3 layout; never an event. */
-export const BATCH_COMMIT = 0x0007;
 export const TOMBSTONE = 0x0ffe;
 /** Plain data without a kind of its own. */
 export const DATA = 0x1000;

@@ -140,11 +140,6 @@ export class Footer {
   }
 }
 
-/** Writes the id at `at` (of a footer) to `target` at `offset`, most significant byte first as everywhere else. */
-export function readFooterId(bytes: Uint8Array, at: number, target: Uint8Array, offset: number): void {
-  for (let index = 0; index < ID_BYTES; index++) target[offset + index] = bytes[at + ID_BYTES - 1 - index];
-}
-
 function writeFooterId(bytes: Uint8Array, at: number, id: Uint8Array): void {
   for (let index = 0; index < ID_BYTES; index++) bytes[at + index] = id[ID_BYTES - 1 - index];
 }

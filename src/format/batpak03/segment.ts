@@ -48,11 +48,6 @@ export function encodeSegmentHeader(sink: ByteSink, fields: SegmentHeaderFields)
   sink.view.setUint32(start + SEGMENT_HEADER.lengthAt, sink.position - start - SEGMENT_HEADER.mapAt);
 }
 
-/** Whether a file that begins with these bytes (4 at least) is a segment of this layout. */
-export function hasSegmentMagic(bytes: Uint8Array, view: DataView): boolean {
-  return bytes.length >= 4 && view.getUint32(0) === SEGMENT_HEADER.magic;
-}
-
 /** Reads the header at the start of `bytes`, of which `limit` are there. A few hundred bytes suffice for any header written so far. */
 export function decodeSegmentHeader(bytes: Uint8Array, view: DataView, limit: number): SegmentHeader | Torn | Corrupt {
   if (limit < SEGMENT_HEADER.mapAt) return torn(`the segment header needs ${SEGMENT_HEADER.mapAt} bytes, there are ${limit}`);
