@@ -11,7 +11,7 @@ import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
 import { readMark } from "./log/mark-file.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./native-records.ts";
-import { directoryExists, listDirectory, readerView } from "./open-directory.ts";
+import { asStoreError, directoryExists, listDirectory, readerView } from "./open-directory.ts";
 import type { OpenReport } from "./open-report.ts";
 import type { ReadingParts } from "./reading.ts";
 import type { CompiledOptions } from "./store-options.ts";
@@ -177,6 +177,7 @@ function readingOf(parts: NativeStoreParts, registry: DefinitionRegistry, life: 
       return parts.loader;
     },
     typeOf: (kind) => registry.nameOf(kind),
+    asError: (error) => asStoreError("read", parts.directory, error),
     assertReadable: () => life.assertReadable(),
   };
 }

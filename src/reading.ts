@@ -18,6 +18,8 @@ export interface ReadingParts {
   readonly frames: FrameSource;
   readonly loader: FrameLoader;
   readonly typeOf: (kind: number) => string | null;
+  /** An error of the file system as one of the store's; any other as it is. */
+  readonly asError: (error: unknown) => unknown;
   /** Throws where the store may not be read any more. */
   assertReadable(): void;
 }
@@ -82,7 +84,7 @@ export class EventChunks {
 
   /** Begins anew behind what was given, after a bad page of an index block was met and that index rebuilt. */
   #resume(error: unknown): void {
-    if (!(error instanceof IndexPageError)) throw error;
+    if (!(error instanceof IndexPageError)) throw this.#parts.asError(error);
     const { index } = this.#parts;
     index.rebuildIndex(error.segmentId);
     const { from, to, direction } = this.#bounds;
@@ -110,7 +112,14 @@ export class EventChunks {
       if (this.#ended || this.#left <= 0) return null;
       if (this.#from === this.#to && !this.#find()) continue;
       const events = this.#load();
-      if (events instanceof Promise) return events.then((loaded) => (loaded.length > 0 ? loaded : this.next()));
+      if (events instanceof Promise) {
+        return events.then(
+          (loaded) => (loaded.length > 0 ? loaded : this.next()),
+          (error: unknown) => {
+            throw this.#parts.asError(error);
+          },
+        );
+      }
       if (events.length > 0) return events;
     }
     return rest().then(() => this.next());

@@ -212,7 +212,16 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   }
 
   #find(id: Uint8Array): StoredEvent | null {
-    return this.#parts.log.index.withSoundIndex(() => this.#findOnce(id));
+    return this.#look(() => this.#findOnce(id));
+  }
+
+  /** A look at index and frames: again where a page of the index was bad, and with the store's errors. */
+  #look<Result>(look: () => Result): Result {
+    try {
+      return this.#parts.log.index.withSoundIndex(look);
+    } catch (error) {
+      throw asStoreError("read", this.directory, error);
+    }
   }
 
   #findOnce(id: Uint8Array): StoredEvent | null {
@@ -320,7 +329,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
       const entityId = index.entities.find(entity);
       const sequence = entityId < 0 || entityId >= index.heads.count ? -1 : index.heads.visibleSequence[entityId];
       if (sequence < 0) return settle(null);
-      const { clock, hash, id, timestamp } = index.withSoundIndex(() => this.#eventWithSequence(sequence));
+      const { clock, hash, id, timestamp } = this.#look(() => this.#eventWithSequence(sequence));
       settle({ clock, sequence, hash, id, timestamp });
     });
   }
