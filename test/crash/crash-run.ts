@@ -227,7 +227,14 @@ async function checkRoutes(disk: SimulatedDisk, options: StoreOptions, seen: rea
     const parts = prepareNative(disk, DIRECTORY, options.indexCacheBytes ?? 2 ** 20, "native");
     await readNativeLog(disk, parts, { segmentIds, mark, tolerant: false, limit: null, routes });
     const { index } = parts.log;
-    const reading = { index, frames: parts.frames, loader: parts.loader, typeOf: () => null, assertReadable: () => {} };
+    const reading = {
+      index,
+      frames: parts.frames,
+      loader: parts.loader,
+      typeOf: () => null,
+      asError: (error: unknown) => error,
+      assertReadable: () => {},
+    };
     const all = { direction: "forward", limit: Number.POSITIVE_INFINITY, signal: undefined, after: undefined } as const;
     const events = await new StoredReading(reading, [{}], all, index.visible.sequence).toArray();
     assert.deepEqual(
