@@ -275,8 +275,9 @@ export class NativeWriter {
 
   /** Writes a checkpoint now. */
   async checkpoint(): Promise<void> {
-    await this.checkpointer.idle();
-    if (this.log.queue.flying !== null || this.checkpointer.isWriting) {
+    // Whoever waits for the same end may have begun the next one first.
+    while (this.checkpointer.isWriting) await this.checkpointer.idle();
+    if (this.log.queue.flying !== null) {
       // The picture is taken between two commits: at the end of the one in flight.
       this.log.queue.assertSound();
       await new Promise<void>((resolve, reject) => this.#checkpointsAsked.push({ resolve, reject }));
