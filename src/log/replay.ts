@@ -71,30 +71,10 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Ar
   const sequence = getUint64(view, at + FRAME.sequence);
   if (sequence < index.acceptedSequence)
     throw replayError(segment, offset, `its sequence is ${sequence}, at least ${index.acceptedSequence} is due`);
-  const entityAt = entityStart(view, at);
-  const scopeAt = scopeStart(view, at);
-  const scopeEnd = scopeAt + view.getUint16(at + FRAME.scopeLength, true);
-  const entityId = index.entities.internBytes(bytes, entityAt, scopeAt);
-  const scopeId = index.internScopeBytes(bytes, scopeAt, scopeEnd, sequence);
-  heads.ensure(entityId);
+  const entityId = pushFrameRow(index, segment.index as ActiveSegmentIndex, bytes, view, at, offset, (id) => heads.sequence[id]);
   const clock = getUint64(view, at + FRAME.clock);
   const timeMicros = getUint64(view, at + FRAME.time);
   const foreign = (frameFlags(view, at) & FRAME_FLAG.foreignId) !== 0;
-  const causation = causationAt(view, at);
-  const flagged = (offset | (isMarked(view, at) ? OFFSET_ENDS_BATCH : 0) | (foreign ? OFFSET_FOREIGN_ID : 0)) >>> 0;
-  (segment.index as ActiveSegmentIndex).pushValues(
-    entityId,
-    scopeId,
-    view.getUint16(at + FRAME.kind, true),
-    clock,
-    flagged,
-    timeMicros,
-    idTag(view, at + FRAME.id),
-    idTag(view, correlationAt(view, at)),
-    causation < 0 ? 0 : idTag(view, causation),
-    sequence,
-    heads.sequence[entityId],
-  );
   if (!foreign) target.lastIssuedId.set(bytes.subarray(at + FRAME.id, at + FRAME.id + 16));
   heads.clock[entityId] = clock;
   heads.sequence[entityId] = sequence;
@@ -108,6 +88,44 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Ar
   index.lastTimeMicros = Math.max(index.lastTimeMicros, timeMicros);
   segment.nextSequence = sequence + 1;
   target.events++;
+}
+
+/**
+ * Adds the row of the event whose frame stands at `offset` of its segment, and gives its entity. `previousOf` tells the sequence of an entity's
+ * event before this one; it is asked once the entity has its place in the heads.
+ */
+export function pushFrameRow(
+  index: StoreIndex,
+  rows: ActiveSegmentIndex,
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  offset: number,
+  previousOf: (entityId: number) => number,
+): number {
+  const sequence = getUint64(view, at + FRAME.sequence);
+  const scopeAt = scopeStart(view, at);
+  const scopeEnd = scopeAt + view.getUint16(at + FRAME.scopeLength, true);
+  const entityId = index.entities.internBytes(bytes, entityStart(view, at), scopeAt);
+  const scopeId = index.internScopeBytes(bytes, scopeAt, scopeEnd, sequence);
+  index.heads.ensure(entityId);
+  const foreign = (frameFlags(view, at) & FRAME_FLAG.foreignId) !== 0;
+  const causation = causationAt(view, at);
+  const flagged = (offset | (isMarked(view, at) ? OFFSET_ENDS_BATCH : 0) | (foreign ? OFFSET_FOREIGN_ID : 0)) >>> 0;
+  rows.pushValues(
+    entityId,
+    scopeId,
+    view.getUint16(at + FRAME.kind, true),
+    getUint64(view, at + FRAME.clock),
+    flagged,
+    getUint64(view, at + FRAME.time),
+    idTag(view, at + FRAME.id),
+    idTag(view, correlationAt(view, at)),
+    causation < 0 ? 0 : idTag(view, causation),
+    sequence,
+    previousOf(entityId),
+  );
+  return entityId;
 }
 
 function replayError(segment: SegmentEntry, offset: number, reason: string): StoreError<"CORRUPT"> {

@@ -4,23 +4,12 @@
  */
 import { uninitializedBytes } from "../base/uninitialized.ts";
 import { getUint64 } from "../base/u64.ts";
-import {
-  causationAt,
-  checkFrame,
-  correlationAt,
-  entityStart,
-  frameFlags,
-  frameLength,
-  isMarked,
-  scopeStart,
-  segmentSeed,
-} from "../format/native/frame.ts";
+import { checkFrame, frameFlags, frameLength, segmentSeed } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
-import { idTag } from "../index/id-tag.ts";
-import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { pushFrameRow } from "./replay.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
 /** The segment's rows. Where each entity's event before the segment stands is found by `previousOf`. */
@@ -35,48 +24,19 @@ export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, stor
   const previous = new Map<number, number>();
   for (let at = SEGMENT_HEADER.bytes; at < count && checkFrame(bytes, view, at, count, seed, at) === "ok"; at += frameLength(view, at)) {
     if ((frameFlags(view, at) & (FRAME_FLAG.system | FRAME_FLAG.seal)) !== 0) continue;
-    pushRow(rows, bytes, view, at, index, segment, previous);
+    const sequence = getUint64(view, at + FRAME.sequence);
+    const entityId = pushFrameRow(
+      index,
+      rows,
+      bytes,
+      view,
+      at,
+      at,
+      (id) => previous.get(id) ?? lastBefore(index, index.entities.name(id), segment),
+    );
+    previous.set(entityId, sequence);
   }
   return rows;
-}
-
-function pushRow(
-  rows: ActiveSegmentIndex,
-  bytes: Uint8Array,
-  view: DataView,
-  at: number,
-  index: StoreIndex,
-  segment: SegmentEntry,
-  previous: Map<number, number>,
-): void {
-  const entityAt = entityStart(view, at);
-  const scopeAt = scopeStart(view, at);
-  const entityId = index.entities.internBytes(bytes, entityAt, scopeAt);
-  const sequence = getUint64(view, at + FRAME.sequence);
-  const scopeId = index.internScopeBytes(bytes, scopeAt, scopeAt + view.getUint16(at + FRAME.scopeLength, true), sequence);
-  let before = previous.get(entityId);
-  if (before === undefined) before = lastBefore(index, index.entities.name(entityId), segment);
-  previous.set(entityId, sequence);
-  const causation = causationAt(view, at);
-  const foreign = (frameFlags(view, at) & FRAME_FLAG.foreignId) !== 0;
-  const offset = (at | (isMarked(view, at) ? OFFSET_ENDS_BATCH : 0) | (foreign ? OFFSET_FOREIGN_ID : 0)) >>> 0;
-  const kind = view.getUint16(at + FRAME.kind, true);
-  const clock = getUint64(view, at + FRAME.clock);
-  const time = getUint64(view, at + FRAME.time);
-  const causationTag = causation < 0 ? 0 : idTag(view, causation);
-  rows.pushValues(
-    entityId,
-    scopeId,
-    kind,
-    clock,
-    offset,
-    time,
-    idTag(view, at + FRAME.id),
-    idTag(view, correlationAt(view, at)),
-    causationTag,
-    sequence,
-    before,
-  );
 }
 
 /** The sequence of the entity's last event in an earlier segment; -1 when there is none. */
