@@ -1,0 +1,175 @@
+/**
+ * What the parts of an open store share: files and index, its life, looking up, reading and following. `Store` is its public face; consumers,
+ * projections, reactions and compaction work on it. The life of a store is told in `store.ts`.
+ */
+import { StoreError } from "./base/store-error.ts";
+import type { Disk } from "./disk/disk.ts";
+import type { DefinitionRegistry } from "./events/definition-registry.ts";
+import { StoredEvent } from "./events/event.ts";
+import { compileQuery, compileReadOptions, type Query, type ReadOptions } from "./events/query.ts";
+import { followNative } from "./follow-native.ts";
+import type { NativeStoreParts, NativeWriter } from "./native-engine.ts";
+import { definitionRecordOf } from "./native-records.ts";
+import { asStoreError, readerView } from "./open-directory.ts";
+import { type Opened, readLogForReader } from "./open-store.ts";
+import { type ReadingParts, searchFilter, StoredReading } from "./reading.ts";
+import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./subscriptions/subscription.ts";
+
+/** How often a read-only store that is followed looks for more. */
+const POLL_MS = 20;
+
+export class StoreAccess {
+  /** The directory, as an absolute path. */
+  readonly directory: string;
+  readonly disk: Disk;
+  readonly parts: NativeStoreParts;
+  readonly registry: DefinitionRegistry;
+  /** Null in a read-only store. */
+  readonly writer: NativeWriter | null;
+  readonly reading: ReadingParts;
+  state: "open" | "closing" | "closed" = "open";
+  #refreshing: Promise<void> | null = null;
+
+  constructor(opened: Opened) {
+    this.directory = opened.directory;
+    this.disk = opened.disk;
+    this.parts = opened.parts;
+    this.registry = opened.registry;
+    this.writer = opened.writer;
+    this.reading = opened.reading;
+    opened.life.assertReadable = () => this.assertReadable();
+    opened.life.assertWritable = () => this.assertWritable();
+  }
+
+  /** The next visible event's sequence. */
+  get visibleSequence(): number {
+    return this.parts.log.index.visible.sequence;
+  }
+
+  assertReadable(): void {
+    if (this.state === "closed") throw new StoreError("CLOSED", "Cannot read: the store is closed, open it again", {});
+  }
+
+  /** Gives the writer; throws where the store takes no changes. */
+  assertWritable(operation = "append"): NativeWriter {
+    if (this.writer === null) throw this.readOnlyError(operation);
+    if (this.state !== "open") throw new StoreError("CLOSED", `Cannot ${operation}: the store is closed, open it again`, {});
+    this.writer.log.queue.assertSound();
+    return this.writer;
+  }
+
+  readOnlyError(operation: string): StoreError {
+    return new StoreError("READ_ONLY", `Cannot ${operation}: the store was opened with readOnly, open it without`, { operation });
+  }
+
+  /** The visible event with this id; null when there is none. */
+  find(id: Uint8Array): StoredEvent | null {
+    return this.#look(() => {
+      const { index } = this.parts.log;
+      const found = index.findById(id, index.visible.sequence);
+      if (found === null) return null;
+      const segmentIndex = index.indexOf(found.segment);
+      return this.#eventAt(found.segment.id, segmentIndex.offsetAt(found.row), segmentIndex.sequenceAt(found.row));
+    });
+  }
+
+  /** The latest visible event of an entity; null when it has none. */
+  latest(entity: string): StoredEvent | null {
+    const { index } = this.parts.log;
+    const entityId = index.entities.find(entity);
+    const sequence = entityId < 0 || entityId >= index.heads.count ? -1 : index.heads.visibleSequence[entityId];
+    if (sequence < 0) return null;
+    return this.#look(() => {
+      const segment = index.segments[index.segmentAt(sequence)];
+      const segmentIndex = index.indexOf(segment);
+      return this.#eventAt(segment.id, segmentIndex.offsetAt(segmentIndex.rowAtSequence(sequence)), sequence);
+    });
+  }
+
+  /** A look at index and frames: again where a page of the index was bad, and with the store's errors. */
+  #look<Result>(look: () => Result): Result {
+    try {
+      return this.parts.log.index.withSoundIndex(look);
+    } catch (error) {
+      throw asStoreError("read", this.directory, error);
+    }
+  }
+
+  #eventAt(segmentId: number, offset: number, sequence: number): StoredEvent {
+    const { format } = this.parts.frames;
+    const slice = this.parts.frames.read(segmentId, offset);
+    return new StoredEvent(format, slice, slice.at, sequence, this.registry.nameOf(format.kind(slice.view, slice.at)));
+  }
+
+  compile(query: Query | undefined, operation: string): ReturnType<typeof compileQuery> {
+    return compileQuery(query, (definition) => this.registry.kindsOf(definition), operation);
+  }
+
+  /** The events that match, as they are visible now. */
+  read(query: Query | undefined, options: ReadOptions | undefined): StoredReading {
+    this.assertReadable();
+    const filters = this.compile(query, "read").map(searchFilter);
+    return new StoredReading(this.reading, filters, compileReadOptions(options, "read"), this.visibleSequence);
+  }
+
+  /** The events that match, past and to come. */
+  subscribe(query: Query | undefined, options: SubscribeOptions): Subscription<StoredEvent> {
+    this.assertReadable();
+    this.compile(query, "subscribe");
+    const { after, signal } = compileReadOptions(options, "subscribe");
+    const source: SubscriptionSource<StoredEvent> = {
+      visible: () => this.visibleSequence,
+      // Compiled anew each time: the kinds of a definition may be learnt meanwhile.
+      batches: (position, bound) => {
+        const filters = this.compile(query, "subscribe").map(searchFilter);
+        const read = { direction: "forward" as const, limit: Number.POSITIVE_INFINITY, signal, after: position };
+        return new StoredReading(this.reading, filters, read, bound).batches();
+      },
+      onChange: (callback) => this.onChange(callback),
+      isClosed: () => this.state === "closed",
+    };
+    const following = { ...(after === undefined ? {} : { after }), ...(signal === undefined ? {} : { signal }) };
+    return new Subscription(source, following);
+  }
+
+  /** Calls back once when more may be visible or the store was closed; gives a function that calls it off. */
+  onChange(callback: () => void): () => void {
+    return this.writer === null ? this.#pollForChange(callback) : this.writer.gate.onNext(callback);
+  }
+
+  /** A reader has nobody to wake it: it looks at the mark every few milliseconds while somebody waits. */
+  #pollForChange(callback: () => void): () => void {
+    const timer = setTimeout(() => {
+      if (this.state === "closed") callback();
+      else this.refresh().then(callback, callback);
+    }, POLL_MS);
+    return () => clearTimeout(timer);
+  }
+
+  /** In a read-only store: takes up what the writer has made visible since. */
+  async refresh(): Promise<void> {
+    this.assertReadable();
+    if (this.writer !== null) return;
+    // One look serves everybody who asks while it is under way: two at once would take up the same frames twice.
+    this.#refreshing ??= this.#takeUp().finally(() => {
+      this.#refreshing = null;
+    });
+    await this.#refreshing;
+  }
+
+  async #takeUp(): Promise<void> {
+    const view = await readerView(this.disk, this.directory);
+    const followed = await followNative({
+      disk: this.disk,
+      parts: this.parts,
+      mark: view.writer ? view.mark : null,
+      systemRecord: (frame) => this.#restoreRecord(frame),
+    });
+    if (!followed) await readLogForReader(this.disk, this.parts, this.directory);
+  }
+
+  #restoreRecord(frame: Uint8Array): void {
+    const record = definitionRecordOf(frame);
+    if (record !== null) this.registry.restore(record);
+  }
+}
