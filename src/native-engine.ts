@@ -24,6 +24,7 @@ import { createIndexSource } from "./index-source.ts";
 import { Acceptance } from "./log/acceptance.ts";
 import { writeBlock } from "./log/block-files.ts";
 import { poisonedError } from "./log/commit-queue.ts";
+import { FrameCache } from "./log/frame-cache.ts";
 import { FrameLoader } from "./log/frame-loader.ts";
 import { FrameSource } from "./log/frame-source.ts";
 import { LogWriter } from "./log/log-writer.ts";
@@ -54,7 +55,10 @@ export interface NativeStoreParts {
 /** Files, cache and frames of a directory, before its log is read. */
 export function prepareNative(disk: Disk, directory: string, indexCacheBytes: number, layout: Layout): NativeStoreParts {
   const files = new SegmentFiles(disk, directory);
-  const cache = new PageCache(indexCacheBytes);
+  // One bound for both: of four bytes, three are for the index.
+  const frameCache = new FrameCache(files, indexCacheBytes / 4);
+  const cache = new PageCache(indexCacheBytes - Math.floor(indexCacheBytes / 4));
+  files.onForget = (segmentId) => frameCache.forget(segmentId);
   const seeds = new Map<number, number>();
   const parts = {} as { -readonly [Name in keyof NativeStoreParts]: NativeStoreParts[Name] };
   const seedOf = (segmentId: number): number => {
@@ -67,7 +71,7 @@ export function prepareNative(disk: Disk, directory: string, indexCacheBytes: nu
     }
     return seed;
   };
-  const frames = new FrameSource(layout === "native" ? nativeFrames : batpak03Frames, files, seedOf);
+  const frames = new FrameSource(layout === "native" ? nativeFrames : batpak03Frames, files, frameCache, seedOf);
   Object.assign(parts, { directory, layout, files, cache, frames });
   return parts;
 }

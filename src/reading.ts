@@ -5,6 +5,7 @@
 import type { EventReading } from "./events/append-types.ts";
 import { StoredEvent } from "./events/event.ts";
 import type { CompiledFilter, CompiledReadOptions } from "./events/query.ts";
+import type { EventType } from "./events/upcast.ts";
 import { idTag } from "./index/id-tag.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
@@ -17,7 +18,7 @@ export interface ReadingParts {
   readonly index: StoreIndex;
   readonly frames: FrameSource;
   readonly loader: FrameLoader;
-  readonly typeOf: (kind: number) => string | null;
+  readonly typeOf: (kind: number) => EventType | null;
   /** An error of the file system as one of the store's; any other as it is. */
   readonly asError: (error: unknown) => unknown;
   /** Throws where the store may not be read any more. */
@@ -228,7 +229,7 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
     let events: readonly StoredEvent[] | null;
     try {
       events = await (ahead ?? this.#chunks.next());
-      if (events !== null && events.length >= AHEAD_FROM_EVENTS) this.#readAhead();
+      if (events !== null && events.length >= AHEAD_FROM_EVENTS) this.#ahead = readAhead(this.#chunks);
     } catch (error) {
       this.#done = true;
       throw error;
@@ -242,13 +243,6 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
     return { done: false, value: this.#events[0] };
   }
 
-  #readAhead(): void {
-    const next = this.#chunks.next();
-    this.#ahead = Promise.resolve(next);
-    // Whoever abandons the read never sees this failure; whoever goes on does.
-    this.#ahead.catch(() => {});
-  }
-
   return(): Promise<IteratorResult<StoredEvent, undefined>> {
     this.#done = true;
     this.#events = [];
@@ -259,6 +253,13 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
 
 /** A chunk of this many events or more is followed by reading ahead. */
 const AHEAD_FROM_EVENTS = 64;
+
+/** Begins to load the next chunk while the consumer looks at the last. Whoever abandons the read never sees its failure; whoever goes on does. */
+function readAhead(chunks: EventChunks): Promise<StoredEvent[] | null> {
+  const next = new Promise<StoredEvent[] | null>((resolve) => resolve(chunks.next()));
+  next.catch(() => {});
+  return next;
+}
 
 /** What `store.read` returns. Each iteration begins anew, over the same events. */
 export class StoredReading implements EventReading<StoredEvent> {
@@ -275,7 +276,16 @@ export class StoredReading implements EventReading<StoredEvent> {
 
   async *batches(): AsyncGenerator<readonly StoredEvent[], undefined> {
     const chunks = this.#open();
-    for (let events = await chunks.next(); events !== null; events = await chunks.next()) yield events;
+    let next: ReturnType<EventChunks["next"]> = chunks.next();
+    for (let events = await next; events !== null; events = await next) {
+      if (events.length < AHEAD_FROM_EVENTS) {
+        yield events;
+        next = chunks.next();
+      } else {
+        next = readAhead(chunks);
+        yield events;
+      }
+    }
   }
 
   async toArray(): Promise<StoredEvent[]> {

@@ -25,7 +25,7 @@ export interface StoreOptions<Definitions extends readonly AnyDefinition[] = rea
   readonly batchBytesMax?: number;
   /** Bytes accepted and not yet settled, beyond which appends wait: 64 KiB to 4 GiB, default 64 MiB. */
   readonly queuedBytesMax?: number;
-  /** Index pages kept in memory: 64 KiB to 64 GiB, default 256 MiB. */
+  /** Pages kept in memory, of indexes and, up to a quarter of it and 64 MiB, of frames: 64 KiB to 64 GiB, default 256 MiB. */
   readonly indexCacheBytes?: number;
   /** How often the index is checkpointed, beside at rotation and on close; false: never. Default every 100,000 events. */
   readonly checkpoint?: { readonly everyEvents: number } | false;

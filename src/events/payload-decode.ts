@@ -157,11 +157,13 @@ const LOOP_BYTES_END = 13;
 
 function readString(byteLength: number): string {
   const at = take(byteLength);
-  if (byteLength < LOOP_BYTES_END) {
-    const text = readShortAscii(at, byteLength);
-    if (text !== null) return text;
-  }
-  return readUtf8(at, byteLength);
+  if (byteLength > CACHED_BYTES_MAX || byteLength === 0) return readUtf8(at, byteLength);
+  const slot = slotOf(at, byteLength);
+  const cached = values[slot];
+  if (isTextAt(cached, at, byteLength)) return cached;
+  const text = (byteLength < LOOP_BYTES_END ? readShortAscii(at, byteLength) : null) ?? readUtf8(at, byteLength);
+  if (text.length === byteLength) values[slot] = text;
+  return text;
 }
 
 function readUtf8(at: number, byteLength: number): string {
@@ -199,10 +201,26 @@ function readShortAscii(at: number, byteLength: number): string | null {
   return text;
 }
 
-/** Keys seen before, by a hash of their bytes: a key that comes again costs a comparison instead of a new string. */
-const KEY_SLOTS = 1024;
-const KEY_BYTES_MAX = 32;
-const keys: string[] = Array.from({ length: KEY_SLOTS }, () => "");
+/**
+ * Texts seen before, keys and values apart, by a hash of their bytes: what comes again costs a comparison instead of a new string. Only
+ * texts of as many characters as bytes are held, which are ASCII.
+ */
+const SLOTS = 1024;
+const CACHED_BYTES_MAX = 32;
+const keys: string[] = Array.from({ length: SLOTS }, () => "");
+const values: string[] = Array.from({ length: SLOTS }, () => "");
+
+function slotOf(at: number, length: number): number {
+  const source = bytes;
+  return (source[at] * 31 + source[at + (length >>> 1)] * 17 + source[at + length - 1] * 7 + length * 131) & (SLOTS - 1);
+}
+
+function isTextAt(text: string, at: number, length: number): boolean {
+  if (text.length !== length) return false;
+  const source = bytes;
+  for (let index = length - 1; index >= 0; index--) if (text.charCodeAt(index) !== source[at + index]) return false;
+  return true;
+}
 
 function readKey(): string {
   if (position >= end) corrupt("it ends too early");
@@ -212,16 +230,11 @@ function readKey(): string {
   const length = head & 0x1f;
   const at = take(length);
   if (length === 0) return "";
-  const source = bytes;
-  const slot = (source[at] * 31 + source[at + (length >>> 1)] * 17 + source[at + length - 1] * 7 + length * 131) & (KEY_SLOTS - 1);
+  const slot = slotOf(at, length);
   const cached = keys[slot];
-  if (cached.length === length) {
-    let index = 0;
-    while (index < length && cached.charCodeAt(index) === source[at + index]) index++;
-    if (index === length) return cached;
-  }
+  if (isTextAt(cached, at, length)) return cached;
   const key = readUtf8(at, length);
-  if (length <= KEY_BYTES_MAX && key.length === length) keys[slot] = key;
+  if (key.length === length) keys[slot] = key;
   return key;
 }
 

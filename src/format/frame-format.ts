@@ -15,6 +15,8 @@ export type FrameCheck =
 export interface FrameFormat extends FrameReader {
   /** Whether a frame of this place stands there; bytes before `limit` may be looked at. `seed` is the segment's. */
   check(bytes: Uint8Array, view: DataView, at: number, limit: number, seed: number, offset: number): FrameCheck;
+  /** The same without the checksum, in layouts whose checksums the frame kernel knows. */
+  shape?(view: DataView, at: number, limit: number): FrameCheck;
   /** The whole frame's length in bytes. */
   length(view: DataView, at: number): number;
   hasId(bytes: Uint8Array, view: DataView, at: number, id: Uint8Array): boolean;

@@ -7,6 +7,7 @@
 import type { Slab } from "../events/event.ts";
 import type { SegmentIndex } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
 import { type FrameSource, frameError } from "./frame-source.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import { newSlab, SLAB_BYTES } from "./slab.ts";
@@ -24,11 +25,25 @@ const READ_BYTES_MAX = 256 * 1024;
 const CLOSE_BYTES = 2048;
 /** Up to this size a read is made at once: from the page cache it costs a few microseconds, asynchronously ten times that. */
 const SYNC_READ_BYTES = 32 * 1024;
+/** Kernels that are kept for the next load. */
+const SPARE_KERNELS_MAX = 2;
+/** So many loads at once have a kernel each; more of them check frame by frame. Each kernel reserves gigabytes of addresses. */
+const KERNELS_MAX = 8;
+/** A kernel that grew past this is given back. */
+const KEPT_CAPACITY_BYTES = 4 * 1024 * 1024;
+const KERNEL_FRAMES = 2048;
+
+/** Where a block is read to: in a kernel's memory, or in memory of its own. */
+interface Block extends Slab {
+  readonly kernel: FrameKernel | null;
+}
 
 export class FrameLoader {
   readonly #index: StoreIndex;
   readonly #frames: FrameSource;
   readonly #files: SegmentFiles;
+  readonly #spare: FrameKernel[] = [];
+  #kernelsInUse = 0;
   /** Blocks read so far. */
   blocksRead = 0;
 
@@ -54,13 +69,31 @@ export class FrameLoader {
     const last = rows[from + count - 1];
     const end = this.#endOf(segment, index, last);
     if (count === 1 || end - start > count * CLOSE_BYTES) return this.#loadSingly(segment, index, rows, from, count);
-    const block = newSlab(end - start);
+    const block = this.#takeBlock(end - start, count);
     this.blocksRead++;
-    if (end - start <= SYNC_READ_BYTES) {
+    if (end - start > SYNC_READ_BYTES) return this.#loadBlock(segment, index, rows, from, count, block, start, end);
+    try {
       const read = this.#files.file(segment.id).readSync(block.bytes, 0, end - start, start);
       return this.#takeApart(segment, index, rows, from, count, block, start, read);
+    } finally {
+      this.#giveBack(block);
     }
-    return this.#loadBlock(segment, index, rows, from, count, block, start, end);
+  }
+
+  #takeBlock(byteCount: number, frames: number): Block {
+    if (this.#frames.format.shape === undefined || frames > KERNEL_FRAMES || this.#kernelsInUse === KERNELS_MAX) {
+      return { ...newSlab(byteCount), kernel: null };
+    }
+    const kernel = this.#spare.pop() ?? createFrameKernel(READ_BYTES_MAX, KERNEL_FRAMES);
+    kernel.reserve(byteCount);
+    this.#kernelsInUse++;
+    return { bytes: kernel.bytes, view: kernel.view, kernel };
+  }
+
+  #giveBack({ kernel }: Block): void {
+    if (kernel === null) return;
+    this.#kernelsInUse--;
+    if (this.#spare.length < SPARE_KERNELS_MAX && kernel.capacity <= KEPT_CAPACITY_BYTES) this.#spare.push(kernel);
   }
 
   /** Where the row's frame ends at the latest. */
@@ -84,7 +117,7 @@ export class FrameLoader {
     rows: Uint32Array,
     from: number,
     count: number,
-    block: Slab,
+    block: Block,
     start: number,
     end: number,
   ): Promise<LoadedFrame[]> {
@@ -94,6 +127,7 @@ export class FrameLoader {
       return this.#takeApart(segment, index, rows, from, count, block, start, read);
     } finally {
       this.#files.unpin(segment.id);
+      this.#giveBack(block);
     }
   }
 
@@ -103,20 +137,32 @@ export class FrameLoader {
     rows: Uint32Array,
     from: number,
     count: number,
-    block: Slab,
+    block: Block,
     start: number,
     read: number,
   ): LoadedFrame[] {
     const { format } = this.#frames;
     const seed = this.#frames.seedOf(segment.id);
+    const { bytes, view, kernel } = block;
+    for (let i = 0; i < count; i++) {
+      const at = index.offsetAt(rows[from + i]) - start;
+      const outcome =
+        kernel === null || format.shape === undefined
+          ? format.check(bytes, view, at, read, seed, start + at)
+          : format.shape(view, at, read);
+      if (outcome !== "ok") throw frameError(segment.id, start + at, outcome);
+      if (kernel === null) continue;
+      kernel.offsets[i] = at;
+      kernel.lengths[i] = format.length(view, at);
+    }
+    const bad = kernel?.check(count, seed, start, false) ?? -1;
+    if (bad >= 0) throw frameError(segment.id, index.offsetAt(rows[from + bad]), "bad");
     const loaded = new Array<LoadedFrame>(count);
-    const slabs = new SlabFiller(block);
+    const slabs = new SlabFiller(block, read);
     for (let i = 0; i < count; i++) {
       const row = rows[from + i];
       const at = index.offsetAt(row) - start;
-      const outcome = format.check(block.bytes, block.view, at, read, seed, start + at);
-      if (outcome !== "ok") throw frameError(segment.id, start + at, outcome);
-      loaded[i] = slabs.take(at, format.length(block.view, at), row);
+      loaded[i] = slabs.take(at, format.length(view, at), row);
     }
     slabs.finish();
     return loaded;
@@ -126,20 +172,22 @@ export class FrameLoader {
 /** Copies frames out of a block, neighbours together, a slab at a time. */
 class SlabFiller {
   readonly #block: Slab;
+  readonly #blockBytes: number;
   #slab: Slab | null = null;
   #used = 0;
   #runStart = 0;
   #runEnd = 0;
   #runTarget = 0;
 
-  constructor(block: Slab) {
+  constructor(block: Slab, blockBytes: number) {
     this.#block = block;
+    this.#blockBytes = blockBytes;
   }
 
   take(at: number, length: number, row: number): LoadedFrame {
     if (this.#slab === null || this.#used + length > this.#slab.bytes.length) {
       this.#copyRun();
-      this.#slab = newSlab(Math.max(length, Math.min(SLAB_BYTES, this.#block.bytes.length - at)));
+      this.#slab = newSlab(Math.max(length, Math.min(SLAB_BYTES, this.#blockBytes - at)));
       this.#used = 0;
       this.#runStart = this.#runEnd = at;
       this.#runTarget = 0;

@@ -29,6 +29,9 @@ export class SegmentFiles {
   /** Files that were forgotten while somebody read them. */
   readonly #forgotten = new Map<number, DiskFile>();
 
+  /** Told of a file that was replaced or removed, before anybody can read the new one. */
+  onForget: (id: number) => void = () => {};
+
   constructor(disk: Disk, directory: string) {
     this.disk = disk;
     this.directory = directory;
@@ -78,6 +81,7 @@ export class SegmentFiles {
   forget(id: number): void {
     const file = this.#open.get(id);
     this.#open.delete(id);
+    this.onForget(id);
     if (file === undefined) return;
     if (this.#pins.has(id)) this.#forgotten.set(id, file);
     else file.closeSync();

@@ -12,6 +12,7 @@ import { FRAME, FRAME_FLAG } from "./frame-layout.ts";
 import {
   causationAt,
   checkFrame,
+  checkShape,
   correlationAt,
   entityStart,
   frameFlags,
@@ -23,6 +24,7 @@ import {
 
 export const nativeFrames: FrameFormat = {
   check: checkFrame,
+  shape: checkShape,
   length: frameLength,
   kind: (view, at) => view.getUint16(at + FRAME.kind, true),
   version: (view, at) => view.getUint16(at + FRAME.version, true),

@@ -1,0 +1,137 @@
+/**
+ * Pages of segment files that single frames were read from, so that reading a frame near one that was read before asks nothing of the system.
+ * Where memory is full, the page that came first makes room.
+ *
+ * Invariants:
+ * 1. Pages never leave: bytes are copied out. So their memory is used again, and an event that is kept pins none of it.
+ * 2. A page may be older than its file, whose end grows: whoever finds no right frame in what was copied must read the file itself.
+ * 3. What was loaded of a segment whose file was replaced is dropped with `forget`.
+ */
+import { assert } from "../base/assert.ts";
+import { uninitializedBytes } from "../base/uninitialized.ts";
+import type { SegmentFiles } from "./segment-files.ts";
+
+const PAGE_SHIFT = 12;
+const PAGE_BYTES = 1 << PAGE_SHIFT;
+/** Memory is taken this many pages at a time, as it is needed. */
+const CHUNK_PAGES = 256;
+/** Slots of the table that are looked at for a page. */
+const WAYS = 4;
+const BYTES_MAX = 64 * 1024 * 1024;
+const NOTHING = -1;
+
+export class FrameCache {
+  readonly #files: SegmentFiles;
+  readonly #pagesMax: number;
+  readonly #chunks: Uint8Array[] = [];
+  /** Per page in memory: which one it is, and how many of its bytes the file had. */
+  #segmentIds = new Uint32Array(0);
+  #numbers = new Uint32Array(0);
+  #lengths = new Uint16Array(0);
+  /** By a hash of segment and number, in groups of `WAYS`: places in memory, perhaps of another page by now. */
+  #table = new Int32Array(0);
+  #tableMask = 0;
+  #next = 0;
+  #count = 0;
+  /** Pages loaded so far. */
+  pagesLoaded = 0;
+
+  /** @param bytesMax the most memory that pages take; no more than 64 MiB is ever used */
+  constructor(files: SegmentFiles, bytesMax: number) {
+    this.#files = files;
+    this.#pagesMax = Math.floor(Math.min(bytesMax, BYTES_MAX) / PAGE_BYTES);
+  }
+
+  /** Bytes of pages held now. */
+  get bytes(): number {
+    return this.#count * PAGE_BYTES;
+  }
+
+  /**
+   * Copies bytes from `offset` of a segment on, `length` of them or as many as its page has.
+   *
+   * @returns how many; 0 where nothing is held and nothing may be
+   */
+  copy(segmentId: number, offset: number, length: number, target: Uint8Array, at: number): number {
+    if (this.#pagesMax === 0) return 0;
+    const number = Math.floor(offset / PAGE_BYTES);
+    const within = offset - number * PAGE_BYTES;
+    let place = this.#find(segmentId, number);
+    if (place === NOTHING) place = this.#load(segmentId, number);
+    const count = Math.min(length, this.#lengths[place] - within);
+    if (count <= 0) return 0;
+    const from = (place & (CHUNK_PAGES - 1)) * PAGE_BYTES + within;
+    target.set(this.#chunks[place >>> 8].subarray(from, from + count), at);
+    return count;
+  }
+
+  /** Drops the page that holds this byte: the file has more, or other bytes, by now. */
+  drop(segmentId: number, offset: number): void {
+    if (this.#count === 0) return;
+    const place = this.#find(segmentId, Math.floor(offset / PAGE_BYTES));
+    if (place !== NOTHING) this.#segmentIds[place] = 0;
+  }
+
+  /** Drops everything of a segment. */
+  forget(segmentId: number): void {
+    for (let place = 0; place < this.#count; place++) if (this.#segmentIds[place] === segmentId) this.#segmentIds[place] = 0;
+  }
+
+  #group(segmentId: number, number: number): number {
+    const hash = Math.imul(Math.imul(segmentId, 0x9e3779b1) ^ number, 0x85ebca6b);
+    return (hash ^ (hash >>> 15)) & this.#tableMask & ~(WAYS - 1);
+  }
+
+  #find(segmentId: number, number: number): number {
+    if (this.#count === 0) return NOTHING;
+    const table = this.#table;
+    const group = this.#group(segmentId, number);
+    for (let way = group; way < group + WAYS; way++) {
+      const place = table[way] - 1;
+      if (place >= 0 && this.#numbers[place] === number && this.#segmentIds[place] === segmentId) return place;
+    }
+    return NOTHING;
+  }
+
+  #load(segmentId: number, number: number): number {
+    assert(segmentId > 0 && segmentId <= 0xffff_ffff && number <= 0xffff_ffff, "a page's names fit");
+    if (this.#table.length === 0) this.#makeTables();
+    const place = this.#next;
+    const chunk = (this.#chunks[place >>> 8] ??= uninitializedBytes(Math.min(CHUNK_PAGES, this.#pagesMax - place) * PAGE_BYTES));
+    // Nothing is there until the read has succeeded.
+    this.#segmentIds[place] = 0;
+    const from = (place & (CHUNK_PAGES - 1)) * PAGE_BYTES;
+    this.#lengths[place] = this.#files.file(segmentId).readSync(chunk, from, PAGE_BYTES, number * PAGE_BYTES);
+    this.#segmentIds[place] = segmentId;
+    this.#numbers[place] = number;
+    this.#next = place + 1 === this.#pagesMax ? 0 : place + 1;
+    this.#count = Math.max(this.#count, place + 1);
+    this.pagesLoaded++;
+    this.#enter(place, this.#group(segmentId, number));
+    return place;
+  }
+
+  #enter(place: number, group: number): void {
+    const table = this.#table;
+    let way = group + (place & (WAYS - 1));
+    for (let free = group; free < group + WAYS; free++) {
+      const other = table[free] - 1;
+      const stale = other < 0 || this.#segmentIds[other] === 0 || this.#group(this.#segmentIds[other], this.#numbers[other]) !== group;
+      if (stale) {
+        way = free;
+        break;
+      }
+    }
+    table[way] = place + 1;
+  }
+
+  #makeTables(): void {
+    let size = WAYS;
+    while (size < this.#pagesMax * 2) size *= 2;
+    this.#table = new Int32Array(size);
+    this.#tableMask = size - 1;
+    this.#segmentIds = new Uint32Array(this.#pagesMax);
+    this.#numbers = new Uint32Array(this.#pagesMax);
+    this.#lengths = new Uint16Array(this.#pagesMax);
+  }
+}
