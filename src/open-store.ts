@@ -176,7 +176,7 @@ function readingOf(parts: NativeStoreParts, registry: DefinitionRegistry, life: 
     get loader() {
       return parts.loader;
     },
-    typeOf: (kind) => registry.nameOf(kind),
+    typeOf: (kind) => registry.typeOf(kind),
     asError: (error) => asStoreError("read", parts.directory, error),
     assertReadable: () => life.assertReadable(),
   };

@@ -98,7 +98,7 @@ export class StoreAccess {
   #eventAt(segmentId: number, offset: number, sequence: number): StoredEvent {
     const { format } = this.parts.frames;
     const slice = this.parts.frames.read(segmentId, offset);
-    return new StoredEvent(format, slice, slice.at, sequence, this.registry.nameOf(format.kind(slice.view, slice.at)));
+    return new StoredEvent(format, slice, slice.at, sequence, this.registry.typeOf(format.kind(slice.view, slice.at)));
   }
 
   compile(query: Query | undefined, operation: string): ReturnType<typeof compileQuery> {

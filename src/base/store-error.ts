@@ -30,6 +30,7 @@ export interface StoreErrorDetails {
   READ_ONLY: { operation: string };
   INVALID_LINE: { line: number; reason: string };
   UNSUPPORTED_RUNTIME: { reason: string };
+  NEWER_EVENT_VERSION: { type: string; storedVersion: number; knownVersion: number };
 }
 
 export type StoreErrorCode = keyof StoreErrorDetails;

@@ -15,6 +15,7 @@ import { invalidArgument } from "../base/store-error.ts";
 import { isDefinition } from "./definition.ts";
 import type { AnyDefinition } from "./definition.ts";
 import { DATA } from "./kind.ts";
+import type { EventType } from "./upcast.ts";
 
 /** What a system record says: this kind has this name, and events of it were written from this version of the definition. */
 export interface DefinitionRecord {
@@ -43,6 +44,8 @@ export class DefinitionRegistry {
   readonly #kindsByName = new Map<string, number[]>();
   /** Records in force by kind and version. */
   readonly #records = new Map<number, DefinitionRecord>();
+  /** Answers of `typeOf`, until something is learnt. */
+  readonly #typeByKind = new Map<number, EventType | null>();
   /** What needs no record any more. */
   readonly #settled = new Map<AnyDefinition, Resolution>();
   readonly #isKindInUse: (kind: number) => boolean;
@@ -106,6 +109,7 @@ export class DefinitionRegistry {
     const other = this.#nameByKind.get(kind);
     assert(other === undefined || other === name, "a kind is committed under one name only: pass pending resolutions to resolve");
     this.#definitionByName.set(name, definition);
+    this.#typeByKind.clear();
     if (definition.kind !== undefined) this.#claimByKind.set(definition.kind, definition);
     this.#note(resolution);
     this.#settled.set(definition, { definition, name, kind, version, mustRecord: false });
@@ -119,6 +123,17 @@ export class DefinitionRegistry {
   /** The name of a kind: recorded, or claimed by a known definition; null when it has none. */
   nameOf(kind: number): string | null {
     return this.#nameByKind.get(kind) ?? this.#claimByKind.get(kind)?.name ?? null;
+  }
+
+  /** What a kind is called and the definition of that name, if one is known; null when it has no name. */
+  typeOf(kind: number): EventType | null {
+    let type = this.#typeByKind.get(kind);
+    if (type === undefined) {
+      const name = this.nameOf(kind);
+      type = name === null ? null : { name, definition: this.#definitionByName.get(name) ?? null };
+      this.#typeByKind.set(kind, type);
+    }
+    return type;
   }
 
   /** The kinds under which events of a definition or name may be stored, ascending; none when it is unknown here. */
@@ -144,6 +159,7 @@ export class DefinitionRegistry {
   }
 
   #note({ name, kind, version }: DefinitionRecord): void {
+    this.#typeByKind.clear();
     const kinds = this.#kindsByName.get(name)?.filter((other) => other !== kind) ?? [];
     kinds.push(kind);
     this.#kindsByName.set(name, kinds);

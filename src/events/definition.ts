@@ -8,6 +8,7 @@ import { assertName } from "./coordinate.ts";
 import type { TypedEvent } from "./event.ts";
 import { assertPublicKind, publicKindOf } from "./kind.ts";
 import type { KindParts } from "./kind.ts";
+import { type CheckedChain, compileChain, type UpcastChain, type UpcastStep } from "./upcast.ts";
 
 /** What every definition has, whatever its types. */
 export interface AnyDefinition {
@@ -19,6 +20,8 @@ export interface AnyDefinition {
   readonly kind: number | undefined;
   /** Null where data is not validated. */
   readonly schema: StandardSchemaV1 | null;
+  /** How data of older versions is brought up, version 1 first; null where it is read as it was written. */
+  readonly upcast: readonly UpcastStep[] | null;
   /** Carries the types of the data; not there at run time. */
   readonly "~types"?: { readonly input: unknown; readonly output: unknown } | undefined;
 }
@@ -57,18 +60,23 @@ export interface RawEvent<Data = unknown> {
 /** Whatever can be appended. */
 export type AnyNewEvent = NewEvent | RawEvent;
 
-export interface DefinitionOptions<Schema extends StandardSchemaV1> {
+export interface DefinitionOptions<Schema extends StandardSchemaV1, Chain extends UpcastChain = UpcastChain> {
   /** A Standard Schema (Zod, Valibot, ArkType, …), or `type<T>()` for types without validation. */
   readonly schema?: Schema;
   /** 1 to 65535, default 1. Raise it when the shape of the data changes. */
   readonly version?: number;
   /** A kind of your own choice; without it the store gives the name a free one. */
   readonly kind?: number | KindParts;
+  /**
+   * Brings data of older versions up when it is read: for each version before this one a function from its data to the next version's.
+   * Without it, older data is read as it was written.
+   */
+  readonly upcast?: Chain & CheckedChain<Chain, StandardSchemaV1.InferOutput<Schema>>;
 }
 
 const DEFINITION = Symbol.for("batpak.definition");
 const VERSION_MAX = 0xffff;
-const OPTION_NAMES: ReadonlySet<string> = new Set(["schema", "version", "kind"]);
+const OPTION_NAMES: ReadonlySet<string> = new Set(["schema", "version", "kind", "upcast"]);
 
 const passThrough: StandardSchemaV1 = {
   "~standard": { version: 1, vendor: "batpak", validate: (value) => ({ value }) },
@@ -94,18 +102,25 @@ export function type<Data>(): StandardSchemaV1<Data, Data> {
  * @example
  * const PlayerJoined = defineEvent("PlayerJoined", { schema: z.object({ nick: z.string() }), version: 2, kind: { category: 0xf, type: 1 } });
  * await store.append(alice, PlayerJoined({ nick: "alice" }));
+ *
+ * @example
+ * const Moved = defineEvent("Moved", { version: 2, schema: type<{ x: number }>(), upcast: { 1: (old: { left: number }) => ({ x: old.left }) } });
  */
-export function defineEvent<const Name extends string, Schema extends StandardSchemaV1 = StandardSchemaV1>(
+export function defineEvent<
+  const Name extends string,
+  Schema extends StandardSchemaV1 = StandardSchemaV1,
+  const Chain extends UpcastChain = Record<never, never>,
+>(
   name: Name,
-  options: DefinitionOptions<Schema> = {},
+  options: DefinitionOptions<Schema, Chain> = {},
 ): EventDefinition<Name, StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
   assertName(name, "name", "define an event");
   const operation = `define the event ${name}`;
   for (const option of Object.keys(options)) {
     if (OPTION_NAMES.has(option)) continue;
-    throw invalidArgument(`Cannot ${operation}: the option ${option} is unknown, schema, version and kind are allowed`);
+    throw invalidArgument(`Cannot ${operation}: the option ${option} is unknown, schema, version, kind and upcast are allowed`);
   }
-  const { schema, version = 1, kind } = options;
+  const { schema, version = 1, kind, upcast } = options;
   assertVersion(version, operation);
   if (schema !== undefined && !isStandardSchema(schema)) {
     throw invalidArgument(`Cannot ${operation}: the schema does not follow Standard Schema version 1, one that does is allowed`);
@@ -116,6 +131,7 @@ export function defineEvent<const Name extends string, Schema extends StandardSc
     version: { value: version, enumerable: true },
     kind: { value: kind === undefined ? undefined : publicKindOf(kind, operation), enumerable: true },
     schema: { value: schema === undefined || schema === passThrough ? null : schema },
+    upcast: { value: compileChain(upcast, version, operation) },
     is: { value: (event: { readonly type: string | null }) => event.type === name },
     [DEFINITION]: { value: true },
   }) as unknown as EventDefinition;

@@ -31,7 +31,7 @@ const bytes = new Uint8Array([0, 9]);
 const slab: Slab = { bytes, view: new DataView(bytes.buffer) };
 
 test("an event decodes what is looked at, once", () => {
-  const event = new StoredEvent(reader, slab, 1, 7, "Moved");
+  const event = new StoredEvent(reader, slab, 1, 7, { name: "Moved", definition: null });
   assert.equal(event.kind, 9);
   assert.equal(event.id, "id-9");
   assert.equal(event.timestamp, 1_700_000_000_123);
@@ -43,7 +43,7 @@ test("an event decodes what is looked at, once", () => {
 });
 
 test("printing, JSON and copies show decoded values", () => {
-  const event = new StoredEvent(reader, slab, 1, 7, "Moved");
+  const event = new StoredEvent(reader, slab, 1, 7, { name: "Moved", definition: null });
   const expected = {
     id: "id-9",
     sequence: 7,

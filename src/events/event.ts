@@ -6,6 +6,7 @@
  */
 import { inspect } from "node:util";
 import { payloadToJsonValue } from "./payload-json.ts";
+import { type EventType, upcast, versionOfData } from "./upcast.ts";
 
 /** What the writer noted beside the payload: members of a plain object, of any payload values. */
 export type Metadata = Readonly<Record<string, unknown>>;
@@ -22,7 +23,7 @@ export interface PlainEvent<Type extends string | null = string | null, Data = u
   readonly kind: number;
   /** The name of its definition; null where the kind has no name. */
   readonly type: Type;
-  /** The definition's version when it was written. */
+  /** The version of its definition that `data` has: as it was written, or the one that it was brought up to. */
   readonly version: number;
   /** Number within the entity, from 0. */
   readonly clock: number;
@@ -42,6 +43,8 @@ export interface PlainEvent<Type extends string | null = string | null, Data = u
 
 /** An event as it is read. Its fields decode when first looked at; copies are made by `toObject`, not by spreading. */
 export interface TypedEvent<Type extends string | null = string | null, Data = unknown> extends PlainEvent<Type, Data> {
+  /** The definition's version when it was written: what the stored bytes and the hash speak of. */
+  readonly storedVersion: number;
   /** The same as a plain object, everything decoded. */
   toObject(): PlainEvent<Type, Data>;
   /** The same for `JSON.stringify`, data and metadata in the JSON form of payloads. */
@@ -97,7 +100,7 @@ export interface FrameReader {
 /** An event over the frame that holds it. Keeps the slab alive: the caller decides how much one slab pins. */
 export class StoredEvent implements TypedEvent {
   readonly sequence: number;
-  readonly type: string | null;
+  readonly #type: EventType | null;
   readonly #reader: FrameReader;
   readonly #slab: Slab;
   readonly #at: number;
@@ -108,11 +111,11 @@ export class StoredEvent implements TypedEvent {
   /**
    * @param at where the frame begins in the slab
    * @param sequence number within the store
-   * @param type the name of the kind's definition, if it has one
+   * @param type the name of the kind and its definition, if it has one
    */
-  constructor(reader: FrameReader, slab: Slab, at: number, sequence: number, type: string | null) {
+  constructor(reader: FrameReader, slab: Slab, at: number, sequence: number, type: EventType | null) {
     this.sequence = sequence;
-    this.type = type;
+    this.#type = type;
     this.#reader = reader;
     this.#slab = slab;
     this.#at = at;
@@ -134,7 +137,15 @@ export class StoredEvent implements TypedEvent {
     return this.#reader.kind(this.#slab.view, this.#at);
   }
 
+  get type(): string | null {
+    return this.#type === null ? null : this.#type.name;
+  }
+
   get version(): number {
+    return versionOfData(this.#type?.definition ?? null, this.storedVersion);
+  }
+
+  get storedVersion(): number {
     return this.#reader.version(this.#slab.view, this.#at);
   }
 
@@ -168,11 +179,21 @@ export class StoredEvent implements TypedEvent {
   }
 
   get data(): unknown {
-    if (this.#data === undefined) this.#data = this.#reader.payload(this.#slab.bytes, this.#slab.view, this.#at);
+    if (this.#data === undefined) this.#data = this.#readData();
     return this.#data;
   }
 
+  #readData(): unknown {
+    const definition = this.#type === null ? null : this.#type.definition;
+    const data = this.#reader.payload(this.#slab.bytes, this.#slab.view, this.#at);
+    return definition === null || definition.version === this.storedVersion ? data : upcast(definition, this.storedVersion, data);
+  }
+
   toObject(): PlainEvent {
+    return { ...this.#withoutData(), data: this.data };
+  }
+
+  #withoutData(): Omit<PlainEvent, "data"> {
     return {
       id: this.id,
       sequence: this.sequence,
@@ -188,7 +209,6 @@ export class StoredEvent implements TypedEvent {
       hash: this.hash,
       previousHash: this.previousHash,
       metadata: this.metadata,
-      data: this.data,
     };
   }
 
@@ -196,7 +216,14 @@ export class StoredEvent implements TypedEvent {
     return { ...this.toObject(), metadata: payloadToJsonValue(this.metadata) as Metadata | null, data: payloadToJsonValue(this.data) };
   }
 
+  /** Printing never fails: where data cannot be given, it shows why. */
   [inspect.custom](): PlainEvent {
-    return this.toObject();
+    let data: unknown;
+    try {
+      ({ data } = this);
+    } catch (error) {
+      data = error;
+    }
+    return { ...this.#withoutData(), data };
   }
 }

@@ -25,6 +25,7 @@ const codes: Record<StoreErrorCode | "INVALID_ARGUMENT", true> = {
   READ_ONLY: true,
   INVALID_LINE: true,
   UNSUPPORTED_RUNTIME: true,
+  NEWER_EVENT_VERSION: true,
 };
 
 const page = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8");

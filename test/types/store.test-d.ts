@@ -67,3 +67,20 @@ export async function example(): Promise<void> {
   await Store.open("./data", { segmentMegabytes: 64 });
   await store.close();
 }
+
+// Upcasters: each step gives what the next one takes, the last what the schema puts out.
+defineEvent("Chained", {
+  version: 3,
+  schema: type<{ x: number; y: number }>(),
+  upcast: { 1: (old: { left: number }) => ({ x: old.left }), 2: (old: { x: number }) => ({ ...old, y: 0 }) },
+});
+// @ts-expect-error a step says what the old data was
+defineEvent("Unannotated", { version: 2, schema: type<{ x: number }>(), upcast: { 1: (old) => ({ x: old.left }) } });
+// @ts-expect-error the last step gives something else than the schema
+defineEvent("Chained", { version: 2, schema: type<{ x: number }>(), upcast: { 1: (old: { left: number }) => ({ y: old.left }) } });
+defineEvent("Chained", {
+  version: 3,
+  schema: type<{ x: number }>(),
+  // @ts-expect-error the first step gives something else than the second takes
+  upcast: { 1: (old: { left: number }) => ({ y: old.left }), 2: (old: { x: number }) => old },
+});
