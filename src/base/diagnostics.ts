@@ -1,13 +1,16 @@
 /**
- * What the store tells whoever listens, on `node:diagnostics_channel`. Nobody listening costs a comparison.
+ * What the store tells whoever listens, on `node:diagnostics_channel`. Nobody listening costs a comparison: messages are made only for listeners.
  *
  * | channel | message |
  * | --- | --- |
  * | `batpak:open` | `{ directory, report }`: a store was opened, by which route and why |
  * | `batpak:index-rebuilt` | `{ directory, segmentId, reason }`: an index block could not be used |
  * | `batpak:background-failed` | `{ directory, what, error }`: a checkpoint or an index block could not be written |
+ *
+ * What takes time is told as a tracing channel, `tracing:batpak.<operation>:start` and so on, with one message object for all of an operation's
+ * channels. `docs/observability.md` has the members of each.
  */
-import { channel } from "node:diagnostics_channel";
+import { channel, tracingChannel } from "node:diagnostics_channel";
 
 const channels = {
   open: channel("batpak:open"),
@@ -19,4 +22,37 @@ const channels = {
 export function tell(name: keyof typeof channels, message: Readonly<Record<string, unknown>>): void {
   const { [name]: to } = channels;
   if (to.hasSubscribers) to.publish(message);
+}
+
+const traces = {
+  append: tracingChannel<object>("batpak.append"),
+  commit: tracingChannel<object>("batpak.commit"),
+  read: tracingChannel<object>("batpak.read"),
+  checkpoint: tracingChannel<object>("batpak.checkpoint"),
+  rotate: tracingChannel<object>("batpak.rotate"),
+  recover: tracingChannel<object>("batpak.recover"),
+  project: tracingChannel<object>("batpak.project"),
+};
+
+export type TracedOperation = keyof typeof traces;
+
+/** Whether anybody listens to the operation. On a hot path: ask this before making what `traced` takes. */
+export function isTraced(operation: TracedOperation): boolean {
+  const { [operation]: trace } = traces;
+  return trace.hasSubscribers;
+}
+
+/**
+ * Does the work; where somebody listens, between the messages of a tracing channel: `start`, `end` once the call has returned, `asyncStart`
+ * and `asyncEnd` once its promise has settled, `error` before these where it failed. Node adds `result` or `error` to the message.
+ *
+ * @param message what the operation is about; asked for only where somebody listens
+ */
+export function traced<Result>(
+  operation: TracedOperation,
+  message: () => Record<string, unknown>,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const { [operation]: trace } = traces;
+  return trace.hasSubscribers ? (trace.tracePromise(work, message()) as Promise<Result>) : work();
 }
