@@ -3,6 +3,8 @@
  *
  * An append takes its place in the order of appends when it is encoded: within the call, or when its schema has answered, or, where
  * `queuedBytesMax` is reached, when there is room again.
+ *
+ * Nothing that waits for the disk leads back to what was given: an append in flight keeps its promise alive and none of its events.
  */
 import { type ByteSink, GrowingSink } from "./base/byte-sink.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
@@ -10,15 +12,15 @@ import type { AppendOptions, BatchItem, BatchOptions, EventOptions } from "./eve
 import { assertCoordinate, SYSTEM_ENTITY, SYSTEM_SCOPE, type Coordinate } from "./events/coordinate.ts";
 import { type AnyNewEvent, assertNewEvent, PendingData, validateData } from "./events/definition.ts";
 import type { DefinitionRegistry, Resolution } from "./events/definition-registry.ts";
-import type { Metadata, Receipt } from "./events/event.ts";
+import type { Receipt } from "./events/event.ts";
 import { compileExpectation } from "./events/expectation.ts";
 import { keyedId, parseId } from "./events/id.ts";
 import { SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
 import { utf8 } from "./events/utf8.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { Acceptance } from "./log/acceptance.ts";
-import type { AppendItem, AppendRequest, ConditionResult, ExpectedState } from "./log/append-request.ts";
-import type { CommitGroup } from "./log/commit-group.ts";
+import { AppendItem, type ConditionResult, type ExpectedState, type Settle } from "./log/append-request.ts";
+import { CommitGroup } from "./log/commit-group.ts";
 import type { FramePlacer } from "./log/frame-placer.ts";
 import { findMatch, type ReadingParts, searchFilter } from "./reading.ts";
 import type { CompiledOptions } from "./store-options.ts";
@@ -32,27 +34,7 @@ export interface AppendingParts {
   /** Throws where the store takes no appends. */
   assertWritable(): void;
   /** What the layout cannot store; throws `UNSUPPORTED_BY_LAYOUT`. */
-  assertStorable(draft: Draft): void;
-}
-
-/** One event to be appended, checked. */
-export interface Draft {
-  readonly coordinate: Coordinate;
-  readonly event: AnyNewEvent;
-  data: unknown;
-  readonly id: Uint8Array | null;
-  readonly cause: Uint8Array | null;
-  readonly correlation: Uint8Array | null;
-  readonly causation: Uint8Array | null;
-  readonly metadata: Metadata | null;
-  readonly expected: ExpectedState | null;
-  /** Microseconds; -1 for now. */
-  readonly timeMicros: number;
-}
-
-interface Settle {
-  readonly resolve: (receipts: readonly Receipt[]) => void;
-  readonly reject: (error: unknown) => void;
+  assertStorable(item: AppendItem): void;
 }
 
 const APPEND_MEMBERS: ReadonlySet<string> = new Set(["expect", "idempotencyKey", "causedBy", "correlationId", "metadata", "signal"]);
@@ -66,14 +48,40 @@ const ITEM_MEMBERS: ReadonlySet<string> = new Set([
   "metadata",
 ]);
 const BATCH_MEMBERS: ReadonlySet<string> = new Set(["signal"]);
-const NO_CONDITIONS: ConditionResult[] = [];
+const NO_OPTIONS = {};
+const NO_CONDITIONS: readonly ConditionResult[] = [];
+const NO_RESOLUTIONS: readonly Resolution[] = [];
 /** Room for a frame beyond its payload: names, ids, metadata's own bound is the payload's. */
 const FRAME_ROOM_BYTES = 8192;
+
+/** A promise of receipts, and its two ends. */
+class Ending implements Settle {
+  readonly promise: Promise<Receipt | Receipt[]>;
+  readonly #single: boolean;
+  #resolve!: (receipts: Receipt | Receipt[]) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(single: boolean) {
+    this.#single = single;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  resolve(receipts: readonly Receipt[]): void {
+    this.#resolve(this.#single ? receipts[0] : (receipts as Receipt[]));
+  }
+
+  reject(error: unknown): void {
+    this.#reject(error);
+  }
+}
 
 export class Appending {
   readonly #parts: AppendingParts;
   /** Resolutions that are staged and neither accepted nor given up. */
-  #pending: Resolution[] = [];
+  #pending: readonly Resolution[] = NO_RESOLUTIONS;
   /** Appends whose schemas have not answered yet. */
   readonly #unanswered = new Set<(error: unknown) => void>();
 
@@ -86,47 +94,57 @@ export class Appending {
     return this.#parts.limits;
   }
 
-  append(coordinate: Coordinate, events: AnyNewEvent | readonly AnyNewEvent[], options: AppendOptions = {}): Promise<Receipt | Receipt[]> {
-    const { signal } = options;
+  append(
+    coordinate: Coordinate,
+    events: AnyNewEvent | readonly AnyNewEvent[],
+    options: AppendOptions = NO_OPTIONS,
+  ): Promise<Receipt | Receipt[]> {
     const single = !Array.isArray(events);
-    return new Promise((resolve, reject) => {
+    const ending = new Ending(single);
+    try {
       this.#parts.assertWritable();
       assertMembers(options, APPEND_MEMBERS, "the options");
-      assertSignal(signal);
-      const drafts = this.#drafts(coordinate, single ? [events as AnyNewEvent] : (events as readonly AnyNewEvent[]), options);
-      const settle = {
-        resolve: single
-          ? (receipts: readonly Receipt[]) => resolve(receipts[0])
-          : (receipts: readonly Receipt[]) => resolve(receipts as Receipt[]),
-        reject,
-      };
-      this.#validate(drafts, signal ?? null, settle);
-    });
+      assertSignal(options.signal);
+      const items: AppendItem[] = [];
+      if (single) items.push(this.#item(coordinate, events as AnyNewEvent, options, 0, null));
+      else for (const event of events as readonly AnyNewEvent[]) items.push(this.#item(coordinate, event, options, items.length, null));
+      this.#validate(items, options.signal ?? null, ending);
+    } catch (error) {
+      ending.reject(error);
+    }
+    return ending.promise;
   }
 
-  appendBatch(items: readonly BatchItem[], options: BatchOptions = {}): Promise<Receipt[]> {
-    const { signal } = options;
-    return new Promise((resolve, reject) => {
+  appendBatch(items: readonly BatchItem[], options: BatchOptions = NO_OPTIONS): Promise<Receipt[]> {
+    const ending = new Ending(false);
+    try {
       this.#parts.assertWritable();
       assertMembers(options, BATCH_MEMBERS, "the options");
-      assertSignal(signal);
+      assertSignal(options.signal);
       if (!Array.isArray(items)) throw invalidArgument("Cannot append: the batch is no list, a list of { coordinate, event } is allowed");
       const keys = new Set<string>();
-      const drafts = items.map((item: BatchItem) => {
+      const checked: AppendItem[] = [];
+      for (const item of items as readonly BatchItem[]) {
         assertMembers(item, ITEM_MEMBERS, "a batch item");
-        if (item.idempotencyKey !== undefined) assertNewKey(keys, item);
-        return this.#draft(item.coordinate, item.event, item, this.#idOf(item.coordinate, item, 0));
-      });
-      this.#validate(drafts, signal ?? null, { resolve: (receipts) => resolve(receipts as Receipt[]), reject });
-    });
+        checked.push(this.#item(item.coordinate, item.event, item, 0, keys));
+      }
+      this.#validate(checked, options.signal ?? null, ending);
+    } catch (error) {
+      ending.reject(error);
+    }
+    return ending.promise as Promise<Receipt[]>;
   }
 
-  /** Appends drafts as one batch: the door of import and of the library's own events. */
-  appendDrafts(drafts: Draft[], signal: AbortSignal | null): Promise<readonly Receipt[]> {
-    return new Promise((resolve, reject) => {
+  /** Appends checked events as one batch: the door of import and of the library's own events. */
+  appendItems(items: readonly AppendItem[], signal: AbortSignal | null): Promise<readonly Receipt[]> {
+    const ending = new Ending(false);
+    try {
       this.#parts.assertWritable();
-      this.#validate(drafts, signal, { resolve, reject });
-    });
+      this.#validate(items, signal, ending);
+    } catch (error) {
+      ending.reject(error);
+    }
+    return ending.promise as Promise<Receipt[]>;
   }
 
   /** Rejects what has no place in the order yet because its schema has not answered. */
@@ -135,26 +153,17 @@ export class Appending {
     this.#unanswered.clear();
   }
 
-  #drafts(coordinate: Coordinate, events: readonly AnyNewEvent[], options: AppendOptions): Draft[] {
-    const drafts: Draft[] = [];
-    // What is expected of the entity is judged once, before the first of its events.
-    const { expect: _judgedOnce, ...rest } = options;
-    for (let i = 0; i < events.length; i++) {
-      drafts.push(this.#draft(coordinate, events[i], i === 0 ? options : rest, this.#idOf(coordinate, options, i)));
+  /** Checks one event. `position`: among those that its key covers. `keys`: those of the batch so far; null where one key covers all. */
+  #item(coordinate: Coordinate, event: AnyNewEvent, options: EventOptions, position: number, keys: Set<string> | null): AppendItem {
+    assertCoordinate(coordinate, "append");
+    const { entity, scope } = coordinate;
+    const { idempotencyKey, causedBy, correlationId, metadata, expect } = options;
+    let id: Uint8Array | null = null;
+    if (idempotencyKey !== undefined) {
+      if (keys !== null) assertNewKey(keys, entity, idempotencyKey);
+      id = keyedId(utf8(entity), position, idempotencyKey, blake3);
     }
-    return drafts;
-  }
-
-  #idOf(coordinate: Coordinate, options: EventOptions, item: number): Uint8Array | null {
-    if (options.idempotencyKey === undefined) return null;
-    assertCoordinate(coordinate, "append");
-    return keyedId(utf8(coordinate.entity), item, options.idempotencyKey, blake3);
-  }
-
-  #draft(coordinate: Coordinate, event: AnyNewEvent, options: EventOptions, id: Uint8Array | null): Draft {
-    assertCoordinate(coordinate, "append");
     assertNewEvent(event, "append");
-    const { causedBy, correlationId, metadata, expect } = options;
     const cause = causedBy === undefined ? null : parseId(causedBy, "append with causedBy");
     const correlation = correlationId === undefined ? null : parseId(correlationId, "append with correlationId");
     if (cause !== null && correlation !== null) {
@@ -163,18 +172,13 @@ export class Appending {
     if (metadata !== undefined && (typeof metadata !== "object" || metadata === null || Array.isArray(metadata))) {
       throw invalidArgument("Cannot append: metadata is no plain object, a plain object is allowed");
     }
-    return {
-      coordinate,
-      event,
-      data: undefined,
-      id,
-      cause,
-      correlation,
-      causation: null,
-      metadata: metadata ?? null,
-      expected: expect === undefined ? null : this.#expected(expect),
-      timeMicros: -1,
-    };
+    // What is expected of the entity is judged once, before the first of its events.
+    const expected = expect === undefined || position > 0 ? null : this.#expected(expect);
+    const { definition, data } = event;
+    // An event's kind that its definition does not name is known when it is staged.
+    const kind = definition === undefined ? event.kind : -1;
+    const version = definition === undefined ? (event.version ?? 1) : definition.version;
+    return new AppendItem(entity, scope, kind, version, definition ?? null, data, id, cause, correlation, null, metadata ?? null, expected);
   }
 
   #expected(expect: NonNullable<EventOptions["expect"]>): ExpectedState | null {
@@ -184,30 +188,29 @@ export class Appending {
   }
 
   /** Lets the schemas answer. Until one that is asynchronous has, the append holds up nobody. */
-  #validate(drafts: Draft[], signal: AbortSignal | null, settle: Settle): void {
+  #validate(items: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): void {
     const { batchEventsMax } = this.#parts.limits;
-    if (drafts.length > batchEventsMax) throw tooLarge("the number of events in the batch", drafts.length, batchEventsMax);
+    if (items.length > batchEventsMax) throw tooLarge("the number of events in the batch", items.length, batchEventsMax);
     signal?.throwIfAborted();
     let pending: Promise<void>[] | null = null;
-    for (const draft of drafts) {
-      this.#parts.assertStorable(draft);
-      const { definition, data } = draft.event;
-      const output = definition === undefined ? data : validateData(definition, data);
+    for (const item of items) {
+      this.#parts.assertStorable(item);
+      if (item.definition === null) continue;
+      const output = validateData(item.definition, item.data);
       if (output instanceof PendingData) {
         pending ??= [];
-        pending.push(
-          output.output.then((value) => {
-            draft.data = value;
-          }),
-        );
-      } else draft.data = output;
+        const noted = noteOutput(item, output);
+        // An event after it may be refused at once, and nobody waits for this one then.
+        noted.catch(() => {});
+        pending.push(noted);
+      } else item.data = output;
     }
-    if (drafts.length === 0) settle.resolve([]);
-    else if (pending === null) this.#enter(drafts, signal, settle);
-    else this.#awaitAnswers(pending, drafts, signal, settle);
+    if (items.length === 0) settle.resolve([]);
+    else if (pending === null) this.#enter(items, signal, settle);
+    else this.#awaitAnswers(pending, items, signal, settle);
   }
 
-  #awaitAnswers(pending: readonly Promise<void>[], drafts: Draft[], signal: AbortSignal | null, settle: Settle): void {
+  #awaitAnswers(pending: readonly Promise<void>[], items: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): void {
     const abort = (): void => giveUp(signal?.reason);
     const giveUp = (error: unknown): void => {
       this.#unanswered.delete(giveUp);
@@ -221,7 +224,7 @@ export class Appending {
       signal?.removeEventListener("abort", abort);
       try {
         this.#parts.assertWritable();
-        this.#enter(drafts, signal, settle);
+        this.#enter(items, signal, settle);
       } catch (error) {
         settle.reject(error);
       }
@@ -229,51 +232,55 @@ export class Appending {
   }
 
   /** Stages the append, or makes it wait for room. */
-  #enter(drafts: Draft[], signal: AbortSignal | null, settle: Settle): void {
+  #enter(items: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): void {
     const { acceptance } = this.#parts;
-    const stage = (): boolean => {
-      try {
-        return this.#stage(drafts, signal, settle);
-      } catch (error) {
-        settle.reject(error);
-        return true;
-      }
-    };
-    if (acceptance.mustWait || !stage()) acceptance.wait(stage, settle.reject, signal);
+    if (acceptance.mustWait || !this.#tryStage(items, signal, settle)) {
+      acceptance.wait(() => this.#tryStage(items, signal, settle), settle, signal);
+    }
+  }
+
+  #tryStage(items: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): boolean {
+    try {
+      return this.#stage(items, signal, settle);
+    } catch (error) {
+      settle.reject(error);
+      return true;
+    }
   }
 
   /** Encodes the events and submits them; false when there is no room for so many bytes. */
-  #stage(drafts: readonly Draft[], signal: AbortSignal | null, settle: Settle): boolean {
-    const { acceptance, registry } = this.#parts;
-    const resolutions: Resolution[] = [];
-    const kinds = drafts.map(({ event }) => {
-      if (event.definition === undefined) return null;
-      const resolution = registry.resolve(event.definition, this.#pending);
-      if (!this.#pending.includes(resolution) && !resolutions.includes(resolution)) {
-        resolutions.push(resolution);
-        if (resolution.mustRecord) this.#pending.push(resolution);
-      }
-      return resolution;
-    });
-    const lookups = drafts.some(({ expected }) => expected?.kind === "noneMatching");
+  #stage(events: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): boolean {
+    const { acceptance } = this.#parts;
+    const resolutions = this.#resolve(events);
     let sink: ByteSink | null = null;
     let start = 0;
     try {
+      const records = resolutions.filter(({ mustRecord }) => mustRecord).map(recordItem);
+      const items = records.length === 0 ? events : [...records, ...events];
+      const conditions = conditionsOf(items);
       const admitted = acceptance.queuedBytes;
-      sink = acceptance.beginStaging(lookups);
+      sink = acceptance.beginStaging(conditions.length > 0);
       start = sink.position;
-      const items: AppendItem[] = [];
-      for (const resolution of resolutions) if (resolution.mustRecord) items.push(this.#stageRecord(sink, resolution));
-      const recordCount = items.length;
-      for (let i = 0; i < drafts.length; i++) items.push(this.#stageEvent(sink, drafts[i], kinds[i]));
-      this.#assertBatchBytes(items);
+      const isPlain = this.#encode(items, sink);
       const bytes = sink.position - start;
       if (!acceptance.admits(bytes, admitted)) {
         acceptance.unstage(sink, start);
         this.#giveUp(resolutions);
         return false;
       }
-      this.#submit(items, recordCount, bytes, sink, start, signal, resolutions, settle);
+      const request = {
+        items,
+        sink: sink instanceof GrowingSink ? sink : null,
+        bytes,
+        isPlain,
+        conditions,
+        ready: conditions.length === 0 ? null : this.#lookUp(conditions),
+        signal,
+        recordCount: records.length,
+        learn: resolutions.length === 0 ? null : this.#learner(resolutions),
+        settle,
+      };
+      acceptance.submit(request, sink, start);
       return true;
     } catch (error) {
       if (sink !== null) acceptance.unstage(sink, start);
@@ -282,97 +289,57 @@ export class Appending {
     }
   }
 
+  /** Gives events of definitions their kinds. Returns what is to be learnt when they are accepted: nothing, mostly. */
+  #resolve(events: readonly AppendItem[]): readonly Resolution[] {
+    const { registry } = this.#parts;
+    let learning = NO_RESOLUTIONS;
+    let last: Resolution | null = null;
+    for (const event of events) {
+      const { definition } = event;
+      if (definition === null) continue;
+      if (last === null || last.definition !== definition) {
+        last = learning.find((resolution) => resolution.definition === definition) ?? registry.resolve(definition, this.#pending);
+        if (!registry.isRecorded(last) && !learning.includes(last)) {
+          learning = [...learning, last];
+          if (last.mustRecord) this.#pending = [...this.#pending, last];
+        }
+      }
+      event.kind = last.kind;
+      event.version = last.version;
+    }
+    return learning;
+  }
+
+  #learner(resolutions: readonly Resolution[]): (accepted: boolean) => void {
+    return (accepted) => {
+      if (accepted) for (const resolution of resolutions) this.#parts.registry.commit(resolution);
+      this.#giveUp(resolutions);
+    };
+  }
+
   #giveUp(resolutions: readonly Resolution[]): void {
     if (this.#pending.length > 0) this.#pending = this.#pending.filter((resolution) => !resolutions.includes(resolution));
   }
 
-  #stageRecord(sink: ByteSink, resolution: Resolution): AppendItem {
-    const { name, kind, version } = resolution;
-    return this.#parts.placer.stage(sink, {
-      entity: SYSTEM_ENTITY,
-      scope: SYSTEM_SCOPE,
-      kind: SYSTEM_CONFIG_CHANGE,
-      version: 1,
-      id: null,
-      cause: null,
-      correlation: null,
-      causation: null,
-      metadata: null,
-      data: { record: "definition", name, kind, version },
-      expected: null,
-      timeMicros: -1,
-      system: true,
-    });
-  }
-
-  #stageEvent(sink: ByteSink, draft: Draft, resolution: Resolution | null): AppendItem {
-    const { event, coordinate, id, cause, correlation, causation, metadata, data, expected, timeMicros } = draft;
-    const { payloadBytesMax } = this.#parts.limits;
-    const raw = event.definition === undefined ? event : null;
-    if (isGroup(sink)) sink.limit = sink.position + payloadBytesMax + FRAME_ROOM_BYTES + (metadata === null ? 0 : payloadBytesMax);
-    const item = this.#parts.placer.stage(sink, {
-      entity: coordinate.entity,
-      scope: coordinate.scope,
-      kind: resolution?.kind ?? (raw?.kind as number),
-      version: resolution?.version ?? raw?.version ?? 1,
-      id,
-      cause,
-      correlation,
-      causation,
-      metadata,
-      data,
-      expected,
-      timeMicros,
-      system: false,
-    });
-    if (item.payloadLength > payloadBytesMax) throw tooLarge("the payload", item.payloadLength, payloadBytesMax);
-    return item;
-  }
-
-  #assertBatchBytes(items: readonly AppendItem[]): void {
-    const { batchBytesMax } = this.#parts.limits;
-    if (items.length === 1) return;
-    let bytes = 0;
-    for (const item of items) bytes += item.payloadLength;
-    if (bytes > batchBytesMax) throw tooLarge("the batch", bytes, batchBytesMax);
-  }
-
-  #submit(
-    items: AppendItem[],
-    recordCount: number,
-    bytes: number,
-    sink: ByteSink,
-    start: number,
-    signal: AbortSignal | null,
-    resolutions: readonly Resolution[],
-    settle: Settle,
-  ): void {
-    const conditions = this.#conditionsOf(items);
-    const request: AppendRequest = {
-      items,
-      sink: isGroup(sink) ? null : (sink as GrowingSink),
-      bytes,
-      conditions,
-      ready: conditions.length === 0 ? null : this.#lookUp(conditions),
-      signal,
-      recordCount,
-      accepted: () => {
-        for (const resolution of resolutions) this.#parts.registry.commit(resolution);
-        this.#giveUp(resolutions);
-      },
-      resolve: settle.resolve,
-      reject: (error) => {
-        this.#giveUp(resolutions);
-        settle.reject(error);
-      },
-    };
-    this.#parts.acceptance.submit(request, sink, start);
-  }
-
-  #conditionsOf(items: readonly AppendItem[]): ConditionResult[] {
-    const conditional = items.filter((item) => item.expected?.kind === "noneMatching");
-    if (conditional.length === 0) return NO_CONDITIONS;
-    return conditional.map((item) => ({ item, checkedTo: 0, found: -1 }));
+  /** Encodes the items at the sink's position; tells whether all of them are plain. */
+  #encode(items: readonly AppendItem[], sink: ByteSink): boolean {
+    const { placer, limits } = this.#parts;
+    const { payloadBytesMax, batchBytesMax } = limits;
+    const group = sink instanceof CommitGroup ? sink : null;
+    let payloadBytes = 0;
+    let isPlain = true;
+    for (let i = 0; i < items.length; i++) {
+      const item = items[i];
+      if (group !== null)
+        group.limit = group.position + payloadBytesMax + FRAME_ROOM_BYTES + (item.metadata === null ? 0 : payloadBytesMax);
+      placer.stage(sink, item);
+      const { payloadLength } = item;
+      if (payloadLength > payloadBytesMax) throw tooLarge("the payload", payloadLength, payloadBytesMax);
+      payloadBytes += payloadLength;
+      isPlain &&= item.isPlain;
+    }
+    if (items.length > 1 && payloadBytes > batchBytesMax) throw tooLarge("the batch", payloadBytes, batchBytesMax);
+    return isPlain;
   }
 
   /** Looks through what is visible now; what is accepted meanwhile is looked through when the append is judged. */
@@ -388,16 +355,29 @@ export class Appending {
   }
 }
 
-function isGroup(sink: ByteSink): sink is CommitGroup {
-  return !(sink instanceof GrowingSink);
+async function noteOutput(item: AppendItem, pending: PendingData): Promise<void> {
+  item.data = await pending.output;
 }
 
-function assertNewKey(keys: Set<string>, item: BatchItem): void {
-  const key = `${item.coordinate.entity}\0${item.idempotencyKey}`;
+function recordItem({ name, kind, version }: Resolution): AppendItem {
+  const data = { record: "definition", name, kind, version };
+  return new AppendItem(SYSTEM_ENTITY, SYSTEM_SCOPE, SYSTEM_CONFIG_CHANGE, 1, null, data, null, null, null, null, null, null, -1, true);
+}
+
+function conditionsOf(items: readonly AppendItem[]): readonly ConditionResult[] {
+  let conditions: ConditionResult[] | null = null;
+  for (const item of items) {
+    if (item.expected === null || item.expected.kind !== "noneMatching") continue;
+    conditions ??= [];
+    conditions.push({ item, checkedTo: 0, found: -1 });
+  }
+  return conditions ?? NO_CONDITIONS;
+}
+
+function assertNewKey(keys: Set<string>, entity: string, idempotencyKey: string): void {
+  const key = `${entity}\0${idempotencyKey}`;
   if (keys.has(key)) {
-    throw invalidArgument(
-      `Cannot append: the key ${item.idempotencyKey} of ${item.coordinate.entity} comes twice in the batch, once is allowed`,
-    );
+    throw invalidArgument(`Cannot append: the key ${idempotencyKey} of ${entity} comes twice in the batch, once is allowed`);
   }
   keys.add(key);
 }

@@ -1,18 +1,17 @@
 /**
- * One record of an import: checked, and made a draft. A record has the keys that `batpak dump` prints; entity, scope, kind and payload are
+ * One record of an import: checked, and made an item to append. A record has the keys that `batpak dump` prints; entity, scope, kind and payload are
  * required, ids and the time are kept when they are there, and everything else is ignored.
  */
 import type { GrowingSink } from "./base/byte-sink.ts";
 import { invalidArgument } from "./base/store-error.ts";
-import type { Draft } from "./appending.ts";
 import { assertEntity, assertName } from "./events/coordinate.ts";
-import { rawEvent } from "./events/definition.ts";
 import type { Metadata } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
 import { parseJson } from "./events/json-parse.ts";
 import { assertPublicKind } from "./events/kind.ts";
 import { encodePayload } from "./events/payload-encode.ts";
 import { payloadFromJsonValue } from "./events/payload-json.ts";
+import { AppendItem } from "./log/append-request.ts";
 
 /**
  * An event to be imported, with the keys of `batpak dump`: of those that a dump has beside these, none is looked at.
@@ -113,24 +112,14 @@ function wallMsOf(value: unknown): number | null {
 }
 
 /**
- * The draft of a record.
+ * A record as an event to be appended.
  *
  * @param lastMs the time of the event before it: nothing is stored with an earlier one
  */
-export function draftOf(record: CheckedRecord, lastMs: number): Draft {
+export function itemOf(record: CheckedRecord, lastMs: number): AppendItem {
   const { entity, scope, kind, payload, id, correlation, causation, wallMs } = record;
   const clamped = wallMs !== null && wallMs < lastMs;
   const metadata: Metadata | null = clamped ? { import: { wall_ms: wallMs } } : null;
-  return {
-    coordinate: { entity, scope },
-    event: rawEvent(kind, payload),
-    data: undefined,
-    id,
-    cause: null,
-    correlation,
-    causation,
-    metadata,
-    expected: null,
-    timeMicros: wallMs === null ? -1 : Math.max(wallMs, lastMs) * 1000,
-  };
+  const timeMicros = wallMs === null ? -1 : Math.max(wallMs, lastMs) * 1000;
+  return new AppendItem(entity, scope, kind, 1, null, payload, id, null, correlation, causation, metadata, null, timeMicros);
 }

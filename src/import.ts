@@ -12,7 +12,7 @@ import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { Appending } from "./appending.ts";
 import { payloadToJson } from "./events/payload-json.ts";
 import { formatIdHex } from "./events/id.ts";
-import { BLANK, type CheckedRecord, checkRecord, draftOf, type ImportRecord, recordOf } from "./import-record.ts";
+import { BLANK, type CheckedRecord, checkRecord, itemOf, type ImportRecord, recordOf } from "./import-record.ts";
 import type { FoundRow, StoreIndex } from "./index/store-index.ts";
 import type { FrameSource } from "./log/frame-source.ts";
 
@@ -212,12 +212,12 @@ class ImportRun {
     const { appending, index } = this.#parts;
     // Whole milliseconds: an earlier time within the same one is no change that anybody sees.
     let lastMs = Math.floor(index.lastTimeMicros / 1000);
-    const drafts = batch.map((record) => {
-      const draft = draftOf(record, lastMs);
+    const items = batch.map((record) => {
+      const item = itemOf(record, lastMs);
       if (record.wallMs !== null && record.wallMs > lastMs) lastMs = record.wallMs;
-      return draft;
+      return item;
     });
-    const appended = appending.appendDrafts(drafts, this.#options.signal ?? null).then(
+    const appended = appending.appendItems(items, this.#options.signal ?? null).then(
       () => {
         this.#imported += batch.length;
         for (const { id } of batch) if (id !== null) this.#pendingIds.delete(formatIdHex(id, 0));

@@ -16,12 +16,12 @@ import { StoreError } from "../base/store-error.ts";
 import { ioError } from "../disk/io-error.ts";
 import { errorCode } from "../disk/system-error.ts";
 import type { StoreIndex } from "../index/store-index.ts";
-import type { AppendRequest } from "./append-request.ts";
+import type { AppendRequest, Settle } from "./append-request.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { FramePlacer } from "./frame-placer.ts";
 import type { FrameSource } from "./frame-source.ts";
-import { judge, type Verdict } from "./judge.ts";
+import { ACCEPT, judge, type Verdict } from "./judge.ts";
 import { repeatedReceipts, WaiterForReceipts } from "./receipts.ts";
 
 export interface AcceptanceParts {
@@ -42,7 +42,7 @@ export interface AcceptanceParts {
 interface Waiting {
   /** Stages it; false when there is still too little room. */
   readonly start: () => boolean;
-  readonly reject: (error: unknown) => void;
+  readonly settle: Settle;
   readonly signal: AbortSignal | null;
   onAbort: (() => void) | null;
 }
@@ -87,12 +87,12 @@ export class Acceptance {
   }
 
   /** Waits for room; `start` is called in turn. */
-  wait(start: () => boolean, reject: (error: unknown) => void, signal: AbortSignal | null): void {
-    const waiting: Waiting = { start, reject, signal, onAbort: null };
+  wait(start: () => boolean, settle: Settle, signal: AbortSignal | null): void {
+    const waiting: Waiting = { start, settle, signal, onAbort: null };
     if (signal !== null) {
       waiting.onAbort = () => {
         this.#waiting = this.#waiting.filter((other) => other !== waiting);
-        reject(signal.reason);
+        settle.reject(signal.reason);
       };
       signal.addEventListener("abort", waiting.onAbort, { once: true });
     }
@@ -169,7 +169,7 @@ export class Acceptance {
     this.#staged.splice(position, 1);
     this.#stagedBytes -= staged.request.bytes;
     detach(staged, staged.request.signal);
-    staged.request.reject(reason);
+    giveUp(staged.request, reason);
     this.drain();
   }
 
@@ -201,7 +201,7 @@ export class Acceptance {
     } catch (error) {
       // The disk would not say what the judge asked. That is this request's failure, not that of whoever made room for it.
       this.#unqueue(staged);
-      request.reject(error);
+      giveUp(request, error);
       return true;
     }
     if (verdict.kind === "accept") {
@@ -217,6 +217,7 @@ export class Acceptance {
   }
 
   #judge(request: AppendRequest, staged: Uint8Array): Verdict {
+    if (request.isPlain) return ACCEPT;
     const { index, frames } = this.#parts;
     try {
       return index.withSoundIndex(() => judge(request, staged, index, frames));
@@ -243,12 +244,11 @@ export class Acceptance {
     const firstFrame = group.frames + request.recordCount;
     this.#parts.beginPlacing(group);
     this.#parts.placer.place(group, request, inPlace);
-    request.accepted();
+    request.learn?.(true);
     const count = request.items.length - request.recordCount;
-    group.waiters.push(
-      new WaiterForReceipts(firstFrame, count, this.#parts.frames.format, this.#parts.durable, request.resolve, request.reject),
-    );
-    this.queuedBytesPeak = Math.max(this.queuedBytesPeak, this.queuedBytes);
+    group.waiters.push(new WaiterForReceipts(firstFrame, count, this.#parts.frames.format, this.#parts.durable, request.settle));
+    const { queuedBytes } = this;
+    if (queuedBytes > this.queuedBytesPeak) this.queuedBytesPeak = queuedBytes;
     this.#parts.queue.schedule();
   }
 
@@ -256,19 +256,21 @@ export class Acceptance {
   #deliver(request: AppendRequest, verdict: Exclude<Verdict, { kind: "accept" }>): void {
     const { index, frames, durable } = this.#parts;
     const met = verdict.kind === "repeat" ? verdict.lastSequence : verdict.metSequence;
+    const { settle } = request;
+    const count = request.items.length - request.recordCount;
+    request.learn?.(false);
     const answer = (): void => {
-      if (verdict.kind === "refuse") return request.reject(verdict.error);
-      const count = request.items.length - request.recordCount;
+      if (verdict.kind === "refuse") return settle.reject(verdict.error);
       try {
-        request.resolve(index.withSoundIndex(() => repeatedReceipts(verdict.first, count, index, frames, durable)));
+        settle.resolve(index.withSoundIndex(() => repeatedReceipts(verdict.first, count, index, frames, durable)));
       } catch (error) {
         // Answers are given while a group settles: a frame that cannot be read must not stop the others.
-        request.reject(readFailure(error));
+        settle.reject(readFailure(error));
       }
     };
     const group = this.#groupOf(met);
     if (group === null) answer();
-    else group.waiters.push(waiterFor(answer, request.reject));
+    else group.waiters.push(waiterFor(answer, settle));
   }
 
   /** The unsettled group that holds the event; null when it is visible, or none is meant. */
@@ -285,7 +287,7 @@ export class Acceptance {
     this.#waiting = [];
     for (const one of waiting) {
       detach(one, one.signal);
-      one.reject(error());
+      one.settle.reject(error());
     }
   }
 
@@ -296,7 +298,7 @@ export class Acceptance {
     this.#stagedBytes = 0;
     for (const one of staged) {
       detach(one, one.request.signal);
-      one.request.reject(error());
+      giveUp(one.request, error());
     }
     this.rejectWaiting(error);
   }
@@ -326,6 +328,12 @@ function moveOut(request: AppendRequest, group: CommitGroup, start: number): voi
   request.sink = sink;
 }
 
-function waiterFor(answer: () => void, reject: (error: unknown) => void): Waiter {
-  return { firstFrame: 0, frames: 0, committed: answer, failed: reject };
+/** Rejects a request that was not accepted. */
+function giveUp(request: AppendRequest, error: unknown): void {
+  request.learn?.(false);
+  request.settle.reject(error);
+}
+
+function waiterFor(answer: () => void, settle: Settle): Waiter {
+  return { firstFrame: 0, frames: 0, committed: answer, failed: (error) => settle.reject(error) };
 }

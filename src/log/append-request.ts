@@ -1,6 +1,7 @@
-/** What somebody asked to append, staged: validated and encoded, not yet judged. */
+/** What somebody asked to append: its events on their way from the door to their places in a group, and whoever waits for them. */
 import type { GrowingSink } from "../base/byte-sink.ts";
-import type { Receipt } from "../events/event.ts";
+import type { AnyDefinition } from "../events/definition.ts";
+import type { Metadata, Receipt } from "../events/event.ts";
 import type { SearchFilter } from "./row-search.ts";
 
 export type ExpectedState =
@@ -9,29 +10,85 @@ export type ExpectedState =
   | { readonly kind: "clock"; readonly clock: number }
   | { readonly kind: "noneMatching"; readonly filters: readonly SearchFilter[]; readonly after: number; readonly expected: unknown };
 
-export interface AppendItem {
+/**
+ * One event, from the door to its place in a group: what was given for it, checked, and where its bytes are staged. One object for all of its
+ * way, since a batch has thousands.
+ */
+export class AppendItem {
   readonly entity: string;
   readonly scope: string;
-  readonly kind: number;
-  readonly version: number;
-  /** FRAME_FLAG bits of the staged frame. */
-  readonly flags: number;
-  /** Where its staged bytes begin and how many they are. */
-  at: number;
-  readonly length: number;
-  /** Where its payload's bytes begin, and how many they are. */
-  payloadAt: number;
-  readonly payloadLength: number;
+  /** Of an event made by a definition: known when it is staged. */
+  kind: number;
+  version: number;
+  /** Null for an event of a kind alone, and for system records. */
+  readonly definition: AnyDefinition | null;
+  /** What is stored: the data as given, until a schema has answered. */
+  data: unknown;
   /** Keyed or given; null where the writer issues one. */
   readonly id: Uint8Array | null;
   /** The event that caused it, which must be there. */
   readonly cause: Uint8Array | null;
-  /** Given as they are; `correlation` is filled in from the cause by the judge. */
+  /** Given as it is; filled in from the cause by the judge. */
   correlation: Uint8Array | null;
   readonly causation: Uint8Array | null;
+  readonly metadata: Metadata | null;
   readonly expected: ExpectedState | null;
   /** Microseconds since the Unix epoch, from an import; -1 for now. */
   readonly timeMicros: number;
+  /** A system record rather than an event. */
+  readonly system: boolean;
+
+  /** From here on what staging fills in. `flags`: the layout's own. */
+  flags = 0;
+  /** Where its staged bytes begin and how many they are. */
+  at = 0;
+  length = 0;
+  /** Where its payload's bytes begin, and how many they are. */
+  payloadAt = 0;
+  payloadLength = 0;
+
+  constructor(
+    entity: string,
+    scope: string,
+    kind: number,
+    version: number,
+    definition: AnyDefinition | null,
+    data: unknown,
+    id: Uint8Array | null = null,
+    cause: Uint8Array | null = null,
+    correlation: Uint8Array | null = null,
+    causation: Uint8Array | null = null,
+    metadata: Metadata | null = null,
+    expected: ExpectedState | null = null,
+    timeMicros = -1,
+    system = false,
+  ) {
+    this.entity = entity;
+    this.scope = scope;
+    this.kind = kind;
+    this.version = version;
+    this.definition = definition;
+    this.data = data;
+    this.id = id;
+    this.cause = cause;
+    this.correlation = correlation;
+    this.causation = causation;
+    this.metadata = metadata;
+    this.expected = expected;
+    this.timeMicros = timeMicros;
+    this.system = system;
+  }
+
+  /** Whether the judge has nothing to say about it: no key, no cause, no expectation. */
+  get isPlain(): boolean {
+    return this.id === null && this.cause === null && this.expected === null;
+  }
+}
+
+/** Whoever waits for a request: told once, either way. It must not lead back to the request: it outlives it by a write to the disk. */
+export interface Settle {
+  resolve(receipts: readonly Receipt[]): void;
+  reject(error: unknown): void;
 }
 
 export interface AppendRequest {
@@ -41,17 +98,18 @@ export interface AppendRequest {
   sink: GrowingSink | null;
   /** Bytes staged. */
   readonly bytes: number;
+  /** Whether each of its items is plain. */
+  readonly isPlain: boolean;
   /** What conditions found among events before `checkedTo`; filled in by `ready`. */
-  readonly conditions: ConditionResult[];
+  readonly conditions: readonly ConditionResult[];
   /** Resolves when everything that needs the disk was looked up; null when there is nothing. */
   readonly ready: Promise<void> | null;
   readonly signal: AbortSignal | null;
   /** How many items at the front are system records. */
   readonly recordCount: number;
-  /** It is accepted: what it teaches is learnt. */
-  readonly accepted: () => void;
-  readonly resolve: (receipts: readonly Receipt[]) => void;
-  readonly reject: (error: unknown) => void;
+  /** It is accepted, so what it teaches is learnt; or it never will be. Null where it teaches nothing. */
+  readonly learn: ((accepted: boolean) => void) | null;
+  readonly settle: Settle;
 }
 
 /** What the lookups before the judgement found for one condition. */

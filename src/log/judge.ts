@@ -17,7 +17,7 @@ export type Verdict =
   /** `metSequence`: the event that the request ran into, -1 for none. The answer is given once that event is visible. */
   | { readonly kind: "refuse"; readonly error: unknown; readonly metSequence: number };
 
-const ACCEPT: Verdict = { kind: "accept" };
+export const ACCEPT: Verdict = { kind: "accept" };
 
 export function judge(request: AppendRequest, staged: Uint8Array, index: StoreIndex, frames: FrameSource): Verdict {
   const events = request.recordCount === 0 ? request.items : request.items.slice(request.recordCount);

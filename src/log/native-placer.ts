@@ -17,7 +17,7 @@ import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts"
 import type { StoreIndex } from "../index/store-index.ts";
 import type { AppendItem, AppendRequest } from "./append-request.ts";
 import type { CommitGroup } from "./commit-group.ts";
-import type { FramePlacer, StagedFields } from "./frame-placer.ts";
+import type { FramePlacer } from "./frame-placer.ts";
 
 export interface NativePlacerParts {
   readonly index: StoreIndex;
@@ -41,38 +41,23 @@ export class NativePlacer implements FramePlacer {
     this.#index = parts.index;
   }
 
-  stage(sink: ByteSink, fields: StagedFields): AppendItem {
+  stage(sink: ByteSink, item: AppendItem): void {
+    const { metadata } = item;
     let flags = 0;
-    if (fields.correlation !== null || fields.cause !== null) flags |= FRAME_FLAG.correlation;
-    if (fields.causation !== null || fields.cause !== null) flags |= FRAME_FLAG.causation;
-    if (fields.metadata !== null) flags |= FRAME_FLAG.metadata;
-    if (fields.id !== null) flags |= FRAME_FLAG.foreignId;
-    if (fields.system) flags |= FRAME_FLAG.system;
-    const { entity, scope, kind, version } = fields;
-    const at = beginFrame(sink, { flags, kind, version, entity, scope });
-    if (fields.metadata !== null) stageMetadata(sink, fields.metadata);
+    if (item.correlation !== null || item.cause !== null) flags |= FRAME_FLAG.correlation;
+    if (item.causation !== null || item.cause !== null) flags |= FRAME_FLAG.causation;
+    if (metadata !== null) flags |= FRAME_FLAG.metadata;
+    if (item.id !== null) flags |= FRAME_FLAG.foreignId;
+    if (item.system) flags |= FRAME_FLAG.system;
+    item.flags = flags;
+    const at = beginFrame(sink, item);
+    if (metadata !== null) stageMetadata(sink, metadata);
     const payloadAt = sink.position;
-    encodePayload(sink, fields.data);
-    const payloadLength = sink.position - payloadAt;
-    const length = endFrame(sink, at);
-    const { id, cause, correlation, causation, expected, timeMicros } = fields;
-    return {
-      entity,
-      scope,
-      kind,
-      version,
-      flags,
-      at,
-      length,
-      payloadAt,
-      payloadLength,
-      id,
-      cause,
-      correlation,
-      causation,
-      expected,
-      timeMicros,
-    };
+    encodePayload(sink, item.data);
+    item.at = at;
+    item.payloadAt = payloadAt;
+    item.payloadLength = sink.position - payloadAt;
+    item.length = endFrame(sink, at);
   }
 
   placedBytesMax(request: AppendRequest): number {
@@ -93,10 +78,10 @@ export class NativePlacer implements FramePlacer {
     const index = this.#index;
     const { heads } = index;
     const { view, bytes } = group;
-    const { at, flags } = item;
+    const { at } = item;
     const entityId = index.entities.intern(item.entity);
     heads.ensure(entityId);
-    const system = (flags & FRAME_FLAG.system) !== 0;
+    const { system } = item;
     const sequence = index.acceptedSequence;
     const clock = heads.clock[entityId] + 1;
     const timeMicros = Math.max(item.timeMicros < 0 ? now : item.timeMicros, index.lastTimeMicros);

@@ -1,5 +1,5 @@
 /**
- * Receipts, told when their group is visible. Ids and hashes are copied out of the group as bytes, one small array an append, and become
+ * Receipts, told when their group is visible. Ids and hashes are copied out of the group as bytes, into small arrays of their own, and become
  * text when somebody looks.
  */
 import { inspect } from "node:util";
@@ -8,11 +8,30 @@ import { formatHex, formatId } from "../events/id.ts";
 import type { FrameFormat } from "../format/frame-format.ts";
 import type { FoundRow, StoreIndex } from "../index/store-index.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
+import type { Settle } from "./append-request.ts";
 import type { FrameSource } from "./frame-source.ts";
 
 const ID_BYTES = 16;
 const HASH_BYTES = 32;
 const RECEIPT_BYTES = ID_BYTES + HASH_BYTES;
+
+/** Small appends share memory for their receipts: a receipt that is kept pins no more than this. */
+const SHARED_RECEIPTS = 64;
+let sharedBytes = new Uint8Array(0);
+let sharedUsed = 0;
+
+/** Memory for the ids and hashes of so many receipts. */
+function keptRoom(count: number): { readonly bytes: Uint8Array; readonly at: number } {
+  const byteCount = count * RECEIPT_BYTES;
+  if (count > SHARED_RECEIPTS / 4) return { bytes: new Uint8Array(byteCount), at: 0 };
+  if (sharedUsed + byteCount > sharedBytes.length) {
+    sharedBytes = new Uint8Array(SHARED_RECEIPTS * RECEIPT_BYTES);
+    sharedUsed = 0;
+  }
+  const at = sharedUsed;
+  sharedUsed += byteCount;
+  return { bytes: sharedBytes, at };
+}
 
 class StoredReceipt implements Receipt {
   readonly sequence: number;
@@ -72,35 +91,32 @@ export class WaiterForReceipts implements Waiter {
   readonly frames: number;
   readonly #format: FrameFormat;
   readonly #durable: boolean;
-  readonly #resolve: (receipts: readonly Receipt[]) => void;
-  readonly failed: (error: unknown) => void;
+  readonly #settle: Settle;
 
-  constructor(
-    firstFrame: number,
-    frames: number,
-    format: FrameFormat,
-    durable: boolean,
-    resolve: (receipts: readonly Receipt[]) => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(firstFrame: number, frames: number, format: FrameFormat, durable: boolean, settle: Settle) {
     this.firstFrame = firstFrame;
     this.frames = frames;
     this.#format = format;
     this.#durable = durable;
-    this.#resolve = resolve;
-    this.failed = reject;
+    this.#settle = settle;
   }
 
   committed(group: CommitGroup): void {
     const { bytes, view, kernel, sequences } = group;
-    const kept = new Uint8Array(this.frames * RECEIPT_BYTES);
-    const receipts = new Array<Receipt>(this.frames);
-    for (let i = 0; i < this.frames; i++) {
+    const { offsets } = kernel;
+    const { frames } = this;
+    const kept = keptRoom(frames);
+    const receipts = new Array<Receipt>(frames);
+    for (let i = 0; i < frames; i++) {
       const frame = this.firstFrame + i;
-      const at = kernel.offsets[frame];
-      receipts[i] = receiptOf(this.#format, bytes, view, at, sequences[frame], this.#durable, kept, i * RECEIPT_BYTES);
+      const keptAt = kept.at + i * RECEIPT_BYTES;
+      receipts[i] = receiptOf(this.#format, bytes, view, offsets[frame], sequences[frame], this.#durable, kept.bytes, keptAt);
     }
-    this.#resolve(receipts);
+    this.#settle.resolve(receipts);
+  }
+
+  failed(error: unknown): void {
+    this.#settle.reject(error);
   }
 }
 

@@ -17,11 +17,11 @@ const utf8 = new TextEncoder();
 /** What a frame needs before it is judged. */
 export interface FrameStart {
   /** FRAME_FLAG bits; `metadata` is added where metadata is given. */
-  flags: number;
-  kind: number;
-  version: number;
-  entity: string;
-  scope: string;
+  readonly flags: number;
+  readonly kind: number;
+  readonly version: number;
+  readonly entity: string;
+  readonly scope: string;
 }
 
 /**
