@@ -31,17 +31,18 @@ export async function directoryExists(disk: Disk, directory: string): Promise<bo
 }
 
 /** The layout of the segments in a directory; null where there are none that say. */
-export async function layoutOf(disk: Disk, directory: string, segmentIds: readonly number[]): Promise<Layout | null> {
+export function layoutOf(disk: Disk, directory: string, segmentIds: readonly number[]): Layout | null {
   for (const id of segmentIds) {
-    const file = await disk.open(join(directory, segmentName(id)), "read");
+    // A few bytes, at once: an asynchronous call takes ten times as long.
+    const file = disk.openSync(join(directory, segmentName(id)));
     try {
       const magic = new Uint8Array(8);
-      const count = await file.read(magic, 0, 8, 0);
+      const count = file.readSync(magic, 0, 8, 0);
       const text = Buffer.from(magic.subarray(0, count)).toString("latin1");
       if (text.startsWith("BATPAKSG")) return "native";
       if (text.startsWith("FBAT")) return "batpak-0.3";
     } finally {
-      await file.close();
+      file.closeSync();
     }
   }
   return null;
@@ -57,7 +58,7 @@ export interface DirectoryListing {
 
 export async function listDirectory(disk: Disk, directory: string): Promise<DirectoryListing> {
   const segmentIds = await listSegmentIds(disk, directory);
-  const layout = await layoutOf(disk, directory, segmentIds);
+  const layout = layoutOf(disk, directory, segmentIds);
   const orphanCheckpoint = segmentIds.length === 0 && (await disk.status(join(directory, CHECKPOINT_FILE))) !== null;
   return { segmentIds, layout, orphanCheckpoint };
 }

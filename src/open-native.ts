@@ -355,8 +355,8 @@ class NativeOpening {
   }
 
   async #takeFrames(segment: ListedSegment, entry: SegmentEntry, isNewest: boolean): Promise<void> {
-    const { disk, files, limit } = this.#input;
-    const file = await disk.open(files.path(segment.id), "read");
+    const { files, limit } = this.#input;
+    const file = files.pin(segment.id);
     try {
       const seed = segmentSeed(segment.header.storeId, segment.id);
       const to = limit?.segmentId === segment.id ? { to: limit.offset } : {};
@@ -377,7 +377,7 @@ class NativeOpening {
       }
       await salvageSegment({ file, seed, from: scan.end, visit: (commit) => this.#replay(entry, commit) });
     } finally {
-      await file.close();
+      files.unpin(segment.id);
     }
   }
 

@@ -15,6 +15,22 @@ export function bytesOfColumn(column: Column, count: number): Uint8Array {
   return new Uint8Array(column.buffer, column.byteOffset, count * column.BYTES_PER_ELEMENT);
 }
 
+interface ColumnKind<Kind> {
+  new (length: number): Kind;
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): Kind;
+  readonly BYTES_PER_ELEMENT: number;
+}
+
+/** The elements that `source` holds, where they lie if they are aligned there, else copied; null when they are not `count`. */
+export function columnOfBytes<Kind extends Column>(Kind: ColumnKind<Kind>, source: Uint8Array, count: number): Kind | null {
+  assert(littleEndian, "columns are stored on little-endian machines");
+  if (source.length !== count * Kind.BYTES_PER_ELEMENT) return null;
+  if (source.byteOffset % Kind.BYTES_PER_ELEMENT === 0) return new Kind(source.buffer, source.byteOffset, count);
+  const copy = new Kind(count);
+  columnFromBytes(copy, source, count);
+  return copy;
+}
+
 /** Copies `source` (any alignment) to the start of `column`. False, and nothing copied, unless it is `count` elements that fit. */
 export function columnFromBytes(column: Column, source: Uint8Array, count: number): boolean {
   if (source.length !== count * column.BYTES_PER_ELEMENT || count > column.length) return false;

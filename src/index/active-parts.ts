@@ -1,6 +1,6 @@
 /** The rows of an active segment index as a checkpoint holds them: about 36 bytes a row, in the narrowest columns that fit. */
-import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
-import { type ActiveColumns, newColumns } from "./active-columns.ts";
+import { bytesOfColumn, columnOfBytes } from "../base/column-bytes.ts";
+import type { ActiveColumns } from "./active-columns.ts";
 
 /** Little-endian columns of `rowCount` elements each. */
 export interface ActiveSegmentParts {
@@ -92,30 +92,32 @@ export function partsOfColumns(columns: ActiveColumns, rowCount: number): Pick<A
   };
 }
 
-/** Columns of copied parts, with room for `capacity` rows; null when lengths or sequences cannot be right. */
-export function columnsOfParts(parts: ActiveSegmentParts, capacity: number): ActiveColumns | null {
+/** The columns of these parts, with room for their rows alone, where they lie if they can; null when lengths or sequences cannot be right. */
+export function columnsOfParts(parts: ActiveSegmentParts): ActiveColumns | null {
   const rows = parts.rowCount;
-  const columns = newColumns(capacity);
   const wideScope = parts.scope.length === rows * 4;
   const wideClock = parts.clock.length === rows * 8;
-  const narrowScope = new Uint16Array(wideScope ? 0 : rows);
-  const narrowClock = new Uint32Array(wideClock ? 0 : rows);
-  if (parts.sequence !== null) columns.sequence = new Float64Array(capacity);
-  const copied =
-    columnFromBytes(columns.entity, parts.entity, rows) &&
-    columnFromBytes(wideScope ? columns.scope : narrowScope, parts.scope, rows) &&
-    columnFromBytes(columns.kind, parts.kind, rows) &&
-    columnFromBytes(wideClock ? columns.clock : narrowClock, parts.clock, rows) &&
-    columnFromBytes(columns.offset, parts.offset, rows) &&
-    columnFromBytes(columns.time, parts.time, rows) &&
-    columnFromBytes(columns.idTag, parts.idTag, rows) &&
-    columnFromBytes(columns.correlationTag, parts.correlationTag, rows) &&
-    columnFromBytes(columns.causationTag, parts.causationTag, rows) &&
-    (columns.sequence === undefined || parts.sequence === null || columnFromBytes(columns.sequence, parts.sequence, rows));
-  if (!copied) return null;
-  if (!wideScope) columns.scope.set(narrowScope);
-  if (!wideClock) columns.clock.set(narrowClock);
-  return columns.sequence === undefined || sequencesAscend(columns.sequence, rows) ? columns : null;
+  const columns = {
+    entity: columnOfBytes(Uint32Array, parts.entity, rows),
+    scope: wideScope ? columnOfBytes(Uint32Array, parts.scope, rows) : widened(Uint32Array, columnOfBytes(Uint16Array, parts.scope, rows)),
+    kind: columnOfBytes(Uint16Array, parts.kind, rows),
+    clock: wideClock
+      ? columnOfBytes(Float64Array, parts.clock, rows)
+      : widened(Float64Array, columnOfBytes(Uint32Array, parts.clock, rows)),
+    offset: columnOfBytes(Uint32Array, parts.offset, rows),
+    time: columnOfBytes(Float64Array, parts.time, rows),
+    correlationTag: columnOfBytes(Uint32Array, parts.correlationTag, rows),
+    causationTag: columnOfBytes(Uint32Array, parts.causationTag, rows),
+    idTag: columnOfBytes(Uint32Array, parts.idTag, rows),
+    sequence: parts.sequence === null ? undefined : columnOfBytes(Float64Array, parts.sequence, rows),
+  };
+  if (Object.values(columns).some((column) => column === null)) return null;
+  const { sequence } = columns;
+  return sequence === undefined || sequence === null || sequencesAscend(sequence, rows) ? (columns as ActiveColumns) : null;
+}
+
+function widened<Wide>(Kind: new (values: ArrayLike<number>) => Wide, narrow: ArrayLike<number> | null): Wide | null {
+  return narrow === null ? null : new Kind(narrow);
 }
 
 function sequencesAscend(sequence: Float64Array, rows: number): boolean {

@@ -330,20 +330,20 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return this.#rowSummary;
   }
 
-  /** An index of copied parts, whose ids are those of these interners; null when the parts cannot be right. */
+  /** An index over parts that are handed over, whose ids are those of these interners; null when the parts cannot be right. */
   static fromColumns(parts: ActiveSegmentParts, entities: Interner, scopes: Interner): ActiveSegmentIndex | null {
     const rows = parts.rowCount;
-    const capacity = Math.max(1024, rows + (rows >>> 2));
     if (!Number.isSafeInteger(parts.firstSequence) || parts.firstSequence < 0 || parts.entity.length !== rows * 4) return null;
     if (!Number.isSafeInteger(rows) || rows < 0 || !isSummary(parts, entities.size, scopes.size)) return null;
-    const columns = columnsOfParts(parts, capacity);
+    const columns = columnsOfParts(parts);
     const previous = new Float64Array(parts.previousSequences.length >>> 3);
     if (columns === null || !columnFromBytes(previous, parts.previousSequences, previous.length)) return null;
     if (!previous.every((sequence) => Number.isSafeInteger(sequence) && sequence >= -1)) return null;
     if (columns.sequence !== undefined && (rows === 0 || columns.sequence[0] !== parts.firstSequence)) return null;
     const index = new ActiveSegmentIndex(entities, scopes, parts.firstSequence, 0);
     index.#columns = columns;
-    index.#capacity = capacity;
+    // The first row that is added moves them all: many stores are opened to be read.
+    index.#capacity = rows;
     index.#takeSummary(parts, previous, entities.size);
     index.#rowCount = rows;
     index.#nextSequence = columns.sequence === undefined ? parts.firstSequence + rows : columns.sequence[rows - 1]! + 1;

@@ -37,12 +37,13 @@ export class MarkFile {
 export async function readMark(disk: Disk, directory: string): Promise<DurableMark | null> {
   const path = join(directory, DURABLE_MARK_FILE);
   if ((await disk.status(path))?.type !== "file") return null;
-  const file = await disk.open(path, "read");
+  // A few bytes, at once: an asynchronous call takes ten times as long.
+  const file = disk.openSync(path);
   try {
     const bytes = new Uint8Array(DURABLE_MARK.bytes);
-    const count = await file.read(bytes, 0, bytes.length, 0);
+    const count = file.readSync(bytes, 0, bytes.length, 0);
     return decodeDurableMark(bytes.subarray(0, count));
   } finally {
-    await file.close();
+    file.closeSync();
   }
 }

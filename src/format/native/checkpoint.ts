@@ -2,6 +2,9 @@
  * The bytes of `index.ckpt` in the native layout: the original's 12-byte prefix with a version of our own, then a MessagePack description,
  * then the columns that it lists, each as it lies in memory.
  *
+ * Columns begin at multiples of 8 bytes, each filled up by one without a name, and the description by its member `filling`: what was read can
+ * be used where it lies. A reader needs none of it.
+ *
  *   "FBATCK" · version u16 LE = 256 · CRC-32 of what follows u32 LE · 0xce, length of the description u32 BE · description · columns
  *
  * Pure: what the description and the columns mean is `checkpoint/`'s business.
@@ -40,13 +43,20 @@ export type CheckpointOutcome =
   /** Not to be used; why. */
   | { readonly kind: "ignored"; readonly reason: string };
 
+/** Columns stand at multiples of this, so that what is read from the file can be used where it lies. */
+const ALIGNMENT = 8;
+/** The name of a column of zeros that only fills up. */
+const FILLER = "";
+
 /** The file, as pieces to be written one after the other. */
 export function encodeCheckpoint(content: CheckpointContent): Uint8Array[] {
-  const columns = [...content.columns];
-  const sink = new GrowingSink(64 * 1024);
-  sink.position = CHECKPOINT.description;
-  encodePayload(sink, { ...content.description, columns: columns.map(([name, bytes]) => [name, bytes.length]) });
-  const head = sink.copy();
+  const columns: (readonly [string, Uint8Array])[] = [];
+  for (const column of content.columns) {
+    columns.push(column);
+    const missing = missingBytes(column[1].length);
+    if (missing > 0) columns.push([FILLER, new Uint8Array(missing)]);
+  }
+  const head = encodeHead(content, columns);
   const view = new DataView(head.buffer);
   head.set(CHECKPOINT_MAGIC, CHECKPOINT.magic);
   view.setUint16(CHECKPOINT.version, NATIVE_CHECKPOINT_VERSION, true);
@@ -57,6 +67,23 @@ export function encodeCheckpoint(content: CheckpointContent): Uint8Array[] {
   for (const [, bytes] of columns) if (bytes.length > 0) crc = crc32(bytes, crc);
   view.setUint32(CHECKPOINT.crc, crc, true);
   return [head, ...columns.map(([, bytes]) => bytes)];
+}
+
+/** Prefix and description, filled up to where columns may begin. */
+function encodeHead(content: CheckpointContent, columns: readonly (readonly [string, Uint8Array])[]): Uint8Array {
+  const sink = new GrowingSink(64 * 1024);
+  const encode = (filling: string): void => {
+    sink.position = CHECKPOINT.description;
+    encodePayload(sink, { ...content.description, filling, columns: columns.map(([name, bytes]) => [name, bytes.length]) });
+  };
+  encode("");
+  const missing = missingBytes(sink.position);
+  if (missing > 0) encode("-".repeat(missing));
+  return sink.copy();
+}
+
+function missingBytes(length: number): number {
+  return (ALIGNMENT - (length % ALIGNMENT)) % ALIGNMENT;
 }
 
 /** The checkpoint's version as its prefix says, or why it has none. */

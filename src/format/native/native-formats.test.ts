@@ -119,7 +119,8 @@ describe("golden bytes", () => {
     },
     checkpoint: {
       make: makeCheckpoint,
-      bytes: "46424154434b00011ce991fbce0000002582ac6e65787453657175656e636505a7636f6c756d6e739292a36f6e650392a46e6f6e6500010203",
+      bytes:
+        "46424154434b00014333035ace0000003783ac6e65787453657175656e636505a766696c6c696e67a62d2d2d2d2d2da7636f6c756d6e739392a36f6e650392a00592a46e6f6e65000102030000000000",
     },
   };
   for (const [name, { make, bytes }] of Object.entries(golden)) test(name, () => assert.equal(hex(make()), bytes));
@@ -143,6 +144,12 @@ describe("round trip", () => {
     assert.equal(outcome.content.description.nextSequence, 5);
     assert.deepEqual(outcome.content.columns.get("one"), Uint8Array.of(1, 2, 3));
     assert.equal(outcome.content.columns.get("none")?.length, 0);
+  });
+  test("a checkpoint whose columns stand anywhere, as they did before version 0.2, is read as well", () => {
+    const unaligned = "46424154434b00011ce991fbce0000002582ac6e65787453657175656e636505a7636f6c756d6e739292a36f6e650392a46e6f6e6500010203";
+    const outcome = decodeCheckpoint(Uint8Array.from(Buffer.from(unaligned, "hex")));
+    assert.equal(outcome.kind, "ok");
+    assert.deepEqual(outcome.kind === "ok" && outcome.content.columns.get("one"), Uint8Array.of(1, 2, 3));
   });
   test("a frame passes in its place, and in no other segment, store or place", () => {
     const bytes = makeFrame();
