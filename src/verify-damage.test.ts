@@ -76,3 +76,28 @@ test("damage is named with its place, and what lies behind it is still looked at
   assert(report.events >= 980);
   await store.close();
 });
+
+// Found by the crash runs, which verify what recovery leaves: both were told as damage.
+test("a checkpoint of a store without events fits, whatever is appended after it, and a name without events is no entity", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open("/store", { disk });
+  await Promise.all([store.append({ entity: "first", scope: "s" }, Noted({ n: 1, text: "" })), store.checkpoint()]);
+  await store.append({ entity: "second", scope: "s" }, Noted({ n: 2, text: "" }));
+  const killed = disk.diskAfterKill();
+  for (const [left, events] of [
+    [killed, 2],
+    [disk.diskAfterCrash(), 2],
+  ] as const) {
+    const opened = await Store.open("/store", { disk: left });
+    assert.deepEqual((await opened.verify()).problems, []);
+    assert.equal(await opened.count(), events);
+    await opened.close();
+  }
+  await assert.rejects(store.append({ entity: "never", scope: "s" }, Noted({ n: 3, text: "" }), { expect: "exists" }), {
+    code: "CONFLICT",
+  });
+  await store.close();
+  const again = await Store.open("/store", { disk });
+  assert.deepEqual((await again.verify()).problems, []);
+  await again.close();
+});

@@ -1,52 +1,41 @@
 /**
- * Crashes every scenario during every operation that changes the disk, and checks disks that the crash may have left: all of them where
- * they are few, else a seeded sample. `BATPAK_SEED` chooses the sample, `BATPAK_TEST_LONG=1` a much larger one.
+ * Crashes every scenario during every operation that changes the disk, and checks the disks that the crash may have left.
+ *
+ * `BATPAK_SEED` chooses the sample, `BATPAK_SCENARIO` the scenarios whose name contains it. `BATPAK_TEST_LONG=1` goes on with random
+ * scenarios until more than 100,000 different disks were opened.
  */
+import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
-import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
-import { seededRandom } from "../../src/testing/seeded-random.ts";
-import { checkState, runScenario, type Scenario } from "./crash-run.ts";
+import { CrashCount, crashEverywhere, type EnumerationSettings } from "./crash-enumeration.ts";
+import { randomScenario } from "./random-scenario.ts";
 import { scenarios } from "./scenarios.ts";
 
 const LONG = process.env.BATPAK_TEST_LONG === "1";
 const SEED = Number(process.env.BATPAK_SEED ?? 1);
 const ONLY = process.env.BATPAK_SCENARIO ?? "";
-/** Of one crash. */
-const DISKS = LONG ? 200 : 2;
-const distinct = new Set<string>();
-let opened = 0;
+const DISTINCT_MIN = 100_000;
+const RANDOM_SCENARIOS = LONG ? 600 : 4;
 
-async function crashEverywhere(scenario: Scenario): Promise<void> {
-  const whole = new SimulatedDisk();
-  await runScenario(scenario, whole);
-  const operations = whole.operationCount;
-  const random = seededRandom(SEED);
-  for (let number = 1; number <= operations; number++) {
-    const disk = new SimulatedDisk();
-    disk.crashDuring(number);
-    const { ledger } = await runScenario(scenario, disk);
-    const common = { ledger, options: scenario.options, random, secondCrashDisks: LONG ? 4 : 1, closeShare: LONG ? 1 : 0.2, counted };
-    let which = 0;
-    const check = async (left: SimulatedDisk, powerCut: boolean): Promise<void> => {
-      try {
-        await checkState(left, { ...common, powerCut });
-      } catch (error) {
-        const at = `operation ${number} of ${operations}, disk ${which}${powerCut ? "" : " (killed, no power cut)"}, seed ${SEED}`;
-        throw new Error(`"${scenario.name}" crashed during ${at}: ${String(error)}`, { cause: error });
-      }
-      which++;
-    };
-    await check(disk.diskAfterKill(), false);
-    for (const left of disk.possibleDisks({ limit: DISKS, seed: SEED + number })) await check(left, true);
-  }
-}
-
-function counted(disk: SimulatedDisk): void {
-  opened++;
-  distinct.add(disk.fingerprint());
-}
+const settings: EnumerationSettings = LONG
+  ? { seed: SEED, listedMax: 1500, checkedMax: 300, secondCrashShare: 0.3, secondCrashDisks: 2, fullShare: 0.3 }
+  : { seed: SEED, listedMax: 8, checkedMax: 2, secondCrashShare: 0.15, secondCrashDisks: 1, fullShare: 0.3 };
 
 describe(`crashes during every disk operation (seed ${SEED})`, () => {
-  for (const scenario of scenarios) if (scenario.name.includes(ONLY)) test(scenario.name, () => crashEverywhere(scenario));
-  after(() => console.log(`crash states tried: ${opened}, ${distinct.size} of them distinct (seed ${SEED})`));
+  const count = new CrashCount();
+  for (const scenario of scenarios) {
+    if (scenario.name.includes(ONLY)) test(scenario.name, () => crashEverywhere(scenario, settings, count));
+  }
+  test("random work", { skip: !"random work".includes(ONLY) && !ONLY.startsWith("random work") }, async () => {
+    let done = 0;
+    for (let seed = 1; seed <= RANDOM_SCENARIOS; seed++) {
+      const scenario = randomScenario(SEED * 1000 + seed);
+      if (!scenario.name.includes(ONLY)) continue;
+      await crashEverywhere(scenario, LONG ? { ...settings, checkedMax: 40 } : settings, count);
+      done++;
+      if (LONG && count.distinct > DISTINCT_MIN) break;
+    }
+    console.log(`random scenarios: ${done}`);
+    if (LONG && ONLY === "") assert.ok(count.distinct > DISTINCT_MIN, `only ${count.distinct} distinct disks were opened`);
+  });
+  after(() => console.log(`crashes: ${count.toString()} (seed ${SEED})`));
 });

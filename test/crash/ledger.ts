@@ -21,6 +21,8 @@ export interface Attempt {
   receipts: readonly Receipt[] | null;
   /** Promised to survive a power cut, not the death of the process alone. */
   durable: boolean;
+  /** A store that was opened after a kill did not show it: it must never come back. */
+  lost: boolean;
 }
 
 /** An event as the checks compare it: everything that a reader sees. */
@@ -45,7 +47,7 @@ export class Ledger {
       scope,
       data: { attempt: number, item, pad: String.fromCharCode(97 + (number % 26)).repeat(padBytes) },
     }));
-    const attempt: Attempt = { number, items, receipts: null, durable: false };
+    const attempt: Attempt = { number, items, receipts: null, durable: false, lost: false };
     this.attempts.push(attempt);
     return attempt;
   }
@@ -57,6 +59,18 @@ export class Ledger {
     }
     attempt.receipts = receipts;
     if (receipts.every((receipt) => receipt.durable)) attempt.durable = true;
+  }
+
+  /** A store that was opened after its writer was killed shows these events: what it shows stays, what it does not show is gone. */
+  settle(shown: readonly { readonly data: unknown }[]): void {
+    const there = new Set(shown.map(({ data }) => (data as Item["data"]).attempt));
+    for (const attempt of this.attempts) {
+      if (there.has(attempt.number)) attempt.durable = true;
+      else {
+        assert.equal(attempt.receipts, null, `attempt ${attempt.number} was acknowledged, and is lost by a mere kill`);
+        attempt.lost = true;
+      }
+    }
   }
 
   acknowledged(): Attempt[] {
@@ -90,9 +104,14 @@ export class Ledger {
       events.length === 0 || events.length === items.length,
       `attempt ${number} is there in part: ${events.length} of ${items.length}`,
     );
+    if (attempt.lost) {
+      assert.equal(events.length, 0, `attempt ${number} was gone after a kill, and has come back`);
+      return;
+    }
     assert.ok(events.length > 0 || number > last, `attempt ${number} is missing, though attempt ${last} after it is there`);
+    if (durable) assert.ok(events.length > 0, `attempt ${number} was promised to stay (acknowledged: ${receipts !== null}) and is lost`);
     if (receipts === null) return;
-    if (durable || !powerCut) assert.ok(events.length > 0, `attempt ${number} was acknowledged (durable: ${durable}) and is lost`);
+    if (!powerCut) assert.ok(events.length > 0, `attempt ${number} was acknowledged (durable: ${durable}) and is lost`);
     for (let i = 0; i < events.length; i++) {
       const { id, sequence, clock, hash } = receipts[i] as Receipt;
       assert.deepEqual(

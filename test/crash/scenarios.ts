@@ -118,7 +118,33 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: "killed amid appends, and opened by another process",
+    options: { segmentBytesMax: 4096, checkpoint: { everyEvents: 4 } },
+    async run(driver) {
+      await driver.open();
+      await driver.append("a", { padBytes: 700 });
+      await driver.dieAndReopen([driver.append("a"), driver.batch(["b", "a", "c"], 900), driver.append("c")]);
+      await driver.append("b");
+      await driver.dieAndReopen();
+      await driver.append("c", { padBytes: 900 });
+      await driver.close();
+    },
+  },
+  {
+    name: "killed while the system has it, and opened by another process",
+    options: { segmentBytesMax: 4096, durability: "os", checkpoint: false },
+    async run(driver) {
+      await driver.open();
+      await driver.append("a", { padBytes: 700 });
+      await Promise.all([driver.append("b", { padBytes: 900 }), driver.batch(["b", "a", "c"], 300)]);
+      await driver.dieAndReopen([driver.append("a"), driver.append("c", { padBytes: 1500 })]);
+      await driver.append("b");
+      await driver.close();
+    },
+  },
+  {
     name: "definitions",
+    layouts: ["native"],
     options: { segmentBytesMax: 4096, checkpoint: { everyEvents: 3 } },
     async run(driver) {
       await driver.open();
