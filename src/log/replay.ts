@@ -11,6 +11,7 @@ import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { idTag } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { addRecordInForce } from "./records-in-force.ts";
 import type { ScannedCommit } from "./segment-scan.ts";
 
 export interface ReplayTarget {
@@ -50,7 +51,7 @@ export function replayCommit(target: ReplayTarget, segment: SegmentEntry, commit
 function replaySystemRecord(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Array, view: DataView, at: number): void {
   const frame = bytes.slice(at, at + frameLength(view, at));
   enterSystemHead(target.index, frame);
-  segment.systemFrames.push(frame);
+  addRecordInForce(segment.systemFrames, frame);
   target.systemRecord(frame);
 }
 
@@ -80,8 +81,7 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Ar
   heads.sequence[entityId] = sequence;
   heads.timeMicros[entityId] = timeMicros;
   const hashAt = at + frameLength(view, at) - FRAME.hashBytes;
-  const { hash } = heads;
-  for (let i = 0, to = entityId * FRAME.hashBytes; i < FRAME.hashBytes; i++) hash[to + i] = bytes[hashAt + i];
+  heads.hash.set(bytes.subarray(hashAt, hashAt + FRAME.hashBytes), entityId * FRAME.hashBytes);
   heads.setVisible(entityId, sequence);
   index.visibleEvents++;
   index.acceptedSequence = sequence + 1;

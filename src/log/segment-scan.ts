@@ -5,9 +5,10 @@
 import { StoreError } from "../base/store-error.ts";
 import { uninitializedBytes } from "../base/uninitialized.ts";
 import type { DiskFile } from "../disk/disk.ts";
-import { checkFrame, frameLength, isMarked, syncedBefore } from "../format/native/frame.ts";
+import { checkFrame, checkShape, frameLength, isMarked, syncedBefore } from "../format/native/frame.ts";
 import { FRAME } from "../format/native/frame-layout.ts";
 import { isSeal } from "../format/native/seal.ts";
+import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
 
 /** Frames of one commit, in memory that is the visitor's only during the call. */
 export interface ScannedCommit {
@@ -36,6 +37,8 @@ export interface ScanResult {
 }
 
 const BLOCK_BYTES = 1024 * 1024;
+/** One call of the kernel checks so many frames. */
+const FRAMES_PER_CHECK = 8192;
 /** A commit that does not fit this is no commit of ours: the largest batch is 256 MiB of payload. */
 const COMMIT_BYTES_MAX = 640 * 1024 * 1024;
 
@@ -53,16 +56,30 @@ export interface ScanOptions {
 
 /** Scans to the first place that is no frame, or to the seal. */
 export async function scanSegment(options: ScanOptions): Promise<ScanResult> {
+  const { from } = options;
+  const fileBytes = Math.min(await options.file.size(), options.to ?? Number.POSITIVE_INFINITY);
+  if (fileBytes <= from) return { end: from, goodEnd: from, sealed: false, outcome: "end", fileBytes, provenSynced: 0 };
+  // Frames are checked where they are read to.
+  const kernel = spareKernel ?? createFrameKernel(BLOCK_BYTES, FRAMES_PER_CHECK);
+  spareKernel = null;
+  try {
+    return await scanWith(kernel, fileBytes, options);
+  } finally {
+    if (kernel.capacity <= 2 * BLOCK_BYTES) spareKernel = kernel;
+  }
+}
+
+/** The kernel of the last scan, for the next one: opening scans one segment after the other. */
+let spareKernel: FrameKernel | null = null;
+
+async function scanWith(kernel: FrameKernel, fileBytes: number, options: ScanOptions): Promise<ScanResult> {
   const { file, seed, visit } = options;
-  const fileBytes = Math.min(await file.size(), options.to ?? Number.POSITIVE_INFINITY);
-  let buffer = uninitializedBytes(BLOCK_BYTES);
-  let view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   let base = options.from;
   let filled = 0;
   let provenSynced = 0;
   for (;;) {
-    filled += await fill(file, buffer, filled, base, fileBytes);
-    const state = walkCommits(buffer, view, filled, base, seed, visit);
+    filled += await fill(file, kernel, filled, base, fileBytes);
+    const state = walkCommits(kernel, filled, base, seed, visit);
     provenSynced = Math.max(provenSynced, state.provenSynced);
     options.onProgress?.(base + state.commitEnd);
     const atFileEnd = base + filled >= fileBytes;
@@ -73,24 +90,20 @@ export async function scanSegment(options: ScanOptions): Promise<ScanResult> {
     }
     // Keep the commit that is not whole yet; it must fit the buffer with room to read on.
     const kept = filled - state.commitEnd;
-    if (kept > buffer.length / 2) {
+    if (kept > kernel.capacity / 2) {
       if (kept > COMMIT_BYTES_MAX)
         return { end: base + state.commitEnd, goodEnd: base + state.goodEnd, sealed: false, outcome: "bad", fileBytes, provenSynced };
-      const larger = uninitializedBytes(Math.min(buffer.length * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
-      larger.set(buffer.subarray(state.commitEnd, filled));
-      buffer = larger;
-      view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
-    } else {
-      buffer.copyWithin(0, state.commitEnd, filled);
+      kernel.reserve(Math.min(kernel.capacity * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
     }
+    kernel.bytes.copyWithin(0, state.commitEnd, filled);
     base += state.commitEnd;
     filled = kept;
   }
 }
 
-async function fill(file: DiskFile, buffer: Uint8Array, filled: number, base: number, fileBytes: number): Promise<number> {
-  const wanted = Math.min(buffer.length - filled, fileBytes - base - filled);
-  return wanted > 0 ? file.read(buffer, filled, wanted, base + filled) : 0;
+async function fill(file: DiskFile, kernel: FrameKernel, filled: number, base: number, fileBytes: number): Promise<number> {
+  const wanted = Math.min(kernel.capacity - filled, fileBytes - base - filled);
+  return wanted > 0 ? file.read(kernel.bytes, filled, wanted, base + filled) : 0;
 }
 
 interface WalkState {
@@ -101,32 +114,41 @@ interface WalkState {
   provenSynced: number;
 }
 
-function walkCommits(
-  bytes: Uint8Array,
-  view: DataView,
-  filled: number,
-  base: number,
-  seed: number,
-  visit: ScanOptions["visit"],
-): WalkState {
+function walkCommits(kernel: FrameKernel, filled: number, base: number, seed: number, visit: ScanOptions["visit"]): WalkState {
   const state: WalkState = { commitEnd: 0, goodEnd: 0, sealed: false, outcome: "more", provenSynced: 0 };
+  const { bytes, view } = kernel;
   let frames: number[] = [];
-  let at = 0;
   for (;;) {
-    const check = checkFrame(bytes, view, at, filled, seed, base + at);
-    if (check === "short") return state;
-    if (check !== "ok" || syncedBefore(view, at, base + at) < 0) return { ...state, outcome: "bad" };
-    frames.push(at);
-    state.provenSynced = Math.max(state.provenSynced, syncedBefore(view, at, base + at));
-    const marked = isMarked(view, at);
-    const sealed = isSeal(view, at);
-    at += frameLength(view, at);
-    state.goodEnd = at;
-    if (!marked) continue;
-    visit({ bytes, view, frames, base, end: base + at });
-    state.commitEnd = at;
-    if (sealed) return { ...state, sealed };
-    frames = [];
+    const { count, end } = tableOfFrames(kernel, state.goodEnd, filled, base);
+    const bad = kernel.check(count, seed, base, false);
+    const right = bad < 0 ? count : bad;
+    for (let frame = 0; frame < right; frame++) {
+      const at = kernel.offsets[frame];
+      frames.push(at);
+      state.provenSynced = Math.max(state.provenSynced, syncedBefore(view, at, base + at));
+      state.goodEnd = at + kernel.lengths[frame];
+      if (!isMarked(view, at)) continue;
+      visit({ bytes, view, frames, base, end: base + state.goodEnd });
+      state.commitEnd = state.goodEnd;
+      if (isSeal(view, at)) return { ...state, sealed: true };
+      frames = [];
+    }
+    if (right < count || end === "bad") return { ...state, outcome: "bad" };
+    if (end === "short") return state;
+  }
+}
+
+/** Puts what has a frame's shape from `at` on into the kernel's table, up to a seal; says how many, and why it ended. */
+function tableOfFrames(kernel: FrameKernel, at: number, filled: number, base: number): { count: number; end: "full" | "short" | "bad" } {
+  const { view, offsets, lengths } = kernel;
+  for (let count = 0; ; count++) {
+    if (count === FRAMES_PER_CHECK) return { count, end: "full" };
+    const shape = checkShape(view, at, filled);
+    if (shape === "short") return { count, end: "short" };
+    if (shape !== "ok" || syncedBefore(view, at, base + at) < 0) return { count, end: "bad" };
+    offsets[count] = at;
+    lengths[count] = frameLength(view, at);
+    at += lengths[count];
   }
 }
 
