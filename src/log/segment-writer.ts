@@ -11,6 +11,7 @@
  * header is not whole. Recovery takes each of them.
  */
 import type { Disk, DiskFile } from "../disk/disk.ts";
+import { errorCode } from "../disk/system-error.ts";
 import { SEGMENT_HEADER, encodeSegmentHeader, type SegmentHeader } from "../format/native/segment-header.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
@@ -18,6 +19,8 @@ import type { SegmentFiles } from "./segment-files.ts";
 const EXTEND_FOR_BYTES_MAX = 64 * 1024;
 const EXTEND_STEP_BYTES = 1024 * 1024;
 const ZEROS = new Uint8Array(EXTEND_STEP_BYTES);
+/** A full disk, a quota, a limit on the size of files. */
+const NO_ROOM: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 
 export class SegmentWriter {
   readonly #disk: Disk;
@@ -29,6 +32,8 @@ export class SegmentWriter {
   syncedOffset = 0;
   #extendedTo = 0;
   #writtenTo = 0;
+  /** False once the disk had no room for zeros in this segment. */
+  #extends = true;
 
   constructor(files: SegmentFiles, segmentBytesMax: number) {
     this.#disk = files.disk;
@@ -42,6 +47,7 @@ export class SegmentWriter {
     this.segmentId = segmentId;
     this.syncedOffset = end;
     this.#writtenTo = end;
+    this.#extends = true;
     this.#extendedTo = await this.#file.size();
   }
 
@@ -58,12 +64,14 @@ export class SegmentWriter {
     this.syncedOffset = SEGMENT_HEADER.bytes;
     this.#writtenTo = SEGMENT_HEADER.bytes;
     this.#extendedTo = SEGMENT_HEADER.bytes;
+    this.#extends = true;
   }
 
   /** Writes `length` bytes at `position`, the end of what was written. With `durable`, resolves when they are on stable storage. */
   async write(bytes: Uint8Array, length: number, position: number, durable: boolean): Promise<void> {
     const file = this.#open();
-    if (durable && length <= EXTEND_FOR_BYTES_MAX && position + length > this.#extendedTo) await this.#extend(file, position + length);
+    const isSmall = durable && length <= EXTEND_FOR_BYTES_MAX;
+    if (isSmall && this.#extends && position + length > this.#extendedTo) await this.#extend(file, position + length);
     await file.write(bytes, 0, length, position, durable);
     this.#writtenTo = position + length;
     if (durable) this.syncedOffset = this.#writtenTo;
@@ -72,7 +80,16 @@ export class SegmentWriter {
   async #extend(file: DiskFile, needed: number): Promise<void> {
     const end = Math.min(needed + EXTEND_STEP_BYTES, Math.max(this.#segmentBytesMax, needed));
     const from = Math.max(this.#extendedTo, this.#writtenTo);
-    for (let at = from; at < end; at += ZEROS.length) await file.write(ZEROS, 0, Math.min(ZEROS.length, end - at), at, false);
+    try {
+      for (let at = from; at < end; at += ZEROS.length) await file.write(ZEROS, 0, Math.min(ZEROS.length, end - at), at, false);
+    } catch (error) {
+      if (!NO_ROOM.has(errorCode(error) ?? "")) throw error;
+      // What was asked for may fit without them: the zeros give way to it. Nothing but zeros was written here, so nothing can be lost.
+      await file.truncate(this.#writtenTo);
+      this.#extendedTo = this.#writtenTo;
+      this.#extends = false;
+      return;
+    }
     await file.sync();
     this.#extendedTo = end;
   }

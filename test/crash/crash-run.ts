@@ -12,6 +12,7 @@ import { StoredReading } from "../../src/reading.ts";
 import { prepareNative, readNativeLog } from "../../src/native-engine.ts";
 import { listDirectory } from "../../src/open-directory.ts";
 import { readMark } from "../../src/log/mark-file.ts";
+import { segmentName } from "../../src/log/segment-files.ts";
 import { Store } from "../../src/store.ts";
 import type { Layout, StoreOptions } from "../../src/store-options.ts";
 import { seededRandom } from "../../src/testing/seeded-random.ts";
@@ -177,6 +178,17 @@ export async function checkState(disk: SimulatedDisk, checks: StateChecks): Prom
   const recoveryOperations = disk.operationCount - started;
   const seen = await look(store);
   ledger.check(seen, powerCut);
+  const { cut } = store.openReport;
+  if (cut !== null) {
+    const kept = `${DIRECTORY}/${cut.keptIn}`;
+    assert.ok(disk.isDurable(kept, 0, cut.bytes), "what was cut is not durable where it is kept aside");
+    const file = `${DIRECTORY}/${segmentName(cut.segmentId)}`;
+    assert.deepEqual(
+      Buffer.from(disk.bytesOf(kept)),
+      Buffer.from(before.bytesOf(file)).subarray(cut.offset, cut.offset + cut.bytes),
+      "what is kept aside is not what was cut",
+    );
+  }
   if (reader !== null) assert.deepEqual(reader, seen, "a reader saw something else than the recovering writer");
   if (isFull) {
     const { ok, problems } = await store.verify();

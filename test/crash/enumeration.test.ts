@@ -1,8 +1,8 @@
 /**
  * Crashes every scenario during every operation that changes the disk, and checks the disks that the crash may have left.
  *
- * `BATPAK_SEED` chooses the sample, `BATPAK_SCENARIO` the scenarios whose name contains it. `BATPAK_TEST_LONG=1` goes on with random
- * scenarios until more than 100,000 different disks were opened.
+ * `BATPAK_SEED` chooses the sample, `BATPAK_SCENARIO` the scenarios whose name contains it, `BATPAK_CRASH_SHARE` (0 to 1) how many of the
+ * disks are looked at in every way. `BATPAK_TEST_LONG=1` goes on with random scenarios until more than 100,000 different disks were opened.
  */
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
@@ -16,9 +16,15 @@ const ONLY = process.env.BATPAK_SCENARIO ?? "";
 const DISTINCT_MIN = 100_000;
 const RANDOM_SCENARIOS = LONG ? 600 : 4;
 
-const settings: EnumerationSettings = LONG
-  ? { seed: SEED, listedMax: 1500, checkedMax: 300, secondCrashShare: 0.3, secondCrashDisks: 2, fullShare: 0.3 }
-  : { seed: SEED, listedMax: 8, checkedMax: 2, secondCrashShare: 0.15, secondCrashDisks: 1, fullShare: 0.3 };
+const SHARE = process.env.BATPAK_CRASH_SHARE;
+
+const settings: EnumerationSettings = {
+  seed: SEED,
+  ...(LONG
+    ? { listedMax: 1500, checkedMax: 300, secondCrashShare: 0.3, secondCrashDisks: 2, fullShare: 0.3 }
+    : { listedMax: 8, checkedMax: 2, secondCrashShare: 0.15, secondCrashDisks: 1, fullShare: 0.3 }),
+  ...(SHARE === undefined ? {} : { secondCrashShare: Number(SHARE), fullShare: Number(SHARE) }),
+};
 
 describe(`crashes during every disk operation (seed ${SEED})`, () => {
   const count = new CrashCount();

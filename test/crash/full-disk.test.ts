@@ -1,0 +1,86 @@
+/**
+ * A disk with room for so many bytes and no more: what fits is stored, what does not is refused with a typed error, nothing acknowledged is
+ * lost, and the store goes on once there is room.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isStoreError } from "../../src/base/store-error.ts";
+import { Store } from "../../src/store.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import type { DiskOperation, Fault } from "../../src/testing/simulated-machine.ts";
+import { DIRECTORY, Driver } from "./crash-run.ts";
+import { look } from "./ledger.ts";
+
+/** Bytes in use, as far as the files reach: a write that would go beyond `bytesMax` writes what fits, and fails. */
+function limited(disk: SimulatedDisk, bytesMax: number): (operation: DiskOperation) => Fault | undefined {
+  return ({ kind, path, offset = 0, length = 0 }) => {
+    if (kind !== "write") return undefined;
+    const sizes = new Map(disk.paths().map((name) => [name, disk.bytesOf(name).length]));
+    const before = sizes.get(path) ?? 0;
+    const used = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+    const grows = Math.max(0, offset + length - before);
+    if (used + grows <= bytesMax) return undefined;
+    return { error: "ENOSPC", afterBytes: Math.max(0, length - (used + grows - bytesMax)) };
+  };
+}
+
+// Found by looking: zeros laid out ahead of the frames met the end of the disk, and poisoned a store whose frames would have fitted.
+test("the zeros that are laid out ahead need no room: what fits without them is stored", async () => {
+  const disk = new SimulatedDisk();
+  disk.faults = limited(disk, 100 * 1024);
+  const store = await Store.open(DIRECTORY, { disk });
+  for (let n = 0; n < 60; n++) {
+    const receipt = await store.append({ entity: "a", scope: "s" }, { kind: 0x1000, data: { n, pad: "p".repeat(1000) } });
+    assert.equal(receipt.durable, true);
+    assert.equal(disk.isDurable(`${DIRECTORY}/000001.fbat`, 0, 128 + 1000 * (n + 1)), true);
+  }
+  await store.close();
+  for (const left of disk.possibleDisks({ limit: 8 })) {
+    const again = await Store.open(DIRECTORY, { disk: left });
+    assert.equal(await again.count(), 60);
+    await again.close();
+  }
+});
+
+for (const [name, options] of [
+  ["fsync", { segmentBytesMax: 8192, checkpoint: { everyEvents: 6 } }],
+  ["fsync, one segment", { segmentBytesMax: 1024 * 1024 }],
+  ["os", { segmentBytesMax: 8192, durability: "os", checkpoint: { everyEvents: 6 } }],
+] as const) {
+  test(`a disk full at every size: a typed error, nothing acknowledged lost, and it goes on when there is room (${name})`, async () => {
+    let full = 0;
+    for (let bytesMax = 1500; bytesMax < 60_000; bytesMax += 731) {
+      const disk = new SimulatedDisk();
+      disk.faults = limited(disk, bytesMax);
+      const driver = new Driver(disk, options);
+      const codes: string[] = [];
+      const note = (error: unknown): void => {
+        assert.ok(isStoreError(error), `at ${bytesMax} bytes something rejected with ${String(error)}`);
+        codes.push(error.code);
+      };
+      const opened = await driver.open().then(
+        () => true,
+        (error: unknown) => {
+          note(error);
+          return false;
+        },
+      );
+      for (let n = 0; opened && n < 24; n++) {
+        await Promise.all([driver.append("a", { padBytes: 400 }).catch(note), driver.batch(["b", "a"], 300).catch(note)]);
+      }
+      if (opened) await driver.close().catch(note);
+      if (codes.length > 0) full++;
+      for (const code of codes) assert.ok(["IO", "COMMIT_UNKNOWN", "POISONED"].includes(code), `at ${bytesMax} bytes: ${code}`);
+      assert.equal(disk.openFileCount, 0, "files were left open");
+      disk.faults = undefined;
+      const lefts = [...disk.possibleDisks({ limit: 3, seed: bytesMax })];
+      for (const [left, powerCut] of [[disk, false] as const, ...lefts.map((one) => [one, true] as const)]) {
+        const store = await Store.open(DIRECTORY, { ...options, disk: left });
+        driver.ledger.check(await look(store), powerCut);
+        await store.append({ entity: "after", scope: "s" }, { kind: 0x1000, data: 1 });
+        await store.close();
+      }
+    }
+    assert.ok(full > 20, `only ${full} disks were full`);
+  });
+}
