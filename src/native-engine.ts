@@ -99,7 +99,7 @@ export async function readNativeLog(disk: Disk, parts: NativeStoreParts, choices
   parts.log =
     parts.layout === "native"
       ? await openNativeLog({ disk, files: parts.files, cache: parts.cache, source, ...choices })
-      : await openBatpak03Log({ disk, files: parts.files, source, segmentIds: choices.segmentIds });
+      : await openBatpak03Log({ disk, files: parts.files, source, ...choices });
   const { index } = parts.log;
   (parts as { loader: FrameLoader }).loader = new FrameLoader(index, parts.frames, parts.files);
 }

@@ -1,341 +1,255 @@
 /**
- * Reads a log of the batpak 0.3 layout: every frame of every segment, batches put together, sequences taken from the checkpoint where it can
- * be believed, else from the footers where each segment has a right one, else counted in file order. Changes nothing on disk.
+ * Opens a log of the batpak 0.3 layout: by its checkpoint and the frames past it, else by its frames, numbered by the footers of its segments,
+ * else by its frames alone, numbered in file order. Each step down has its reason in the report. Changes nothing on disk.
  *
- * A torn tail is the original's way to end after a crash: it is skipped and told. A bad frame that right ones follow, or that a footer or the
- * checkpoint lies past, is damage: told as such, and what is whole is read.
+ * Footers have no checksum, and stores exist whose footers are wrong: every entry is compared with its frame, so that a footer adds the
+ * sequences, which no frame holds, and nothing else. They are believed if each fits its segment's events one by one, if they ascend from
+ * segment to segment, and if no segment without one comes before one that has some.
  */
-import { join } from "node:path";
-import { StoreError } from "./base/store-error.ts";
-import { uninitializedBytes } from "./base/uninitialized.ts";
 import type { Disk } from "./disk/disk.ts";
-import { BatchTracker } from "./format/batpak03/batch-tracker.ts";
-import { decodeCheckpoint } from "./format/batpak03/checkpoint-decoder.ts";
-import { decodeFooter, decodeTrailer, Footer } from "./format/batpak03/footer.ts";
-import { decodeFrame, type Frame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
-import { expandHash } from "./format/batpak03/hash-array.ts";
-import { findNextFrame } from "./format/batpak03/resync.ts";
-import { decodeSegmentHeader } from "./format/batpak03/segment.ts";
-import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
-import type { ActiveSegmentIndex } from "./index/active-segment-index.ts";
-import { HASH_BYTES } from "./index/heads.ts";
-import { idTag } from "./index/id-tag.ts";
-import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "./index/segment-index.ts";
-import { type IndexSource, type SegmentEntry, StoreIndex } from "./index/store-index.ts";
-import { newSegmentEntry } from "./log/segment-entry.ts";
+import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/footer.ts";
+import { type Frame, isBatchMarker } from "./format/batpak03/frame.ts";
+import type { DurableMark } from "./format/native/durable-mark.ts";
+import type { IndexSource } from "./index/store-index.ts";
+import { FrameReader } from "./log/batpak03-frame-reader.ts";
+import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
+import { type Batpak03Segment, readFooter } from "./log/batpak03-segment.ts";
+import { damageError } from "./log/recovery.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
+import { Batpak03Attempt, type Batpak03Log, lookAtSegments, restingBetween } from "./open-batpak03-attempt.ts";
+import { openByCheckpoint } from "./open-batpak03-checkpoint.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
-import type { StoreProblem } from "./open-report.ts";
+import type { OpenRoute } from "./open-report.ts";
 
 export interface OpenBatpak03Input {
   readonly disk: Disk;
   readonly files: SegmentFiles;
+  /** Ids of the segment files that are there, ascending. */
   readonly segmentIds: readonly number[];
   readonly source: IndexSource;
+  /** `durable.mark`, as a writer of this project leaves it. */
+  readonly mark: DurableMark | null;
+  /** Damage is reported and what is whole is read, instead of throwing. */
+  readonly tolerant: boolean;
+  /** Nothing past this position is looked at: a living writer's visible one. */
+  readonly limit: { readonly segmentId: number; readonly offset: number } | null;
+  /** False: as if there were no checkpoint, or no footers either. */
+  readonly routes?: { readonly checkpoint?: boolean; readonly blocks?: boolean };
 }
-
-/** Where an event that counts stands. */
-interface Place {
-  readonly segmentId: number;
-  readonly offset: number;
-  endsBatch: boolean;
-}
-
-interface Segment {
-  readonly id: number;
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  readonly framesOffset: number;
-  readonly footer: Footer | null;
-  framesEnd: number;
-}
-
-const FOOTER_TRAILER_BYTES = 16;
 
 export async function openBatpak03Log(input: OpenBatpak03Input): Promise<OpenedNativeLog> {
   return await new Batpak03Opening(input).run();
 }
 
+const STORE_ID_BYTES = 16;
+const ID_VERSION_BYTE = 6;
+const LAST_FRAME_BYTES = 4096;
+
 class Batpak03Opening {
   readonly #input: OpenBatpak03Input;
+  readonly #log: Batpak03Log & { segments: readonly Batpak03Segment[] };
   readonly #reasons: string[] = [];
-  readonly #problems: StoreProblem[] = [];
-  readonly #index: StoreIndex;
-  readonly #segments = new Map<number, Segment>();
-  /** In file order. */
-  readonly #places: Place[] = [];
-  /** What the checkpoint says: the sequence of the frame at `segment:offset`. */
-  #numbered = new Map<string, number>();
-  #allocator = 0;
+  #lost: { readonly segmentId: number; readonly offset: number } | null = null;
+  #replayed = 0;
 
   constructor(input: OpenBatpak03Input) {
     this.#input = input;
-    this.#index = new StoreIndex(input.source);
+    const { files, source, limit } = input;
+    // A mark of the native layout names its store.
+    const mark = input.mark !== null && input.mark.storeId.every((byte) => byte === 0) ? input.mark : null;
+    this.#log = { files, source, segments: [], mark, limit, claimedEnds: new Map() };
   }
 
   async run(): Promise<OpenedNativeLog> {
-    for (const id of this.#input.segmentIds) this.#segments.set(id, await this.#loadSegment(id));
-    await this.#loadCheckpoint();
-    this.#collectPlaces();
-    this.#fill(this.#sequences());
-    const index = this.#index;
+    const { files, segmentIds, limit } = this.#input;
+    this.#log.segments = await restingBetween(lookAtSegments(files, segmentIds, limit));
+    for (const { id, footerFault } of this.#log.segments)
+      if (footerFault !== null) this.#reasons.push(`the footer of segment ${id} is ignored: ${footerFault}`);
+    const byCheckpoint = await this.#byCheckpoint();
+    if (byCheckpoint !== null) return this.#result("checkpoint", byCheckpoint);
+    const byFooters = await this.#byFooters();
+    if (byFooters !== null) return this.#result("footers", byFooters);
+    return this.#result(segmentIds.length === 0 ? "new" : "scan", await this.#byFrames(new Map()));
+  }
+
+  async #byCheckpoint(): Promise<Batpak03Attempt | null> {
+    if (this.#input.routes?.checkpoint === false) return this.#refuse("the checkpoint is ignored: it was not asked for");
+    const outcome = await openByCheckpoint(this.#input.disk, this.#log);
+    if (outcome.kind === "absent") return this.#input.segmentIds.length === 0 ? null : this.#refuse("there is no checkpoint");
+    if (outcome.kind === "ok") {
+      this.#replayed = outcome.replayed;
+      return outcome.attempt;
+    }
+    this.#lost = outcome.lost;
+    return this.#refuse(`the checkpoint is ignored: ${outcome.reason}`);
+  }
+
+  #refuse(reason: string): null {
+    this.#reasons.push(reason);
+    return null;
+  }
+
+  // Footers and frames.
+
+  async #byFooters(): Promise<Batpak03Attempt | null> {
+    if (this.#input.routes?.blocks === false) return this.#refuse("the footers are ignored: they were not asked for");
+    const trailers = await this.#believableFooters();
+    if (trailers === null) return null;
+    const attempt = await this.#byFrames(trailers);
+    return attempt.rows.fault === null ? attempt : this.#refuse(`the footers are ignored: ${attempt.rows.fault}`);
+  }
+
+  /** The segments whose footers may number the log; null where none do. Only one footer is held at a time. */
+  async #believableFooters(): Promise<Map<number, Batpak03Segment> | null> {
+    const believed = new Map<number, Batpak03Segment>();
+    let next = 0;
+    let without = 0;
+    for (const segment of this.#log.segments) {
+      const footer = await this.#footerOf(segment);
+      if (footer === null) {
+        if (segment.end > segment.framesOffset) without = segment.id;
+        continue;
+      }
+      believed.set(segment.id, segment);
+      if (footer.entryCount === 0) continue;
+      if (without > 0) return this.#refuse(`the footers are ignored: segment ${without} has none, segment ${segment.id} after it has`);
+      const first = footer.globalSequence(0);
+      const last = footer.globalSequence(footer.entryCount - 1);
+      if (first < next || last >= SEQUENCE_MAX)
+        return this.#refuse(`the footers are ignored: that of segment ${segment.id} has sequence ${first} after ${next - 1}`);
+      next = last + 1;
+    }
+    return believed.size === 0 ? null : believed;
+  }
+
+  async #footerOf(segment: Batpak03Segment): Promise<Footer | null> {
+    if (segment.trailer === null) return null;
+    const { files } = this.#input;
+    const file = files.pin(segment.id);
+    try {
+      const footer = await readFooter(file, segment, segment.trailer);
+      const placement = footer instanceof Footer ? footerPlacement(footer, segment.framesOffset) : footer;
+      if (placement.kind === "ok") return footer as Footer;
+      this.#reasons.push(`the footer of segment ${segment.id} is ignored: ${placement.reason}`);
+      return null;
+    } finally {
+      files.unpin(segment.id);
+    }
+  }
+
+  /** Reads all frames; the segments in `numbered` are numbered by their footers. */
+  async #byFrames(numbered: ReadonlyMap<number, Batpak03Segment>): Promise<Batpak03Attempt> {
+    const attempt = new Batpak03Attempt(this.#log);
+    const { rows } = attempt;
+    for (const segment of this.#log.segments) {
+      rows.beginSegment(segment.id);
+      const footer = numbered.has(segment.id) ? await this.#footerOf(segment) : null;
+      const numbers = footer === null ? null : new FooterNumbers(footer, attempt);
+      const visit = (frame: Frame, offset: number): void =>
+        numbers === null ? rows.frame(frame, offset, -1, "free") : numbers.frame(frame, offset);
+      const { framesEnd, atFooter } = await restingBetween(attempt.walk(segment, segment.framesOffset, segment.end, visit));
+      numbers?.finish(segment.id, atFooter);
+      rows.endSegment(framesEnd, atFooter);
+      if (rows.fault !== null) return attempt;
+    }
+    rows.finish();
+    this.#replayed = rows.events;
+    return attempt;
+  }
+
+  // The result.
+
+  #result(route: OpenRoute, attempt: Batpak03Attempt): OpenedNativeLog {
+    const { rows, tornTails } = attempt;
+    const { index } = rows;
+    this.#tellLosses(attempt);
+    if (rows.dropped > 0)
+      this.#reasons.push(`${rows.dropped} events of batches that are not whole do not count, the first at ${rows.firstDrop}`);
+    const problem = attempt.problems[0];
+    if (problem !== undefined && !this.#input.tolerant) throw damageError(problem.segmentId ?? 0, problem.offset ?? 0, problem.message);
     const newest = index.active;
-    index.visible.segmentId = newest?.id ?? 0;
-    index.visible.offset = newest?.framesEnd ?? 0;
-    index.visible.sequence = index.acceptedSequence;
+    const tail = tornTails[tornTails.length - 1];
+    const isTailNewest = tail !== undefined && tail.segmentId === newest?.id;
     return {
       index,
-      storeId: new Uint8Array(16),
+      storeId: new Uint8Array(STORE_ID_BYTES),
       generation: 0,
       records: [],
-      lastIssuedId: new Uint8Array(16),
+      lastIssuedId: this.#lastIssuedId(attempt),
       lastFrame: null,
-      route: "scan",
+      route,
       reasons: this.#reasons,
-      eventsReplayed: index.visibleEvents,
-      problems: this.#problems,
-      unsettled: { segmentId: newest?.id ?? null, end: 0, cutBytes: 0, provenSynced: 0, neverBegun: [], replaced: [] },
+      eventsReplayed: this.#replayed,
+      problems: attempt.problems,
+      tornTails,
+      unsettled: {
+        segmentId: newest?.id ?? null,
+        end: isTailNewest ? tail.offset : (newest?.framesEnd ?? 0),
+        cutBytes: isTailNewest ? tail.bytes : 0,
+        provenSynced: 0,
+        neverBegun: [],
+        replaced: [],
+      },
     };
   }
 
-  async #loadSegment(id: number): Promise<Segment> {
-    const file = await this.#input.disk.open(this.#input.files.path(id), "read");
-    try {
-      const bytes = uninitializedBytes(await file.size());
-      await file.read(bytes, 0, bytes.length, 0);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      const header = decodeSegmentHeader(bytes, view, bytes.length);
-      if (header.kind !== "ok") {
-        this.#problem("DAMAGED", id, 0, `its header cannot be read: ${header.reason}`);
-        return { id, bytes, view, framesOffset: bytes.length, footer: null, framesEnd: bytes.length };
-      }
-      if (header.segmentId !== id) this.#problem("DAMAGED", id, 0, `its header names segment ${header.segmentId}`);
-      return { id, bytes, view, framesOffset: header.end, footer: this.#footerOf(id, bytes, header.end), framesEnd: header.end };
-    } finally {
-      await file.close();
+  /** What is not there at all: frames that a checkpoint knows, or segments that the mark knows. */
+  #tellLosses(attempt: Batpak03Attempt): void {
+    if (this.#lost !== null) {
+      const { segmentId, offset } = this.#lost;
+      if (!attempt.problems.some((problem) => problem.segmentId === segmentId && problem.offset === offset))
+        attempt.damage(segmentId, offset, "the file ends here, the checkpoint knows of events past it");
     }
+    const { segments, mark, limit } = this.#log;
+    const newest = segments[segments.length - 1]?.id ?? 0;
+    if (mark !== null && limit === null && mark.syncedSegment > newest) attempt.damage(mark.syncedSegment, 0, "its file is missing");
   }
 
-  #footerOf(id: number, bytes: Uint8Array, framesOffset: number): Footer | null {
-    const trailer = decodeTrailer(bytes.subarray(-FOOTER_TRAILER_BYTES), bytes.length, framesOffset);
-    if (trailer.kind === "absent") return null;
-    const footer = trailer.kind === "ok" ? decodeFooter(bytes.subarray(trailer.tableOffset), trailer) : trailer;
-    if (footer instanceof Footer) return footer;
-    this.#reasons.push(`the footer of segment ${id} is ignored: ${footer.reason}`);
-    return null;
-  }
-
-  #problem(code: "DAMAGED" | "TORN_TAIL", segmentId: number, offset: number, reason: string): void {
-    const what = code === "DAMAGED" ? "is damaged" : "ends in a torn write";
-    this.#problems.push({ code, segmentId, offset, message: `Segment ${segmentId} ${what} at offset ${offset}: ${reason}` });
-  }
-
-  // The checkpoint: believed for its numbers when its last entry is a frame of the log.
-
-  async #loadCheckpoint(): Promise<void> {
-    const { disk, files } = this.#input;
-    const path = join(files.directory, CHECKPOINT_FILE);
-    const status = await disk.status(path);
-    if (status?.type !== "file") {
-      this.#reasons.push("there is no checkpoint");
-      return;
+  /** The newest event's id, where a writer would have issued such: ids go on behind it. */
+  #lastIssuedId(attempt: Batpak03Attempt): Uint8Array {
+    const { index } = attempt.rows;
+    const id = new Uint8Array(STORE_ID_BYTES);
+    for (let i = index.segments.length - 1; i >= 0; i--) {
+      const segment = index.segments[i];
+      const rows = index.indexOf(segment);
+      if (rows.rowCount === 0) continue;
+      const reader = new FrameReader(LAST_FRAME_BYTES);
+      reader.begin(this.#input.files.file(segment.id), rows.offsetAt(rows.rowCount - 1), segment.framesEnd);
+      const frame = reader.next();
+      if (frame !== null && frame.bytes[frame.eventIdAt + ID_VERSION_BYTE] >>> 4 === 7)
+        id.set(frame.bytes.subarray(frame.eventIdAt, frame.eventIdAt + STORE_ID_BYTES));
+      break;
     }
-    const file = await disk.open(path, "read");
-    try {
-      const bytes = uninitializedBytes(status.size);
-      await file.read(bytes, 0, bytes.length, 0);
-      const numbered = new Map<string, number>();
-      const fault = this.#readCheckpoint(bytes, numbered);
-      if (fault !== null) {
-        this.#reasons.push(`the checkpoint is ignored: ${fault}`);
-        return;
-      }
-      this.#numbered = numbered;
-    } finally {
-      await file.close();
-    }
-  }
-
-  #readCheckpoint(bytes: Uint8Array, numbered: Map<string, number>): string | null {
-    const hash = new Uint8Array(HASH_BYTES);
-    const decoded = decodeCheckpoint(bytes, {
-      string: () => {},
-      entries: () => {},
-      entry: (entry) => {
-        const segment = this.#segments.get(entry.segmentId);
-        if (segment === undefined) return `an entry names segment ${entry.segmentId}, which is not there`;
-        if (entry.offset + entry.length > segment.bytes.length) return "an entry lies beyond its segment";
-        const frame = decodeFrame(segment.bytes, segment.view, entry.offset, segment.bytes.length);
-        if (frame.kind !== "ok" || frame.length !== entry.length) return "an entry's frame is not there";
-        expandHash(entry.bytes, entry.eventHashAt, hash, 0);
-        if (frame.clock !== entry.clock || !hasHash(frame, hash)) return "an entry and its frame differ";
-        numbered.set(placeKey(entry.segmentId, entry.offset), entry.globalSequence);
-        return undefined;
-      },
-    });
-    if (decoded.kind !== "ok") return decoded.reason;
-    const watermark = this.#segments.get(decoded.head.watermarkSegmentId);
-    if (watermark === undefined && this.#segments.size > 0) return "the segment of its watermark is not there";
-    if (watermark !== undefined && watermark.bytes.length < decoded.head.watermarkOffset) {
-      this.#problem("DAMAGED", watermark.id, watermark.bytes.length, `the checkpoint speaks of ${decoded.head.watermarkOffset} bytes`);
-      return "a segment is shorter than its watermark";
-    }
-    this.#allocator = decoded.head.globalSequence;
-    return null;
-  }
-
-  // Frames and batches.
-
-  #collectPlaces(): void {
-    const pending: Place[] = [];
-    const tracker = new BatchTracker({
-      accept: (handle, endsCommit) => this.#places.push({ ...pending[handle], endsBatch: endsCommit }),
-      drop: (handle, reason) =>
-        this.#reasons.push(`an event at segment ${pending[handle].segmentId}, offset ${pending[handle].offset} does not count: ${reason}`),
-    });
-    for (const segment of this.#segments.values()) {
-      this.#walk(segment, (frame) =>
-        tracker.push(frame, pending.push({ segmentId: segment.id, offset: frame.offset, endsBatch: true }) - 1),
-      );
-      tracker.endSegment(segment.footer !== null);
-    }
-    tracker.end();
-    for (const place of this.#places) {
-      const segment = this.#segments.get(place.segmentId) as Segment;
-      segment.framesEnd = Math.max(segment.framesEnd, place.offset + segment.view.getUint32(place.offset) + 8);
-    }
-  }
-
-  #walk(segment: Segment, visit: (frame: Frame) => void): void {
-    const { bytes, view, footer, id } = segment;
-    const end = footer?.tableOffset ?? bytes.length;
-    for (let at = segment.framesOffset; at < end; ) {
-      const frame = decodeFrame(bytes, view, at, end);
-      if (frame.kind === "ok") {
-        visit(frame);
-        at += frame.length;
-        continue;
-      }
-      const laterFooter = /^SDX[23]$/.test(Buffer.from(bytes.subarray(-4)).toString("latin1"));
-      const next = findNextFrame(bytes, view, at + 1, end);
-      if (next.kind === "none" && footer === null && !this.#isNumberedPast(id, at)) {
-        if (!laterFooter) this.#problem("TORN_TAIL", id, at, frame.reason);
-        return;
-      }
-      this.#problem("DAMAGED", id, at, frame.reason);
-      if (next.kind !== "found") return;
-      at = next.offset;
-    }
-  }
-
-  #isNumberedPast(segmentId: number, offset: number): boolean {
-    for (const key of this.#numbered.keys()) {
-      const [id, at] = key.split(":").map(Number);
-      if (id === segmentId && at >= offset) return true;
-    }
-    return false;
-  }
-
-  // Sequences.
-
-  #sequences(): number[] {
-    return this.#sequencesOfCheckpoint() ?? this.#sequencesOfFooters() ?? this.#places.map((_, position) => position);
-  }
-
-  #sequencesOfCheckpoint(): number[] | null {
-    if (this.#numbered.size === 0 && this.#allocator === 0) return null;
-    let next = this.#allocator;
-    const sequences = this.#places.map((place) => this.#numbered.get(placeKey(place.segmentId, place.offset)) ?? next++);
-    if (!ascends(sequences)) {
-      this.#reasons.push("the checkpoint's sequences do not ascend in file order");
-      return null;
-    }
-    this.#reasons.push("sequences are the checkpoint's, rows come from the frames");
-    return sequences;
-  }
-
-  #sequencesOfFooters(): number[] | null {
-    const numbered = new Map<string, number>();
-    for (const segment of this.#segments.values()) {
-      const { footer } = segment;
-      if (footer === null) return null;
-      for (let entry = 0; entry < footer.entryCount; entry++) {
-        numbered.set(placeKey(segment.id, footer.frameOffset(entry)), footer.globalSequence(entry));
-      }
-    }
-    const sequences = this.#places.map((place) => numbered.get(placeKey(place.segmentId, place.offset)) ?? -1);
-    return ascends(sequences) ? sequences : null;
-  }
-
-  // The index.
-
-  #fill(sequences: readonly number[]): void {
-    const index = this.#index;
-    let entry: SegmentEntry | null = null;
-    let position = 0;
-    for (const segment of this.#segments.values()) {
-      index.acceptedSequence = Math.max(index.acceptedSequence, sequences[position] ?? 0);
-      entry = newSegmentEntry(index, segment.id, 0);
-      entry.framesEnd = segment.framesEnd;
-      entry.sealed = true;
-      index.segments.push(entry);
-      for (; position < this.#places.length && this.#places[position].segmentId === segment.id; position++) {
-        this.#enter(entry, segment, this.#places[position], sequences[position]);
-      }
-    }
-    index.acceptedSequence = Math.max(index.acceptedSequence, this.#allocator);
-    if (entry !== null) entry.nextSequence = index.acceptedSequence;
-  }
-
-  #enter(entry: SegmentEntry, segment: Segment, place: Place, sequence: number): void {
-    const index = this.#index;
-    const { heads } = index;
-    const { view, bytes } = segment;
-    const frame = decodeFrame(bytes, view, place.offset, bytes.length);
-    if (frame.kind !== "ok")
-      throw new StoreError("CORRUPT", `Cannot read an event: ${frame.reason}`, { segmentId: segment.id, reason: frame.reason });
-    const entityId = index.entities.intern(frameEntity(frame));
-    const scopeId = index.internScope(frameScope(frame), sequence);
-    heads.ensure(entityId);
-    const flags = (place.endsBatch ? OFFSET_ENDS_BATCH : 0) | OFFSET_FOREIGN_ID;
-    (entry.index as ActiveSegmentIndex).pushValues(
-      entityId,
-      scopeId,
-      frame.eventKind,
-      frame.clock,
-      (place.offset | flags) >>> 0,
-      frame.wallMs * 1000,
-      idTag(view, frame.eventIdAt),
-      idTag(view, frame.correlationIdAt),
-      frame.causationIdAt < 0 ? 0 : idTag(view, frame.causationIdAt),
-      sequence,
-      heads.sequence[entityId],
-    );
-    heads.clock[entityId] = frame.clock;
-    heads.sequence[entityId] = sequence;
-    heads.timeMicros[entityId] = frame.wallMs * 1000;
-    if (frame.eventHashAt >= 0) expandHash(bytes, frame.eventHashAt, heads.hash, entityId * HASH_BYTES);
-    heads.setVisible(entityId, sequence);
-    entry.frames++;
-    entry.visibleFrames++;
-    entry.nextSequence = sequence + 1;
-    index.visibleEvents++;
-    index.acceptedSequence = sequence + 1;
-    index.lastTimeMicros = Math.max(index.lastTimeMicros, frame.wallMs * 1000);
+    return id;
   }
 }
 
-function placeKey(segmentId: number, offset: number): string {
-  return `${segmentId}:${offset}`;
-}
+/** Gives a segment's events the sequences of its footer, as long as each entry is what its frame says. */
+class FooterNumbers {
+  readonly #footer: Footer;
+  readonly #attempt: Batpak03Attempt;
+  #entry = 0;
 
-function ascends(sequences: readonly number[]): boolean {
-  return sequences.every((sequence, position) => sequence >= 0 && (position === 0 || sequence > sequences[position - 1]));
-}
+  constructor(footer: Footer, attempt: Batpak03Attempt) {
+    this.#footer = footer;
+    this.#attempt = attempt;
+  }
 
-function hasHash(frame: Frame, hash: Uint8Array): boolean {
-  if (frame.eventHashAt < 0) return false;
-  const own = new Uint8Array(HASH_BYTES);
-  expandHash(frame.bytes, frame.eventHashAt, own, 0);
-  return own.every((byte, i) => byte === hash[i]);
+  frame(frame: Frame, offset: number): void {
+    const { rows } = this.#attempt;
+    const footer = this.#footer;
+    const entry = this.#entry;
+    if (isBatchMarker(frame) || entry === footer.entryCount || footer.frameOffset(entry) !== offset)
+      return rows.frame(frame, offset, -1, "unclaimed");
+    const mismatch = footerMismatch(footer, entry, Object.assign({}, frame, { offset }));
+    if (mismatch !== null) rows.fault ??= `entry ${entry} differs from its frame at offset ${offset}: ${mismatch}`;
+    this.#entry++;
+    rows.frame(frame, offset, footer.globalSequence(entry), "claimed");
+  }
+
+  finish(segmentId: number, atFooter: boolean): void {
+    const { rows } = this.#attempt;
+    if (this.#entry < this.#footer.entryCount) rows.fault ??= `entry ${this.#entry} of segment ${segmentId} names no event`;
+    if (!atFooter) rows.fault ??= `that of segment ${segmentId} does not begin where its frames end`;
+  }
 }

@@ -25,7 +25,7 @@ import { newSegmentEntry } from "./log/segment-entry.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import { type ListedSegment, readLog } from "./log/segment-list.ts";
 import { type ScannedCommit, findFrames, scanSegment } from "./log/segment-scan.ts";
-import type { OpenRoute, StoreProblem } from "./open-report.ts";
+import type { OpenRoute, StoreProblem, TornTail } from "./open-report.ts";
 
 export interface OpenNativeInput {
   readonly disk: Disk;
@@ -56,6 +56,8 @@ export interface OpenedNativeLog {
   readonly reasons: readonly string[];
   readonly eventsReplayed: number;
   readonly problems: readonly StoreProblem[];
+  /** Torn ends that are left out, of a batpak 0.3 log: any segment may have one. */
+  readonly tornTails?: readonly TornTail[];
   /** What a writer must do before it may show or append anything. */
   readonly unsettled: {
     /** The newest segment; null where there is none. */

@@ -13,6 +13,14 @@ export interface StoreProblem {
   readonly offset?: number;
 }
 
+/** Bytes at the end of a segment that are no whole frame: of one write that the process did not live to finish. */
+export interface TornTail {
+  readonly segmentId: number;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly reason: string;
+}
+
 export interface OpenReport {
   readonly route: OpenRoute;
   /** Why no faster route was taken; empty where the fastest was. */
@@ -24,6 +32,11 @@ export interface OpenReport {
   readonly cut: { readonly segmentId: number; readonly offset: number; readonly bytes: number; readonly keptIn: string | null } | null;
   /** What a read-only opening found torn at the end of the log and leaves out, as recovery would; null where nothing is. */
   readonly tornTail: { readonly segmentId: number; readonly offset: number; readonly bytes: number } | null;
+  /**
+   * Torn ends of a log of the batpak 0.3 layout, which are passed over: in it any segment may have one, since nothing is ever cut. Empty in
+   * the native layout.
+   */
+  readonly tornTails: readonly TornTail[];
   /** Damage that a read-only store was opened in spite of. */
   readonly problems: readonly StoreProblem[];
 }

@@ -183,6 +183,6 @@ function readingOf(parts: NativeStoreParts, registry: DefinitionRegistry, life: 
 }
 
 function reportOf(parts: NativeStoreParts, cut: OpenReport["cut"], milliseconds: number): OpenReport {
-  const { route, reasons, eventsReplayed, problems } = parts.log;
-  return { route, reasons, eventsReplayed, milliseconds, cut, tornTail: null, problems };
+  const { route, reasons, eventsReplayed, problems, tornTails = [] } = parts.log;
+  return { route, reasons, eventsReplayed, milliseconds, cut, tornTail: null, tornTails, problems };
 }

@@ -56,7 +56,7 @@ export class BatchTracker {
   push(frame: Frame, handle: number): void {
     if (frame.eventKind === BATCH.beginKind) this.#begin(frame);
     else if (frame.eventKind === BATCH.commitKind) this.#commit(frame);
-    else this.#event(handle);
+    else this.event(handle);
   }
 
   #begin(frame: Frame): void {
@@ -80,7 +80,8 @@ export class BatchTracker {
     for (let index = 0; index <= last; index++) this.#sink.accept(batch.handles[index], index === last);
   }
 
-  #event(handle: number): void {
+  /** The same for an event of which only the place is known: an entry of a footer or a checkpoint. */
+  event(handle: number): void {
     const state = this.#state;
     if (state.kind === "open") {
       if (state.batch.handles.length < state.batch.size) {
@@ -88,7 +89,7 @@ export class BatchTracker {
         return;
       }
       this.#contradict(`more than its ${state.batch.size} events follow its BEGIN`);
-      return this.#event(handle);
+      return this.event(handle);
     }
     if (state.kind === "dropping") this.#sink.drop(handle, state.reason);
     else this.#sink.accept(handle, true);

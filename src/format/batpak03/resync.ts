@@ -21,9 +21,8 @@ export function findNextFrame(bytes: Uint8Array, view: DataView, from: number, l
   const last = limit - FRAME_PREFIX.body - 2;
   let checkable = Math.max(CHECKED_BYTES_MIN, (limit - from) * CHECKED_RATIO_MAX);
   for (let offset = from; offset <= last; offset++) {
-    // A map of few keys whose first key is one of the frame's: two bytes rule out nearly every place.
+    if (!mayBeginFrame(bytes, offset)) continue;
     const body = offset + FRAME_PREFIX.body;
-    if ((bytes[body] & 0xf0) !== 0x80 || !FRAME_KEYS.encoded.some((key) => key[0] === bytes[body + 1])) continue;
     const length = view.getUint32(offset + FRAME_PREFIX.length);
     if (length === 0 || length > limit - body) continue;
     if (length > checkable) return { kind: "unknown", offset };
@@ -32,3 +31,13 @@ export function findNextFrame(bytes: Uint8Array, view: DataView, from: number, l
   }
   return { kind: "none" };
 }
+
+/** Whether the body of a frame at `offset` would begin as one does: a map of few keys, the first of them one of the frame's. Two bytes rule out nearly every place. */
+export function mayBeginFrame(bytes: Uint8Array, offset: number): boolean {
+  const body = offset + FRAME_PREFIX.body;
+  if ((bytes[body] & 0xf0) !== 0x80) return false;
+  const tag = bytes[body + 1];
+  return FIRST_KEY_TAGS.includes(tag);
+}
+
+const FIRST_KEY_TAGS: readonly number[] = FRAME_KEYS.encoded.map((key) => key[0]);

@@ -1,0 +1,255 @@
+/**
+ * Puts the events of a batpak 0.3 log into the index, in file order, whichever way they were learnt: from frames, or from the entries of a
+ * checkpoint. Batches are put together here, by the frames of their markers, so that every way gives the same events and the same ends of batches.
+ *
+ * 1. An event of an open batch has no row before its batch is decided; rows come in file order.
+ * 2. `fault` tells that claims and frames disagree: something claimed does not count, something counts that is not claimed, or sequences do
+ *    not ascend. What was built is then to be thrown away.
+ * 3. No object is made per event, apart from those of the largest batch, which are used again.
+ */
+import { StoreError } from "../base/store-error.ts";
+import { BatchTracker } from "../format/batpak03/batch-tracker.ts";
+import { type Frame, isBatchMarker } from "../format/batpak03/frame.ts";
+import { expandHash } from "../format/batpak03/hash-array.ts";
+import { HASH_BYTES } from "../format/batpak03/layout.ts";
+import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import { idTag } from "../index/id-tag.ts";
+import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, OFFSET_MASK } from "../index/segment-index.ts";
+import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { newSegmentEntry } from "./segment-entry.ts";
+
+/** Sequences past this leave no room to count on. */
+export const SEQUENCE_MAX: number = 2 ** 52;
+
+/** An event on its way into the index. */
+export interface Batpak03Row {
+  entityId: number;
+  scopeId: number;
+  kind: number;
+  clock: number;
+  offset: number;
+  wallMs: number;
+  idTag: number;
+  correlationTag: number;
+  /** 0: no causation. */
+  causationTag: number;
+  /** -1: the next one. */
+  sequence: number;
+  /** `claimed`: an entry says that it counts; `unclaimed`: entries are all there, and none names it; `free`: nothing is claimed here. */
+  claim: "claimed" | "unclaimed" | "free";
+  readonly hash: Uint8Array;
+  /** Position of its segment in the index. */
+  slot: number;
+}
+
+export class Batpak03Rows {
+  readonly index: StoreIndex;
+  /** The row that `event` takes. */
+  readonly row: Batpak03Row = emptyRow();
+  fault: string | null = null;
+  /** Events that count, so far, and those of them that were claimed. */
+  events = 0;
+  claimedEvents = 0;
+  dropped = 0;
+  /** Where and why the first event was dropped. */
+  firstDrop = "";
+  readonly #tracker: BatchTracker;
+  readonly #held: Batpak03Row[] = [];
+  #heldCount = 0;
+  #decided = 0;
+  /** Per segment, in order. */
+  readonly #slots: { readonly id: number; framesEnd: number; sealed: boolean }[] = [];
+  #entry: SegmentEntry | null = null;
+  #entrySlot = -1;
+
+  /** Rows are added to `index`; its segments, if it has any, go on with the last one. */
+  constructor(index: StoreIndex) {
+    this.index = index;
+    for (const { id, framesEnd, sealed } of index.segments) this.#slots.push({ id, framesEnd, sealed });
+    this.#tracker = new BatchTracker({
+      accept: (handle, endsCommit) => this.#accept(this.#held[handle], endsCommit),
+      drop: (handle, reason) => this.#drop(this.#held[handle], reason),
+    });
+  }
+
+  /** Whether no batch is open. */
+  get idle(): boolean {
+    return this.#tracker.idle;
+  }
+
+  beginSegment(id: number): void {
+    this.#slots.push({ id, framesEnd: 0, sealed: false });
+  }
+
+  endSegment(framesEnd: number, sealed: boolean): void {
+    const slot = this.#slots[this.#slots.length - 1];
+    slot.framesEnd = framesEnd;
+    slot.sealed = sealed;
+    this.#tracker.endSegment(sealed);
+    this.#forgetDecided();
+  }
+
+  /** A whole frame, of an event or of a batch's marker. */
+  frame(frame: Frame, offset: number, sequence: number, claim: Batpak03Row["claim"]): void {
+    if (isBatchMarker(frame)) {
+      this.#tracker.push(frame, -1);
+      this.#forgetDecided();
+      return;
+    }
+    const { row, index } = this;
+    const { bytes, view } = frame;
+    row.entityId = index.entities.internBytes(bytes, frame.entityAt, frame.entityAt + frame.entityLength);
+    row.scopeId = index.scopes.internBytes(bytes, frame.scopeAt, frame.scopeAt + frame.scopeLength);
+    row.kind = frame.eventKind;
+    row.clock = frame.clock;
+    row.offset = offset;
+    row.wallMs = frame.wallMs;
+    row.idTag = idTag(view, frame.eventIdAt);
+    row.correlationTag = idTag(view, frame.correlationIdAt);
+    row.causationTag = frame.causationIdAt < 0 ? 0 : idTag(view, frame.causationIdAt);
+    row.sequence = sequence;
+    row.claim = claim;
+    if (frame.eventHashAt >= 0) expandHash(bytes, frame.eventHashAt, row.hash, 0);
+    else row.hash.fill(0);
+    this.event();
+  }
+
+  /** The event in `row` comes next. */
+  event(): void {
+    const { row } = this;
+    row.slot = this.#slots.length - 1;
+    if (this.#tracker.idle) return this.#accept(row, true);
+    let held = this.#held[this.#heldCount];
+    if (held === undefined) this.#held.push((held = emptyRow()));
+    const { hash, ...fields } = row;
+    Object.assign(held, fields);
+    held.hash.set(hash);
+    this.#tracker.event(this.#heldCount++);
+    this.#forgetDecided();
+  }
+
+  #forgetDecided(): void {
+    if (this.#decided === this.#heldCount) this.#heldCount = this.#decided = 0;
+  }
+
+  #drop(row: Batpak03Row, reason: string): void {
+    this.#decided++;
+    if (this.dropped++ === 0) this.firstDrop = `segment ${this.#slots[row.slot].id}, offset ${row.offset}: ${reason}`;
+    if (row.claim === "claimed") this.fault ??= `an entry names segment ${this.#slots[row.slot].id}, offset ${row.offset}, where ${reason}`;
+  }
+
+  #accept(row: Batpak03Row, endsBatch: boolean): void {
+    if (row !== this.row) this.#decided++;
+    if (this.fault !== null) return;
+    const { index } = this;
+    const { entityId, slot } = row;
+    const sequence = row.sequence < 0 ? index.acceptedSequence : row.sequence;
+    if (row.claim !== "free") this.#checkClaim(row, sequence);
+    if (row.offset > OFFSET_MASK) throw tooLong(this.#slots[slot].id);
+    if (slot !== this.#entrySlot) this.#enterSlots(slot);
+    const entry = this.#entry as SegmentEntry;
+    const { heads } = index;
+    heads.ensure(entityId);
+    this.#noteScope(row.scopeId, sequence);
+    const timeMicros = row.wallMs * 1000;
+    (entry.index as ActiveSegmentIndex).pushValues(
+      entityId,
+      row.scopeId,
+      row.kind,
+      row.clock,
+      (row.offset | (endsBatch ? OFFSET_ENDS_BATCH : 0) | OFFSET_FOREIGN_ID) >>> 0,
+      timeMicros,
+      row.idTag,
+      row.correlationTag,
+      row.causationTag,
+      sequence,
+      heads.sequence[entityId],
+    );
+    heads.clock[entityId] = row.clock;
+    heads.sequence[entityId] = sequence;
+    heads.timeMicros[entityId] = timeMicros;
+    const { hash } = row;
+    for (let i = 0, to = entityId * HASH_BYTES; i < HASH_BYTES; i++) heads.hash[to + i] = hash[i];
+    heads.setVisible(entityId, sequence);
+    entry.frames++;
+    entry.visibleFrames++;
+    entry.nextSequence = sequence + 1;
+    this.events++;
+    index.visibleEvents++;
+    index.acceptedSequence = sequence + 1;
+    if (timeMicros > index.lastTimeMicros) index.lastTimeMicros = timeMicros;
+  }
+
+  #checkClaim(row: Batpak03Row, sequence: number): void {
+    if (row.claim === "claimed") this.claimedEvents++;
+    else this.fault = `no entry names the event at segment ${this.#slots[row.slot].id}, offset ${row.offset}`;
+    if (sequence < this.index.acceptedSequence || sequence >= SEQUENCE_MAX)
+      this.fault = `sequence ${sequence} comes after ${this.index.acceptedSequence - 1}`;
+  }
+
+  #noteScope(scopeId: number, sequence: number): void {
+    const first = this.index.scopeFirstSequence;
+    if (scopeId >= first.length || first[scopeId] > sequence) {
+      while (first.length < scopeId) first.push(Number.POSITIVE_INFINITY);
+      first[scopeId] = sequence;
+    }
+  }
+
+  /** Makes the index's entries of the segments up to this one: each begins with the next sequence. */
+  #enterSlots(slot: number): void {
+    const { segments } = this.index;
+    while (segments.length <= slot) {
+      const { id, framesEnd, sealed } = this.#slots[segments.length];
+      segments.push(Object.assign(newSegmentEntry(this.index, id, 0), { framesEnd, sealed }));
+    }
+    this.#entrySlot = slot;
+    this.#entry = segments[slot];
+  }
+
+  /** The log is over. */
+  finish(): void {
+    this.#tracker.end();
+    this.#heldCount = this.#decided = this.#held.length = 0;
+    this.settle();
+  }
+
+  /** Tells the index of every segment where its frames end. */
+  settle(): void {
+    this.#enterSlots(this.#slots.length - 1);
+    const { segments, visible } = this.index;
+    for (let slot = 0; slot < segments.length; slot++) {
+      segments[slot].framesEnd = this.#slots[slot].framesEnd;
+      segments[slot].sealed = this.#slots[slot].sealed;
+    }
+    const newest = this.index.active;
+    visible.segmentId = newest?.id ?? 0;
+    visible.offset = newest?.framesEnd ?? 0;
+    visible.sequence = this.index.acceptedSequence;
+  }
+}
+
+function emptyRow(): Batpak03Row {
+  return {
+    entityId: 0,
+    scopeId: 0,
+    kind: 0,
+    clock: 0,
+    offset: 0,
+    wallMs: 0,
+    idTag: 0,
+    correlationTag: 0,
+    causationTag: 0,
+    sequence: -1,
+    claim: "free",
+    hash: new Uint8Array(HASH_BYTES),
+    slot: 0,
+  };
+}
+
+function tooLong(segmentId: number): StoreError<"UNSUPPORTED_BY_LAYOUT"> {
+  return new StoreError(
+    "UNSUPPORTED_BY_LAYOUT",
+    `Cannot open the store: segment ${segmentId} is longer than ${OFFSET_MASK + 1} bytes, shorter ones are allowed`,
+    { layout: "batpak-0.3", feature: "segments past 1 GiB" },
+  );
+}

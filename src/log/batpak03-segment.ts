@@ -1,0 +1,164 @@
+/**
+ * What can be known of a segment of the batpak 0.3 layout without reading its frames, and the walk along its frames with the verdict on
+ * where they end: at the footer, at a torn write, or behind damage.
+ *
+ * Of a bad frame:
+ * 1. Where `durable.mark` names the segment (the newest), it is damage before the synced position, a torn tail from there on.
+ * 2. Elsewhere it is damage if a whole frame follows it in the segment, or a footer or an entry of the checkpoint lies at or past it; else it is a
+ *    torn tail, as the original leaves one behind when it dies: it never cuts, and goes on in a new segment.
+ * 3. What no reader may see yet (at or past a living writer's visible position) is not looked at.
+ */
+import { viewOf } from "../base/msgpack.ts";
+import type { DiskFile } from "../disk/disk.ts";
+import { decodeFooter, decodeTrailer, type Footer, type FooterTrailer } from "../format/batpak03/footer.ts";
+import { type Frame, isBatchMarker } from "../format/batpak03/frame.ts";
+import { FOOTER_TRAILER } from "../format/batpak03/layout.ts";
+import { type Corrupt, corrupt } from "../format/batpak03/outcome.ts";
+import { decodeSegmentHeader } from "../format/batpak03/segment.ts";
+import type { FrameReader } from "./batpak03-frame-reader.ts";
+
+/** More than any header takes. */
+const HEADER_BYTES_MAX = 4096;
+/** A footer of more bytes is not read: it would have to be held at once. */
+const FOOTER_BYTES_MAX = 256 * 1024 * 1024;
+
+export interface Batpak03Segment {
+  readonly id: number;
+  readonly fileBytes: number;
+  /** Where the first frame stands; 0 where the header cannot be read, for the reason in `headerFault`. */
+  readonly framesOffset: number;
+  readonly headerFault: string | null;
+  /** Nothing at or past this offset is looked at. */
+  readonly end: number;
+  /** Null where there is no footer, or none that can be used, for the reason in `footerFault`. */
+  readonly trailer: FooterTrailer | null;
+  readonly footerFault: string | null;
+}
+
+/** Looks at a segment's head and tail. Blocking, a few microseconds. */
+export function lookAtSegment(file: DiskFile, id: number, limit: number): Batpak03Segment {
+  const fileBytes = file.sizeSync();
+  const head = new Uint8Array(Math.min(HEADER_BYTES_MAX, fileBytes));
+  const count = file.readSync(head, 0, head.length, 0);
+  const header = decodeSegmentHeader(head, viewOf(head), count);
+  const framesOffset = header.kind === "ok" ? header.end : 0;
+  const headerFault =
+    header.kind !== "ok" ? header.reason : header.segmentId === id ? null : `its header names segment ${header.segmentId}`;
+  const end = Math.min(fileBytes, limit);
+  const known = { id, fileBytes, framesOffset, headerFault, end };
+  if (end < fileBytes) return { ...known, trailer: null, footerFault: null };
+  const tail = new Uint8Array(Math.min(FOOTER_TRAILER.bytes, fileBytes));
+  file.readSync(tail, 0, tail.length, fileBytes - tail.length);
+  const trailer = decodeTrailer(tail, fileBytes, framesOffset);
+  if (trailer.kind === "ok") return { ...known, trailer, footerFault: null };
+  return { ...known, trailer: null, footerFault: trailer.kind === "corrupt" ? trailer.reason : null };
+}
+
+/** Reads a segment's footer, whose trailer is there. */
+export async function readFooter(file: DiskFile, segment: Batpak03Segment, trailer: FooterTrailer): Promise<Footer | Corrupt> {
+  const bytes = segment.fileBytes - trailer.tableOffset;
+  if (bytes > FOOTER_BYTES_MAX) return corrupt(`the footer takes ${bytes} bytes, at most ${FOOTER_BYTES_MAX} are read`);
+  const region = new Uint8Array(bytes);
+  const count = await file.read(region, 0, bytes, trailer.tableOffset);
+  return decodeFooter(region.subarray(0, count), trailer);
+}
+
+export interface WalkPolicy {
+  /** Up to where `durable.mark` says that this segment was synced; -1 where it does not name it. */
+  readonly syncedOffset: number;
+  /** Up to where entries of the checkpoint lie. */
+  readonly claimedEnd: number;
+}
+
+export interface WalkSink {
+  /** A whole frame; `frame.offset` is that in its `bytes`, `offset` that in the segment. Not to be kept. */
+  frame(frame: Frame, offset: number): void;
+  damage(offset: number, reason: string): void;
+  torn(offset: number, bytes: number, reason: string): void;
+}
+
+/** Where a walk ended. */
+export interface WalkEnd {
+  /** After the last whole frame. */
+  readonly framesEnd: number;
+  /** Whether the footer begins there. */
+  readonly atFooter: boolean;
+}
+
+/** Visits the frames in `[from, to)` of a segment, and rests between windows. */
+export function* walkSegment(
+  reader: FrameReader,
+  file: DiskFile,
+  segment: Batpak03Segment,
+  from: number,
+  to: number,
+  policy: WalkPolicy,
+  sink: WalkSink,
+): Generator<void, WalkEnd, undefined> {
+  reader.begin(file, from, to);
+  const tableOffset = segment.trailer?.tableOffset ?? -1;
+  let framesEnd = from;
+  let windows = reader.windows;
+  if (from === 0 && segment.framesOffset === 0 && !(yield* passHeader(reader, segment, policy, sink)))
+    return { framesEnd, atFooter: false };
+  for (;;) {
+    const frame = reader.next();
+    if (reader.windows !== windows) {
+      windows = reader.windows;
+      yield;
+    }
+    if (frame !== null) {
+      framesEnd = reader.position;
+      const fault = namelessFault(frame);
+      if (fault === null) sink.frame(frame, framesEnd - frame.length);
+      else sink.damage(framesEnd - frame.length, fault);
+      continue;
+    }
+    const bad = reader.position;
+    if (bad === tableOffset && bad === framesEnd) return { framesEnd, atFooter: true };
+    if (bad >= to) {
+      if (to === segment.fileBytes && to < policy.syncedOffset)
+        sink.damage(to, `the file ends here, it was synced up to ${policy.syncedOffset}`);
+      return { framesEnd, atFooter: bad === tableOffset };
+    }
+    const reason = reader.fault;
+    if (policy.syncedOffset >= 0 && bad >= policy.syncedOffset && segment.end === segment.fileBytes) {
+      sink.torn(bad, to - bad, reason);
+      return { framesEnd, atFooter: false };
+    }
+    const next = yield* reader.findNext();
+    if (next === "none" && !isClaimedPast(segment, bad, to, policy)) {
+      // What an unusable footer leaves is no torn write.
+      if (segment.footerFault === null) sink.torn(bad, to - bad, reason);
+      return { framesEnd, atFooter: false };
+    }
+    sink.damage(bad, reason);
+    if (next !== "found") return { framesEnd: Math.max(framesEnd, Math.min(tableOffset, to)), atFooter: tableOffset > bad };
+  }
+}
+
+/** A segment whose header cannot be read may still hold frames. */
+function* passHeader(
+  reader: FrameReader,
+  segment: Batpak03Segment,
+  policy: WalkPolicy,
+  sink: WalkSink,
+): Generator<void, boolean, undefined> {
+  const reason = `its header cannot be read: ${segment.headerFault}`;
+  const next = segment.fileBytes === 0 ? "none" : yield* reader.findNext();
+  if (next === "none" && policy.claimedEnd === 0 && policy.syncedOffset <= 0) sink.torn(0, segment.fileBytes, reason);
+  else sink.damage(0, reason);
+  return next === "found";
+}
+
+/** Whether something says that there were frames past a bad one. */
+function isClaimedPast(segment: Batpak03Segment, bad: number, to: number, policy: WalkPolicy): boolean {
+  const { trailer } = segment;
+  return policy.claimedEnd > bad || policy.syncedOffset > bad || to < segment.fileBytes || (trailer !== null && trailer.tableOffset >= bad);
+}
+
+/** Why an event's frame cannot stand in the index. */
+function namelessFault(frame: Frame): string | null {
+  if (isBatchMarker(frame)) return null;
+  return frame.entityLength === 0 || frame.scopeLength === 0 ? "the event has no entity or no scope" : null;
+}

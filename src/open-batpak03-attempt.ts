@@ -1,0 +1,103 @@
+/**
+ * One attempt to read a batpak 0.3 log by one route: the index that it builds, and what it finds wrong on the way. An attempt that is not
+ * believed is thrown away whole.
+ */
+import type { DiskFile } from "./disk/disk.ts";
+import type { DurableMark } from "./format/native/durable-mark.ts";
+import { StoreIndex } from "./index/store-index.ts";
+import type { IndexSource } from "./index/store-index.ts";
+import { FrameReader } from "./log/batpak03-frame-reader.ts";
+import { Batpak03Rows } from "./log/batpak03-rows.ts";
+import { type Batpak03Segment, lookAtSegment, type WalkEnd, type WalkSink, walkSegment } from "./log/batpak03-segment.ts";
+import type { SegmentFiles } from "./log/segment-files.ts";
+import type { StoreProblem, TornTail } from "./open-report.ts";
+
+/** What every attempt has in common. */
+export interface Batpak03Log {
+  readonly files: SegmentFiles;
+  readonly source: IndexSource;
+  /** Ascending by id. */
+  readonly segments: readonly Batpak03Segment[];
+  readonly mark: DurableMark | null;
+  readonly limit: { readonly segmentId: number; readonly offset: number } | null;
+  /** Up to where the entries of a whole checkpoint lie, by segment, whether or not it was believed otherwise. */
+  claimedEnds: ReadonlyMap<number, number>;
+}
+
+/** Looks at the segments that may be shown. */
+export function* lookAtSegments(
+  files: SegmentFiles,
+  segmentIds: readonly number[],
+  limit: Batpak03Log["limit"],
+): Generator<void, Batpak03Segment[], undefined> {
+  const segments: Batpak03Segment[] = [];
+  for (const id of segmentIds) {
+    if (limit !== null && id > limit.segmentId) break;
+    segments.push(lookAtSegment(files.file(id), id, limit?.segmentId === id ? limit.offset : Number.POSITIVE_INFINITY));
+    if (segments.length % 64 === 0) yield;
+  }
+  return segments;
+}
+
+export class Batpak03Attempt {
+  readonly rows: Batpak03Rows;
+  readonly problems: StoreProblem[] = [];
+  readonly tornTails: TornTail[] = [];
+  readonly #log: Batpak03Log;
+  readonly #reader = new FrameReader();
+
+  constructor(log: Batpak03Log, index = new StoreIndex(log.source)) {
+    this.#log = log;
+    this.rows = new Batpak03Rows(index);
+  }
+
+  /**
+   * The frames in `[from, to)` of a segment, each given to `frame`. Rests between windows.
+   *
+   * @param claimedEnd up to where entries are known to lie, where the checkpoint is still being read
+   */
+  walk(
+    segment: Batpak03Segment,
+    from: number,
+    to: number,
+    frame: WalkSink["frame"],
+    claimedEnd: number = this.#log.claimedEnds.get(segment.id) ?? 0,
+  ): Generator<void, WalkEnd, undefined> {
+    const sink: WalkSink = {
+      frame,
+      damage: (offset, reason) => this.damage(segment.id, offset, reason),
+      torn: (offset, bytes, reason) => this.tornTails.push({ segmentId: segment.id, offset, bytes, reason }),
+    };
+    const file: DiskFile = this.#log.files.file(segment.id);
+    return walkSegment(this.#reader, file, segment, from, to, { syncedOffset: this.#syncedOffset(segment), claimedEnd }, sink);
+  }
+
+  /** The mark tells of the newest segment only: an older mark is that of a writer before the last one. */
+  #syncedOffset(segment: Batpak03Segment): number {
+    const { mark, segments } = this.#log;
+    const isNewest = segment === segments[segments.length - 1];
+    return isNewest && mark !== null && mark.syncedSegment === segment.id ? mark.syncedOffset : -1;
+  }
+
+  damage(segmentId: number, offset: number, reason: string): void {
+    const message = `Segment ${segmentId} is damaged at offset ${offset}: ${reason}`;
+    this.problems.push({ code: "DAMAGED", segmentId, offset, message });
+  }
+}
+
+/** Lets others run between the windows of a long reading. */
+export async function restingBetween<Result>(work: Generator<void, Result, undefined>): Promise<Result> {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** The same at one go. */
+export function atOnce<Result>(work: Generator<void, Result, undefined>): Result {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+  }
+}

@@ -1,0 +1,359 @@
+/**
+ * Opens a batpak 0.3 log by its version 2 checkpoint: one pass over the file in pieces, each entry straight into the columns of its segment's
+ * index, then the frames at and past the watermark.
+ *
+ * The checkpoint is believed only if
+ * 1. it decodes, its CRC matches, and its sequences ascend below its allocator (the decoder's part);
+ * 2. its entries stand in file order in segments that are there, inside their files, and its watermark lies in its file;
+ * 3. between and behind its entries, up to the watermark, the segments hold nothing that counts: markers of batches, and what no whole batch has;
+ * 4. the first and the last entry of each segment are what their frames say.
+ * Otherwise it is ignored, with the reason. A segment that ends exactly where an entry ended, with more entries to come, has lost them: damage.
+ */
+import { join } from "node:path";
+import { viewOf } from "./base/msgpack.ts";
+import type { Disk, DiskFile } from "./disk/disk.ts";
+import type { CheckpointEntry } from "./format/batpak03/checkpoint.ts";
+import { CheckpointDecoder, type CheckpointVisitor, type DecodedCheckpoint } from "./format/batpak03/checkpoint-decoder.ts";
+import { type Frame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
+import { expandHash, hashEquals } from "./format/batpak03/hash-array.ts";
+import { HASH_BYTES } from "./format/batpak03/layout.ts";
+import type { Corrupt, Torn } from "./format/batpak03/outcome.ts";
+import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
+import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
+import { idTag } from "./index/id-tag.ts";
+import type { Interner } from "./index/interner.ts";
+import { FrameReader } from "./log/batpak03-frame-reader.ts";
+import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
+import type { Batpak03Segment, WalkEnd } from "./log/batpak03-segment.ts";
+import { atOnce, Batpak03Attempt, type Batpak03Log, restingBetween } from "./open-batpak03-attempt.ts";
+
+const PIECE_BYTES = 1024 * 1024;
+/** Room before a piece for what the one before it left: more than any entry takes. */
+const HEAD_BYTES = 64 * 1024;
+/** A single value of more bytes than this is taken for none. */
+const VALUE_BYTES_MAX = 16 * 1024 * 1024;
+/** The window for looking at a single frame. */
+const EDGE_BYTES = 4096;
+
+export type CheckpointRoute =
+  | { readonly kind: "ok"; readonly attempt: Batpak03Attempt; readonly replayed: number }
+  | { readonly kind: "absent" }
+  | { readonly kind: "ignored"; readonly reason: string; readonly lost: { readonly segmentId: number; readonly offset: number } | null };
+
+/** Reads the log by its checkpoint. Notes in `log.claimedEnds` what a whole checkpoint says, also where it is ignored. */
+export async function openByCheckpoint(disk: Disk, log: Batpak03Log): Promise<CheckpointRoute> {
+  const path = join(log.files.directory, CHECKPOINT_FILE);
+  const status = await disk.status(path);
+  if (status === null) return { kind: "absent" };
+  const ignored = (reason: string, lost: CheckpointEntries["lost"] = null): CheckpointRoute => ({ kind: "ignored", reason, lost });
+  if (status.type !== "file") return ignored(`it is a ${status.type}`);
+  const file = await disk.open(path, "read");
+  try {
+    const size = await file.size();
+    const entries = new CheckpointEntries(log);
+    const decoded = await decodeInPieces(file, size, entries);
+    if (decoded.kind !== "ok") return ignored(decoded.reason);
+    log.claimedEnds = entries.claimedEnds;
+    const fault = entries.fault ?? (await entries.finish(decoded.head));
+    if (fault !== null) return ignored(fault, entries.lost);
+    const { attempt } = entries;
+    return { kind: "ok", attempt, replayed: attempt.rows.events - attempt.rows.claimedEvents };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Feeds a checkpoint's file to its decoder; while one piece is decoded, the next is read. */
+export async function decodeInPieces(
+  file: DiskFile,
+  size: number,
+  visitor: CheckpointVisitor,
+): Promise<DecodedCheckpoint | Torn | Corrupt> {
+  const decoder = new CheckpointDecoder(size, visitor);
+  let buffer = new Uint8Array(HEAD_BYTES + PIECE_BYTES);
+  let other = new Uint8Array(HEAD_BYTES + PIECE_BYTES);
+  let left = buffer.subarray(0, 0);
+  let reading = file.read(buffer, HEAD_BYTES, PIECE_BYTES, 0);
+  for (let position = 0; ; ) {
+    const count = await reading;
+    if (count === 0) break;
+    position += count;
+    // What was left goes before the piece, so that the buffer that held it can take the next one.
+    const fits = left.length <= HEAD_BYTES;
+    const bytes = fits ? buffer : new Uint8Array(left.length + count);
+    const start = fits ? HEAD_BYTES - left.length : 0;
+    bytes.set(left, start);
+    if (!fits) bytes.set(buffer.subarray(HEAD_BYTES, HEAD_BYTES + count), left.length);
+    [buffer, other] = [other, buffer];
+    reading = file.read(buffer, HEAD_BYTES, PIECE_BYTES, position);
+    const end = start + left.length + count;
+    const stop = decoder.push(bytes, viewOf(bytes), start, end);
+    left = bytes.subarray(stop, end);
+    if (left.length > VALUE_BYTES_MAX) {
+      await reading;
+      return { kind: "corrupt", reason: `the checkpoint holds a value of more than ${VALUE_BYTES_MAX} bytes` };
+    }
+  }
+  return decoder.finish();
+}
+
+/** Takes the entries as they are decoded. */
+class CheckpointEntries implements CheckpointVisitor {
+  readonly attempt: Batpak03Attempt;
+  readonly claimedEnds = new Map<number, number>();
+  fault: string | null = null;
+  /** Where a segment ends that had more entries. */
+  lost: { segmentId: number; offset: number } | null = null;
+  readonly #log: Batpak03Log;
+  readonly #strings: string[] = [];
+  /** Ids of the index by string, -1 where not asked for yet. */
+  #entityIds = new Int32Array(0);
+  #scopeIds = new Int32Array(0);
+  /** Which segment entries are in, and where the last of them ends. */
+  #at = -1;
+  #cursor = 0;
+  #claimedId = -1;
+  #claimedEnd = 0;
+  /** Frame lengths of the last entries, by segment: what the columns do not keep. */
+  readonly #lastEnds = new Map<number, number>();
+
+  constructor(log: Batpak03Log) {
+    this.#log = log;
+    this.attempt = new Batpak03Attempt(log);
+  }
+
+  string(text: string): void {
+    this.#strings.push(text);
+  }
+
+  entries(): void {
+    this.#entityIds = new Int32Array(this.#strings.length).fill(-1);
+    this.#scopeIds = new Int32Array(this.#strings.length).fill(-1);
+  }
+
+  entry(entry: CheckpointEntry): undefined {
+    const end = entry.offset + entry.length;
+    if (entry.segmentId !== this.#claimedId) {
+      this.#noteClaimedEnd();
+      this.#claimedId = entry.segmentId;
+      this.#claimedEnd = this.claimedEnds.get(entry.segmentId) ?? 0;
+    }
+    if (end > this.#claimedEnd) this.#claimedEnd = end;
+    if (this.fault === null && this.#isVisible(entry)) this.#take(entry, end);
+    return undefined;
+  }
+
+  #noteClaimedEnd(): void {
+    if (this.#claimedId >= 0) this.claimedEnds.set(this.#claimedId, this.#claimedEnd);
+  }
+
+  #isVisible(entry: CheckpointEntry): boolean {
+    const { limit } = this.#log;
+    return limit === null || entry.segmentId < limit.segmentId || (entry.segmentId === limit.segmentId && entry.offset < limit.offset);
+  }
+
+  #take(entry: CheckpointEntry, end: number): void {
+    const { segments } = this.#log;
+    if (this.#at < 0 || segments[this.#at].id !== entry.segmentId) {
+      while (this.#at < segments.length && (this.#at < 0 || segments[this.#at].id < entry.segmentId) && this.fault === null) {
+        this.#leaveSegment();
+        this.#enterSegment();
+      }
+      if (this.fault !== null) return;
+      if (segments[this.#at]?.id !== entry.segmentId) {
+        this.fault = segments.some(({ id }) => id === entry.segmentId)
+          ? "its entries do not stand in file order"
+          : `an entry names segment ${entry.segmentId}, which is not there`;
+        return;
+      }
+    }
+    const segment = segments[this.#at];
+    if (entry.offset < this.#cursor) this.fault = `its entries overlap or run backwards in segment ${segment.id} at offset ${entry.offset}`;
+    else if (end > segment.end) this.#meetEnd(segment, end);
+    else {
+      if (entry.offset > this.#cursor) this.#passGap(segment, entry.offset, Number.POSITIVE_INFINITY);
+      if (this.fault === null) this.#push(entry);
+      this.#cursor = end;
+      this.fault ??= this.attempt.rows.fault;
+    }
+  }
+
+  #meetEnd(segment: Batpak03Segment, end: number): void {
+    this.fault = `an entry ends at offset ${end} of segment ${segment.id}, which has ${segment.end} bytes`;
+    // Compaction leaves shorter segments too, but no frames that its checkpoint knows up to the very end.
+    const known = this.#cursor === segment.fileBytes && this.#cursor > segment.framesOffset && this.attempt.rows.idle;
+    if (!known) return;
+    this.#lastEnds.set(this.#at, this.#cursor);
+    if (this.#edgeMismatch(this.#at) === null) this.lost = { segmentId: segment.id, offset: segment.fileBytes };
+  }
+
+  #push(entry: CheckpointEntry): void {
+    const { rows } = this.attempt;
+    const { row } = rows;
+    const { bytes, view } = entry;
+    row.entityId = this.#entityId(entry.entityId);
+    row.scopeId = this.#scopeId(entry.scopeId);
+    if (this.fault !== null) return;
+    row.kind = entry.eventKind;
+    row.clock = entry.clock;
+    row.offset = entry.offset;
+    row.wallMs = entry.wallMs;
+    row.idTag = idTag(view, entry.eventIdAt);
+    row.correlationTag = idTag(view, entry.correlationIdAt);
+    row.causationTag = entry.causationIdAt < 0 ? 0 : idTag(view, entry.causationIdAt);
+    row.sequence = entry.globalSequence;
+    row.claim = "claimed";
+    expandHash(bytes, entry.eventHashAt, row.hash, 0);
+    rows.event();
+  }
+
+  #entityId(string: number): number {
+    const id = string < this.#entityIds.length ? this.#entityIds[string] : -1;
+    if (id >= 0) return id;
+    return this.#intern(string, this.#entityIds, this.attempt.rows.index.entities);
+  }
+
+  #scopeId(string: number): number {
+    const id = string < this.#scopeIds.length ? this.#scopeIds[string] : -1;
+    if (id >= 0) return id;
+    return this.#intern(string, this.#scopeIds, this.attempt.rows.index.scopes);
+  }
+
+  #intern(string: number, ids: Int32Array, interner: Interner): number {
+    const text = this.#strings[string];
+    if (text === undefined || text === "") {
+      this.fault = `an entry names string ${string} of ${this.#strings.length}`;
+      return 0;
+    }
+    return (ids[string] = interner.intern(text));
+  }
+
+  // What no entry names.
+
+  #enterSegment(): void {
+    this.#at++;
+    const segment = this.#log.segments[this.#at];
+    if (segment === undefined) return;
+    this.#cursor = segment.framesOffset;
+    this.attempt.rows.beginSegment(segment.id);
+    if (segment.headerFault !== null && segment.fileBytes > 0)
+      this.fault ??= `segment ${segment.id} is damaged at its head: ${segment.headerFault}`;
+  }
+
+  /** Passes what stands behind the last entry of a segment, and leaves it. */
+  #leaveSegment(): void {
+    if (this.#at < 0) return;
+    const { framesEnd, atFooter } = this.#passRest(this.#log.segments[this.#at], Number.POSITIVE_INFINITY);
+    this.attempt.rows.endSegment(framesEnd, atFooter);
+    this.fault ??= this.attempt.rows.fault;
+  }
+
+  #passRest(segment: Batpak03Segment, to: number): WalkEnd {
+    this.#lastEnds.set(this.#at, this.#cursor);
+    if (segment.trailer?.tableOffset === this.#cursor) return { framesEnd: this.#cursor, atFooter: true };
+    return this.#passGap(segment, Math.min(to, segment.end), 0);
+  }
+
+  #passGap(segment: Batpak03Segment, to: number, claimedEnd: number): WalkEnd {
+    const { attempt } = this;
+    const visit = (frame: Frame, offset: number): void => attempt.rows.frame(frame, offset, -1, "unclaimed");
+    return atOnce(attempt.walk(segment, this.#cursor, Math.max(to, this.#cursor), visit, claimedEnd));
+  }
+
+  /** What comes behind the entries: the rest up to the watermark, then frames that are replayed. Gives why the checkpoint is ignored, or null. */
+  async finish(head: DecodedCheckpoint["head"]): Promise<string | null> {
+    const { segments, limit } = this.#log;
+    const { rows } = this.attempt;
+    if (head.globalSequence > SEQUENCE_MAX) return `its allocator stands at ${head.globalSequence}`;
+    this.#noteClaimedEnd();
+    const watermark = segments.findIndex(({ id }) => id === head.watermarkSegmentId);
+    const isPast = limit !== null && head.watermarkSegmentId > limit.segmentId;
+    if (watermark < 0 && segments.length > 0 && !isPast)
+      return `segment ${head.watermarkSegmentId}, where its watermark stands, is not there`;
+    const newest = segments[watermark];
+    if (newest !== undefined && newest.fileBytes < head.watermarkOffset)
+      return `segment ${newest.id} has ${newest.fileBytes} bytes, its watermark stands at ${head.watermarkOffset}`;
+    const last = isPast ? segments.length - 1 : watermark;
+    while (this.#at < last && this.fault === null) {
+      this.#leaveSegment();
+      this.#enterSegment();
+    }
+    if (this.fault !== null) return this.fault;
+    if (last >= 0) {
+      await this.#passWatermark(segments[last], isPast ? Number.POSITIVE_INFINITY : head.watermarkOffset, head.globalSequence);
+      for (const segment of segments.slice(last + 1)) {
+        rows.beginSegment(segment.id);
+        await this.#replay(segment, segment.framesOffset);
+      }
+    }
+    rows.finish();
+    rows.index.acceptedSequence = Math.max(rows.index.acceptedSequence, limit === null ? head.globalSequence : 0);
+    rows.index.visible.sequence = rows.index.acceptedSequence;
+    return this.fault ?? rows.fault ?? this.#edgesMismatch();
+  }
+
+  async #passWatermark(segment: Batpak03Segment, watermark: number, allocator: number): Promise<void> {
+    const { rows, tornTails } = this.attempt;
+    const torn = tornTails.length;
+    const to = Math.min(watermark, segment.end);
+    const rest = this.#passRest(segment, to);
+    // Beside a living writer the checkpoint may be ahead of what may be shown.
+    if (watermark <= segment.end) rows.index.acceptedSequence = Math.max(rows.index.acceptedSequence, allocator);
+    if (rest.atFooter || tornTails.length > torn) rows.endSegment(rest.framesEnd, rest.atFooter);
+    else await this.#replay(segment, Math.max(rest.framesEnd, to));
+  }
+
+  async #replay(segment: Batpak03Segment, from: number): Promise<void> {
+    const { attempt } = this;
+    const walk = attempt.walk(segment, from, segment.end, (frame, offset) => attempt.rows.frame(frame, offset, -1, "free"));
+    const { framesEnd, atFooter } = await restingBetween(walk);
+    attempt.rows.endSegment(framesEnd, atFooter);
+  }
+
+  // The entries against frames.
+
+  #edgesMismatch(): string | null {
+    for (const slot of this.#lastEnds.keys()) {
+      const reason = this.#edgeMismatch(slot);
+      if (reason !== null) return reason;
+    }
+    return null;
+  }
+
+  /** Compares the first and the last entry of a segment with their frames. */
+  #edgeMismatch(slot: number): string | null {
+    const rows = this.attempt.rows.index.segments[slot]?.index;
+    const end = this.#lastEnds.get(slot) as number;
+    if (!(rows instanceof ActiveSegmentIndex)) return null;
+    let last = rows.rowCount - 1;
+    while (last >= 0 && rows.offsetAt(last) >= end) last--;
+    if (last < 0) return null;
+    const reason = this.#rowMismatch(slot, rows, last, end) ?? this.#rowMismatch(slot, rows, 0, end);
+    return reason === null ? null : `segment ${this.#log.segments[slot].id} ${reason}`;
+  }
+
+  #rowMismatch(slot: number, rows: ActiveSegmentIndex, row: number, end: number): string | null {
+    const { id } = this.#log.segments[slot];
+    const { entities, scopes, heads } = this.attempt.rows.index;
+    const offset = rows.offsetAt(row);
+    const reader = new FrameReader(EDGE_BYTES);
+    reader.begin(this.#log.files.file(id), offset, end);
+    const frame = reader.next();
+    if (frame === null) return `has no frame at offset ${offset}, where an entry says that there is one`;
+    const { columns } = rows;
+    const { view, bytes } = frame;
+    const entity = columns.entity[row];
+    const same =
+      frame.eventKind === columns.kind[row] &&
+      frame.clock === columns.clock[row] &&
+      frame.wallMs * 1000 === columns.time[row] &&
+      idTag(view, frame.eventIdAt) === columns.idTag[row] &&
+      idTag(view, frame.correlationIdAt) === columns.correlationTag[row] &&
+      (frame.causationIdAt < 0 ? 0 : idTag(view, frame.causationIdAt)) === columns.causationTag[row] &&
+      frameEntity(frame) === entities.name(entity) &&
+      frameScope(frame) === scopes.name(columns.scope[row]);
+    const isHead = heads.sequence[entity] === rows.sequenceAt(row) && frame.eventHashAt >= 0;
+    if (same && !(isHead && !hashEquals(bytes, frame.eventHashAt, heads.hash, entity * HASH_BYTES))) return null;
+    return `has another event at offset ${offset} than an entry says`;
+  }
+}
