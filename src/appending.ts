@@ -15,13 +15,14 @@ import type { DefinitionRegistry, Resolution } from "./events/definition-registr
 import type { Receipt } from "./events/event.ts";
 import { compileExpectation } from "./events/expectation.ts";
 import { keyedId, parseId } from "./events/id.ts";
-import { SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
+import { SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
 import { utf8 } from "./events/utf8.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { Acceptance } from "./log/acceptance.ts";
 import { AppendItem, type ConditionResult, type ExpectedState, type Settle } from "./log/append-request.ts";
 import { CommitGroup } from "./log/commit-group.ts";
 import type { FramePlacer } from "./log/frame-placer.ts";
+import { consumerRecordPayload, type ConsumerRecord } from "./log/records-in-force.ts";
 import { findMatch, type ReadingParts, searchFilter } from "./reading.ts";
 import type { CompiledOptions } from "./store-options.ts";
 
@@ -47,26 +48,37 @@ const ITEM_MEMBERS: ReadonlySet<string> = new Set([
   "correlationId",
   "metadata",
 ]);
-const BATCH_MEMBERS: ReadonlySet<string> = new Set(["signal"]);
+const BATCH_MEMBERS: ReadonlySet<string> = new Set(["signal", "commit"]);
 const NO_OPTIONS = {};
 const NO_CONDITIONS: readonly ConditionResult[] = [];
+const NO_ITEMS: readonly AppendItem[] = [];
 const NO_RESOLUTIONS: readonly Resolution[] = [];
 /** Room for a frame beyond its payload: names, ids, metadata's own bound is the payload's. */
 const FRAME_ROOM_BYTES = 8192;
+
+type Resolve = (receipts: Receipt | Receipt[]) => void;
+
+let newResolve: Resolve;
+let newReject: (error: unknown) => void;
+
+/** Takes the ends of the promise that is being made: one function for all of them instead of a closure each. */
+function takeEnds(resolve: Resolve, reject: (error: unknown) => void): void {
+  newResolve = resolve;
+  newReject = reject;
+}
 
 /** A promise of receipts, and its two ends. */
 class Ending implements Settle {
   readonly promise: Promise<Receipt | Receipt[]>;
   readonly #single: boolean;
-  #resolve!: (receipts: Receipt | Receipt[]) => void;
-  #reject!: (error: unknown) => void;
+  readonly #resolve: Resolve;
+  readonly #reject: (error: unknown) => void;
 
   constructor(single: boolean) {
     this.#single = single;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.promise = new Promise(takeEnds);
+    this.#resolve = newResolve;
+    this.#reject = newReject;
   }
 
   resolve(receipts: readonly Receipt[]): void {
@@ -103,7 +115,7 @@ export class Appending {
     const ending = new Ending(single);
     try {
       this.#parts.assertWritable();
-      assertMembers(options, APPEND_MEMBERS, "the options");
+      if (options !== NO_OPTIONS) assertMembers(options, APPEND_MEMBERS, "the options");
       assertSignal(options.signal);
       const items: AppendItem[] = [];
       if (single) items.push(this.#item(coordinate, events as AnyNewEvent, options, 0, null));
@@ -123,7 +135,7 @@ export class Appending {
       assertSignal(options.signal);
       if (!Array.isArray(items)) throw invalidArgument("Cannot append: the batch is no list, a list of { coordinate, event } is allowed");
       const keys = new Set<string>();
-      const checked: AppendItem[] = [];
+      const checked: AppendItem[] = options.commit === undefined ? [] : [positionItem(options.commit)];
       for (const item of items as readonly BatchItem[]) {
         assertMembers(item, ITEM_MEMBERS, "a batch item");
         checked.push(this.#item(item.coordinate, item.event, item, 0, keys));
@@ -155,8 +167,13 @@ export class Appending {
 
   /** Checks one event. `position`: among those that its key covers. `keys`: those of the batch so far; null where one key covers all. */
   #item(coordinate: Coordinate, event: AnyNewEvent, options: EventOptions, position: number, keys: Set<string> | null): AppendItem {
-    assertCoordinate(coordinate, "append");
+    if (typeof coordinate !== "object" || coordinate === null) assertCoordinate(coordinate, "append");
     const { entity, scope } = coordinate;
+    const { entities, scopes } = this.#parts.reading.index;
+    // A name that the store knows was checked when it was new.
+    const entityId = entities.recentId(entity);
+    const scopeId = scopes.recentId(scope);
+    if (entityId < 0 || scopeId < 0 || entity === SYSTEM_ENTITY) assertCoordinate({ entity, scope }, "append");
     const { idempotencyKey, causedBy, correlationId, metadata, expect } = options;
     let id: Uint8Array | null = null;
     if (idempotencyKey !== undefined) {
@@ -178,7 +195,23 @@ export class Appending {
     // An event's kind that its definition does not name is known when it is staged.
     const kind = definition === undefined ? event.kind : -1;
     const version = definition === undefined ? (event.version ?? 1) : definition.version;
-    return new AppendItem(entity, scope, kind, version, definition ?? null, data, id, cause, correlation, null, metadata ?? null, expected);
+    const item = new AppendItem(
+      entity,
+      scope,
+      kind,
+      version,
+      definition ?? null,
+      data,
+      id,
+      cause,
+      correlation,
+      null,
+      metadata ?? null,
+      expected,
+    );
+    item.entityId = entityId;
+    item.scopeId = scopeId;
+    return item;
   }
 
   #expected(expect: NonNullable<EventOptions["expect"]>): ExpectedState | null {
@@ -255,7 +288,7 @@ export class Appending {
     let sink: ByteSink | null = null;
     let start = 0;
     try {
-      const records = resolutions.filter(({ mustRecord }) => mustRecord).map(recordItem);
+      const records = resolutions.length === 0 ? NO_ITEMS : resolutions.filter(({ mustRecord }) => mustRecord).map(recordItem);
       const items = records.length === 0 ? events : [...records, ...events];
       const conditions = conditionsOf(items);
       const admitted = acceptance.queuedBytes;
@@ -276,7 +309,7 @@ export class Appending {
         conditions,
         ready: conditions.length === 0 ? null : this.#lookUp(conditions),
         signal,
-        recordCount: records.length,
+        recordCount: records.length + (events[0].system ? 1 : 0),
         learn: resolutions.length === 0 ? null : this.#learner(resolutions),
         settle,
       };
@@ -360,8 +393,16 @@ async function noteOutput(item: AppendItem, pending: PendingData): Promise<void>
 }
 
 function recordItem({ name, kind, version }: Resolution): AppendItem {
-  const data = { record: "definition", name, kind, version };
-  return new AppendItem(SYSTEM_ENTITY, SYSTEM_SCOPE, SYSTEM_CONFIG_CHANGE, 1, null, data, null, null, null, null, null, null, -1, true);
+  return systemItem(SYSTEM_CONFIG_CHANGE, { record: "definition", name, kind, version });
+}
+
+/** The record of a consumer's position: it stands before the events of its batch. */
+export function positionItem(record: ConsumerRecord): AppendItem {
+  return systemItem(SYSTEM_CHECKPOINT, consumerRecordPayload(record));
+}
+
+function systemItem(kind: number, data: unknown): AppendItem {
+  return new AppendItem(SYSTEM_ENTITY, SYSTEM_SCOPE, kind, 1, null, data, null, null, null, null, null, null, -1, true);
 }
 
 function conditionsOf(items: readonly AppendItem[]): readonly ConditionResult[] {

@@ -32,6 +32,8 @@ export class Heads {
   timeMicros: Float64Array;
   /** 32 bytes an entity: the last accepted event's hash. */
   hash: Uint8Array;
+  /** The same memory. */
+  hashView: DataView;
   /** The last visible event's; -1 where there is none. */
   visibleSequence: Float64Array;
   #capacity: number;
@@ -44,6 +46,7 @@ export class Heads {
     this.sequence = new Float64Array(capacity).fill(-1);
     this.timeMicros = new Float64Array(capacity);
     this.hash = new Uint8Array(capacity * HASH_BYTES);
+    this.hashView = new DataView(this.hash.buffer);
     this.visibleSequence = new Float64Array(capacity).fill(-1);
   }
 
@@ -127,6 +130,7 @@ export class Heads {
     this.sequence = grown.sequence;
     this.timeMicros = grown.timeMicros;
     this.hash = grown.hash;
+    this.hashView = grown.hashView;
     this.visibleSequence = grown.visibleSequence;
     this.#capacity = capacity;
   }

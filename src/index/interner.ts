@@ -69,6 +69,11 @@ export class Interner {
     return id;
   }
 
+  /** The id of `name` where the cache has it, else -1: a look that costs little, and says nothing of names that it does not know. */
+  recentId(name: string): number {
+    return this.#ids.get(name) ?? -1;
+  }
+
   /** The id of `name`, or -1 when it was never added. */
   find(name: string): number {
     const cached = this.#ids.get(name);

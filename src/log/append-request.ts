@@ -38,6 +38,10 @@ export class AppendItem {
   /** A system record rather than an event. */
   readonly system: boolean;
 
+  /** The index's ids of its names, where they are known already; -1: to be asked for. */
+  entityId = -1;
+  scopeId = -1;
+
   /** From here on what staging fills in. `flags`: the layout's own. */
   flags = 0;
   /** Where its staged bytes begin and how many they are. */
