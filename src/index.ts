@@ -17,6 +17,7 @@ export {
 } from "./events/definition.ts";
 export type { Metadata, PlainEvent, Receipt, TypedEvent } from "./events/event.ts";
 export type { Event, EventOf, UntypedEvent } from "./events/event-union.ts";
+export type { UpcastChain, UpcastStep } from "./events/upcast.ts";
 export type { Expectation } from "./events/expectation.ts";
 export {
   DATA,
@@ -36,9 +37,21 @@ export {
 export type { Filter, Query, QueryEvents, Range, ReadOptions } from "./events/query.ts";
 export type { ImportOptions, ImportProgress, ImportResult, ImportSource } from "./import.ts";
 export type { ImportRecord } from "./import-record.ts";
+export type { HandleOptions } from "./handling.ts";
 export type { NameListing } from "./name-listing.ts";
 export type { OpenReport, OpenRoute, StoreProblem } from "./open-report.ts";
 export type { PlacedEvent, PlacedReadOptions } from "./placed-reading.ts";
+export type { ProjectionTarget, ProjectOptions, WatchOptions } from "./projecting.ts";
+export { type Decider, type DeciderOptions, type Decision, defineDecider, type NewEventOf } from "./projections/decider.ts";
+export type { Projected, ProjectProgress } from "./projections/fold.ts";
+export {
+  defineProjection,
+  type Handlers,
+  type Projection,
+  type ProjectionOptions,
+  type SnapshotPolicy,
+  type StateOf,
+} from "./projections/projection.ts";
 export type { StoreSegment } from "./store-segment.ts";
 export { type Head, Store } from "./store.ts";
 export type { Layout, StoreOptions } from "./store-options.ts";

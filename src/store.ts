@@ -29,6 +29,11 @@ import { StoreAccess } from "./store-access.ts";
 import { compileOptions, type StoreOptions } from "./store-options.ts";
 import { describeSegment, type StoreSegment } from "./store-segment.ts";
 import { statsOf, type StoreStats } from "./store-stats.ts";
+import { Handling, type HandleOptions } from "./handling.ts";
+import { Projecting, type ProjectionTarget, type ProjectOptions, type WatchOptions } from "./projecting.ts";
+import type { Decider } from "./projections/decider.ts";
+import type { Projected } from "./projections/fold.ts";
+import type { Projection } from "./projections/projection.ts";
 import type { Subscription, SubscribeOptions } from "./subscriptions/subscription.ts";
 import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts";
 
@@ -60,10 +65,14 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   readonly openReport: OpenReport;
   #closing: Promise<void> | null = null;
   readonly #access: StoreAccess;
+  readonly #projecting: Projecting;
+  readonly #handling: Handling;
   readonly #lock: DirectoryLock | null;
 
   private constructor(opened: Opened) {
     this.#access = new StoreAccess(opened);
+    this.#projecting = new Projecting(this.#access);
+    this.#handling = new Handling(this.#access, this.#projecting);
     this.directory = opened.directory;
     this.readOnly = opened.writer === null;
     this.openReport = opened.report;
@@ -178,6 +187,58 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
     options: SubscribeOptions = {},
   ): Subscription<QueryEvents<Asked, Definitions>> {
     return this.#access.subscribe(query, options) as unknown as Subscription<QueryEvents<Asked, Definitions>>;
+  }
+
+  /**
+   * The state of a projection: of an entity's stream, of a query's events, or of the whole store. Only the projection's own events are read,
+   * and only those behind its snapshot, where there is one. What a handler throws comes through.
+   *
+   * @param target an entity, or `{ query }`; everything when left out
+   * @param options `at`: as it was behind that sequence or at that time; `onProgress`; `signal`: stops, and the next call goes on there
+   * @throws TypeError or RangeError `INVALID_ARGUMENT`; StoreError `NEWER_EVENT_VERSION`, `CLOSED`, `CORRUPT`, `IO`
+   *
+   * @example
+   * const { state, sequence } = await store.project(Balance, "account:1");
+   * const before = await store.project(Balance, "account:1", { at: new Date("2026-01-01") });
+   */
+  project<State>(projection: Projection<State>, target?: ProjectionTarget, options?: ProjectOptions): Promise<Projected<State>> {
+    return this.#projecting.project(projection, target, options);
+  }
+
+  /**
+   * The state of a projection now, and again each time that events have changed it. Whoever is slow is given the newest state, not each one in
+   * between. It ends when the store is closed; in a read-only store it follows the writer of another process.
+   *
+   * @param options `signal`: end with its reason
+   * @example
+   * for await (const { state } of store.watch(Balance, "account:1")) console.log(state.cents);
+   */
+  watch<State>(
+    projection: Projection<State>,
+    target?: ProjectionTarget,
+    options?: WatchOptions,
+  ): AsyncGenerator<Projected<State>, undefined> {
+    return this.#projecting.watch(projection, target, options);
+  }
+
+  /**
+   * Gives a command to an entity: its state is folded, the decider says which events come of the command, and they are appended as one batch,
+   * on the condition that nothing was appended to the entity meanwhile; else it is decided anew. What the decider throws comes through.
+   *
+   * @param options `commandId`: the same command given again returns the first receipts; `retries`, `causedBy`, `correlationId`, `metadata`, `signal`
+   * @returns a receipt for each event; none where the decider came to none
+   * @throws StoreError `CONFLICT` when every retry met another append, and what `append` throws; TypeError or RangeError `INVALID_ARGUMENT`
+   *
+   * @example
+   * await store.handle({ entity: "account:1", scope: "bank" }, Account, { withdraw: 500 }, { commandId: "withdrawal-42" });
+   */
+  handle<Command>(
+    coordinate: Coordinate,
+    decider: Decider<unknown, Command>,
+    command: NoInfer<Command>,
+    options?: HandleOptions,
+  ): Promise<Receipt[]> {
+    return this.#handling.handle(coordinate, decider, command, options);
   }
 
   /**

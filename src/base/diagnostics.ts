@@ -6,6 +6,7 @@
  * | `batpak:open` | `{ directory, report }`: a store was opened, by which route and why |
  * | `batpak:index-rebuilt` | `{ directory, segmentId, reason }`: an index block could not be used |
  * | `batpak:background-failed` | `{ directory, what, error }`: a checkpoint or an index block could not be written |
+ * | `batpak:projection-snapshot` | `{ directory, projection, target, outcome, reason, error }`: a snapshot was `"ignored"` or `"not written"` |
  *
  * What takes time is told as a tracing channel, `tracing:batpak.<operation>:start` and so on, with one message object for all of an operation's
  * channels. `docs/observability.md` has the members of each.
@@ -16,6 +17,7 @@ const channels = {
   open: channel("batpak:open"),
   "index-rebuilt": channel("batpak:index-rebuilt"),
   "background-failed": channel("batpak:background-failed"),
+  "projection-snapshot": channel("batpak:projection-snapshot"),
 };
 
 /** Tells those who listen on `batpak:<name>`. */

@@ -71,6 +71,11 @@ export class Acceptance {
     return this.#stagedBytes + this.#parts.queue.queuedBytes;
   }
 
+  /** Whether receipts are durable when they are given. */
+  get durable(): boolean {
+    return this.#parts.durable;
+  }
+
   /** Whether anything is staged and not yet accepted. */
   get hasStaged(): boolean {
     return this.#staged.length > 0;

@@ -1,0 +1,203 @@
+/**
+ * Commands: load the state of the entity, decide, append on the expectation that nobody else was there meanwhile, and once more if somebody was.
+ *
+ * Invariants:
+ * 1. What is appended was decided on a state that holds every event of the entity before it.
+ * 2. In this process, commands on one entity are decided one after another, so they never conflict among themselves; what else is appended to
+ *    the entity can get between, and makes the command be decided anew, having read only what is new.
+ * 3. The state is loaded before the command's key is looked up: a state that has the effect of the command already is never decided on.
+ *    Where events are in the log under the key, their receipts are the answer, whatever would be decided now.
+ *
+ * A command that came to no events leaves nothing behind: given again, it is decided again.
+ */
+import { invalidArgument, isStoreError, outOfRange } from "./base/store-error.ts";
+import { assertCoordinate, type Coordinate } from "./events/coordinate.ts";
+import type { AnyNewEvent } from "./events/definition.ts";
+import type { Metadata, Receipt } from "./events/event.ts";
+import type { Expectation } from "./events/expectation.ts";
+import { keyedId } from "./events/id.ts";
+import { utf8 } from "./events/utf8.ts";
+import { blake3 } from "./kernel/frame-kernel.ts";
+import { assertDecider, type Decider } from "./projections/decider.ts";
+import { Fold } from "./projections/fold.ts";
+import { assertOptions } from "./projections/projection.ts";
+import type { Projecting } from "./projecting.ts";
+import type { StoreAccess } from "./store-access.ts";
+
+export interface HandleOptions {
+  /** How often a command is decided anew when somebody else appended to the entity meanwhile: 0 or more, default 10. */
+  readonly retries?: number;
+  /**
+   * Names the command, 1 to 1,024 UTF-8 bytes. The same command given again returns the first receipts, also where it would be refused by
+   * now. It belongs to the entity and never expires; it is the `idempotencyKey` of what is appended.
+   */
+  readonly commandId?: string;
+  /** Id of the event that causes this: sets causation and inherits correlation. */
+  readonly causedBy?: string;
+  /** Id of the root of the chain of work, where `causedBy` does not say it. */
+  readonly correlationId?: string;
+  /** Noted beside each event. */
+  readonly metadata?: Metadata;
+  /** Gives the command up, as long as nothing of it is accepted. */
+  readonly signal?: AbortSignal;
+}
+
+const MEMBERS: ReadonlySet<string> = new Set(["retries", "commandId", "causedBy", "correlationId", "metadata", "signal"]);
+const RETRIES = 10;
+const RETRIES_MAX = 1000;
+/** States kept in memory for each decider. */
+const STATES_MAX = 256;
+
+/** Where commands on one entity meet: the state that the last one left, and its end. */
+interface Desk {
+  fold: Fold<unknown>;
+  /** Of the log that the state was folded of: compaction makes another. */
+  readonly generation: number;
+}
+
+export class Handling {
+  readonly #access: StoreAccess;
+  readonly #projecting: Projecting;
+  /** The end of the last command on each entity that has any under way. */
+  readonly #turns = new Map<string, Promise<void>>();
+  readonly #desks = new WeakMap<Decider, Map<string, Desk>>();
+
+  constructor(access: StoreAccess, projecting: Projecting) {
+    this.#access = access;
+    this.#projecting = projecting;
+  }
+
+  async handle<Command>(
+    coordinate: Coordinate,
+    decider: Decider<unknown, Command>,
+    command: Command,
+    options: HandleOptions = {},
+  ): Promise<Receipt[]> {
+    this.#access.assertWritable("handle a command");
+    assertCoordinate(coordinate, "handle the command");
+    assertDecider(decider);
+    assertOptions(options, MEMBERS, "handle the command");
+    const { signal, retries = RETRIES } = options;
+    if (typeof retries !== "number" || !Number.isInteger(retries) || retries < 0 || retries > RETRIES_MAX) {
+      throw outOfRange(`Cannot handle the command: retries is ${String(retries)}, 0 to ${RETRIES_MAX} is allowed`);
+    }
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw invalidArgument(`Cannot handle the command: signal is ${typeof signal}, an AbortSignal is allowed`);
+    }
+    return await this.#inTurn(coordinate.entity, () => this.#decideAndAppend(coordinate, decider, command, options, retries));
+  }
+
+  /** Does the work when the commands on this entity that came before are done. */
+  async #inTurn<Result>(entity: string, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#turns.get(entity);
+    let done = (): void => {};
+    const turn = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    this.#turns.set(entity, turn);
+    try {
+      await before;
+      return await work();
+    } finally {
+      if (this.#turns.get(entity) === turn) this.#turns.delete(entity);
+      done();
+    }
+  }
+
+  async #decideAndAppend<Command>(
+    coordinate: Coordinate,
+    decider: Decider<unknown, Command>,
+    command: Command,
+    options: HandleOptions,
+    retries: number,
+  ): Promise<Receipt[]> {
+    const { signal, commandId } = options;
+    const { entity } = coordinate;
+    for (let attempt = 0; ; attempt++) {
+      signal?.throwIfAborted();
+      this.#access.assertWritable("handle a command");
+      const repeated = this.#receiptsOf(entity, commandId);
+      if (repeated !== null) return repeated;
+      const { state, expect } = await this.#load(entity, decider, signal);
+      const meanwhile = this.#receiptsOf(entity, commandId);
+      if (meanwhile !== null) return meanwhile;
+      const decision = await (decider.decide as (command: Command, state: unknown) => unknown)(command, state);
+      const events = eventsOf(decision);
+      if (events.length === 0) return [];
+      try {
+        return await this.#append(coordinate, events, expect, options);
+      } catch (error) {
+        // The same command was under way twice and came to different events: the first to be accepted is the answer.
+        const first = isStoreError(error, "IDEMPOTENCY_MISMATCH") ? this.#receiptsOf(entity, commandId) : null;
+        if (first !== null) return first;
+        if (!isStoreError(error, "CONFLICT") || attempt >= retries) throw error;
+      }
+    }
+  }
+
+  async #append(
+    coordinate: Coordinate,
+    events: readonly AnyNewEvent[],
+    expect: Expectation,
+    { commandId, causedBy, correlationId, metadata, signal }: HandleOptions,
+  ): Promise<Receipt[]> {
+    const { appending } = this.#access.assertWritable("handle a command");
+    const receipts = await appending.append(coordinate, events, {
+      expect,
+      ...(commandId === undefined ? {} : { idempotencyKey: commandId }),
+      ...(causedBy === undefined ? {} : { causedBy }),
+      ...(correlationId === undefined ? {} : { correlationId }),
+      ...(metadata === undefined ? {} : { metadata }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    return receipts as Receipt[];
+  }
+
+  /** The state as it is visible now, and what the log must look like for a decision upon it to count. */
+  async #load(entity: string, decider: Decider, signal: AbortSignal | undefined): Promise<{ state: unknown; expect: Expectation }> {
+    const desks = this.#desksOf(decider);
+    const { generation } = this.#access.parts.log;
+    let desk = desks.get(entity);
+    // Taken out while it is worked on: a fold that fails half-way is not used again.
+    desks.delete(entity);
+    if (desk === undefined || desk.generation !== generation) {
+      const source = this.#projecting.source(decider, { entity }, "handle the command");
+      desk = { fold: new Fold(decider, source), generation };
+      await desk.fold.restore(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
+    }
+    // The bound and the newest event are looked at together.
+    const bound = this.#access.visibleSequence;
+    const latest = this.#access.latest(entity);
+    await desk.fold.advance(bound, { signal });
+    desks.set(entity, desk);
+    if (desks.size > STATES_MAX) desks.delete(desks.keys().next().value as string);
+    return { state: desk.fold.state, expect: latest === null ? "none" : { clock: latest.clock } };
+  }
+
+  #desksOf(decider: Decider): Map<string, Desk> {
+    let desks = this.#desks.get(decider);
+    if (desks === undefined) {
+      desks = new Map();
+      this.#desks.set(decider, desks);
+    }
+    return desks;
+  }
+
+  /** The receipts of what the command of this id came to before; null when it did not, or has no id. */
+  #receiptsOf(entity: string, commandId: string | undefined): Receipt[] | null {
+    if (commandId === undefined) return null;
+    const receipts: Receipt[] = [];
+    const durable = this.#access.writer?.acceptance.durable ?? false;
+    for (;;) {
+      const event = this.#access.find(keyedId(utf8(entity), receipts.length, commandId, blake3));
+      if (event === null) return receipts.length === 0 ? null : receipts;
+      const { id, sequence, clock, hash, timestamp } = event;
+      receipts.push({ id, sequence, clock, hash, timestamp, durable });
+    }
+  }
+}
+
+function eventsOf(decision: unknown): readonly AnyNewEvent[] {
+  if (decision === undefined || decision === null) return [];
+  return Array.isArray(decision) ? (decision as readonly AnyNewEvent[]) : [decision as AnyNewEvent];
+}

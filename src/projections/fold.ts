@@ -1,0 +1,160 @@
+/**
+ * Folding: the state of a projection, carried on from a snapshot or from the beginning up to a bound.
+ *
+ * Invariants:
+ * 1. `state` is what the handlers make of exactly the matching events up to `sequence`, in their order, wherever the fold began.
+ * 2. A fold goes on behind the newest event that it holds, never behind a bound: what a snapshot says is about that event, whose hash
+ *    names all of its entity's history. If the log does not have that very event there, the snapshot is not used.
+ * 3. A fold whose handler has thrown is not used any more: its state may be half of something.
+ */
+import { isPromise } from "node:util/types";
+import { invalidArgument } from "../base/store-error.ts";
+import type { TypedEvent } from "../events/event.ts";
+import type { Projection } from "./projection.ts";
+import type { SnapshotFolder } from "./snapshot-folder.ts";
+import type { SnapshotOrigin } from "./snapshot-format.ts";
+
+/** A state, and what it speaks of. */
+export interface Projected<State> {
+  readonly state: State;
+  /** Of the newest event in it; -1 when there is none. Matching events behind it are not in the state. */
+  readonly sequence: number;
+  /** How many events are in it. */
+  readonly events: number;
+  /** How many of them had to be read now; the others were in a snapshot. */
+  readonly eventsRead: number;
+}
+
+export interface ProjectProgress {
+  /** Events that are in the state by now. */
+  readonly events: number;
+  /** Events that will be in it. */
+  readonly eventsTotal: number;
+}
+
+/** What is folded: the events of one projection that match one query. */
+export interface FoldSource {
+  /** The sequence before which everything is visible. */
+  visible(): number;
+  /** Matching events with sequences in `(after, bound)`, ascending. */
+  batches(after: number, bound: number, signal: AbortSignal | undefined): AsyncIterable<readonly TypedEvent[]>;
+  /** How many there are. */
+  count(after: number, bound: number): Promise<number>;
+  /** The hash of the event with this sequence; null when there is none. */
+  hashAt(sequence: number): Promise<string | null>;
+  /** What a snapshot of it has to say; null where none are kept. */
+  origin(): SnapshotOrigin | null;
+  readonly snapshots: SnapshotFolder;
+  /** Whether snapshots may be written: by the process that writes the store. */
+  readonly writable: boolean;
+}
+
+export interface FoldControl {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: ProjectProgress) => void) | undefined;
+  /** False: whatever the fold comes to, it is not kept on disk. */
+  readonly keep?: boolean;
+}
+
+export class Fold<State> {
+  readonly #projection: Projection<State>;
+  readonly #source: FoldSource;
+  #state: State;
+  #sequence = -1;
+  #events = 0;
+  #eventsRead = 0;
+  /** Events folded since the snapshot that is on disk. */
+  #eventsUnsaved = 0;
+  #last: TypedEvent | null = null;
+
+  constructor(projection: Projection<State>, source: FoldSource) {
+    this.#projection = projection;
+    this.#source = source;
+    this.#state = projection.initial();
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get result(): Projected<State> {
+    return { state: this.#state, sequence: this.#sequence, events: this.#events, eventsRead: this.#eventsRead };
+  }
+
+  /**
+   * Begins where a snapshot ends, if there is one that may be used.
+   *
+   * @param sequenceMax the snapshot may speak of no event behind this one …
+   * @param timestampMax … and of none later than this, in milliseconds
+   */
+  async restore(sequenceMax: number, timestampMax: number): Promise<void> {
+    if (this.#projection.snapshotEveryEvents === Number.POSITIVE_INFINITY) return;
+    const source = this.#source;
+    const origin = source.origin();
+    if (origin === null) return;
+    const snapshot = await source.snapshots.load(origin);
+    if (snapshot === null) return;
+    const { position, state } = snapshot;
+    // Not for now: an earlier state was asked for.
+    if (position.sequence < source.visible() && (position.sequence > sequenceMax || position.timestamp > timestampMax)) return;
+    if ((await source.hashAt(position.sequence)) !== position.hash) {
+      source.snapshots.ignored(origin, `the log has no such event at sequence ${position.sequence}`);
+      return;
+    }
+    this.#state = state as State;
+    this.#sequence = position.sequence;
+    this.#events = position.events;
+  }
+
+  /** Folds what is behind the state and before the bound. When the signal stops it, what was folded so far is kept on disk. */
+  async advance(bound: number, { signal, onProgress, keep = true }: FoldControl = {}): Promise<void> {
+    const source = this.#source;
+    const eventsTotal = onProgress === undefined ? 0 : this.#events + (await source.count(this.#sequence, bound));
+    try {
+      for await (const events of source.batches(this.#sequence, bound, signal)) {
+        this.#apply(events);
+        onProgress?.({ events: this.#events, eventsTotal });
+        signal?.throwIfAborted();
+      }
+    } catch (error) {
+      if (keep && signal?.aborted === true && error === signal.reason) await this.#save(1);
+      throw error;
+    }
+    if (keep) await this.#save(this.#projection.snapshotEveryEvents);
+  }
+
+  #apply(events: readonly TypedEvent[]): void {
+    const { on } = this.#projection;
+    let state = this.#state;
+    for (let i = 0; i < events.length; i++) {
+      const event = events[i];
+      const handler = on.get(event.type as string) as unknown as (state: State, event: TypedEvent) => State;
+      state = handler(state, event);
+      if (state === undefined || isPromise(state)) throw notAState(this.#projection, event, state);
+    }
+    this.#state = state;
+    this.#events += events.length;
+    this.#eventsRead += events.length;
+    this.#eventsUnsaved += events.length;
+    this.#last = events[events.length - 1];
+    this.#sequence = this.#last.sequence;
+  }
+
+  /** Keeps the state on disk if this many events or more were folded since it was kept. */
+  async #save(eventsMin: number): Promise<void> {
+    const source = this.#source;
+    if (this.#eventsUnsaved < eventsMin || this.#last === null || !source.writable) return;
+    const origin = source.origin();
+    if (origin === null || this.#projection.snapshotEveryEvents === Number.POSITIVE_INFINITY) return;
+    const { hash, timestamp } = this.#last;
+    // Counted from here on whatever comes of it: a disk that is full is not asked again at once.
+    this.#eventsUnsaved = 0;
+    await source.snapshots.save(origin, { sequence: this.#sequence, hash, timestamp, events: this.#events }, this.#state);
+  }
+}
+
+function notAState(projection: Projection, event: TypedEvent, state: unknown): TypeError {
+  const found = state === undefined ? "undefined" : "a promise";
+  const name = projection.name ?? "the decider";
+  return invalidArgument(`Cannot project ${name}: its handler of ${event.type} returned ${found}, the next state is allowed`);
+}
