@@ -3,6 +3,9 @@
  * the reason. Whether it belongs to this log is decided elsewhere (`open-native`).
  */
 import type { CheckpointContent } from "../format/native/checkpoint.ts";
+import { FRAME } from "../format/native/frame-layout.ts";
+import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
+import { isSystemFrame } from "../format/native/system-frame.ts";
 import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import type { ActiveSegmentParts } from "../index/active-parts.ts";
 import { Heads } from "../index/heads.ts";
@@ -61,6 +64,7 @@ function restore(content: CheckpointContent, source: IndexSource): RestoredCheck
   index.visible.sequence = index.acceptedSequence;
   for (const segment of list(description, "segments")) index.segments.push(restoreSegment(record(segment, "segment"), columns, index));
   checkSegments(index);
+  checkHeads(index);
   return {
     index,
     storeId: bytes(description, "storeId", 16),
@@ -129,11 +133,27 @@ function checkSegments(index: StoreIndex): void {
     const before = segments[i - 1];
     const segment = segments[i];
     const ascends = before === undefined || (before.id < segment.id && before.nextSequence <= segment.firstSequence);
-    if (!ascends || segment.nextSequence < segment.firstSequence) throw new Unfit("its segments do not ascend");
+    if (!ascends || segment.id === 0 || segment.nextSequence < segment.firstSequence) throw new Unfit("its segments do not ascend");
+    // Sealed or not, each frame takes some bytes, and each event is a frame.
+    const framesMax = (segment.framesEnd - SEGMENT_HEADER.bytes) / FRAME.bytesMin;
+    const rows = segment.index?.rowCount ?? 0;
+    if (segment.frames > framesMax || rows > segment.frames || (segment.indexOnDisk && !segment.sealed))
+      throw new Unfit(`its segment ${segment.id} does not fit its counts`);
   }
   const last = segments[segments.length - 1];
   if (last?.id !== visible.segmentId || last.framesEnd !== visible.offset || last.nextSequence > visible.sequence) {
     throw new Unfit("its watermark is not the end of its last segment");
+  }
+}
+
+/** No head is past the end, and there are no more events than sequences. */
+function checkHeads(index: StoreIndex): void {
+  const { heads, acceptedSequence } = index;
+  if (index.visibleEvents > acceptedSequence) throw new Unfit("it counts more events than sequences");
+  for (let entity = 0; entity < heads.count; entity++) {
+    const sequence = heads.sequence[entity];
+    // A visible sequence is that of the head, or less where the head is not visible yet; without it, nothing of the entity is.
+    if (sequence > acceptedSequence || heads.visibleSequence[entity] > sequence) throw new Unfit("a head is past its end");
   }
 }
 
@@ -190,6 +210,6 @@ function record(value: unknown, name: string): Record<string, unknown> {
 }
 
 function frameBytes(value: unknown): Uint8Array {
-  if (!(value instanceof Uint8Array)) throw new Unfit("a system record is not bytes");
+  if (!(value instanceof Uint8Array) || !isSystemFrame(value)) throw new Unfit("a system record is no frame");
   return value.slice();
 }

@@ -2,14 +2,17 @@
  * Index blocks in the files of sealed segments: opened, written, and rebuilt. A block is index, never truth: whatever is wrong with it leads
  * back to the frames.
  *
- * Writing one: pages and root after the seal, sync, cut. Commit point: the trailer, whose CRC covers it; a crash before leaves a file that
- * ends in no trailer, and the segment is scanned.
+ * Writing one: pages and root after the seal, sync. Commit point: the trailer, whose CRC covers it; a crash before leaves a file that
+ * ends in no trailer, and the segment is scanned. Where something follows the seal already, the file is written anew and renamed (commit
+ * point: the rename): a file with a block may be linked into a snapshot, and is never written in place.
  */
 import { StoreError } from "../base/store-error.ts";
+import { replaceFile } from "../disk/replace-file.ts";
 import { FRAME } from "../format/native/frame-layout.ts";
 import { checkFrame, segmentSeed } from "../format/native/frame.ts";
 import { encodeIndexBlock } from "../format/native/index-block.ts";
 import { decodeSeal, isSeal, type Seal } from "../format/native/seal.ts";
+import { isSystemFrame } from "../format/native/system-frame.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { blockSource } from "../index/block-source.ts";
 import { idTag2 } from "../index/id-tag.ts";
@@ -18,7 +21,7 @@ import { SealedSegmentIndex } from "../index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import type { FrameSource } from "./frame-source.ts";
 import { enterSystemHead, type ReplayTarget } from "./replay.ts";
-import type { SegmentFiles } from "./segment-files.ts";
+import { segmentName, type SegmentFiles } from "./segment-files.ts";
 
 export interface OpenedBlock {
   readonly index: SealedSegmentIndex;
@@ -57,6 +60,11 @@ export function restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, bloc
       reason: "its index block's sequences do not fit",
     });
   }
+  const records = rows.systemRecords();
+  if (!records.every(isSystemFrame)) {
+    const reason = "a system record in its index block is no frame";
+    throw new StoreError("CORRUPT", `Cannot use the index block of segment ${entry.id}: ${reason}`, { segmentId: entry.id, reason });
+  }
   rows.entities((name, summary) => {
     const entityId = index.entities.intern(name);
     heads.ensure(entityId);
@@ -67,7 +75,7 @@ export function restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, bloc
     heads.setVisible(entityId, summary.lastSequence);
   });
   for (const scope of rows.scopes()) index.internScope(scope, rows.firstSequence);
-  for (const frame of rows.systemRecords()) {
+  for (const frame of records) {
     enterSystemHead(index, frame);
     target.systemRecord(frame);
   }
@@ -121,26 +129,12 @@ export async function writeBlock(input: WriteBlockInput): Promise<void> {
       format.copyId(bytes, view, at, target, offset + FRAME.hashBytes);
     },
   });
-  const file = await files.disk.open(files.path(segment.id), "write");
-  try {
-    let at = segment.framesEnd;
-    let gathered: Uint8Array[] = [];
-    let gatheredBytes = 0;
-    for (const page of encodeIndexBlock(source)) {
-      gathered.push(page);
-      gatheredBytes += page.length;
-      if (gatheredBytes < WRITE_BYTES && page.length > 0) continue;
-      at = await writeAll(file, gathered, at);
-      gathered = [];
-      gatheredBytes = 0;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    at = await writeAll(file, gathered, at);
-    if ((await file.size()) > at) await file.truncate(at);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  const pages = blockPieces(encodeIndexBlock(source));
+  const size = files.file(segment.id).sizeSync();
+  if (size > segment.framesEnd) {
+    await replaceFile(files.disk, files.directory, segmentName(segment.id), withFrames(files, segment, pages));
+    files.forget(segment.id);
+  } else await appendBlock(files, segment, pages);
   const opened = openBlock(files, segment.id, storeId, cache);
   if (opened.kind !== "ok") throw new Error(`The index block of segment ${segment.id} was written and cannot be read: ${opened.reason}`);
   segment.index = opened.block.index;
@@ -148,12 +142,49 @@ export async function writeBlock(input: WriteBlockInput): Promise<void> {
   segment.systemFrames = [];
 }
 
-async function writeAll(
-  file: { write(source: Uint8Array, offset: number, length: number, position: number, durable: boolean): Promise<void> },
-  pieces: readonly Uint8Array[],
-  position: number,
-): Promise<number> {
-  const bytes = pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
-  if (bytes.length > 0) await file.write(bytes, 0, bytes.length, position, false);
-  return position + bytes.length;
+/** The block in pieces of some size; the event loop rests between two. */
+async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let gathered: Uint8Array[] = [];
+  let gatheredBytes = 0;
+  for (const page of pages) {
+    gathered.push(page);
+    gatheredBytes += page.length;
+    if (gatheredBytes < WRITE_BYTES && page.length > 0) continue;
+    if (gatheredBytes > 0) yield Buffer.concat(gathered);
+    gathered = [];
+    gatheredBytes = 0;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  if (gatheredBytes > 0) yield Buffer.concat(gathered);
+}
+
+async function appendBlock(files: SegmentFiles, segment: SegmentEntry, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  const file = await files.disk.open(files.path(segment.id), "write");
+  try {
+    let at = segment.framesEnd;
+    for await (const piece of pieces) {
+      await file.write(piece, 0, piece.length, at, false);
+      at += piece.length;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** The segment's frames as they are, and then the block. */
+async function* withFrames(files: SegmentFiles, segment: SegmentEntry, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const file = files.pin(segment.id);
+  try {
+    for (let at = 0; at < segment.framesEnd; ) {
+      const block = Buffer.allocUnsafe(Math.min(WRITE_BYTES, segment.framesEnd - at));
+      const count = await file.read(block, 0, block.length, at);
+      if (count === 0) throw new Error(`Segment ${segment.id} ends at ${at}, before its seal does`);
+      yield block.subarray(0, count);
+      at += count;
+    }
+    yield* pieces;
+  } finally {
+    files.unpin(segment.id);
+  }
 }
