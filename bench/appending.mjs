@@ -1,6 +1,8 @@
 /** Rows about appending: batpak, SQLite and the raw file take turns, each synced at every commit. */
 import path from "node:path";
 import { race } from "./measure.mjs";
+import { JsonLines } from "./jsonl.mjs";
+import { openLmdb } from "./lmdb.mjs";
 import { RawFile } from "./raw.mjs";
 import { openSqlite } from "./sqlite.mjs";
 import { coordinatesOf, itemOf, kindOf, payloadOf } from "./workload.mjs";
@@ -14,9 +16,12 @@ export async function measureAppending({ batpak, folder, rounds, quick }) {
   const coordinates = coordinatesOf(1000);
   const store = await Store.open(path.join(folder, "append"));
   const sqlite = openSqlite(path.join(folder, "append.sqlite"));
+  const lmdb = openLmdb(path.join(folder, "append.lmdb"), 1_000_000);
+  const lines = new JsonLines(path.join(folder, "append.jsonl"));
   const raw = new RawFile(path.join(folder, "append.raw"));
   let next = 0;
   let sqliteNext = 0;
+  let otherNext = 0;
 
   const appendBatches = async (batches) => {
     const flying = [];
@@ -45,6 +50,11 @@ export async function measureAppending({ batpak, folder, rounds, quick }) {
     return inserts;
   };
 
+  const insertBatches = async (rival, count) => {
+    for (let i = 0; i < count; i++, otherNext += BATCH) await rival.insertMany(coordinates, otherNext, otherNext + BATCH);
+    return count * BATCH;
+  };
+
   // Bytes per event as this store writes them: what the floor writes as well.
   await appendBatches(1);
   const before = await store.stats();
@@ -59,6 +69,8 @@ export async function measureAppending({ batpak, folder, rounds, quick }) {
         for (let i = 0; i < batches / 2; i++, sqliteNext += BATCH) sqlite.insertMany(coordinates, sqliteNext, sqliteNext + BATCH);
         return (batches / 2) * BATCH;
       },
+      "JSON lines": () => insertBatches(lines, batches / 2),
+      ...(lmdb === null ? {} : { lmdb: () => insertBatches(lmdb, batches / 2) }),
     },
     { rounds },
   );
@@ -89,6 +101,8 @@ export async function measureAppending({ batpak, folder, rounds, quick }) {
   if (events !== next || sqlite.count() !== sqliteNext) throw new Error("Not every append arrived");
   await store.close();
   sqlite.close();
+  await lmdb?.close();
+  lines.close();
   raw.close();
   return { batched, flying, singly, eventBytes };
 }

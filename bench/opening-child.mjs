@@ -1,7 +1,7 @@
 /**
  * A process of its own that opens a store: it prints what that took, and then ends as it is told.
  *
- *   node opening-child.mjs DIST DIRECTORY close|kill|fill [EVENTS]
+ *   node opening-child.mjs DIST DIRECTORY close|kill|fill|read [EVENTS]
  */
 import { readFileSync } from "node:fs";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
@@ -17,7 +17,7 @@ delay.enable();
 await new Promise((resolve) => setTimeout(resolve, 20));
 delay.reset();
 const start = performance.now();
-const store = await Store.open(directory);
+const store = await Store.open(directory, { readOnly: ending === "read" });
 const milliseconds = performance.now() - start;
 const { rss } = process.memoryUsage();
 await new Promise((resolve) => setTimeout(resolve, 20));
@@ -29,7 +29,7 @@ if (ending === "fill") {
 const { route } = store.openReport;
 const result = JSON.stringify({ milliseconds, rssMB: rss / 1e6, rssBeforeMB: rssBefore / 1e6, peakMB: peakMB(), pauseMs, route });
 process.stdout.write(`${result}\n`, () => {
-  if (ending === "close") void store.close();
+  if (ending === "close" || ending === "read") void store.close();
   else process.kill(process.pid, "SIGKILL");
 });
 

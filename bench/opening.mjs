@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { makeBatpak03Store } from "./batpak03-store.mjs";
 
 const CHILD = fileURLToPath(new URL("./opening-child.mjs", import.meta.url));
 
@@ -32,6 +33,15 @@ function loseIndexBlocks(directory) {
     fs.writeSync(descriptor, new Uint8Array(16), 0, 16, size - 16);
     fs.closeSync(descriptor);
   }
+}
+
+/** A store of the batpak 0.3 layout, opened by its checkpoint: read-only, so that it stays as it is. */
+export async function measureBatpak03({ dist, folder, rounds, events }) {
+  const directory = path.join(folder, "batpak03");
+  const checkpointBytes = await makeBatpak03Store({ dist, directory, events });
+  const runs = Array.from({ length: Math.min(rounds, 5) + 1 }, () => openInChild(dist, directory, "read")).slice(1);
+  fs.rmSync(directory, { recursive: true });
+  return { checkpointBytes, runs };
 }
 
 /** `directory` holds a store that was closed. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { performance } from "node:perf_hooks";
 import path from "node:path";
 import { median, race } from "./measure.mjs";
+import { openLmdb } from "./lmdb.mjs";
 import { openSqlite } from "./sqlite.mjs";
 import { coordinatesOf, itemOf, entityName, payloadOf, randomNumbers } from "./workload.mjs";
 
@@ -35,7 +36,9 @@ export async function measureReading({ batpak, folder, rounds, events }) {
   const sqlite = openSqlite(path.join(folder, "read.sqlite"));
   const coordinates = coordinatesOf(entities);
   for (let number = 0; number < events; number += BATCH) sqlite.insertMany(coordinates, number, number + BATCH);
-  await checkAnswers(store, sqlite, ids);
+  const lmdb = openLmdb(path.join(folder, "read.lmdb"), events);
+  for (let number = 0; lmdb !== null && number < events; number += BATCH) await lmdb.insertMany(coordinates, number, number + BATCH);
+  await checkAnswers(store, sqlite, lmdb, ids);
 
   const gets = 5000;
   const random = randomNumbers(1);
@@ -52,6 +55,13 @@ export async function measureReading({ batpak, folder, rounds, events }) {
         for (let i = 0; i < gets; i++) cents += sqlite.get(random(ids.length) * 97).cents;
         return cents > 0 ? gets : 0;
       },
+      ...only(lmdb, {
+        lmdb: () => {
+          let cents = 0;
+          for (let i = 0; i < gets; i++) cents += lmdb.get(random(ids.length) * 97).cents;
+          return cents > 0 ? gets : 0;
+        },
+      }),
     },
     { rounds, warmUps: 3 },
   );
@@ -71,6 +81,13 @@ export async function measureReading({ batpak, folder, rounds, events }) {
         for (let i = 0; i < streams; i++) for (const data of sqlite.stream(entityName(random(entities)))) if (data.cents > 0) count++;
         return count;
       },
+      ...only(lmdb, {
+        lmdb: () => {
+          let count = 0;
+          for (let i = 0; i < streams; i++) for (const data of lmdb.stream(entityName(random(entities)))) if (data.cents > 0) count++;
+          return count;
+        },
+      }),
     },
     { rounds, warmUps: 2 },
   );
@@ -92,22 +109,36 @@ export async function measureReading({ batpak, folder, rounds, events }) {
         for (const data of sqlite.replay()) if (data.cents > 0) count++;
         return count;
       },
+      ...only(lmdb, {
+        lmdb: () => {
+          let count = 0;
+          for (const data of lmdb.replay()) if (data.cents > 0) count++;
+          return count;
+        },
+      }),
     },
     { rounds: Math.min(rounds, 3) },
   );
   await store.close();
   sqlite.close();
+  await lmdb?.close();
   return { got, streamed, replayed, directory };
 }
 
-async function checkAnswers(store, sqlite, ids) {
+function only(rival, contestants) {
+  return rival === null ? {} : contestants;
+}
+
+async function checkAnswers(store, sqlite, lmdb, ids) {
   for (let i = 0; i < ids.length; i += Math.ceil(ids.length / 200)) {
     const data = (await store.get(ids[i])).data;
     assert.deepEqual(data, payloadOf(i * 97));
     assert.deepEqual(data, sqlite.get(i * 97));
+    if (lmdb !== null) assert.deepEqual(data, lmdb.get(i * 97));
   }
   const ours = (await store.read({ entity: entityName(7) }).toArray()).map((event) => event.data);
   assert.deepEqual(ours, [...sqlite.stream(entityName(7))]);
+  if (lmdb !== null) assert.deepEqual(ours, [...lmdb.stream(entityName(7))]);
   assert.equal(await store.count(), sqlite.count());
 }
 

@@ -24,11 +24,76 @@ function atMost(what, values, unit, must) {
   };
 }
 
-export function rowsOf({ appending, reading, long, opening, pauses }, events) {
+/** A rate beside a rival's, where nothing is demanded; no row where the rival was not there. */
+function beside(part, name, rival, what) {
+  return part[rival] === undefined ? [] : [{ ...times(part, name, rival, 0, what), must: "", met: null }];
+}
+
+/** A figure alone. */
+function plain(what, measured) {
+  return { what, measured, absolute: "", must: "", met: null };
+}
+
+/** What grows with the history: at `to` events against at `from`. */
+function growth(what, history, figure, from, to, must) {
+  const factor = history[to][figure] / history[from][figure];
+  const measured = `${factor.toFixed(2)}x (${history[from][figure].toFixed(1)} to ${history[to][figure].toFixed(1)})`;
+  const met = must !== null && Number(to) >= 10_000_000 ? factor <= must : null;
+  const label = `${what}, at ${number.format(to)} events against ${number.format(from)}`;
+  return { what: label, measured, absolute: "", must: must === null ? "" : `${must}x`, met };
+}
+
+function historyRows(history) {
+  const sizes = Object.keys(history);
+  const last = sizes.at(-1);
+  const first = sizes.includes("100000") && last !== "100000" ? "100000" : sizes[0];
+  const rows = sizes.map((size) => {
+    const { getMicros, tenOfStreamMs, appendMicros, batchMicros, checkpointMs, verifyMs, openMs, openRssMB, bytes, events } = history[size];
+    const parts = [
+      `append ${appendMicros.toFixed(0)} µs`,
+      `in batches ${batchMicros.toFixed(2)} µs`,
+      `get ${getMicros.toFixed(2)} µs`,
+      `ten of a stream ${tenOfStreamMs.toFixed(2)} ms`,
+      `checkpoint ${checkpointMs.toFixed(0)} ms`,
+      `verify ${(verifyMs / 1000).toFixed(2)} s`,
+      `open ${openMs.toFixed(0)} ms with ${openRssMB.toFixed(0)} MB`,
+      `${(bytes / events).toFixed(0)} bytes an event`,
+    ];
+    return plain(`at ${number.format(size)} events`, parts.join(" · "));
+  });
+  rows.push(growth("an append in batches", history, "batchMicros", first, last, 1.25));
+  rows.push(growth("an append alone", history, "appendMicros", first, last, 1.25));
+  rows.push(growth("a get", history, "getMicros", first, last, 1.5));
+  rows.push(growth("open after a clean close", history, "openMs", first, last, null));
+  return rows;
+}
+
+function sizeRows({ byBatch, byFlight, byPayload, byEntities, allocated }) {
+  const list = (by, text) =>
+    Object.entries(by)
+      .map(([name, value]) => text(name, value))
+      .join(" · ");
+  const rate = (size, value) => `${number.format(size)}: ${number.format(value)}/s`;
+  const payload = (size, value) => `${number.format(size)} B: ${number.format(value.rate)}/s, ${number.format(value.megabytes)} MB/s`;
+  return [
+    plain("by events in a batch, 4 in flight", list(byBatch, rate)),
+    plain("by single appends in flight", list(byFlight, rate)),
+    plain("by payload, in batches up to 1 MiB", list(byPayload, payload)),
+    plain("by entities, batches of 1,000", list(byEntities, rate)),
+    plain(
+      "heap allocated for an event",
+      list(allocated, (what, bytes) => `${what}: ${number.format(bytes)} bytes`),
+    ),
+  ];
+}
+
+export function rowsOf({ appending, reading, long, queries, sizes, opening, batpak03, pauses, history }, events) {
   const rows = [];
   if (appending !== undefined) {
     const { batched, flying, singly } = appending;
     rows.push(times(batched, "batpak", "sqlite", 8, "batches of 1,000, synced, 4 in flight"));
+    rows.push(...beside(batched, "batpak", "lmdb", "the same against lmdb, one transaction a batch"));
+    rows.push(...beside(batched, "batpak", "JSON lines", "the same against lines of JSON, synced a batch"));
     rows.push(times(flying, "batpak", "sqlite", 20, "64 appends in flight, synced, against single commits"));
     rows.push(times(flying, "batpak", "raw", 0.7, "64 appends in flight, against raw groups of 64"));
     rows.push(times(singly, "batpak", "raw", 0.85, "one append at a time, against raw"));
@@ -36,10 +101,15 @@ export function rowsOf({ appending, reading, long, opening, pauses }, events) {
   }
   if (reading !== undefined) {
     rows.push(times(reading.got, "batpak", "sqlite", 3, "get by id, random, warm"));
+    rows.push(...beside(reading.got, "batpak", "lmdb", "the same against lmdb"));
     rows.push(times(reading.streamed, "batpak", "sqlite", 3, "one entity's stream"));
+    rows.push(...beside(reading.streamed, "batpak", "lmdb", "the same against lmdb"));
     rows.push(times(reading.replayed, "batpak", "sqlite", 5, "replay everything, decoded, in batches"));
     rows.push(times(reading.replayed, "batpak one by one", "sqlite", 5, "the same, event by event"));
+    rows.push(...beside(reading.replayed, "batpak", "lmdb", "the same in batches against lmdb"));
   }
+  for (const [what, raced] of Object.entries(queries ?? {})) rows.push(...beside(raced, "batpak", "sqlite", what));
+  if (sizes !== undefined) rows.push(...sizeRows(sizes));
   if (long !== undefined) {
     rows.push(atMost("first 10 events of one entity with all", [long.first], "ms", 1));
     rows.push(atMost("10 events from its middle", [long.middle], "ms", 1));
@@ -77,7 +147,15 @@ export function rowsOf({ appending, reading, long, opening, pauses }, events) {
     );
     rows.push(atMost("bytes on disk per event, names and payload included", [opening.bytes / events], "bytes", null));
   }
+  if (batpak03 !== undefined) {
+    const { runs } = batpak03;
+    const column = (name) => runs.map((run) => run[name]);
+    rows.push(atMost(`open batpak 0.3 (${[...new Set(column("route"))].join(", ")})`, column("milliseconds"), "ms", 1200));
+    rows.push(atMost("most memory while opening it", column("peakMB"), "MB", 450));
+    rows.push(atMost("longest pause while opening it", column("pauseMs"), "ms", 50));
+  }
   for (const [call, pauseMs] of Object.entries(pauses ?? {})) rows.push(atMost(`longest pause: ${call}`, [pauseMs], "ms", 50));
+  if (history !== undefined) rows.push(...historyRows(history));
   return rows;
 }
 

@@ -72,6 +72,19 @@ class SqliteStore {
     for (const row of this.#all.iterate()) yield JSON.parse(row.payload);
   }
 
+  /** Events that match, decoded. */
+  matching(where, values) {
+    let count = 0;
+    for (const row of this.#database.prepare(`SELECT * FROM events WHERE ${where} ORDER BY sequence`).iterate(...values)) {
+      if (JSON.parse(row.payload).cents > 0) count++;
+    }
+    return count;
+  }
+
+  counting(where, values) {
+    return this.#database.prepare(`SELECT COUNT(*) AS n FROM events WHERE ${where}`).get(...values).n;
+  }
+
   count() {
     return this.#database.prepare("SELECT COUNT(*) AS n FROM events").get().n;
   }

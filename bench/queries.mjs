@@ -1,0 +1,52 @@
+/** Rows about queries over everything, against the same questions in SQL; the answers are compared first. */
+import assert from "node:assert/strict";
+import path from "node:path";
+import { race } from "./measure.mjs";
+import { fill } from "./reading.mjs";
+import { openSqlite } from "./sqlite.mjs";
+import { coordinatesOf, entityName, kindOf, scopeName } from "./workload.mjs";
+
+export async function measureQueries({ batpak, folder, rounds, events }) {
+  const { Store, rawEvent } = batpak;
+  const store = await Store.open(path.join(folder, "queries"));
+  await fill(store, rawEvent, events, 1000);
+  const sqlite = openSqlite(path.join(folder, "queries.sqlite"));
+  const coordinates = coordinatesOf(1000);
+  for (let number = 0; number < events; number += 1000) sqlite.insertMany(coordinates, number, number + 1000);
+  const prefix = entityName(12).slice(0, -1);
+  const questions = {
+    "events of a scope": [{ scope: scopeName(3) }, "scope = ?", [scopeName(3)]],
+    "events of a kind": [{ kind: kindOf(5) }, "kind = ?", [kindOf(5)]],
+    "events of a kind and scope": [{ kind: kindOf(2), scope: scopeName(2) }, "kind = ? AND scope = ?", [kindOf(2), scopeName(2)]],
+    "events of ten entities by prefix": [{ entityPrefix: prefix }, "entity >= ? AND entity < ?", [prefix, `${prefix}~`]],
+  };
+  const results = {};
+  for (const [name, [query, where, values]] of Object.entries(questions)) {
+    const ours = await countOf(store, query);
+    assert.equal(ours, sqlite.matching(where, values), name);
+    results[name] = await race(
+      { batpak: () => countOf(store, query), sqlite: () => sqlite.matching(where, values) },
+      { rounds: Math.min(rounds, 3) },
+    );
+  }
+  results["counting a kind and scope"] = await race(
+    {
+      batpak: () => store.count({ kind: kindOf(2), scope: scopeName(2) }),
+      sqlite: () => sqlite.counting("kind = ? AND scope = ?", [kindOf(2), scopeName(2)]),
+    },
+    { rounds: Math.min(rounds, 3) },
+  );
+  const newest = (await store.read({}, { direction: "backward", limit: 1 }).first()).timestamp;
+  const time = await countOf(store, { time: { from: newest - 50, to: newest } });
+  assert.ok(time > 0);
+  await store.close();
+  sqlite.close();
+  return results;
+}
+
+/** Matching events, decoded. */
+async function countOf(store, query) {
+  let count = 0;
+  for await (const batch of store.read(query).batches()) for (const event of batch) if (event.data.cents > 0) count++;
+  return count;
+}
