@@ -3,6 +3,8 @@ export { isStoreError, StoreError, type StoreErrorCode, type StoreErrorDetails }
 export type { Clock, Random } from "./base/clock.ts";
 export type { Disk, DiskFile } from "./disk/disk.ts";
 export type { AppendOptions, BatchItem, BatchOptions, EventOptions, EventReading } from "./events/append-types.ts";
+export type { ConsumerOptions, ConsumerStatus } from "./consuming.ts";
+export type { ConsumerPosition } from "./events/consumer-position.ts";
 export type { Coordinate } from "./events/coordinate.ts";
 export {
   type AnyDefinition,
@@ -53,9 +55,11 @@ export {
   type StateOf,
 } from "./projections/projection.ts";
 export type { StoreSegment } from "./store-segment.ts";
+export type { ReactionHandler, ReactionItem, ReactOptions } from "./reacting.ts";
 export { type Head, Store } from "./store.ts";
 export type { Layout, StoreOptions } from "./store-options.ts";
 export type { StoreStats } from "./store-stats.ts";
+export type { ConsumedEvent, Consumer, ConsumerPlace } from "./subscriptions/consumer.ts";
 export type { SubscribeOptions, Subscription } from "./subscriptions/subscription.ts";
 export type { VerifyOptions, VerifyProgress, VerifyResult } from "./verify.ts";
 export { type RepairAction, type RepairOptions, type RepairReport, repairStore } from "./repair.ts";

@@ -30,6 +30,7 @@ import { FrameSource } from "./log/frame-source.ts";
 import { LogWriter } from "./log/log-writer.ts";
 import { MarkFile } from "./log/mark-file.ts";
 import { NativePlacer } from "./log/native-placer.ts";
+import { addRecordInForce } from "./log/records-in-force.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import { SegmentFiles } from "./log/segment-files.ts";
 import { SegmentWriter } from "./log/segment-writer.ts";
@@ -121,6 +122,8 @@ export class NativeWriter {
   readonly gate: SequenceGate;
   readonly checkpointer: Checkpointer;
   readonly cut: OpenReport["cut"];
+  /** Whether what is visible is durable: the store syncs every commit. */
+  readonly syncsCommits: boolean;
   readonly #input: NativeWriterInput;
   readonly #segments: SegmentWriter;
   readonly #mark: MarkFile;
@@ -140,8 +143,9 @@ export class NativeWriter {
     this.#segments = segments;
     this.#mark = mark;
     this.cut = cut;
+    this.syncsCommits = options.durability.mode === "fsync";
     this.#storeId = parts.log.storeId as Uint8Array;
-    this.#records = [...parts.log.records];
+    this.#records = parts.log.records;
     this.gate = new SequenceGate();
     const ids = new IdIssuer(options.random ?? cryptoRandom);
     ids.resumeAfter(parts.log.lastIssuedId);
@@ -231,7 +235,7 @@ export class NativeWriter {
           this.gate.open();
         },
         sealed: (segment) => this.#writeBlock(segment),
-        recordVisible: (frame) => this.#records.push(frame),
+        recordVisible: (frame) => addRecordInForce(this.#records, frame),
         committed: (events) => this.#committed(events),
       },
       placer,

@@ -18,6 +18,7 @@ import { IndexPageError } from "./index/sealed-segment-index.ts";
 import { type IndexSource, type SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { openBlock, restoreFromBlock } from "./log/block-files.ts";
 import type { LastFrame } from "./log/log-writer.ts";
+import { addRecordInForce } from "./log/records-in-force.ts";
 import { damageError, judgeTail } from "./log/recovery.ts";
 import { replayCommit, type ReplayTarget } from "./log/replay.ts";
 import { salvageSegment } from "./log/salvage.ts";
@@ -48,8 +49,8 @@ export interface OpenedNativeLog {
   /** Null in a directory without any segment that ever began. */
   readonly storeId: Uint8Array | null;
   readonly generation: number;
-  /** System records in force: whole frames, oldest first. */
-  readonly records: readonly Uint8Array[];
+  /** System records in force: whole frames, oldest first. Kept up to date. */
+  readonly records: Uint8Array[];
   readonly lastIssuedId: Uint8Array;
   readonly lastFrame: LastFrame | null;
   readonly route: OpenRoute;
@@ -103,7 +104,7 @@ class NativeOpening {
   }
 
   #targetOf(index: StoreIndex, lastIssuedId: Uint8Array): ReplayTarget {
-    return { index, lastIssuedId, events: 0, systemRecord: (frame) => this.#records.push(frame) };
+    return { index, lastIssuedId, events: 0, systemRecord: (frame) => addRecordInForce(this.#records, frame) };
   }
 
   async run(): Promise<OpenedNativeLog> {

@@ -9,10 +9,12 @@ import { StoredEvent } from "./events/event.ts";
 import { compileQuery, compileReadOptions, type Query, type ReadOptions } from "./events/query.ts";
 import { followNative } from "./follow-native.ts";
 import type { NativeStoreParts, NativeWriter } from "./native-engine.ts";
+import { addRecordInForce } from "./log/records-in-force.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
 import { type Opened, readLogForReader } from "./open-store.ts";
 import { type ReadingParts, searchFilter, StoredReading } from "./reading.ts";
+import { SharedPoll } from "./subscriptions/shared-poll.ts";
 import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./subscriptions/subscription.ts";
 
 /** How often a read-only store that is followed looks for more. */
@@ -28,7 +30,12 @@ export class StoreAccess {
   readonly writer: NativeWriter | null;
   readonly reading: ReadingParts;
   state: "open" | "closing" | "closed" = "open";
+  /** Consumers that are open: they end with the store. */
+  readonly consumers = new Set<{ close(): Promise<void> }>();
   #refreshing: Promise<void> | null = null;
+  /** What was visible when those who wait were last told. */
+  #told = -1;
+  readonly #poll = new SharedPoll(() => this.#lookForMore(), POLL_MS);
 
   constructor(opened: Opened) {
     this.directory = opened.directory;
@@ -86,6 +93,20 @@ export class StoreAccess {
     });
   }
 
+  /** The visible event with this sequence; null when there is none. */
+  at(sequence: number): StoredEvent | null {
+    return this.#look(() => {
+      const { index } = this.parts.log;
+      const position = sequence >= 0 && sequence < index.visible.sequence ? index.segmentAt(sequence) : -1;
+      if (position < 0) return null;
+      const segment = index.segments[position];
+      const segmentIndex = index.indexOf(segment);
+      const row = segmentIndex.rowAtSequence(sequence);
+      if (row >= segmentIndex.rowCount || segmentIndex.sequenceAt(row) !== sequence) return null;
+      return this.#eventAt(segment.id, segmentIndex.offsetAt(row), sequence);
+    });
+  }
+
   /** A look at index and frames: again where a page of the index was bad, and with the store's errors. */
   #look<Result>(look: () => Result): Result {
     try {
@@ -134,16 +155,22 @@ export class StoreAccess {
 
   /** Calls back once when more may be visible or the store was closed; gives a function that calls it off. */
   onChange(callback: () => void): () => void {
-    return this.writer === null ? this.#pollForChange(callback) : this.writer.gate.onNext(callback);
+    return this.writer === null ? this.#poll.onNext(callback) : this.writer.gate.onNext(callback);
   }
 
-  /** A reader has nobody to wake it: it looks at the mark every few milliseconds while somebody waits. */
-  #pollForChange(callback: () => void): () => void {
-    const timer = setTimeout(() => {
-      if (this.state === "closed") callback();
-      else this.refresh().then(callback, callback);
-    }, POLL_MS);
-    return () => clearTimeout(timer);
+  async #lookForMore(): Promise<boolean> {
+    await this.refresh();
+    const before = this.#told;
+    this.#told = this.visibleSequence;
+    return this.#told !== before;
+  }
+
+  /** The store is closed: whoever follows it ends, and so do its consumers. */
+  async end(): Promise<void> {
+    this.state = "closed";
+    this.writer?.gate.open();
+    this.#poll.open();
+    for (const consumer of this.consumers) await consumer.close();
   }
 
   /** In a read-only store: takes up what the writer has made visible since. */
@@ -169,6 +196,7 @@ export class StoreAccess {
   }
 
   #restoreRecord(frame: Uint8Array): void {
+    addRecordInForce(this.parts.log.records, frame);
     const record = definitionRecordOf(frame);
     if (record !== null) this.registry.restore(record);
   }

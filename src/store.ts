@@ -16,6 +16,7 @@ import type { AnyDefinition, AnyNewEvent } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
 import type { Receipt } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
+import { appendCommitting, type ConsumerOptions, type ConsumerStatus, listConsumers, openConsumer } from "./consuming.ts";
 import { compileReadOptions, type Query, type QueryEvents, type ReadOptions } from "./events/query.ts";
 import { type ImportOptions, importRecords, type ImportResult, type ImportSource } from "./import.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
@@ -34,6 +35,8 @@ import { Projecting, type ProjectionTarget, type ProjectOptions, type WatchOptio
 import type { Decider } from "./projections/decider.ts";
 import type { Projected } from "./projections/fold.ts";
 import type { Projection } from "./projections/projection.ts";
+import { react, type ReactionHandler, type ReactOptions } from "./reacting.ts";
+import type { Consumer } from "./subscriptions/consumer.ts";
 import type { Subscription, SubscribeOptions } from "./subscriptions/subscription.ts";
 import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts";
 
@@ -128,13 +131,15 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   /**
    * Appends events on several entities, all or nothing.
    *
+   * @param options `commit`: moves a consumer's position together with them (`consumer.at(event)`); `signal`
    * @returns one receipt an item, in order
    * @example
    * await store.appendBatch([{ coordinate: alice, event: PlayerMoved({ x: 1, y: 1 }) }, { coordinate: bob, event: PlayerLeft({}) }]);
    */
   appendBatch(items: readonly BatchItem[], options?: BatchOptions): Promise<Receipt[]> {
     const { writer } = this.#access;
-    return writer === null ? Promise.reject(this.#access.readOnlyError("append")) : writer.appending.appendBatch(items, options);
+    if (writer === null) return Promise.reject(this.#access.readOnlyError("append"));
+    return options?.commit === undefined ? writer.appending.appendBatch(items, options) : appendCommitting(this.#access, items, options);
   }
 
   /**
@@ -239,6 +244,59 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
     options?: HandleOptions,
   ): Promise<Receipt[]> {
     return this.#handling.handle(coordinate, decider, command, options);
+  }
+
+  /**
+   * Opens a consumer: a name with a durable position, and the events behind it, past and to come. One holder a name, in all processes. In a
+   * read-only store too, where it follows the writer: a position is no part of the log.
+   *
+   * @param name 1 to 80 UTF-8 bytes
+   * @param options `after`: where a new one begins; `positionIn: "log"`: its position moves with batches; `resetTo`; `lockWaitMs`; `signal`
+   * @throws StoreError `LOCKED` when another holder lives, `CORRUPT` when its position cannot be read, `POSITION_MISMATCH` when the log cannot have
+   * given it, `READ_ONLY` and `UNSUPPORTED_BY_LAYOUT` (positions in the log), `CLOSED`, `IO`; TypeError or RangeError `INVALID_ARGUMENT`
+   *
+   * @example
+   * const mailer = await store.consumer("mailer", { kind: OrderPlaced });
+   * for await (const event of mailer) {
+   *   await sendMail(event.data);
+   *   await mailer.commit(event);
+   * }
+   */
+  async consumer<const Asked extends Query = Query>(
+    name: string,
+    query?: Asked,
+    options: ConsumerOptions = {},
+  ): Promise<Consumer<QueryEvents<Asked, Definitions>>> {
+    return (await openConsumer(this.#access, name, query, options)) as unknown as Consumer<QueryEvents<Asked, Definitions>>;
+  }
+
+  /** The consumers that have a position, by name: where they stand, how far that is behind, whether somebody has them open. */
+  consumers(): Promise<ConsumerStatus[]> {
+    return listConsumers(this.#access);
+  }
+
+  /**
+   * Appends what a handler derives from events, exactly once for each event that matches, whatever is killed when. What is derived is caused by
+   * the event that it was derived from. Events that match are given one after the other; those derived are given as well where they match.
+   *
+   * @param name of the reaction, which is a consumer's: 1 to 80 UTF-8 bytes
+   * @param handler what to append, if anything; what it throws ends the reaction, and the event is given again next time
+   * @returns resolves when `signal` is aborted or the store closed; rejects with what ended it otherwise
+   * @throws what `consumer` and `appendBatch` throw
+   *
+   * @example
+   * await store.react("billing", { kind: OrderPlaced }, (event) => ({
+   *   coordinate: { entity: `invoice:${event.entity}`, scope: event.scope },
+   *   event: InvoiceIssued({ cents: event.data.cents }),
+   * }), { signal });
+   */
+  react<const Asked extends Query = Query>(
+    name: string,
+    query: Asked | undefined,
+    handler: ReactionHandler<QueryEvents<Asked, Definitions>>,
+    options: ReactOptions = {},
+  ): Promise<void> {
+    return react(this.#access, name, query, handler as ReactionHandler<never>, options);
   }
 
   /**
@@ -369,8 +427,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
     } catch (error) {
       throw asStoreError("close", this.directory, error);
     } finally {
-      access.state = "closed";
-      access.writer?.gate.open();
+      await access.end();
       await this.#lock?.release();
     }
   }

@@ -30,6 +30,7 @@ export interface StoreErrorDetails {
   READ_ONLY: { operation: string };
   INVALID_LINE: { line: number; reason: string };
   UNSUPPORTED_RUNTIME: { reason: string };
+  POSITION_MISMATCH: { consumer: string; position: number; lastSequence: number; reason: string };
   NEWER_EVENT_VERSION: { type: string; storedVersion: number; knownVersion: number };
 }
 

@@ -1,4 +1,5 @@
 /** The shapes of appending and reading, as the store offers them. Types only. */
+import type { ConsumerPosition } from "./consumer-position.ts";
 import type { Coordinate } from "./coordinate.ts";
 import type { AnyDefinition, AnyNewEvent } from "./definition.ts";
 import type { Metadata, Receipt } from "./event.ts";
@@ -34,6 +35,8 @@ export interface BatchItem extends EventOptions {
 export interface BatchOptions {
   /** Withdraws the batch, as long as it is not accepted. */
   readonly signal?: AbortSignal;
+  /** Moves a consumer's position together with the events: `consumer.at(event)`. The batch may be empty then. */
+  readonly commit?: ConsumerPosition;
 }
 
 /** The writing side of a store. */

@@ -18,6 +18,7 @@ import type { CommitGroup } from "./commit-group.ts";
 import type { FramePlacer } from "./frame-placer.ts";
 import type { UnwrittenFrames } from "./frame-source.ts";
 import type { MarkFile } from "./mark-file.ts";
+import { addRecordInForce } from "./records-in-force.ts";
 import { newSegmentEntry } from "./segment-entry.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
 import type { FrameSlice } from "./slab.ts";
@@ -188,7 +189,7 @@ export class LogWriter implements UnwrittenFrames {
       } else {
         const at = kernel.offsets[frame];
         const record = bytes.slice(at, at + kernel.lengths[frame]);
-        group.segment.systemFrames.push(record);
+        addRecordInForce(group.segment.systemFrames, record);
         this.#parts.recordVisible(record);
       }
     }

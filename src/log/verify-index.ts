@@ -13,6 +13,7 @@ import type { ColumnValues, ScanSource } from "../index/scan-source.ts";
 import { IndexPageError, SealedSegmentIndex } from "../index/sealed-segment-index.ts";
 import { type ColumnName, type EntitySummary, OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, type SegmentIndex } from "../index/segment-index.ts";
 import type { WalkedFrame } from "./verify-frames.ts";
+import { addRecordInForce } from "./records-in-force.ts";
 
 const COLUMNS = ["entity", "scope", "kind", "clock", "offset", "time", "correlationTag", "causationTag"] as const;
 const SHIFT = INDEX_BLOCK.rowsPerPageShift;
@@ -64,7 +65,7 @@ export class IndexComparison {
   }
 
   systemRecord(frame: WalkedFrame): void {
-    this.#systemRecords.push(frame.bytes.slice(frame.at, frame.at + frame.length));
+    addRecordInForce(this.#systemRecords, frame.bytes.slice(frame.at, frame.at + frame.length));
   }
 
   #compareRow(row: number, frame: WalkedFrame, names: ComparedNames, sequence: number): void {

@@ -8,6 +8,7 @@
  *    between the look and the wait moves the bound, which is looked at again before waiting.
  * 3. It ends when the store is closed, and with its signal's reason when that is aborted.
  */
+import { isStoreError } from "../base/store-error.ts";
 
 /** What a subscription needs of a store. */
 export interface SubscriptionSource<Read> {
@@ -46,19 +47,28 @@ export class Subscription<Read extends { readonly sequence: number }> implements
     for (;;) {
       this.#signal?.throwIfAborted();
       const bound = source.visible();
+      if (source.isClosed()) return;
       if (bound > position + 1) {
-        for await (const events of source.batches(position, bound)) {
-          this.#signal?.throwIfAborted();
-          yield events;
-        }
+        yield* this.#read(position, bound);
         position = bound - 1;
-      } else if (source.isClosed()) return;
-      else await this.#changed(bound);
+      } else await this.#changed(bound);
     }
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
     for await (const events of this.batches()) yield* events;
+  }
+
+  async *#read(position: number, bound: number): AsyncGenerator<readonly Read[], undefined> {
+    try {
+      for await (const events of this.#source.batches(position, bound)) {
+        this.#signal?.throwIfAborted();
+        yield events;
+      }
+    } catch (error) {
+      // The store was closed while this one was behind: that ends it here as it does there.
+      if (!this.#source.isClosed() || !isStoreError(error, "CLOSED")) throw error;
+    }
   }
 
   /** Resolves when the bound may have moved; rejects when the signal is aborted. */

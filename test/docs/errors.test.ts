@@ -25,6 +25,7 @@ const codes: Record<StoreErrorCode | "INVALID_ARGUMENT", true> = {
   READ_ONLY: true,
   INVALID_LINE: true,
   UNSUPPORTED_RUNTIME: true,
+  POSITION_MISMATCH: true,
   NEWER_EVENT_VERSION: true,
 };
 

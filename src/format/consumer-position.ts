@@ -1,0 +1,83 @@
+/**
+ * A consumer's position in a file of its own: `consumers/<name>/position`, the same for both layouts. Little-endian.
+ *
+ * The event's hash says which event stands at the position, so that a log that was restored from a backup and went on with other events is
+ * noticed. Zeros where the position is no event's.
+ */
+import { crc32 } from "node:zlib";
+import { sameBytes } from "../base/hex.ts";
+import { getUint64, setUint64 } from "../base/u64.ts";
+
+export const CONSUMER_POSITION = {
+  magic: 0, // 8 bytes
+  version: 8, // u16
+  nameLength: 10, // u16: UTF-8 bytes
+  reserved: 12, // u32: 0
+  storeId: 16, // 16 bytes: zeros in the batpak 0.3 layout, which has none
+  next: 32, // u64: the position and one
+  hash: 40, // 32 bytes
+  name: 72, // UTF-8; then CRC-32 of what precedes it, u32
+} as const;
+
+const MAGIC = Uint8Array.from(Buffer.from("BATPAKCP", "latin1"));
+const VERSION = 1;
+const CRC_BYTES = 4;
+const HASH_BYTES = 32;
+
+export interface ConsumerPositionContent {
+  readonly storeId: Uint8Array;
+  readonly name: string;
+  /** Sequence of the last event that is done; -1 before the first. */
+  readonly position: number;
+  /** Its hash as hex; null where it is not known. */
+  readonly hash: string | null;
+}
+
+/** The file's whole content. */
+export function encodeConsumerPosition(content: ConsumerPositionContent): Uint8Array {
+  const name = Buffer.from(content.name);
+  const bytes = new Uint8Array(CONSUMER_POSITION.name + name.length + CRC_BYTES);
+  const view = new DataView(bytes.buffer);
+  bytes.set(MAGIC, CONSUMER_POSITION.magic);
+  view.setUint16(CONSUMER_POSITION.version, VERSION, true);
+  view.setUint16(CONSUMER_POSITION.nameLength, name.length, true);
+  bytes.set(content.storeId, CONSUMER_POSITION.storeId);
+  setUint64(view, CONSUMER_POSITION.next, content.position + 1);
+  if (content.hash !== null) bytes.set(Buffer.from(content.hash, "hex"), CONSUMER_POSITION.hash);
+  bytes.set(name, CONSUMER_POSITION.name);
+  const end = CONSUMER_POSITION.name + name.length;
+  view.setUint32(end, crc32(bytes.subarray(0, end)), true);
+  return bytes;
+}
+
+export type ConsumerPositionOutcome =
+  | { readonly kind: "ok"; readonly content: ConsumerPositionContent }
+  | { readonly kind: "corrupt"; readonly reason: string };
+
+/** What the file says. */
+export function decodeConsumerPosition(bytes: Uint8Array): ConsumerPositionOutcome {
+  if (bytes.length < CONSUMER_POSITION.name + CRC_BYTES) return corrupt(`it has ${bytes.length} bytes`);
+  if (!sameBytes(bytes, 0, MAGIC, 0, MAGIC.length)) return corrupt("it does not begin as a position does");
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const version = view.getUint16(CONSUMER_POSITION.version, true);
+  const end = CONSUMER_POSITION.name + view.getUint16(CONSUMER_POSITION.nameLength, true);
+  if (end + CRC_BYTES !== bytes.length) return corrupt("its length is not what it says");
+  if (crc32(bytes.subarray(0, end)) !== view.getUint32(end, true)) return corrupt("its checksum does not match");
+  if (version !== VERSION) return corrupt(`its version is ${version}, ${VERSION} is known`);
+  const next = getUint64(view, CONSUMER_POSITION.next);
+  if (!Number.isSafeInteger(next)) return corrupt("its position is too large");
+  const hash = Buffer.from(bytes.subarray(CONSUMER_POSITION.hash, CONSUMER_POSITION.hash + HASH_BYTES));
+  return {
+    kind: "ok",
+    content: {
+      storeId: bytes.slice(CONSUMER_POSITION.storeId, CONSUMER_POSITION.storeId + 16),
+      name: Buffer.from(bytes.subarray(CONSUMER_POSITION.name, end)).toString("utf8"),
+      position: next - 1,
+      hash: hash.every((byte) => byte === 0) ? null : hash.toString("hex"),
+    },
+  };
+}
+
+function corrupt(reason: string): ConsumerPositionOutcome {
+  return { kind: "corrupt", reason };
+}

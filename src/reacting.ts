@@ -1,0 +1,188 @@
+/**
+ * Reactions: a consumer that appends what it derives, exactly once for each event it sees.
+ *
+ * Invariants:
+ * 1. What is derived of one event (its cause) is in one batch: there whole or not at all.
+ * 2. Each derived event has a key made of the reaction's name, the cause's id and its number. A cause is done as soon as one of them is there, so
+ *    that what is done again (after a crash, a reset) adds nothing.
+ * 3. The position passes a cause only when what was derived of it is stored: with it in one batch where the position is in the log (native
+ *    layout), after it where that is in a file.
+ *
+ * Causes that are there together are handled in chunks: one batch and one position for all of them. Where a chunk is refused, each of its causes
+ * is tried by itself, so that one that is refused stops none before it.
+ */
+import { invalidArgument, isStoreError } from "./base/store-error.ts";
+import { appendCommitting, openConsumer } from "./consuming.ts";
+import type { BatchItem, BatchOptions } from "./events/append-types.ts";
+import type { StoredEvent } from "./events/event.ts";
+import { keyedId } from "./events/id.ts";
+import type { Query } from "./events/query.ts";
+import { utf8 } from "./events/utf8.ts";
+import { blake3 } from "./kernel/frame-kernel.ts";
+import type { StoreAccess } from "./store-access.ts";
+import type { Consumer } from "./subscriptions/consumer.ts";
+import { assertConsumerName } from "./subscriptions/consumer-name.ts";
+
+/** What a reaction appends: a batch item whose key and cause are the reaction's. */
+export type ReactionItem = Omit<BatchItem, "idempotencyKey" | "causedBy" | "correlationId">;
+
+type Derived = ReactionItem | readonly ReactionItem[] | null | undefined | void;
+
+/** Derives events from an event. `signal`: that of the reaction, or one that is never aborted. */
+export type ReactionHandler<Read> = (event: Read, context: { readonly signal: AbortSignal }) => Derived | Promise<Derived>;
+
+export interface ReactOptions {
+  /** Ends the reaction, when what it is at is stored. */
+  readonly signal?: AbortSignal;
+  /** Where a reaction begins that has no position yet; default `"start"`. */
+  readonly after?: number | "start" | "end";
+  /** How long to wait for another process to let go of the name, in milliseconds; default 0. */
+  readonly lockWaitMs?: number;
+}
+
+/** Causes handled before what was derived of them is stored. */
+const CHUNK_CAUSES = 64;
+/** Derived events after which a chunk ends early. */
+const CHUNK_ITEMS = 1024;
+
+interface Handled {
+  readonly cause: StoredEvent;
+  readonly items: readonly BatchItem[];
+}
+
+/** Runs a reaction until its signal is aborted, its store closed, or something fails. */
+export async function react(
+  access: StoreAccess,
+  name: string,
+  query: Query | undefined,
+  handler: ReactionHandler<never>,
+  options: ReactOptions,
+): Promise<void> {
+  access.assertWritable("react");
+  assertConsumerName(name, "react");
+  if (typeof handler !== "function") throw invalidArgument("Cannot react: the handler is no function, a function is allowed");
+  const { signal, ...placing } = options;
+  const positionIn = access.parts.layout === "native" ? "log" : "file";
+  const stop = new AbortController();
+  const abort = (): void => stop.abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    if (signal?.aborted === true) return;
+    const consumer = await openConsumer(access, name, query, { ...placing, positionIn, signal: stop.signal });
+    try {
+      await new Reaction(access, consumer, handler as ReactionHandler<StoredEvent>, stop.signal).run();
+    } finally {
+      await consumer.close();
+    }
+  } catch (error) {
+    if (!(stop.signal.aborted && error === stop.signal.reason) && !endedByClosing(access, error)) throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+function endedByClosing(access: StoreAccess, error: unknown): boolean {
+  return access.state !== "open" && isStoreError(error, "CLOSED");
+}
+
+class Reaction {
+  readonly #access: StoreAccess;
+  readonly #consumer: Consumer<StoredEvent>;
+  readonly #handler: ReactionHandler<StoredEvent>;
+  readonly #signal: AbortSignal;
+
+  constructor(access: StoreAccess, consumer: Consumer<StoredEvent>, handler: ReactionHandler<StoredEvent>, signal: AbortSignal) {
+    this.#access = access;
+    this.#consumer = consumer;
+    this.#handler = handler;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<void> {
+    for await (const events of this.#consumer.batches()) {
+      for (let from = 0; from < events.length; ) {
+        from += await this.#handleChunk(events, from);
+        if (this.#signal.aborted || this.#access.state !== "open") return;
+      }
+    }
+  }
+
+  /** Handles events from there on, stores what they give, and tells how many they were. */
+  async #handleChunk(events: readonly StoredEvent[], from: number): Promise<number> {
+    const chunk: Handled[] = [];
+    let items = 0;
+    let failure: { readonly error: unknown } | null = null;
+    let at = from;
+    for (; at < events.length && chunk.length < CHUNK_CAUSES && items < CHUNK_ITEMS && !this.#signal.aborted; at++) {
+      try {
+        const derived = await this.#derive(events[at]);
+        chunk.push({ cause: events[at], items: derived });
+        items += derived.length;
+      } catch (error) {
+        failure = { error };
+        break;
+      }
+    }
+    // What was derived before the failure is stored, and the position stands before the event that failed.
+    await this.#store(chunk);
+    if (failure !== null) throw failure.error;
+    return at - from;
+  }
+
+  async #derive(cause: StoredEvent): Promise<readonly BatchItem[]> {
+    const derived = await this.#handler(cause, { signal: this.#signal });
+    const list: readonly ReactionItem[] =
+      derived === null || derived === undefined ? [] : Array.isArray(derived) ? derived : [derived as ReactionItem];
+    return list.map((item, number) => this.#keyed(item, number, cause));
+  }
+
+  #keyed(item: ReactionItem, number: number, cause: StoredEvent): BatchItem {
+    if (typeof item !== "object" || item === null) {
+      throw invalidArgument(
+        "Cannot append what was derived: the handler gave something else, { coordinate, event } and lists of it are allowed",
+      );
+    }
+    for (const taken of ["idempotencyKey", "causedBy", "correlationId"]) {
+      if (taken in item) throw invalidArgument(`Cannot append what was derived: it has ${taken}, which the reaction gives itself`);
+    }
+    return { ...item, idempotencyKey: `${this.#consumer.name}\0${cause.id}\0${number}`, causedBy: cause.id };
+  }
+
+  async #store(chunk: readonly Handled[]): Promise<void> {
+    if (chunk.length === 0) return;
+    const todo = chunk.map((handled) => (this.#isDone(handled) ? { ...handled, items: [] } : handled));
+    // An expectation is judged against what is stored, so what was derived before must be.
+    const conditional = todo.some(({ items }) => items.some(({ expect }) => expect !== undefined));
+    if (todo.length > 1 && !conditional) {
+      try {
+        await this.#append(
+          todo[todo.length - 1].cause,
+          todo.flatMap(({ items }) => items),
+        );
+        return;
+      } catch (error) {
+        if (!isStoreError(error) || error.code === "COMMIT_UNKNOWN" || error.code === "POISONED" || error.code === "CLOSED") throw error;
+      }
+    }
+    for (const { cause, items } of todo) await this.#append(cause, items);
+  }
+
+  /** Whether what was derived of the cause is stored already: one of its events is, so all are. */
+  #isDone({ items }: Handled): boolean {
+    return items.some(
+      ({ coordinate, idempotencyKey }) =>
+        typeof coordinate?.entity === "string" &&
+        this.#access.find(keyedId(utf8(coordinate.entity), 0, idempotencyKey as string, blake3)) !== null,
+    );
+  }
+
+  async #append(last: StoredEvent, items: readonly BatchItem[]): Promise<void> {
+    if (this.#consumer.positionIn === "log") {
+      const options: BatchOptions = { commit: this.#consumer.at(last) };
+      await appendCommitting(this.#access, items, options);
+      return;
+    }
+    if (items.length > 0) await this.#access.assertWritable().appending.appendBatch(items);
+    await this.#consumer.commit(last);
+  }
+}

@@ -1,0 +1,315 @@
+/** Consumers, on the real store. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { isStoreError } from "../base/store-error.ts";
+import { defineEvent, type } from "../events/definition.ts";
+import { Store } from "../store.ts";
+import { createMemoryDisk } from "../testing/memory-disk.ts";
+import { openMemoryStore } from "../testing/memory-store.ts";
+
+const Ticked = defineEvent("Ticked", { schema: type<{ n: number }>() });
+const Noted = defineEvent("Noted", { schema: type<{ n: number }>() });
+const at = (entity: string): { entity: string; scope: string } => ({ entity, scope: "test" });
+const OPTIONS = { events: [Ticked, Noted], segmentBytesMax: 8192 } as const;
+
+async function inDirectory(use: (directory: string) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "batpak-consumer-"));
+  try {
+    await use(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function fill(store: Pick<Store, "append">, count: number): Promise<void> {
+  await store.append(
+    at("a"),
+    Array.from({ length: count }, (_, n) => Ticked({ n })),
+  );
+}
+
+async function take<Item>(from: AsyncIterable<Item>, count: number): Promise<Item[]> {
+  const taken: Item[] = [];
+  for await (const item of from) {
+    taken.push(item);
+    if (taken.length === count) break;
+  }
+  return taken;
+}
+
+for (const positionIn of ["file", "log"] as const) {
+  test(`a consumer resumes behind its last commit, in whatever it was killed (${positionIn})`, () =>
+    inDirectory(async (directory) => {
+      let store = await Store.open(directory, OPTIONS);
+      await fill(store, 10);
+      let consumer = await store.consumer("mailer", { kind: Ticked }, { positionIn });
+      assert.equal(consumer.position, -1);
+      assert.equal(await consumer.lag(), 10);
+      for (const event of await take(consumer, 4)) await consumer.commit(event);
+      await take(consumer, 3);
+      assert.equal(consumer.position, 3);
+      await store.close();
+      store = await Store.open(directory, OPTIONS);
+      consumer = await store.consumer("mailer", { kind: Ticked });
+      assert.equal(consumer.positionIn, positionIn);
+      assert.equal(consumer.position, 3);
+      const seen = await take(consumer, 6);
+      assert.deepEqual(
+        seen.map((event) => event.data.n),
+        [4, 5, 6, 7, 8, 9],
+      );
+      // Follows what comes.
+      const next = take(consumer, 7);
+      await store.append(at("b"), Ticked({ n: 10 }));
+      assert.equal((await next)[6].data.n, 10);
+      await consumer.commit(10);
+      const { name, position, lag, held, problem } = (await store.consumers())[0];
+      assert.deepEqual({ name, position, lag, held, problem }, { name: "mailer", position: 10, lag: 0, held: true, problem: null });
+      await consumer.close();
+      assert.equal((await store.consumers())[0].held, false);
+      assert((await store.verify()).ok);
+      await store.close();
+    }));
+
+  test(`reset and delete (${positionIn})`, async () => {
+    const store = await openMemoryStore();
+    await fill(store, 5);
+    let consumer = await store.consumer("c", undefined, { positionIn, after: "end" });
+    assert.equal(consumer.position, 4);
+    await assert.rejects(consumer.commit(2), { code: "INVALID_ARGUMENT" });
+    await assert.rejects(consumer.commit(5), { code: "INVALID_ARGUMENT" });
+    await consumer.reset(1);
+    assert.equal(consumer.position, 1);
+    assert.deepEqual(
+      (await take(consumer, 3)).map(({ sequence }) => sequence),
+      [2, 3, 4],
+    );
+    await consumer.delete();
+    assert.deepEqual(await store.consumers(), []);
+    await assert.rejects(consumer.commit(3), { code: "CLOSED" });
+    consumer = await store.consumer("c");
+    assert.equal(consumer.position, -1);
+    await store.close();
+  });
+}
+
+test("two holders of one name are refused, and the name is free when the first lets go", () =>
+  inDirectory(async (directory) => {
+    const store = await Store.open(directory, OPTIONS);
+    const first = await store.consumer("one");
+    await assert.rejects(store.consumer("one"), (error) => isStoreError(error, "LOCKED") && error.details.pid === process.pid);
+    const reader = await Store.open(directory, { readOnly: true });
+    await assert.rejects(reader.consumer("one"), { code: "LOCKED" });
+    const other = await reader.consumer("two");
+    const waiting = reader.consumer("one", undefined, { lockWaitMs: 5000 });
+    await first.close();
+    await (await waiting).close();
+    await other.close();
+    await reader.close();
+    await store.close();
+  }));
+
+test("a read-only process consumes beside the writer, and changes nothing of the log", () =>
+  inDirectory(async (directory) => {
+    const writer = await Store.open(directory, OPTIONS);
+    await fill(writer, 5);
+    const reader = await Store.open(directory, { readOnly: true });
+    const logFiles = (): string[] => readdirSync(directory).filter((name) => name !== "consumers");
+    const before = logFiles();
+    const consumer = await reader.consumer("beside", { kind: Ticked });
+    const taking = take(consumer, 8);
+    await writer.append(at("a"), [Ticked({ n: 5 }), Ticked({ n: 6 }), Ticked({ n: 7 })]);
+    const taken = await taking;
+    assert.deepEqual(
+      taken.map((event) => event.sequence),
+      [0, 1, 2, 3, 4, 5, 6, 7],
+    );
+    await consumer.commit(taken[7]);
+    assert.deepEqual(logFiles(), before);
+    await assert.rejects(reader.consumer("log", undefined, { positionIn: "log" }), { code: "READ_ONLY" });
+    assert.deepEqual(
+      (await writer.consumers()).map(({ name, position, held }) => ({ name, position, held })),
+      [{ name: "beside", position: 7, held: true }],
+    );
+    await reader.close();
+    assert.equal((await writer.consumers())[0].held, false);
+    await writer.close();
+  }));
+
+test("a damaged position is refused and never begins anew by itself; resetTo takes it up", () =>
+  inDirectory(async (directory) => {
+    const store = await Store.open(directory, OPTIONS);
+    await fill(store, 5);
+    const consumer = await store.consumer("frail");
+    await consumer.commit(3);
+    await consumer.close();
+    const path = join(directory, "consumers", "frail", "position");
+    const whole = readFileSync(path);
+    for (let byte = 0; byte < whole.length; byte += 7) {
+      const bad = Buffer.from(whole);
+      bad[byte] ^= 0x40;
+      writeFileSync(path, bad);
+      await assert.rejects(store.consumer("frail"), { code: "CORRUPT" }, `byte ${byte}`);
+    }
+    for (const length of [0, 1, 72, whole.length - 1]) {
+      writeFileSync(path, whole.subarray(0, length));
+      await assert.rejects(store.consumer("frail"), { code: "CORRUPT" });
+    }
+    const [status] = await store.consumers();
+    assert.equal(status.position, null);
+    assert.match(status.problem ?? "", /resetTo/);
+    const again = await store.consumer("frail", undefined, { resetTo: 2 });
+    assert.equal(again.position, 2);
+    await again.close();
+    assert.equal((await store.consumer("frail")).position, 2);
+    await store.close();
+  }));
+
+test("a position that the log cannot have given is refused: ahead of it, of another history, of another store", () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, "consumers", "c", "position");
+    const positionAt = async (name: string, events: number, position: number): Promise<Buffer> => {
+      const store = await Store.open(join(directory, name), OPTIONS);
+      await fill(store, events);
+      const consumer = await store.consumer("c");
+      await consumer.commit(position);
+      await store.close();
+      return readFileSync(join(directory, name, "consumers", "c", "position"));
+    };
+    const foreign = await positionAt("other", 9, 2);
+    const store = await Store.open(directory, OPTIONS);
+    await fill(store, 5);
+    const consumer = await store.consumer("c");
+    await consumer.commit(4);
+    await consumer.close();
+    const own = readFileSync(path);
+    writeFileSync(path, foreign);
+    await assert.rejects(store.consumer("c"), { code: "CORRUPT" });
+    const { encodeConsumerPosition } = await import("../format/consumer-position.ts");
+    const storeId = own.subarray(16, 32);
+    writeFileSync(path, encodeConsumerPosition({ storeId, name: "c", position: 5, hash: null }));
+    await assert.rejects(store.consumer("c"), (error) => isStoreError(error, "POSITION_MISMATCH") && error.details.position === 5);
+    assert.equal((await store.consumers())[0].position, 5);
+    writeFileSync(path, encodeConsumerPosition({ storeId, name: "c", position: 3, hash: "ab".repeat(32) }));
+    await assert.rejects(store.consumer("c"), { code: "POSITION_MISMATCH" });
+    writeFileSync(path, own);
+    assert.equal((await store.consumer("c")).position, 4);
+    await store.close();
+  }));
+
+test("names of every script have folders of their own, apart by case", () =>
+  inDirectory(async (directory) => {
+    const store = await Store.open(directory, OPTIONS);
+    await fill(store, 3);
+    const names = ["mailer", "Mailer", "..", "a/b", "a\\b", "Überweisung", "注文", "con.", "%41", "💸", "x".repeat(80), " "];
+    for (const [i, name] of names.entries()) await (await store.consumer(name)).commit(i % 3);
+    const listed = await store.consumers();
+    assert.deepEqual(listed.map(({ name }) => name).sort(), [...names].sort());
+    for (const { name, position } of listed) assert.equal(position, names.indexOf(name) % 3);
+    assert(readdirSync(join(directory, "consumers")).every((folder) => /^[a-z0-9_%-]+$/.test(folder)));
+    for (const bad of ["", "x".repeat(81), "\ud800", 5]) await assert.rejects(store.consumer(bad as string), { code: "INVALID_ARGUMENT" });
+    await store.close();
+  }));
+
+test("a position in the log goes with its batch, is one record for each consumer, and survives every route of opening", () =>
+  inDirectory(async (directory) => {
+    let store = await Store.open(directory, OPTIONS);
+    await fill(store, 200);
+    let consumer = await store.consumer("twin", { kind: Ticked }, { positionIn: "log" });
+    const other = await store.consumer("other", { kind: Ticked }, { positionIn: "log" });
+    await other.commit(7);
+    for await (const event of consumer) {
+      await store.appendBatch([{ coordinate: at("b"), event: Noted({ n: event.data.n }) }], { commit: consumer.at(event) });
+      assert.equal(consumer.position, event.sequence);
+      if (event.sequence === 199) break;
+    }
+    // A batch that is refused moves nothing.
+    await store.append(at("a"), Ticked({ n: 200 }));
+    const refused = [{ coordinate: at("b"), event: Noted({ n: 0 }), expect: "none" as const }];
+    await assert.rejects(store.appendBatch(refused, { commit: consumer.at(400) }), { code: "CONFLICT" });
+    assert.equal(consumer.position, 199);
+    // A retry of a batch that is there moves the position all the same.
+    const keyed = [{ coordinate: at("b"), event: Noted({ n: 1 }), idempotencyKey: "k" }];
+    await store.appendBatch(keyed);
+    await store.appendBatch(keyed, { commit: consumer.at(300) });
+    assert((await store.stats()).segments > 3);
+    assert((await store.verify()).ok);
+    const events = await store.count();
+    await store.close();
+    for (const lost of [[], ["index.ckpt"]]) {
+      for (const name of lost) rmSync(join(directory, name));
+      store = await Store.open(directory, OPTIONS);
+      assert.equal(store.openReport.route, lost.length === 0 ? "checkpoint" : "index-blocks");
+      consumer = await store.consumer("twin");
+      assert.equal(consumer.position, 300);
+      assert.equal((await store.consumer("other")).position, 7);
+      assert.equal(await store.count(), events);
+      assert((await store.verify()).ok);
+      await store.close();
+    }
+    const reader = await Store.open(directory, { readOnly: true });
+    assert.equal((await reader.consumers()).length, 2);
+    await assert.rejects(reader.consumer("twin"), { code: "READ_ONLY" });
+    await reader.close();
+    // 200 positions were written; a checkpoint has one of each consumer.
+    const { readFileSync: read } = await import("node:fs");
+    const checkpoint = read(join(directory, "index.ckpt")).toString("latin1");
+    assert(checkpoint.split("twin").length - 1 < 8, `the checkpoint names it ${checkpoint.split("twin").length - 1} times`);
+  }));
+
+test("a position goes with a batch of its own store only, and from the log only", async () => {
+  const store = await openMemoryStore();
+  const stranger = await openMemoryStore();
+  await fill(store, 2);
+  await fill(stranger, 2);
+  const filed = await store.consumer("filed");
+  assert.throws(() => filed.at(1), { code: "INVALID_ARGUMENT" });
+  const logged = await stranger.consumer("logged", undefined, { positionIn: "log" });
+  await assert.rejects(store.appendBatch([], { commit: logged.at(1) }), { code: "INVALID_ARGUMENT" });
+  await assert.rejects(store.appendBatch([], { commit: {} as never }), { code: "INVALID_ARGUMENT" });
+  assert.deepEqual(await stranger.appendBatch([], { commit: logged.at(1) }), []);
+  assert.equal(logged.position, 1);
+  await filed.close();
+  await assert.rejects(store.consumer("filed", undefined, { positionIn: "log" }), { code: "INVALID_ARGUMENT" });
+  await store.close();
+  await stranger.close();
+});
+
+test("commits made together write the furthest position once, and all of them resolve", async () => {
+  const disk = createMemoryDisk();
+  let renames = 0;
+  const counting = new Proxy(disk, {
+    get: (target, name) => {
+      const value = Reflect.get(target, name) as unknown;
+      if (name === "rename") renames++;
+      return typeof value === "function" ? (value as () => unknown).bind(target) : value;
+    },
+  });
+  const store = await openMemoryStore({ disk: counting });
+  await fill(store, 100);
+  const consumer = await store.consumer("many");
+  renames = 0;
+  const events = await take(consumer, 100);
+  await Promise.all(events.map((event) => consumer.commit(event)));
+  assert.equal(consumer.position, 99);
+  assert(renames <= 2, `${renames} writes`);
+  await store.close();
+});
+
+test("closing the store ends iterations and lets go of the names", () =>
+  inDirectory(async (directory) => {
+    const store = await Store.open(directory, OPTIONS);
+    const consumer = await store.consumer("ending");
+    const following = take(consumer, 1);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await store.close();
+    assert.deepEqual(await following, []);
+    await assert.rejects(consumer.commit(0), { code: "CLOSED" });
+    const again = await Store.open(directory, OPTIONS);
+    await (await again.consumer("ending")).close();
+    assert(existsSync(join(directory, "consumers", "ending", "position")));
+    await again.close();
+  }));
