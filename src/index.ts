@@ -58,6 +58,7 @@ export type { StoreSegment } from "./store-segment.ts";
 export type { ReactionHandler, ReactionItem, ReactOptions } from "./reacting.ts";
 export { type Head, Store } from "./store.ts";
 export type { Layout, StoreOptions } from "./store-options.ts";
+export type { SnapshotResult } from "./store-snapshot.ts";
 export type { StoreStats } from "./store-stats.ts";
 export type { ConsumedEvent, Consumer, ConsumerPlace } from "./subscriptions/consumer.ts";
 export type { SubscribeOptions, Subscription } from "./subscriptions/subscription.ts";

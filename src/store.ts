@@ -29,6 +29,7 @@ import { countMatches, searchFilter } from "./reading.ts";
 import { StoreAccess } from "./store-access.ts";
 import { compileOptions, type StoreOptions } from "./store-options.ts";
 import { describeSegment, type StoreSegment } from "./store-segment.ts";
+import { type SnapshotResult, snapshotStore } from "./store-snapshot.ts";
 import { statsOf, type StoreStats } from "./store-stats.ts";
 import { Handling, type HandleOptions } from "./handling.ts";
 import { Projecting, type ProjectionTarget, type ProjectOptions, type WatchOptions } from "./projecting.ts";
@@ -401,6 +402,19 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   /** Writes a checkpoint of what is visible now, so that the next opening is quick whatever happens. */
   async checkpoint(): Promise<void> {
     await this.#access.assertWritable("write a checkpoint").checkpoint();
+  }
+
+  /**
+   * Copies the store, as it is visible now, into a directory that is empty or new; beside appending. What is never written again shares its
+   * bytes with the store where the file system allows. The copy is durable when this resolves; opening it never changes this store.
+   *
+   * @throws StoreError `IO` where the directory is not empty or the disk fails, `CORRUPT` where the store is damaged, `CLOSED`
+   * @example
+   * const { events } = await store.snapshot("./backup/monday");
+   */
+  async snapshot(directory: string): Promise<SnapshotResult> {
+    this.#access.assertReadable();
+    return await snapshotStore(this.#access, directory);
   }
 
   /** In a read-only store: takes up what the writer has made visible since. Gives the next event's sequence. */

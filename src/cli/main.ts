@@ -14,6 +14,7 @@ import { addGet } from "./get.ts";
 import { addImport } from "./import.ts";
 import { addRead } from "./read.ts";
 import { addSegments } from "./segments.ts";
+import { addSnapshot } from "./snapshot.ts";
 import { addStats } from "./stats.ts";
 import { addTail } from "./tail.ts";
 import { Terminal } from "./terminal.ts";
@@ -30,6 +31,7 @@ const VERBS = [
   addVerify,
   addRepair,
   addSegments,
+  addSnapshot,
   addCheckpoint,
   addDump,
   addImport,

@@ -1,0 +1,174 @@
+/**
+ * `store.snapshot`: a copy of the store as it is visible at one moment, made beside appending.
+ *
+ * Invariants:
+ * 1. The checkpoint is taken before the position up to which is copied, so that it never speaks of more than the copy has.
+ * 2. Only what is never written again is linked: checkpoints, and segments that another one follows and whose index block is written.
+ *    Whoever writes a block where one was writes the file anew (`log/block-files.ts`), and repair does too.
+ * 3. A segment gets its name when all of it is durable, and the oldest one when everything else is. Until then the directory holds no store, or
+ *    one that is told to be damaged: never a smaller one. (The 0.3 layout cannot tell: there a copy counts only once the call has resolved.)
+ *
+ * Commit point: the rename of the oldest segment.
+ */
+import { join, relative, resolve } from "node:path";
+import { invalidArgument, StoreError } from "./base/store-error.ts";
+import { copyFile } from "./disk/copy-file.ts";
+import type { Disk } from "./disk/disk.ts";
+import { nodeDisk } from "./disk/node-disk.ts";
+import { replaceFile } from "./disk/replace-file.ts";
+import { errorCode } from "./disk/system-error.ts";
+import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
+import { DURABLE_MARK, DURABLE_MARK_FILE, encodeDurableMark } from "./format/native/durable-mark.ts";
+import { segmentName } from "./log/segment-files.ts";
+import { asStoreError } from "./open-directory.ts";
+import type { StoreAccess } from "./store-access.ts";
+
+export interface SnapshotResult {
+  /** The copy's directory, as an absolute path. */
+  readonly directory: string;
+  /** The copy has the events before this sequence. */
+  readonly nextSequence: number;
+  readonly events: number;
+  readonly segments: number;
+  /** Of the segments, how many share their bytes on disk with the store. */
+  readonly linkedSegments: number;
+  /** Bytes that were copied. */
+  readonly copiedBytes: number;
+}
+
+/** A segment of the copy. */
+interface CopiedSegment {
+  readonly id: number;
+  /** Null: the whole file, which is not written any more. */
+  readonly bytes: number | null;
+}
+
+/** Copies the store into a directory that is empty or not there. */
+export async function snapshotStore(access: StoreAccess, target: string): Promise<SnapshotResult> {
+  if (typeof target !== "string" || target === "") {
+    throw invalidArgument("Cannot take a snapshot: the directory is no path, a path is allowed");
+  }
+  // A disk of the caller's own knows its paths.
+  const directory = access.disk === nodeDisk ? resolve(target) : target;
+  if (/^(?!\.\.(?:[/\\]|$))/.test(relative(resolve(access.directory), resolve(directory)))) {
+    throw invalidArgument(`Cannot take a snapshot: ${directory} is in the store's own directory, one outside of it is allowed`);
+  }
+  try {
+    return await new SnapshotTaking(access, directory).run();
+  } catch (error) {
+    throw asStoreError("snapshot", directory, error);
+  }
+}
+
+class SnapshotTaking {
+  readonly #access: StoreAccess;
+  readonly #disk: Disk;
+  readonly #target: string;
+  #linked = 0;
+  #copiedBytes = 0;
+
+  constructor(access: StoreAccess, target: string) {
+    this.#access = access;
+    this.#disk = access.disk;
+    this.#target = target;
+  }
+
+  async run(): Promise<SnapshotResult> {
+    await this.#makeTarget();
+    if ((await this.#disk.status(join(this.#access.directory, CHECKPOINT_FILE)))?.type === "file") await this.#take(CHECKPOINT_FILE, null);
+    // A reader's view may be older than the checkpoint.
+    await this.#access.refresh();
+    const { log } = this.#access.parts;
+    const { index, storeId, generation } = log;
+    if (log.problems.length > 0) {
+      const reason = log.problems[0].message;
+      throw new StoreError("CORRUPT", `Cannot take a snapshot: the store is damaged (${reason}), repair it first`, { reason });
+    }
+    const { segmentId, offset, sequence } = index.visible;
+    const events = index.visibleEvents;
+    const segments = index.segments.filter(({ id }) => id <= segmentId).map((segment) => this.#plan(segment, segmentId, offset));
+    const first = segments[0];
+    if (first === undefined || storeId === null) {
+      throw new StoreError("NOT_FOUND", "Cannot take a snapshot: nothing of the store is visible yet", { what: "a visible segment" });
+    }
+    for (const { id, bytes } of segments) await this.#take(segmentName(id), bytes, this.#temporary(id));
+    if (this.#access.parts.layout === "native") {
+      const bytes = new Uint8Array(DURABLE_MARK.bytes);
+      const [visibleSegment, visibleOffset, visibleSequence] = [segmentId, offset, sequence];
+      const [syncedSegment, syncedOffset] = [segmentId, offset];
+      const mark = { storeId, generation, visibleSegment, visibleOffset, visibleSequence, syncedSegment, syncedOffset };
+      encodeDurableMark(mark, bytes, new DataView(bytes.buffer));
+      await replaceFile(this.#disk, this.#target, DURABLE_MARK_FILE, bytes);
+    }
+    await this.#disk.syncDirectory(this.#target);
+    for (const { id } of segments.slice(1)) await this.#name(id);
+    if (segments.length > 1) await this.#disk.syncDirectory(this.#target);
+    // Commit point: with the oldest segment the copy is whole.
+    await this.#name(first.id);
+    await this.#disk.syncDirectory(this.#target);
+    return {
+      directory: this.#target,
+      nextSequence: sequence,
+      events,
+      segments: segments.length,
+      linkedSegments: this.#linked,
+      copiedBytes: this.#copiedBytes,
+    };
+  }
+
+  #temporary(id: number): string {
+    return `${segmentName(id)}.${this.#disk.self.pid}-0.tmp`;
+  }
+
+  async #name(id: number): Promise<void> {
+    await this.#disk.rename(join(this.#target, this.#temporary(id)), join(this.#target, segmentName(id)));
+  }
+
+  /** Makes the directory; what lies in it is nobody's to overwrite. */
+  async #makeTarget(): Promise<void> {
+    const disk = this.#disk;
+    if ((await disk.status(this.#target)) === null) return await disk.makeDirectory(this.#target);
+    if ((await disk.list(this.#target)).length === 0) return;
+    throw new StoreError("IO", `Cannot take a snapshot: ${this.#target} is not empty, an empty or a new directory is allowed`, {
+      operation: "snapshot",
+      path: this.#target,
+      errno: "ENOTEMPTY",
+    });
+  }
+
+  #plan(
+    segment: { readonly id: number; readonly indexOnDisk: boolean; readonly framesEnd: number },
+    visibleSegment: number,
+    visibleOffset: number,
+  ): CopiedSegment {
+    const { id, indexOnDisk, framesEnd } = segment;
+    if (id === visibleSegment) return { id, bytes: visibleOffset };
+    // The 0.3 layout's footers are written before the next segment begins; a block of ours may be under way.
+    return { id, bytes: indexOnDisk || this.#access.parts.layout !== "native" ? null : framesEnd };
+  }
+
+  /** Takes a file of the store, under the same name or another: the first `bytes` of it, or, where null is given, all of it, linked if possible. */
+  async #take(name: string, bytes: number | null, as = name): Promise<void> {
+    const from = join(this.#access.directory, name);
+    const to = join(this.#target, as);
+    if (bytes === null && (await this.#link(from, to))) {
+      if (name !== CHECKPOINT_FILE) this.#linked++;
+      return;
+    }
+    const length = bytes ?? (await this.#disk.status(from))?.size ?? 0;
+    await copyFile(this.#disk, from, to, length);
+    this.#copiedBytes += length;
+  }
+
+  /** False where the two directories cannot share a file. */
+  async #link(from: string, to: string): Promise<boolean> {
+    try {
+      await this.#disk.link(from, to);
+      return true;
+    } catch (error) {
+      // Another file system, one without links, a file of another user: what else may be wrong, copying will tell.
+      if (errorCode(error) === undefined) throw error;
+      return false;
+    }
+  }
+}
