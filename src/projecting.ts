@@ -107,8 +107,10 @@ export class Projecting {
         const how = { direction: "forward" as const, limit: Number.POSITIVE_INFINITY, signal, after };
         return new StoredReading(reading, filters(known).map(searchFilter), how, bound).batches();
       },
-      count: async (after, bound) => {
-        const behind = filters(types()).map((filter) => ({ ...filter, sequenceFrom: Math.max(filter.sequenceFrom ?? 0, after + 1) }));
+      count: async (after, bound, kinds) => {
+        const known = types();
+        if (kinds !== undefined) for (const kind of known.keys()) if (!kinds.includes(kind)) known.delete(kind);
+        const behind = filters(known).map((filter) => ({ ...filter, sequenceFrom: Math.max(filter.sequenceFrom ?? 0, after + 1) }));
         return await countMatches(access.reading, behind.map(searchFilter), bound);
       },
       hashAt: async (sequence) => (await access.read({ sequence: { from: sequence, to: sequence } }, undefined).first())?.hash ?? null,

@@ -38,8 +38,8 @@ export interface FoldSource {
   visible(): number;
   /** Matching events with sequences in `(after, bound)`, ascending. */
   batches(after: number, bound: number, signal: AbortSignal | undefined): AsyncIterable<readonly TypedEvent[]>;
-  /** How many there are. */
-  count(after: number, bound: number): Promise<number>;
+  /** How many there are; with `kinds`, of these only. */
+  count(after: number, bound: number, kinds?: readonly number[]): Promise<number>;
   /** The hash of the event with this sequence; null when there is none. */
   hashAt(sequence: number): Promise<string | null>;
   /** What a snapshot of it has to say; null where none are kept. */
@@ -94,11 +94,17 @@ export class Fold<State> {
     if (origin === null) return;
     const snapshot = await source.snapshots.load(origin);
     if (snapshot === null) return;
-    const { position, state } = snapshot;
+    const { position, kinds, state } = snapshot;
     // Not for now: an earlier state was asked for.
     if (position.sequence < source.visible() && (position.sequence > sequenceMax || position.timestamp > timestampMax)) return;
     if ((await source.hashAt(position.sequence)) !== position.hash) {
       source.snapshots.ignored(origin, `the log has no such event at sequence ${position.sequence}`);
+      return;
+    }
+    // A kind that was given to one of the events since has none before, unless it was written by its number.
+    const added = origin.kinds.filter((kind) => !kinds.includes(kind));
+    if (added.length > 0 && (await source.count(-1, position.sequence + 1, added)) > 0) {
+      source.snapshots.ignored(origin, "events of a kind that it did not know stand before its end");
       return;
     }
     this.#state = state as State;

@@ -21,7 +21,7 @@ const SNAPSHOT = { magic: 0, crc: 8, version: 12, reserved: 14, originLength: 16
 const MAGIC = Buffer.from("BATPAKPS", "latin1");
 const FORMAT_VERSION = 1;
 
-/** What a state is a state of. All of it has to be as it is now for the state to be used. */
+/** What a state is a state of. All of it has to be as it is now for the state to be used; but kinds may have come to it since. */
 export interface SnapshotOrigin {
   /** 32 hex digits. */
   readonly store: string;
@@ -51,6 +51,8 @@ export interface SnapshotPosition {
 
 export interface Snapshot {
   readonly position: SnapshotPosition;
+  /** The kinds that it was folded of, all of which are kinds of the origin. */
+  readonly kinds: readonly number[];
   readonly state: unknown;
 }
 
@@ -83,7 +85,7 @@ export function decodeSnapshot(bytes: Uint8Array, origin: SnapshotOrigin): Snaps
       position: SnapshotPosition;
     };
     const reason = differenceOf(found, origin);
-    return reason === null ? { position, state: decodePayload(bytes, view, originEnd, bytes.length) } : { reason };
+    return reason === null ? { position, kinds: found.kinds, state: decodePayload(bytes, view, originEnd, bytes.length) } : { reason };
   } catch (error) {
     return { reason: `it cannot be decoded: ${String(error)}` };
   }
@@ -95,14 +97,20 @@ const DIFFERENCES: Readonly<Record<keyof SnapshotOrigin, string>> = {
   projection: "it belongs to another projection",
   version: "the projection has another version",
   events: "the projection's events are others",
-  kinds: "the events have other kinds",
+  kinds: "one of its kinds is none of the events' any more",
   target: "it was folded of something else",
 };
 
 function differenceOf(found: SnapshotOrigin, origin: SnapshotOrigin): string | null {
   for (const [member, difference] of Object.entries(DIFFERENCES)) {
     const name = member as keyof SnapshotOrigin;
-    if (JSON.stringify(found[name]) !== JSON.stringify(origin[name])) return difference;
+    if (
+      name === "kinds"
+        ? found.kinds.every((kind) => origin.kinds.includes(kind))
+        : JSON.stringify(found[name]) === JSON.stringify(origin[name])
+    )
+      continue;
+    return difference;
   }
   return null;
 }

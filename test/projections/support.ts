@@ -19,12 +19,13 @@ export interface Account {
 export const at = (entity: string): { entity: string; scope: string } => ({ entity, scope: "bank" });
 
 export function accountProjection(
-  options: { version?: number; snapshot?: { everyEvents: number } | false; name?: string } = {},
+  options: { version?: number; snapshot?: { everyEvents: number } | false; name?: string; deposited?: typeof Deposited } = {},
 ): Projection<Account> {
+  const { deposited = Deposited, ...rest } = options;
   return defineProjection({
     name: "account",
-    ...options,
-    events: [Deposited, Withdrawn],
+    ...rest,
+    events: [deposited, Withdrawn],
     initial: { cents: 0, trace: "" },
     on: {
       Deposited: (state, { data }) => ({ cents: state.cents + data.cents, trace: `${state.trace.slice(-20)}+${data.cents}` }),

@@ -1,0 +1,241 @@
+/** Commands: deciding on the state, conflicts with other appends, commands given twice, and what is left behind when one is refused. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { defineDecider, defineEvent, isStoreError, type Receipt, Store, type } from "../../src/index.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { at, Deposited, Noted, openAccounts, snapshotPaths, Withdrawn } from "./support.ts";
+
+interface State {
+  readonly cents: number;
+  readonly deposits: number;
+}
+class NotEnough extends Error {}
+
+let decided = 0;
+const options = {
+  events: [Deposited, Withdrawn] as const,
+  initial: { cents: 0, deposits: 0 } as State,
+  decide: (command: { deposit?: number; withdraw?: number }, state: State) => {
+    decided++;
+    const { deposit = 0, withdraw = 0 } = command;
+    if (withdraw > state.cents + deposit) throw new NotEnough(`${withdraw} of ${state.cents + deposit}`);
+    return [...(deposit > 0 ? [Deposited({ cents: deposit })] : []), ...(withdraw > 0 ? [Withdrawn({ cents: withdraw })] : [])];
+  },
+  evolve: {
+    Deposited: (state: State, event: { data: { cents: number } }) => ({
+      cents: state.cents + event.data.cents,
+      deposits: state.deposits + 1,
+    }),
+    Withdrawn: (state: State, event: { data: { cents: number } }) => ({ ...state, cents: state.cents - event.data.cents }),
+  },
+};
+const Account = defineDecider(options);
+const a = at("a");
+
+test("a command is decided on the entity's state and comes to events, or none, or a refusal that comes through", async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  const [first, second, ...none] = await store.handle(a, Account, { deposit: 10, withdraw: 3 }, { metadata: { by: "test" } });
+  assert.deepEqual([first.clock, second.clock, none.length], [0, 1, 0]);
+  assert.deepEqual((await store.get(first.id))?.metadata, { by: "test" });
+  assert.deepEqual(await store.handle(a, Account, {}), []);
+  await assert.rejects(store.handle(a, Account, { withdraw: 8 }), (error) => error instanceof NotEnough && error.message === "8 of 7");
+  const [last] = await store.handle(a, Account, { withdraw: 7 }, { causedBy: second.id });
+  assert.equal((await store.get(last.id))?.causationId, second.id);
+  assert.deepEqual((await store.project(Account, "a")).state, { cents: 0, deposits: 1 });
+  assert.equal(await store.count(), 3);
+  await store.close();
+  await assert.rejects(store.handle(a, Account, {}), { code: "CLOSED" });
+});
+
+test("a hundred commands at once on one entity, beside a hundred appends past them: none is lost, none decided on an old state", async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  await store.append(a, Deposited({ cents: 30 }));
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 100 }, async (_, i) => {
+      if (i % 2 === 0) await store.append(a, Noted({ text: "not folded, and moves the clock all the same" }));
+      return await store.handle(a, Account, { withdraw: 1 }, { retries: 200 });
+    }),
+  );
+  const done = outcomes.filter(({ status }) => status === "fulfilled").length;
+  const refused = outcomes.filter((outcome) => outcome.status === "rejected" && outcome.reason instanceof NotEnough).length;
+  assert.deepEqual([done, refused], [30, 70]);
+  assert.deepEqual((await store.project(Account, "a")).state, { cents: 0, deposits: 1 });
+  await store.close();
+});
+
+test("who is too late decides anew on what is new, as often as retries says", async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  let rivals = 3;
+  const seen: number[] = [];
+  const Raced = defineDecider({
+    ...options,
+    decide: async (_command: null, state: State) => {
+      seen.push(state.cents);
+      // Somebody else is faster.
+      if (rivals-- > 0) await store.append(a, Deposited({ cents: 1 }));
+      return Withdrawn({ cents: state.cents });
+    },
+  });
+  await store.handle(a, Raced, null);
+  assert.deepEqual(seen, [0, 1, 2, 3]);
+  assert.equal((await store.project(Account, "a")).state.cents, 0);
+  rivals = 3;
+  await assert.rejects(store.handle(a, Raced, null, { retries: 2 }), (error) => isStoreError(error, "CONFLICT"));
+  assert.equal(rivals, 0);
+  // The first attempt reads what is new since; what was read before is not read again.
+  const before = (await store.stats()).framesRead;
+  await store.handle(a, Raced, null);
+  const { framesRead } = await store.stats();
+  assert.ok(framesRead - before <= 8, `${framesRead - before} frames for three new events`);
+  await store.close();
+});
+
+test("a command of the same id is decided once, also where it would be refused by now, and after reopening", async () => {
+  const disk = new SimulatedDisk();
+  let store = await openAccounts(disk, { durability: "fsync" });
+  await store.handle(a, Account, { deposit: 10 });
+  const plain = (receipts: readonly Receipt[]): unknown => JSON.parse(JSON.stringify(receipts));
+  const before = decided;
+  const command = { deposit: 1, withdraw: 9 };
+  const [first, ...others] = await Promise.all(Array.from({ length: 5 }, () => store.handle(a, Account, command, { commandId: "w1" })));
+  for (const other of others) assert.deepEqual(plain(other), plain(first));
+  assert.equal(decided, before + 1);
+  assert.equal(first.length, 2);
+  await assert.rejects(store.handle(a, Account, command, { commandId: "w2" }), NotEnough);
+  assert.deepEqual(plain(await store.handle(a, Account, command, { commandId: "w1" })), plain(first));
+  await store.close();
+  store = await openAccounts(disk, { durability: "fsync" });
+  assert.deepEqual(plain(await store.handle(a, Account, command, { commandId: "w1" })), plain(first));
+  assert.equal(first[0].durable, true);
+  // Ids belong to their entity.
+  assert.equal((await store.handle(at("b"), Account, { deposit: 1 }, { commandId: "w1" })).length, 1);
+  await store.close();
+});
+
+test("a command that came to nothing, or was refused, leaves nothing behind and is decided again", async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  assert.deepEqual(await store.handle(a, Account, {}, { commandId: "c" }), []);
+  await assert.rejects(store.handle(a, Account, { withdraw: 1 }, { commandId: "c" }), NotEnough);
+  await store.append(a, Deposited({ cents: 1 }));
+  assert.equal((await store.handle(a, Account, { withdraw: 1 }, { commandId: "c" })).length, 1);
+  await store.close();
+});
+
+test("the same command under way twice, once past handle, comes to one answer", async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  const Random = defineDecider({
+    ...options,
+    decide: async (cents: number) => {
+      // The first attempt of another process that was restarted: the same key, accepted while this one decides.
+      await store.append(a, Deposited({ cents: cents + 1 }), { idempotencyKey: "r" });
+      return Deposited({ cents });
+    },
+  });
+  const [receipt] = await store.handle(a, Random, 5, { commandId: "r" });
+  assert.equal(receipt.sequence, 0);
+  assert.equal(await store.count(), 1);
+  await store.close();
+});
+
+test("a signal gives a command up: before its turn, and while it waits for it", async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  await assert.rejects(store.handle(a, Account, { deposit: 1 }, { signal: AbortSignal.abort(new Error("no")) }), { message: "no" });
+  let answer = (): void => {};
+  const asked = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const Slow = defineDecider({ ...options, decide: () => asked.then(() => Deposited({ cents: 5 })) });
+  const slow = store.handle(a, Slow, undefined);
+  const stop = new AbortController();
+  const waiting = store.handle(a, Account, { deposit: 1 }, { signal: stop.signal });
+  stop.abort(new Error("gave up"));
+  // Another entity does not wait.
+  await store.handle(at("b"), Account, { deposit: 1 });
+  answer();
+  assert.equal((await slow).length, 1);
+  await assert.rejects(waiting, { message: "gave up" });
+  assert.equal((await store.project(Account, "a")).state.cents, 5);
+  await store.close();
+});
+
+test("a decider with a name keeps snapshots and goes on from them; one whose evolve throws is not left half-way", async () => {
+  const disk = new SimulatedDisk();
+  let store = await openAccounts(disk);
+  const Named = defineDecider({ ...options, name: "account", snapshot: { everyEvents: 50 } });
+  await store.append(
+    a,
+    Array.from({ length: 400 }, () => Deposited({ cents: 1 })),
+  );
+  await store.handle(a, Named, { withdraw: 400 });
+  assert.equal(snapshotPaths(disk).length, 1);
+  await store.close();
+  store = await openAccounts(disk);
+  assert.equal((await store.project(Named, "a")).eventsRead, 1);
+  await store.handle(a, Named, { deposit: 3 });
+  await store.close();
+
+  store = await openAccounts(disk);
+  let broken = true;
+  const Breaking = defineDecider({
+    ...options,
+    evolve: {
+      ...options.evolve,
+      Withdrawn: (state: State, event: { data: { cents: number } }) => {
+        if (broken) throw new Error("evolve");
+        return options.evolve.Withdrawn(state, event);
+      },
+    },
+  });
+  await assert.rejects(store.handle(a, Breaking, { withdraw: 3 }), { message: "evolve" });
+  broken = false;
+  await store.handle(a, Breaking, { withdraw: 3 });
+  assert.deepEqual((await store.project(Breaking, "a")).state, { cents: 0, deposits: 401 });
+  await store.close();
+});
+
+test("commands are decided on older data brought up by the decider's own definitions", async () => {
+  const disk = new SimulatedDisk();
+  const Old = defineEvent("Priced", { schema: type<{ euros: number }>() });
+  const New = defineEvent("Priced", {
+    version: 2,
+    schema: type<{ cents: number }>(),
+    upcast: { 1: (old: { euros: number }) => ({ cents: old.euros * 100 }) },
+  });
+  let store = await Store.open("/store", { disk });
+  await store.append(a, Old({ euros: 2 }));
+  await store.close();
+  store = await Store.open("/store", { disk });
+  const Doubling = defineDecider({
+    events: [New],
+    initial: 0,
+    decide: (_command: "double", cents) => New({ cents }),
+    evolve: { Priced: (cents, { data }) => cents + data.cents },
+  });
+  await store.handle(a, Doubling, "double");
+  assert.equal((await store.project(Doubling, "a")).state, 400);
+  await store.close();
+});
+
+test("wrong arguments are refused; a reader takes no commands", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openAccounts(disk);
+  const handle = (...given: unknown[]): Promise<unknown> => (store.handle as (...all: unknown[]) => Promise<unknown>).call(store, ...given);
+  await assert.rejects(handle(a, {}, {}), { code: "INVALID_ARGUMENT", message: /no decider/ });
+  await assert.rejects(handle({ entity: "a" }, Account, {}), { code: "INVALID_ARGUMENT", message: /scope/ });
+  await assert.rejects(handle(a, Account, {}, { retries: -1 }), { code: "INVALID_ARGUMENT", message: /retries is -1/ });
+  await assert.rejects(handle(a, Account, {}, { retry: 1 }), { code: "INVALID_ARGUMENT", message: /option retry is unknown/ });
+  await assert.rejects(handle(a, Account, { deposit: 1 }, { commandId: "" }), { code: "INVALID_ARGUMENT" });
+  const Wrong = defineDecider({ ...options, decide: (() => "events") as never });
+  await assert.rejects(handle(a, Wrong, {}), { code: "INVALID_ARGUMENT", message: /the event is string/ });
+  assert.throws(() => defineDecider({ ...options, decide: 7 } as never), { code: "INVALID_ARGUMENT", message: /decide is number/ });
+  assert.throws(() => defineDecider({ ...options, evolve: { Deposited: options.evolve.Deposited } } as never), {
+    code: "INVALID_ARGUMENT",
+    message: /evolve has no handler for Withdrawn/,
+  });
+  await store.handle(a, Account, { deposit: 1 });
+  const reader = await openAccounts(disk, { readOnly: true });
+  await assert.rejects(reader.handle(a, Account, {}), { code: "READ_ONLY" });
+  assert.equal((await reader.project(Account, "a")).state.cents, 1);
+  await reader.close();
+  await store.close();
+});
