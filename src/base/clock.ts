@@ -6,10 +6,25 @@ export interface Clock {
   monotonicMs(): number;
 }
 
-/** The machine's clock. */
+/** What `performance.now` counts from, as milliseconds since the Unix epoch by the wall clock as it goes now. */
+let originMs = Number.NaN;
+
+/**
+ * The machine's clock: the wall clock's millisecond, and within it the microseconds of the finer one, which alone would not follow when the
+ * wall clock is set or the machine sleeps.
+ */
 export const systemClock: Clock = {
-  nowMicros: () => Math.floor((performance.timeOrigin + performance.now()) * 1000),
-  monotonicMs: () => performance.now(),
+  nowMicros: () => {
+    const wallMs = Date.now();
+    const fineMs = performance.now();
+    if (!(originMs + fineMs >= wallMs && originMs + fineMs < wallMs + 1)) originMs = wallMs - fineMs;
+    return Math.floor((originMs + fineMs) * 1000);
+  },
+  // Not `performance`: the first look at that loads a module, which takes a millisecond of opening a store.
+  monotonicMs: () => {
+    const [seconds, nanoseconds] = process.hrtime();
+    return seconds * 1000 + nanoseconds / 1e6;
+  },
 };
 
 /** Where the store gets randomness from: fills `target` with random bytes. */

@@ -163,6 +163,7 @@ function createBlake3(exports: KernelExports): (bytes: Uint8Array) => Uint8Array
 export function createWasmHashing(wasm = (globalThis as { WebAssembly?: Wasm }).WebAssembly): Hashing | null {
   if (wasm === undefined) return null;
   let module: WasmModule;
+  let hash: ReturnType<typeof createBlake3> | null = null;
   try {
     module = new wasm.Module(Buffer.from(kernelBinary, "base64"));
   } catch {
@@ -171,6 +172,7 @@ export function createWasmHashing(wasm = (globalThis as { WebAssembly?: Wasm }).
   return {
     name: "kernel",
     createFrameKernel: (capacityBytes, frameCapacity) => new WasmFrameKernel(instantiate(wasm, module), capacityBytes, frameCapacity),
-    blake3: createBlake3(instantiate(wasm, module)),
+    // Made when it is first needed: opening a store hashes nothing.
+    blake3: (bytes) => (hash ??= createBlake3(instantiate(wasm, module)))(bytes),
   };
 }
