@@ -4,15 +4,17 @@
  *
  * A checkpoint that cannot be written costs the next opening time and nothing else: the failure is kept for whoever asks.
  */
+import { traced } from "../base/diagnostics.ts";
 import type { Disk } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
-import { CHECKPOINT_FILE, encodeCheckpoint, type CheckpointContent } from "../format/native/checkpoint.ts";
+import { CHECKPOINT_FILE, encodeCheckpointInSteps } from "../format/native/checkpoint.ts";
+import { developSnapshot, type Snapshot } from "./snapshot.ts";
 
 export interface CheckpointerParts {
   readonly disk: Disk;
   readonly directory: string;
   /** Takes the picture; synchronous, to be called between two commits. */
-  picture(): CheckpointContent;
+  picture(): Snapshot;
   /** Resolves when everything visible when it was called is on stable storage. */
   sync(): Promise<void>;
   /** A checkpoint failed. */
@@ -36,8 +38,12 @@ export class Checkpointer {
 
   /** Takes the picture now and writes it; must be called between two commits, while none is being written. */
   begin(): Promise<void> {
-    const content = this.#parts.picture();
-    this.#writing = this.#write(content).finally(() => {
+    const snapshot = this.#parts.picture();
+    this.#writing = traced(
+      "checkpoint",
+      () => ({ directory: this.#parts.directory }),
+      () => this.#write(snapshot),
+    ).finally(() => {
       this.#writing = null;
     });
     return this.#writing;
@@ -51,10 +57,12 @@ export class Checkpointer {
     });
   }
 
-  async #write(content: CheckpointContent): Promise<void> {
+  async #write(snapshot: Snapshot): Promise<void> {
     const { disk, directory } = this.#parts;
     await this.#parts.sync();
-    await replaceFile(disk, directory, CHECKPOINT_FILE, encodeCheckpoint(content));
+    await inSteps(developSnapshot(snapshot));
+    const pieces = await inSteps(encodeCheckpointInSteps(snapshot.content));
+    await replaceFile(disk, directory, CHECKPOINT_FILE, pieces);
     this.written++;
     this.lastError = null;
   }
@@ -62,5 +70,14 @@ export class Checkpointer {
   /** Resolves when none is being written. */
   async idle(): Promise<void> {
     while (this.#writing !== null) await this.#writing.catch(() => {});
+  }
+}
+
+/** Goes through the steps, and lets the event loop turn between them. */
+async function inSteps<Result>(steps: Generator<undefined, Result>): Promise<Result> {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -1,5 +1,6 @@
 /**
- * A picture of the index as of the last visible event, taken between two commits, synchronously and by copying.
+ * A picture of the index as of the last visible event, taken between two commits: synchronously, what changes by copying, names as views, since
+ * they are only ever added. The rows in memory, of which no one changes either, are worked out afterwards, in steps (`developSnapshot`).
  *
  * At that moment no group is in flight. An open one may hold events that are accepted and not visible: the heads are ahead by these, and the
  * picture takes them back. Hashes need no taking back, since they move on only when a group is sealed.
@@ -25,28 +26,34 @@ export interface SnapshotInput {
   readonly lastIssuedId: Uint8Array;
 }
 
-/** Takes the picture. Nothing in the result shares memory with the index. */
-export function takeSnapshot(input: SnapshotInput): CheckpointContent {
+export interface Snapshot {
+  /** Complete once `developSnapshot` is done. */
+  readonly content: CheckpointContent;
+  /** Rows in memory that are still to be entered. */
+  readonly rows: readonly { readonly segmentId: number; readonly index: ActiveSegmentIndex; readonly rowCount: number }[];
+}
+
+/** How many rows a step looks at: well under a millisecond. */
+const ROWS_PER_STEP = 16_384;
+
+/** Takes the picture. */
+export function takeSnapshot(input: SnapshotInput): Snapshot {
   const { index } = input;
   const columns = new Map<string, Uint8Array>();
-  const put = (prefix: string, parts: object, own: boolean): void => {
-    for (const [name, value] of Object.entries(parts)) {
-      if (value instanceof Uint8Array) columns.set(`${prefix}.${name}`, own ? value : value.slice());
-    }
-  };
-  put("entities", index.entities.toParts(index.heads.count), false);
-  put("scopes", index.scopes.toParts(), false);
-  put("heads", visibleHeads(index, input.open), false);
+  putColumns(columns, "entities", index.entities.toParts(index.heads.count));
+  putColumns(columns, "scopes", index.scopes.toParts());
+  putColumns(columns, "heads", visibleHeads(index, input.open));
   const firstSequences = Float64Array.from(index.scopeFirstSequence);
   columns.set("scopes.firstSequence", new Uint8Array(firstSequences.buffer));
   const segments = index.segments.filter((segment) => segment.id <= index.visible.segmentId);
+  const rows: { segmentId: number; index: ActiveSegmentIndex; rowCount: number }[] = [];
   const described = segments.map((segment) => {
-    const inMemory = !segment.indexOnDisk;
-    const parts = inMemory && segment.index instanceof ActiveSegmentIndex ? rowsOf(index, segment, segment.index) : null;
-    if (parts !== null) put(`rows.${segment.id}`, parts, true);
-    return describeSegment(segment, index, parts);
+    if (segment.indexOnDisk || !(segment.index instanceof ActiveSegmentIndex)) return describeSegment(segment, index, 0);
+    const rowCount = index.rowsBefore(segment, index.visible.sequence);
+    rows.push({ segmentId: segment.id, index: segment.index, rowCount });
+    return describeSegment(segment, index, rowCount);
   });
-  return {
+  const content: CheckpointContent = {
     columns,
     description: {
       storeId: input.storeId,
@@ -56,23 +63,30 @@ export function takeSnapshot(input: SnapshotInput): CheckpointContent {
       nextSequence: index.visible.sequence,
       visibleEvents: index.visibleEvents,
       lastTimeMicros: visibleTime(index, input.open),
-      lastIssuedId: input.lastIssuedId,
+      lastIssuedId: input.lastIssuedId.slice(),
       records: [...input.records],
       entityCount: index.heads.count,
       segments: described,
     },
   };
+  return { content, rows };
 }
 
-function rowsOf(
-  index: StoreIndex,
-  segment: SegmentEntry,
-  rows: ActiveSegmentIndex,
-): ReturnType<ActiveSegmentIndex["columnsForCheckpoint"]> {
-  return rows.columnsForCheckpoint(index.rowsBefore(segment, index.visible.sequence));
+/** Enters the rows in memory. They are those of the picture, whatever was added since. */
+export function* developSnapshot(snapshot: Snapshot): Generator<undefined, void> {
+  const columns = snapshot.content.columns as Map<string, Uint8Array>;
+  for (const { segmentId, index, rowCount } of snapshot.rows) {
+    while (!index.prepareCheckpoint(rowCount, ROWS_PER_STEP)) yield;
+    putColumns(columns, `rows.${segmentId}`, index.columnsForCheckpoint(rowCount));
+    yield;
+  }
 }
 
-function describeSegment(segment: SegmentEntry, index: StoreIndex, rows: { rowCount: number } | null): Record<string, unknown> {
+function putColumns(columns: Map<string, Uint8Array>, prefix: string, parts: object): void {
+  for (const [name, value] of Object.entries(parts)) if (value instanceof Uint8Array) columns.set(`${prefix}.${name}`, value);
+}
+
+function describeSegment(segment: SegmentEntry, index: StoreIndex, rowCount: number): Record<string, unknown> {
   const growing = segment.id === index.visible.segmentId;
   const { id, firstSequence, generation, sealed, indexOnDisk, lastIssuedId, systemFrames } = segment;
   return {
@@ -85,7 +99,7 @@ function describeSegment(segment: SegmentEntry, index: StoreIndex, rows: { rowCo
     framesEnd: growing ? index.visible.offset : segment.framesEnd,
     frames: growing ? segment.visibleFrames : segment.frames,
     lastIssuedId,
-    rowCount: rows?.rowCount ?? 0,
+    rowCount,
     systemFrames: indexOnDisk ? [] : [...systemFrames],
   };
 }
@@ -94,21 +108,27 @@ function visibleTime(index: StoreIndex, open: CommitGroup | null): number {
   return open === null || open.frames === 0 ? index.lastTimeMicros : open.previousTimeMicros;
 }
 
-/** The heads without what the open group added. */
+/** Copies of the heads, without what the open group added. */
 function visibleHeads(index: StoreIndex, open: CommitGroup | null): HeadsParts {
   const parts = index.heads.toParts();
-  if (open === null || open.frames === 0) return parts;
-  const clock = new Float64Array(parts.clock.slice().buffer);
-  const sequence = new Float64Array(parts.sequence.slice().buffer);
-  const timeMicros = new Float64Array(parts.timeMicros.slice().buffer);
-  for (let frame = 0; frame < open.frames; frame++) {
+  const [clock, sequence, timeMicros] = [parts.clock, parts.sequence, parts.timeMicros].map(
+    (bytes) => new Float64Array(bytes.slice().buffer),
+  );
+  for (let frame = 0; frame < (open?.frames ?? 0); frame++) {
+    const group = open as CommitGroup;
     // Only an entity's first frame in the group knows the head before the group.
-    if (open.kernel.links[frame] >= 0) continue;
-    const entityId = open.entityIds[frame];
-    clock[entityId] = getUint64(open.view, open.kernel.offsets[frame] + FRAME.clock) - 1;
-    sequence[entityId] = open.previousSequences[frame];
-    timeMicros[entityId] = open.previousTimes[frame];
+    if (group.kernel.links[frame] >= 0) continue;
+    const entityId = group.entityIds[frame];
+    clock[entityId] = getUint64(group.view, group.kernel.offsets[frame] + FRAME.clock) - 1;
+    sequence[entityId] = group.previousSequences[frame];
+    timeMicros[entityId] = group.previousTimes[frame];
   }
   const bytes = (column: Float64Array): Uint8Array => new Uint8Array(column.buffer);
-  return { ...parts, clock: bytes(clock), sequence: bytes(sequence), timeMicros: bytes(timeMicros) };
+  return {
+    clock: bytes(clock),
+    sequence: bytes(sequence),
+    timeMicros: bytes(timeMicros),
+    hash: parts.hash.slice(),
+    visibleSequence: parts.visibleSequence.slice(),
+  };
 }

@@ -65,16 +65,15 @@ type ColumnPartName = "entity" | "scope" | "kind" | "clock" | "offset" | "time" 
 
 /**
  * The first `rowCount` rows. Mostly views: rows that are there never change, and columns that grow are replaced, not moved, so the views stay
- * right while they are written.
+ * right while they are written. `scopeMax` and `clockMax`: no row has more.
  */
-export function partsOfColumns(columns: ActiveColumns, rowCount: number): Pick<ActiveSegmentParts, "rowCount" | ColumnPartName> {
+export function partsOfColumns(
+  columns: ActiveColumns,
+  rowCount: number,
+  scopeMax: number,
+  clockMax: number,
+): Pick<ActiveSegmentParts, "rowCount" | ColumnPartName> {
   const view = (column: Uint16Array | Uint32Array | Float64Array): Uint8Array => bytesOfColumn(column, rowCount);
-  let scopeMax = 0;
-  let clockMax = 0;
-  for (let row = 0; row < rowCount; row++) {
-    if (columns.scope[row]! > scopeMax) scopeMax = columns.scope[row]!;
-    if (columns.clock[row]! > clockMax) clockMax = columns.clock[row]!;
-  }
   const scope = columns.scope.subarray(0, rowCount);
   const clock = columns.clock.subarray(0, rowCount);
   return {

@@ -316,12 +316,24 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     assert(rowCount <= this.#rowCount, "a checkpoint holds no more rows than there are");
     let entities = this.#entityCount;
     while (entities > 0 && this.#firstRows[entities - 1]! >= rowCount) entities--;
+    const summary = this.#summaryOf(rowCount);
     return {
-      ...partsOfColumns(this.#columns, rowCount),
-      ...this.#summaryOf(rowCount).toParts(),
+      ...partsOfColumns(this.#columns, rowCount, summary.scopeMax, summary.clockMax),
+      ...summary.toParts(),
       firstSequence: this.#firstSequence,
       previousSequences: bytesOfColumn(this.#previousSequences, entities).slice(),
     };
+  }
+
+  /**
+   * Does a part of what `columnsForCheckpoint(rowCount)` has to do, looking at no more than `rowsMax` rows. Returns whether nothing that takes
+   * long is left.
+   */
+  prepareCheckpoint(rowCount: number, rowsMax: number): boolean {
+    const looked = this.#rowSummary === null || this.#rowSummary.rows > rowCount ? 0 : this.#rowSummary.rows;
+    const bound = Math.min(rowCount, looked + rowsMax);
+    this.#summaryOf(bound);
+    return bound === rowCount;
   }
 
   #summaryOf(rowCount: number): RowSummary {
@@ -459,15 +471,14 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   #entityChains(): EntityChains {
-    if (this.#chains === null) {
-      this.#chains = new EntityChains(this.#capacity);
-      const lastRows = new Int32Array(this.#entityCount).fill(-1);
-      for (let row = 0; row < this.#rowCount; row++) {
-        const ordinal = this.#ordinals[this.#columns.entity[row]!]! - 1;
-        this.#chains.push(row, lastRows[ordinal]!);
-        lastRows[ordinal] = row;
-      }
-    }
+    this.#chains ??= EntityChains.of({
+      capacity: this.#capacity,
+      rowCount: this.#rowCount,
+      entity: this.#columns.entity,
+      ordinals: this.#ordinals,
+      lastRows: this.#lastRows.subarray(0, this.#entityCount),
+      rowCounts: this.#rowCounts,
+    });
     return this.#chains;
   }
 }

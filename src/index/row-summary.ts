@@ -24,6 +24,9 @@ export class RowSummary {
   #timeOrdered = true;
   #clockOrdered = true;
   #foreignIds = 0;
+  /** The largest of each: what tells how narrow a column may be written. */
+  scopeMax = 0;
+  clockMax = 0;
 
   /** Looks at the rows up to `rowCount`. `ordinals` gives each entity's place in the order of first rows, and one. */
   advance(columns: ActiveColumns, rowCount: number, ordinals: Uint32Array): void {
@@ -38,7 +41,9 @@ export class RowSummary {
       if (scope[row] !== lastScope) {
         lastScope = scope[row];
         this.#scopes.add(lastScope);
+        if (lastScope > this.scopeMax) this.scopeMax = lastScope;
       }
+      if (clock[row] > this.clockMax) this.clockMax = clock[row];
       if ((offset[row] & OFFSET_FOREIGN_ID) !== 0) this.#foreignIds++;
       if (time[row] < this.#lastTime) this.#timeOrdered = false;
       this.#lastTime = time[row];

@@ -48,8 +48,20 @@ const ALIGNMENT = 8;
 /** The name of a column of zeros that only fills up. */
 const FILLER = "";
 
+/** How many bytes are checksummed at once. */
+const CRC_STEP_BYTES = 1024 * 1024;
+
 /** The file, as pieces to be written one after the other. */
 export function encodeCheckpoint(content: CheckpointContent): Uint8Array[] {
+  const steps = encodeCheckpointInSteps(content);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same in steps of a fraction of a millisecond: whoever asks may rest between them. */
+export function* encodeCheckpointInSteps(content: CheckpointContent): Generator<undefined, Uint8Array[]> {
   const columns: (readonly [string, Uint8Array])[] = [];
   for (const column of content.columns) {
     columns.push(column);
@@ -63,8 +75,18 @@ export function encodeCheckpoint(content: CheckpointContent): Uint8Array[] {
   view.setUint8(CHECKPOINT.descriptionTag, UINT32_TAG);
   view.setUint32(CHECKPOINT.descriptionLength, head.length - CHECKPOINT.description);
   let crc = crc32(head.subarray(CHECKPOINT.descriptionTag));
-  // An empty buffer has no address: zlib takes that as the wish to begin anew, and answers 0.
-  for (const [, bytes] of columns) if (bytes.length > 0) crc = crc32(bytes, crc);
+  let stepBytes = 0;
+  for (const [, bytes] of columns) {
+    // No piece is empty: an empty buffer has no address, and zlib takes that as the wish to begin anew.
+    for (let at = 0; at < bytes.length; at += CRC_STEP_BYTES) {
+      const piece = bytes.subarray(at, at + CRC_STEP_BYTES);
+      crc = crc32(piece, crc);
+      stepBytes += piece.length;
+      if (stepBytes < CRC_STEP_BYTES) continue;
+      stepBytes = 0;
+      yield;
+    }
+  }
   view.setUint32(CHECKPOINT.crc, crc, true);
   return [head, ...columns.map(([, bytes]) => bytes)];
 }
