@@ -217,6 +217,7 @@ export class NativeWriter {
     const { parts, options } = this.#input;
     return new LogWriter(
       {
+        directory: parts.directory,
         index: parts.log.index,
         storeId: this.#storeId,
         generation: parts.log.generation,

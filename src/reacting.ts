@@ -12,7 +12,7 @@
  * is tried by itself, so that one that is refused stops none before it.
  */
 import { invalidArgument, isStoreError } from "./base/store-error.ts";
-import { appendCommitting, openConsumer } from "./consuming.ts";
+import { openConsumer } from "./consuming.ts";
 import type { BatchItem, BatchOptions } from "./events/append-types.ts";
 import type { StoredEvent } from "./events/event.ts";
 import { keyedId } from "./events/id.ts";
@@ -22,6 +22,7 @@ import { blake3 } from "./kernel/frame-kernel.ts";
 import type { StoreAccess } from "./store-access.ts";
 import type { Consumer } from "./subscriptions/consumer.ts";
 import { assertConsumerName } from "./subscriptions/consumer-name.ts";
+import { appendBatchTo } from "./tracing.ts";
 
 /** What a reaction appends: a batch item whose key and cause are the reaction's. */
 export type ReactionItem = Omit<BatchItem, "idempotencyKey" | "causedBy" | "correlationId">;
@@ -179,10 +180,10 @@ class Reaction {
   async #append(last: StoredEvent, items: readonly BatchItem[]): Promise<void> {
     if (this.#consumer.positionIn === "log") {
       const options: BatchOptions = { commit: this.#consumer.at(last) };
-      await appendCommitting(this.#access, items, options);
+      await appendBatchTo(this.#access, items, options);
       return;
     }
-    if (items.length > 0) await this.#access.assertWritable().appending.appendBatch(items);
+    if (items.length > 0) await appendBatchTo(this.#access, items, {});
     await this.#consumer.commit(last);
   }
 }

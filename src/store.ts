@@ -7,7 +7,7 @@
  * What happens to bytes, files and indexes is told where it happens: `log/`, `index/`, `checkpoint/`.
  */
 import { resolve } from "node:path";
-import { tell } from "./base/diagnostics.ts";
+import { isTraced, tell, traced } from "./base/diagnostics.ts";
 import { invalidArgument } from "./base/store-error.ts";
 import type { DirectoryLock } from "./disk/directory-lock.ts";
 import type { AppendOptions, BatchItem, BatchOptions, EventReading } from "./events/append-types.ts";
@@ -16,7 +16,7 @@ import type { AnyDefinition, AnyNewEvent } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
 import type { Receipt } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
-import { appendCommitting, type ConsumerOptions, type ConsumerStatus, listConsumers, openConsumer } from "./consuming.ts";
+import { type ConsumerOptions, type ConsumerStatus, listConsumers, openConsumer } from "./consuming.ts";
 import { compileReadOptions, type Query, type QueryEvents, type ReadOptions } from "./events/query.ts";
 import { type ImportOptions, importRecords, type ImportResult, type ImportSource } from "./import.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
@@ -36,6 +36,7 @@ import { Projecting, type ProjectionTarget, type ProjectOptions, type WatchOptio
 import type { Decider } from "./projections/decider.ts";
 import type { Projected } from "./projections/fold.ts";
 import type { Projection } from "./projections/projection.ts";
+import { appendBatchTo, TracedReading, tracedAppend } from "./tracing.ts";
 import { react, type ReactionHandler, type ReactOptions } from "./reacting.ts";
 import type { Consumer } from "./subscriptions/consumer.ts";
 import type { Subscription, SubscribeOptions } from "./subscriptions/subscription.ts";
@@ -104,7 +105,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
     await loadHashing();
     const path = compiled.disk === null ? resolve(directory) : directory;
     try {
-      const store = new Store<Known>(await openParts(path, compiled));
+      const store = new Store<Known>(await tracedOpening(path, compiled));
       tell("open", { directory: path, report: store.openReport });
       return store;
     } catch (error) {
@@ -126,7 +127,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   append(coordinate: Coordinate, events: readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt[]>;
   append(coordinate: Coordinate, events: AnyNewEvent | readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt | Receipt[]> {
     const { writer } = this.#access;
-    return writer === null ? Promise.reject(this.#access.readOnlyError("append")) : writer.appending.append(coordinate, events, options);
+    if (writer === null) return Promise.reject(this.#access.readOnlyError("append"));
+    if (isTraced("append")) return tracedAppend(this.#access, coordinate, events, options);
+    return writer.appending.append(coordinate, events, options);
   }
 
   /**
@@ -138,9 +141,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
    * await store.appendBatch([{ coordinate: alice, event: PlayerMoved({ x: 1, y: 1 }) }, { coordinate: bob, event: PlayerLeft({}) }]);
    */
   appendBatch(items: readonly BatchItem[], options?: BatchOptions): Promise<Receipt[]> {
-    const { writer } = this.#access;
-    if (writer === null) return Promise.reject(this.#access.readOnlyError("append"));
-    return options?.commit === undefined ? writer.appending.appendBatch(items, options) : appendCommitting(this.#access, items, options);
+    return appendBatchTo(this.#access, items, options);
   }
 
   /**
@@ -177,7 +178,8 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
    * for await (const event of store.read({ entity: "player:alice" }, { direction: "backward", limit: 10 })) console.log(event.type);
    */
   read<const Asked extends Query = Query>(query?: Asked, options?: ReadOptions): EventReading<QueryEvents<Asked, Definitions>> {
-    return this.#access.read(query, options) as unknown as EventReading<QueryEvents<Asked, Definitions>>;
+    const reading = this.#access.read(query, options) as unknown as EventReading<QueryEvents<Asked, Definitions>>;
+    return isTraced("read") ? new TracedReading(reading, this.directory) : reading;
   }
 
   /**
@@ -449,4 +451,17 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+async function tracedOpening(directory: string, options: ReturnType<typeof compileOptions>): Promise<Opened> {
+  let opened: Opened | null = null;
+  await traced(
+    "recover",
+    () => ({ directory, readOnly: options.readOnly }),
+    async () => {
+      opened = await openParts(directory, options);
+      return opened.report;
+    },
+  );
+  return opened as unknown as Opened;
 }

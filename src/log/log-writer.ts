@@ -7,6 +7,7 @@
  * 3. A segment is made only after the one before it is sealed and synced whole (`#turnTo`).
  */
 import type { Clock } from "../base/clock.ts";
+import { isTraced, traced } from "../base/diagnostics.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { frameFlags, segmentSeed } from "../format/native/frame.ts";
 import { encodeSeal } from "../format/native/seal.ts";
@@ -36,6 +37,7 @@ export interface LastFrame {
 }
 
 export interface LogWriterParts {
+  readonly directory: string;
   readonly index: StoreIndex;
   readonly storeId: Uint8Array;
   readonly generation: number;
@@ -78,7 +80,7 @@ export class LogWriter implements UnwrittenFrames {
     this.lastFrame = parts.lastFrame;
     this.queue = new CommitQueue({
       seal: (group) => placer.seal(group),
-      write: (group) => this.#write(group),
+      write: (group) => (isTraced("commit") ? this.#tracedWrite(group) : this.#write(group)),
       complete: (group) => this.#complete(group),
       roomMade: () => parts.roomMade(),
       poisoned: (error) => parts.poisoned(error),
@@ -132,9 +134,27 @@ export class LogWriter implements UnwrittenFrames {
   }
 
   async #write(group: CommitGroup): Promise<void> {
-    if (group.opensSegment) await this.#turnTo(group.segment);
+    if (group.opensSegment) await this.#tracedTurn(group.segment);
     const durable = this.#parts.durability.mode === "fsync";
     await this.#parts.segments.write(group.bytes, group.position, group.baseOffset, durable);
+  }
+
+  #tracedWrite(group: CommitGroup): Promise<void> {
+    const { directory } = this.#parts;
+    const message = { directory, segmentId: group.segment.id, events: group.nextSequence - group.firstSequence, bytes: group.position };
+    return traced(
+      "commit",
+      () => message,
+      () => this.#write(group),
+    );
+  }
+
+  #tracedTurn(segment: SegmentEntry): Promise<void> {
+    return traced(
+      "rotate",
+      () => ({ directory: this.#parts.directory, segmentId: segment.id }),
+      () => this.#turnTo(segment),
+    );
   }
 
   /** Seals the segment before, if it is not, and makes the next one. Commit point: the new segment's directory sync. */

@@ -243,7 +243,7 @@ test("a position in the log goes with its batch, is one record for each consumer
       for (const name of lost) rmSync(join(directory, name));
       store = await Store.open(directory, OPTIONS);
       assert.equal(store.openReport.route, lost.length === 0 ? "checkpoint" : "index-blocks");
-      consumer = await store.consumer("twin");
+      consumer = await store.consumer("twin", { kind: Ticked });
       assert.equal(consumer.position, 300);
       assert.equal((await store.consumer("other")).position, 7);
       assert.equal(await store.count(), events);

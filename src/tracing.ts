@@ -1,0 +1,103 @@
+/** The store's calls as traced operations: taken only where somebody listens, see `base/diagnostics.ts`. */
+import { isTraced, traced } from "./base/diagnostics.ts";
+import type { AppendOptions, BatchItem, BatchOptions, EventReading } from "./events/append-types.ts";
+import type { Coordinate } from "./events/coordinate.ts";
+import type { AnyNewEvent } from "./events/definition.ts";
+import type { Receipt } from "./events/event.ts";
+import { appendCommitting } from "./consuming.ts";
+import type { StoreAccess } from "./store-access.ts";
+
+/** Appends for `store.append`, where somebody listens. */
+export function tracedAppend(
+  access: StoreAccess,
+  coordinate: Coordinate,
+  events: AnyNewEvent | readonly AnyNewEvent[],
+  options: AppendOptions | undefined,
+): Promise<Receipt | Receipt[]> {
+  const { appending } = access.assertWritable();
+  const { entity, scope } = coordinate ?? {};
+  const message = { directory: access.directory, entity, scope, events: Array.isArray(events) ? events.length : 1 };
+  return traced(
+    "append",
+    () => message,
+    () => appending.append(coordinate, events, options),
+  );
+}
+
+/** Appends a batch, with a consumer's position where one is given. */
+export function appendBatchTo(access: StoreAccess, items: readonly BatchItem[], options: BatchOptions | undefined): Promise<Receipt[]> {
+  if (!isTraced("append")) return appendUntraced(access, items, options);
+  const message = { directory: access.directory, entity: null, scope: null, events: Array.isArray(items) ? items.length : 0 };
+  return traced(
+    "append",
+    () => message,
+    () => appendUntraced(access, items, options),
+  );
+}
+
+function appendUntraced(access: StoreAccess, items: readonly BatchItem[], options: BatchOptions | undefined): Promise<Receipt[]> {
+  if (access.writer === null) return Promise.reject(access.readOnlyError("append"));
+  return options?.commit === undefined ? access.writer.appending.appendBatch(items, options) : appendCommitting(access, items, options);
+}
+
+/** A reading that is told of: from the first event that is asked for to the last, or until it is abandoned. */
+export class TracedReading<Read> implements EventReading<Read> {
+  readonly #reading: EventReading<Read>;
+  readonly #directory: string;
+
+  constructor(reading: EventReading<Read>, directory: string) {
+    this.#reading = reading;
+    this.#directory = directory;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
+    for await (const events of this.batches()) yield* events;
+  }
+
+  async *batches(): AsyncGenerator<readonly Read[], undefined> {
+    const message = { directory: this.#directory, events: 0 };
+    let end = (): void => {};
+    let fail = (_error: unknown): void => {};
+    const whole = new Promise<void>((resolve, reject) => {
+      end = resolve;
+      fail = reject;
+    });
+    const told = traced(
+      "read",
+      () => message,
+      () => whole,
+    );
+    // Whoever reads is told below.
+    told.catch(() => {});
+    try {
+      for await (const events of this.#reading.batches()) {
+        message.events += events.length;
+        yield events;
+      }
+    } catch (error) {
+      fail(error);
+      throw error;
+    } finally {
+      end();
+    }
+  }
+
+  async toArray(): Promise<Read[]> {
+    const all: Read[] = [];
+    for await (const events of this.batches()) all.push(...events);
+    return all;
+  }
+
+  first(): Promise<Read | null> {
+    const message = { directory: this.#directory, events: 0 };
+    return traced(
+      "read",
+      () => message,
+      async () => {
+        const event = await this.#reading.first();
+        if (event !== null) message.events = 1;
+        return event;
+      },
+    );
+  }
+}
