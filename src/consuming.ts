@@ -13,7 +13,7 @@ import { ConsumerPosition } from "./events/consumer-position.ts";
 import type { Receipt, StoredEvent } from "./events/event.ts";
 import type { Query } from "./events/query.ts";
 import { consumersIn } from "./log/records-in-force.ts";
-import type { NativeWriter } from "./native-engine.ts";
+import type { StoreWriter } from "./store-writer.ts";
 import { positionItem } from "./appending.ts";
 import { countMatches, searchFilter } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
@@ -188,7 +188,7 @@ function recordKeeper(access: StoreAccess, name: string): PositionKeeper {
   return { kind: "log", write: (position) => write(position), remove: () => write(null) };
 }
 
-function writerForRecords(access: StoreAccess, name: string): NativeWriter {
+function writerForRecords(access: StoreAccess, name: string): StoreWriter {
   const { layout } = access.parts;
   if (layout !== "native") {
     throw new StoreError(

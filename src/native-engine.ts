@@ -40,6 +40,7 @@ import type { ReadingParts } from "./reading.ts";
 import { settleNativeLog } from "./recover-native.ts";
 import type { CompiledOptions, Layout } from "./store-options.ts";
 import type { OpenReport } from "./open-report.ts";
+import type { StoreWriter } from "./store-writer.ts";
 
 /** What both a writer and a reader of a native store have. */
 export interface NativeStoreParts {
@@ -115,7 +116,7 @@ export interface NativeWriterInput {
   assertWritable(): void;
 }
 
-export class NativeWriter {
+export class NativeWriter implements StoreWriter {
   readonly appending: Appending;
   readonly acceptance: Acceptance;
   readonly log: LogWriter;

@@ -1,6 +1,7 @@
 /**
  * Opening a store: the lock, the log by its fastest sound route, recovery, the writer. What `Store.open` puts into the store that it makes.
  */
+import { Batpak03Writer } from "./batpak03-engine.ts";
 import { StoreError } from "./base/store-error.ts";
 import { acquireDirectoryLock, type DirectoryLock } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -8,6 +9,7 @@ import { nodeDisk } from "./disk/node-disk.ts";
 import { DefinitionRegistry } from "./events/definition-registry.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
+import { unsupported } from "./log/batpak03-placer.ts";
 import { readMark } from "./log/mark-file.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./native-records.ts";
@@ -15,6 +17,7 @@ import { asStoreError, directoryExists, listDirectory, readerView } from "./open
 import type { OpenReport } from "./open-report.ts";
 import type { ReadingParts } from "./reading.ts";
 import type { CompiledOptions } from "./store-options.ts";
+import type { StoreWriter } from "./store-writer.ts";
 
 /** Something that was asked for by name is not there. */
 export function notFound(what: string): StoreError<"NOT_FOUND"> {
@@ -27,7 +30,7 @@ export interface Opened {
   readonly disk: Disk;
   readonly parts: NativeStoreParts;
   readonly registry: DefinitionRegistry;
-  readonly writer: NativeWriter | null;
+  readonly writer: StoreWriter | null;
   readonly lock: DirectoryLock | null;
   readonly reading: ReadingParts;
   readonly report: OpenReport;
@@ -41,6 +44,7 @@ export async function openParts(directory: string, options: CompiledOptions): Pr
   // Definitions that are none, or refuse one another, are told before anything is made.
   void new DefinitionRegistry(options.events, () => false);
   if (options.readOnly) return await openForReading(directory, disk, options, started);
+  if (options.layout === "batpak-0.3") assertKinds(options);
   if (!(await directoryExists(disk, directory))) await disk.makeDirectory(directory);
   const lock = await acquireDirectoryLock(disk, directory, { waitMs: options.lockWaitMs, clock: options.clock });
   try {
@@ -70,14 +74,18 @@ async function openForWriting(
       },
     );
   }
-  const parts = prepareNative(disk, directory, options.indexCacheBytes, "native");
+  const layout = listing.layout ?? options.layout ?? "native";
+  if (layout === "batpak-0.3") assertKinds(options);
+  const parts = prepareNative(disk, directory, options.indexCacheBytes, layout);
   try {
     const mark = await readMark(disk, directory);
     await readNativeLog(disk, parts, { segmentIds: listing.segmentIds, mark, tolerant: false, limit: null });
     const registry = registryOf(parts, options);
     const life = { assertReadable: () => {}, assertWritable: () => {} };
     const reading = readingOf(parts, registry, life);
-    const writer = await NativeWriter.open({ disk, parts, options, registry, reading, assertWritable: () => life.assertWritable() });
+    const input = { disk, parts, options, registry, reading, assertWritable: () => life.assertWritable() };
+    const writer =
+      layout === "native" ? await NativeWriter.open(input) : await Batpak03Writer.open({ ...input, segmentIds: listing.segmentIds, mark });
     const report = reportOf(parts, writer.cut, options.clock.monotonicMs() - started);
     return { directory, disk, parts, registry, writer, lock, reading, report, life };
   } catch (error) {
@@ -137,20 +145,18 @@ function assertLayout(found: "native" | "batpak-0.3" | null, options: CompiledOp
       { found, asked },
     );
   }
-  if (asked === "batpak-0.3" && !options.readOnly) {
-    throw new StoreError(
-      "UNSUPPORTED_BY_LAYOUT",
-      "Cannot open the store for writing: it has the batpak 0.3 layout, which can only be read so far; open it with readOnly",
-      {
-        layout: asked,
-        feature: "writing",
-      },
-    );
+}
+
+/** The batpak 0.3 layout has no records of names: what a definition is called is known only where it is given. */
+function assertKinds({ events }: CompiledOptions): void {
+  for (const { name, kind, version } of events) {
+    if (kind === undefined) throw unsupported(`open the store with ${name}`, "names of events", "definitions with a kind are");
+    if (version !== 1) throw unsupported(`open the store with ${name}`, `event versions (it is ${version})`, "version 1 is");
   }
 }
 
 function registryOf(parts: NativeStoreParts, options: CompiledOptions): DefinitionRegistry {
-  const registry = new DefinitionRegistry(options.events, (kind) => isKindInUse(parts, kind));
+  const registry = new DefinitionRegistry(options.events, (kind) => isKindInUse(parts, kind), parts.layout === "native");
   for (const frame of parts.log.records) {
     const record = definitionRecordOf(frame);
     if (record !== null) registry.restore(record);

@@ -40,12 +40,12 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
   }
 }
 
-async function removeTemporaries(disk: Disk, directory: string): Promise<void> {
+export async function removeTemporaries(disk: Disk, directory: string): Promise<void> {
   for (const name of await disk.list(directory)) if (isTemporaryName(name)) await disk.remove(join(directory, name));
 }
 
 /** Commit point: the directory sync that follows. What it holds is kept aside first, unless that is nothing. */
-async function removeNeverBegun(disk: Disk, files: SegmentFiles, id: number): Promise<void> {
+export async function removeNeverBegun(disk: Disk, files: SegmentFiles, id: number): Promise<void> {
   const path = files.path(id);
   const file = await disk.open(path, "read");
   try {

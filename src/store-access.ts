@@ -8,13 +8,14 @@ import type { DefinitionRegistry } from "./events/definition-registry.ts";
 import { StoredEvent } from "./events/event.ts";
 import { compileQuery, compileReadOptions, type Query, type ReadOptions } from "./events/query.ts";
 import { followNative } from "./follow-native.ts";
-import type { NativeStoreParts, NativeWriter } from "./native-engine.ts";
+import type { NativeStoreParts } from "./native-engine.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
 import { type Opened, readLogForReader } from "./open-store.ts";
 import { type ReadingParts, searchFilter, StoredReading } from "./reading.ts";
 import { SharedPoll } from "./subscriptions/shared-poll.ts";
+import type { StoreWriter } from "./store-writer.ts";
 import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./subscriptions/subscription.ts";
 
 /** How often a read-only store that is followed looks for more. */
@@ -27,7 +28,7 @@ export class StoreAccess {
   readonly parts: NativeStoreParts;
   readonly registry: DefinitionRegistry;
   /** Null in a read-only store. */
-  readonly writer: NativeWriter | null;
+  readonly writer: StoreWriter | null;
   readonly reading: ReadingParts;
   state: "open" | "closing" | "closed" = "open";
   /** Consumers that are open: they end with the store. */
@@ -58,7 +59,7 @@ export class StoreAccess {
   }
 
   /** Gives the writer; throws where the store takes no changes. */
-  assertWritable(operation = "append"): NativeWriter {
+  assertWritable(operation = "append"): StoreWriter {
     if (this.writer === null) throw this.readOnlyError(operation);
     if (this.state !== "open") throw new StoreError("CLOSED", `Cannot ${operation}: the store is closed, open it again`, {});
     this.writer.log.queue.assertSound();

@@ -17,6 +17,9 @@ import { errorCode } from "./system-error.ts";
 const TEMPORARY_NAME = /^.+\.\d+-\d+\.tmp$/s;
 const ATTEMPTS_MAX = 10_000;
 
+/** What a file is to hold. */
+export type FileContent = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | ((file: DiskFile) => Promise<void>);
+
 /** Whether a file of this name is a leftover of `replaceFile`, to be removed by the directory's writer. */
 export function isTemporaryName(name: string): boolean {
   return TEMPORARY_NAME.test(name);
@@ -25,17 +28,13 @@ export function isTemporaryName(name: string): boolean {
 /**
  * Replaces the file `name` in `directory`, or makes it, durably and whole.
  *
- * @param content the new bytes, or pieces of them in order; each piece is written or copied before the next is asked for.
+ * @param content the new bytes, or pieces of them in order; each piece is written or copied before the next is asked for. Or a function that
+ * writes them to the temporary file, which it neither syncs nor closes.
  * @throws StoreError `IO` when the disk fails, or when `name` is a symbolic link. The old file then stands, unless it was the sync of
  * the directory that failed: then it is unknown which of the two a power cut would leave.
  * @example await replaceFile(disk, directory, "index.ckpt", bytes);
  */
-export async function replaceFile(
-  disk: Disk,
-  directory: string,
-  name: string,
-  content: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-): Promise<void> {
+export async function replaceFile(disk: Disk, directory: string, name: string, content: FileContent): Promise<void> {
   const target = join(directory, name);
   const temporary = await createTemporary(disk, directory, name);
   try {
@@ -73,30 +72,35 @@ async function createTemporary(disk: Disk, directory: string, name: string): Pro
 /** Smaller pieces are gathered up to this size: a write costs more than copying what it writes. */
 const GATHER_BYTES = 256 * 1024;
 
-async function fill(file: DiskFile, content: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+async function fill(file: DiskFile, content: FileContent): Promise<void> {
   try {
-    let position = 0;
-    let gathered = 0;
-    let buffer: Uint8Array | null = null;
-    const put = async (bytes: Uint8Array, length: number): Promise<void> => {
-      if (length > 0) await file.write(bytes, 0, length, position, false);
-      position += length;
-    };
-    for await (const piece of content instanceof Uint8Array ? [content] : content) {
-      if (buffer !== null && gathered + piece.length > GATHER_BYTES) {
-        await put(buffer, gathered);
-        gathered = 0;
-      }
-      if (piece.length >= GATHER_BYTES || content instanceof Uint8Array) await put(piece, piece.length);
-      else {
-        buffer ??= new Uint8Array(GATHER_BYTES);
-        buffer.set(piece, gathered);
-        gathered += piece.length;
-      }
-    }
-    if (buffer !== null) await put(buffer, gathered);
+    if (typeof content === "function") await content(file);
+    else await writePieces(file, content);
     await file.sync();
   } finally {
     await file.close();
   }
+}
+
+async function writePieces(file: DiskFile, content: Exclude<FileContent, (file: DiskFile) => Promise<void>>): Promise<void> {
+  let position = 0;
+  let gathered = 0;
+  let buffer: Uint8Array | null = null;
+  const put = async (bytes: Uint8Array, length: number): Promise<void> => {
+    if (length > 0) await file.write(bytes, 0, length, position, false);
+    position += length;
+  };
+  for await (const piece of content instanceof Uint8Array ? [content] : content) {
+    if (buffer !== null && gathered + piece.length > GATHER_BYTES) {
+      await put(buffer, gathered);
+      gathered = 0;
+    }
+    if (piece.length >= GATHER_BYTES || content instanceof Uint8Array) await put(piece, piece.length);
+    else {
+      buffer ??= new Uint8Array(GATHER_BYTES);
+      buffer.set(piece, gathered);
+      gathered += piece.length;
+    }
+  }
+  if (buffer !== null) await put(buffer, gathered);
 }

@@ -49,14 +49,17 @@ export class DefinitionRegistry {
   /** What needs no record any more. */
   readonly #settled = new Map<AnyDefinition, Resolution>();
   readonly #isKindInUse: (kind: number) => boolean;
+  readonly #isRecorded: boolean;
 
   /**
    * @param definitions what `open` was given
    * @param isKindInUse whether the store holds events of a kind; automatic kinds avoid them
+   * @param isRecorded whether the store has records of names; else they are known here only, for as long as it is open
    * @throws TypeError `INVALID_ARGUMENT` when two of them claim one name or one kind
    */
-  constructor(definitions: readonly AnyDefinition[] = [], isKindInUse: (kind: number) => boolean = () => false) {
+  constructor(definitions: readonly AnyDefinition[] = [], isKindInUse: (kind: number) => boolean = () => false, isRecorded = true) {
     this.#isKindInUse = isKindInUse;
+    this.#isRecorded = isRecorded;
     for (const definition of definitions) {
       if (!isDefinition(definition)) throw invalidArgument("Cannot open the store: events holds something else, definitions are allowed");
       this.#assertClaim(definition, "open the store", NONE);
@@ -99,7 +102,7 @@ export class DefinitionRegistry {
       throw invalidArgument(`Cannot ${operation}: the kind ${hex(kind)} belongs to ${recordedName}, a kind of its own is allowed`);
     }
     const recorded = this.#records.has(recordKey(kind, version)) && this.#kindsByName.get(name)?.at(-1) === kind;
-    return { definition, name, kind, version, mustRecord: !recorded };
+    return { definition, name, kind, version, mustRecord: this.#isRecorded && !recorded };
   }
 
   /** Learns a resolution whose append is accepted. Twice is once. */

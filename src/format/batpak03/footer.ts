@@ -246,6 +246,12 @@ export class FooterBuilder {
     return this.#entryCount;
   }
 
+  /** The entries so far, where they lie: right while more are added. Its offsets are those of the frames; there is no string table. */
+  entries(): Footer {
+    const bytes = this.#rows.bytes.subarray(0, this.#rows.position);
+    return new Footer(bytes, { kind: "ok", tableOffset: 0, entriesOffset: 0, entryCount: this.#entryCount }, this.#strings);
+  }
+
   /** Adds the entry of an event's frame (not of a marker's), in file order. */
   push(frame: FooterEvent, frameOffset: number, frameLength: number, globalSequence: number): void {
     makeRoom(this.#rows, FOOTER_ENTRY.bytes);
@@ -304,6 +310,11 @@ function writeU64(view: DataView, at: number, value: number): void {
   const high = Math.floor(value / U32_RANGE);
   view.setUint32(at, value - high * U32_RANGE, true);
   view.setUint32(at + 4, high, true);
+}
+
+/** Copies one of a footer's ids, most significant byte first. */
+export function readFooterId(bytes: Uint8Array, at: number, target: Uint8Array): void {
+  for (let index = 0; index < ID_BYTES; index++) target[index] = bytes[at + ID_BYTES - 1 - index];
 }
 
 export interface FooterEntryFields {

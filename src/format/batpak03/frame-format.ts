@@ -15,6 +15,11 @@ import { payloadBytes } from "./payload.ts";
 
 let last: Frame | null = null;
 
+/** To be called where frames were written into memory that may have been read before. */
+export function forgetFrame(): void {
+  last = null;
+}
+
 /** The whole frame that stands there; it was checked before. */
 function frameAt(view: DataView, at: number): Frame {
   if (last !== null && last.view === view && last.offset === at) return last;

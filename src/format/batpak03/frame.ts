@@ -248,9 +248,14 @@ const FIXED_BYTES_MAX =
   3 * HASH_ARRAY_BYTES_MAX +
   ARRAY_HEADER_BYTES_MAX;
 
+/** What a frame with these names and so many bytes of payload takes at most. */
+export function frameBytesMax(entity: string, scope: string, payloadBytes: number): number {
+  return FIXED_BYTES_MAX + payloadBytes * 2 + stringBytesMax(entity) + stringBytesMax(scope);
+}
+
 /** Writes one frame and returns its length in bytes. */
 export function encodeFrame(sink: ByteSink, fields: FrameFields): number {
-  makeRoom(sink, FIXED_BYTES_MAX + fields.payload.length * 2 + stringBytesMax(fields.entity) + stringBytesMax(fields.scope));
+  makeRoom(sink, frameBytesMax(fields.entity, fields.scope, fields.payload.length));
   const start = sink.position;
   const bodyAt = start + FRAME_PREFIX.body;
   sink.position = bodyAt;

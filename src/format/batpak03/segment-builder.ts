@@ -8,7 +8,7 @@
  */
 import type { ByteSink } from "../../base/byte-sink.ts";
 import { assert } from "../../base/assert.ts";
-import { FooterBuilder } from "./footer.ts";
+import { type Footer, FooterBuilder } from "./footer.ts";
 import type { FrameFields } from "./frame.ts";
 import { encodeFrame } from "./frame.ts";
 import { BATCH, ID_BYTES, ZERO_HASH } from "./layout.ts";
@@ -58,6 +58,11 @@ export class SegmentBuilder {
   /** Whether the next append belongs in a new segment. */
   get isFull(): boolean {
     return this.#writtenBytes >= this.#segmentBytesMax;
+  }
+
+  /** What the footer would say of the events so far, where it lies. */
+  get entries(): Footer {
+    return this.#footer.entries();
   }
 
   /** Writes an event's frame to `sink` and notes it for the footer. */
