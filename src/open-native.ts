@@ -17,6 +17,7 @@ import type { PageCache } from "./index/page-cache.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import { type IndexSource, type SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { openBlock, restoreFromBlock } from "./log/block-files.ts";
+import { standInHeader, storeOfFrames } from "./log/broken-header.ts";
 import type { LastFrame } from "./log/log-writer.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import { damageError, judgeTail } from "./log/recovery.ts";
@@ -24,8 +25,8 @@ import { replayCommit, type ReplayTarget } from "./log/replay.ts";
 import { salvageSegment } from "./log/salvage.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
-import { type ListedSegment, readLog } from "./log/segment-list.ts";
-import { type ScannedCommit, findFrames, scanSegment } from "./log/segment-scan.ts";
+import { type ListedSegment, foreignFile, readLog } from "./log/segment-list.ts";
+import { type ScannedCommit, scanSegment } from "./log/segment-scan.ts";
 import type { OpenRoute, StoreProblem, TornTail } from "./open-report.ts";
 
 export interface OpenNativeInput {
@@ -94,6 +95,8 @@ class NativeOpening {
   #neverBegun: number[] = [];
   /** What a checkpoint of this store that was not used proves all the same. */
   #proof: { readonly storeId: Uint8Array; readonly generation: number; readonly segmentIds: readonly number[] } | null = null;
+  /** The store that a checkpoint pictures, used or not. */
+  #pictured: Uint8Array | null = null;
   /** Up to where it proves the log to have been synced, where the frame before that is no frame any more. */
   #watermark = { segmentId: 0, offset: 0 };
 
@@ -120,10 +123,10 @@ class NativeOpening {
       this.#storeId = first.header.storeId;
       this.#generation = Math.max(this.#generation, ...log.segments.map((segment) => segment.header.generation));
     }
-    await this.#judgeBroken(log.broken, log.segments);
-    for (const id of [...log.missing, ...this.#lostOf(log.segments)]) this.#damage(damageError(id, 0, "its file is missing"));
-    await this.#takeSegments(log.segments, checkpoint !== null);
-    this.#checkMark(log.segments);
+    const segments = await this.#judgeBroken(log.broken, log.segments);
+    for (const id of [...log.missing, ...this.#lostOf(segments)]) this.#damage(damageError(id, 0, "its file is missing"));
+    await this.#takeSegments(segments, checkpoint !== null);
+    this.#checkMark(segments);
     return this.#result(log.replaced);
   }
 
@@ -203,6 +206,7 @@ class NativeOpening {
   #boundToLog(checkpoint: RestoredCheckpoint): RestoredCheckpoint | null {
     const { files, segmentIds, limit } = this.#input;
     const { visible, segments } = checkpoint.index;
+    this.#pictured = checkpoint.storeId;
     if (
       limit !== null &&
       (limit.segmentId < visible.segmentId || (limit.segmentId === visible.segmentId && limit.offset < visible.offset))
@@ -274,34 +278,32 @@ class NativeOpening {
 
   // The segments past it, or all of them.
 
-  /** A newest segment whose header is not whole and that holds no frame never began; any other broken header is damage. */
-  async #judgeBroken(broken: ReturnType<typeof readLog>["broken"], whole: readonly ListedSegment[]): Promise<void> {
-    const newest = this.#input.segmentIds[this.#input.segmentIds.length - 1];
+  /**
+   * A newest segment whose header is not whole and that holds no frame never began; any other broken header is damage. Gives the log's
+   * segments: with those behind a broken header whose frames are this store's.
+   */
+  async #judgeBroken(broken: ReturnType<typeof readLog>["broken"], whole: readonly ListedSegment[]): Promise<readonly ListedSegment[]> {
+    const { disk, files, mark, segmentIds } = this.#input;
+    const newest = segmentIds[segmentIds.length - 1];
+    const segments = [...whole];
     for (const { id, outcome } of broken) {
-      if (id === newest && whole.every((segment) => segment.id < id) && !(await this.#holdsFrame(id))) this.#neverBegun.push(id);
+      const storeId = await storeOfFrames(disk, files, id, [this.#storeId, this.#pictured, mark?.storeId]);
+      const own = storeId !== null && (this.#storeId === null || sameBytes(storeId, 0, this.#storeId, 0, 16));
+      if (own) {
+        this.#damage(damageError(id, 0, outcome.reason));
+        if (this.#storeId === null && mark !== null && sameBytes(mark.storeId, 0, storeId, 0, 16)) this.#generation = mark.generation;
+        this.#storeId = storeId;
+        segments.push({ id, header: standInHeader(storeId, id, this.#generation) });
+      } else if (outcome.kind === "foreign") this.#foreign(foreignFile(files.path(id), id, outcome.reason));
+      else if (id === newest && whole.every((segment) => segment.id < id)) this.#neverBegun.push(id);
       else this.#damage(damageError(id, 0, outcome.reason));
     }
+    return segments.sort((a, b) => a.id - b.id);
   }
 
-  async #holdsFrame(id: number): Promise<boolean> {
-    const { disk, files, mark } = this.#input;
-    const file = await disk.open(files.path(id), "read");
-    try {
-      const size = await file.size();
-      const named = new Uint8Array(16);
-      const hasName = (await file.read(named, 0, 16, SEGMENT_HEADER.storeId)) === 16;
-      let found = false;
-      for (const storeId of [this.#storeId, mark?.storeId, hasName ? named : undefined]) {
-        if (storeId === undefined || storeId === null || found) continue;
-        await findFrames(file, segmentSeed(storeId, id), 0, size, () => {
-          found = true;
-          return false;
-        });
-      }
-      return found;
-    } finally {
-      await file.close();
-    }
+  #foreign(error: StoreError<"CORRUPT">): void {
+    if (!this.#input.tolerant) throw error;
+    this.#damage(damageError(error.details.segmentId ?? 0, 0, `its file is not one of this store's segments: ${error.details.reason}`));
   }
 
   async #takeSegments(segments: readonly ListedSegment[], fromCheckpoint: boolean): Promise<void> {
@@ -385,7 +387,13 @@ class NativeOpening {
   }
 
   #replay(entry: SegmentEntry, commit: ScannedCommit): void {
-    replayCommit(this.#target, entry, commit);
+    try {
+      replayCommit(this.#target, entry, commit);
+    } catch (error) {
+      // A right frame that cannot stand there: it is left out, and told.
+      if (!isStoreError(error, "CORRUPT")) throw error;
+      return this.#damage(error);
+    }
     const last = commit.frames[commit.frames.length - 1];
     const end = commit.end - commit.base;
     this.#lastFrame = { offset: commit.base + last, hash: commit.bytes.slice(end - FRAME.hashBytes, end) };

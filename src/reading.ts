@@ -80,7 +80,13 @@ export class EventChunks {
     const to = this.#backward && after !== undefined ? Math.min(bound, after) : bound;
     this.#filters = filters;
     this.#bounds = { from: Math.max(0, from), to, direction: options.direction };
-    this.#search = new RowSearch(parts.index, filters, this.#bounds);
+    this.#search = this.#newSearch();
+  }
+
+  /** Finding where to begin looks at pages already. */
+  #newSearch(): RowSearch {
+    const { index } = this.#parts;
+    return index.withSoundIndex(() => new RowSearch(index, this.#filters, this.#bounds));
   }
 
   /** Begins anew behind what was given, after a bad page of an index block was met and that index rebuilt. */
@@ -91,7 +97,7 @@ export class EventChunks {
     const { from, to, direction } = this.#bounds;
     const given = this.#lastSequence;
     this.#bounds = this.#backward ? { from, to: given < 0 ? to : given, direction } : { from: Math.max(from, given + 1), to, direction };
-    this.#search = new RowSearch(index, this.#filters, this.#bounds);
+    this.#search = this.#newSearch();
     this.#from = this.#to = 0;
     this.#ended = false;
   }

@@ -31,7 +31,7 @@ import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
 import { findFrames } from "./log/segment-scan.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
-import { asStoreError } from "./open-directory.ts";
+import { asStoreError, layoutOf } from "./open-directory.ts";
 import type { StoreProblem } from "./open-report.ts";
 
 export interface RepairOptions {
@@ -59,7 +59,7 @@ export interface RepairReport {
 /**
  * Repairs a damaged store, or says what repairing would do.
  *
- * @throws StoreError `LOCKED` while a writer has the store, `CORRUPT` where nothing says whose store it is, `IO`
+ * @throws StoreError `LOCKED` while a writer has the store, `UNSUPPORTED_BY_LAYOUT` for a batpak 0.3 store, `CORRUPT` where nothing says whose store it is, `IO`
  * @example
  * const plan = await repairStore("./data");
  * if (plan.actions.length > 0) await repairStore("./data", { apply: true });
@@ -89,6 +89,8 @@ class Repair {
   readonly #directory: string;
   readonly #files: SegmentFiles;
   #storeId: Uint8Array = new Uint8Array(16);
+  /** The store that opening made out. */
+  #storeFound: Uint8Array | undefined;
   #generation = 0;
 
   constructor(disk: Disk, directory: string) {
@@ -100,6 +102,11 @@ class Repair {
   async run(apply: boolean): Promise<RepairReport> {
     try {
       const ids = await listSegmentIds(this.#disk, this.#directory);
+      const layout = layoutOf(this.#disk, this.#directory, ids);
+      if (layout === "batpak-0.3") {
+        const message = "Cannot repair the store: it has the batpak 0.3 layout, only native stores can be repaired";
+        throw new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout, feature: "repair" });
+      }
       const problems = await this.#findProblems(ids);
       if (problems.length === 0) return { problems, actions: [], applied: false, copies: null };
       await this.#identify(ids);
@@ -121,6 +128,7 @@ class Repair {
       const parts = prepareNative(this.#disk, this.#directory, 1024 * 1024, "native");
       try {
         await readNativeLog(this.#disk, parts, { segmentIds, mark, tolerant: true, limit: null, routes });
+        this.#storeFound ??= parts.log.storeId ?? undefined;
         for (const problem of parts.log.problems) problems.set(problem.message, problem);
       } finally {
         parts.files.closeAll();
@@ -130,9 +138,8 @@ class Repair {
   }
 
   async #identify(ids: readonly number[]): Promise<void> {
-    const [first] = readLog(this.#files, ids).segments;
     const mark = await readMark(this.#disk, this.#directory);
-    const storeId = first?.header.storeId ?? mark?.storeId;
+    const storeId = this.#storeFound ?? mark?.storeId;
     if (storeId === undefined) {
       const reason = "no segment has a whole header, and there is no mark";
       throw new StoreError("CORRUPT", `Cannot repair the store: ${reason}, so nothing says whose frames they are`, { reason });

@@ -5,6 +5,17 @@
  *
  * Invariants: `previous[row] < row`, -1 at an entity's first row; `jump[row] <= previous[row]` but at the first row, which jumps to itself.
  */
+import { StoreError } from "../base/store-error.ts";
+
+/** Rows that are there already, and what is said of each entity: by the ordinal that `ordinals` gives (and one) for its id. */
+interface ExistingRows {
+  readonly capacity: number;
+  readonly rowCount: number;
+  readonly entity: Uint32Array;
+  readonly ordinals: Uint32Array;
+  readonly lastRows: Uint32Array;
+  readonly rowCounts: Uint32Array;
+}
 
 export class EntityChains {
   #previous: Int32Array;
@@ -15,6 +26,31 @@ export class EntityChains {
     this.#previous = new Int32Array(capacity);
     this.#jump = new Int32Array(capacity);
     this.#position = new Uint32Array(capacity);
+  }
+
+  /**
+   * The chains of rows that are there. Throws `CORRUPT` where they are not what is said of their entities: a checkpoint's rows are taken
+   * unseen, on the word of its CRC, and a chain that does not lead where it should would be followed without end.
+   */
+  static of(rows: ExistingRows): EntityChains {
+    const { rowCount, lastRows } = rows;
+    const chains = new EntityChains(rows.capacity);
+    const last = new Int32Array(lastRows.length).fill(-1);
+    let right = true;
+    for (let row = 0; row < rowCount && right; row++) {
+      const ordinal = rows.ordinals[rows.entity[row]!]! - 1;
+      right = ordinal >= 0 && ordinal < last.length;
+      if (!right) break;
+      chains.push(row, last[ordinal]!);
+      last[ordinal] = row;
+    }
+    for (let ordinal = 0; ordinal < last.length && right; ordinal++) {
+      const end = last[ordinal]!;
+      right = end === lastRows[ordinal] && chains.#position[end] === rows.rowCounts[ordinal]! - 1;
+    }
+    if (right) return chains;
+    const reason = "the rows in the checkpoint contradict one another";
+    throw new StoreError("CORRUPT", `Cannot read by entity: ${reason}; remove index.ckpt, it is made anew`, { file: "index.ckpt", reason });
   }
 
   get memoryBytes(): number {

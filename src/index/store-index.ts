@@ -221,14 +221,15 @@ export class StoreIndex {
     while (sequence >= 0) {
       let position = this.segmentAt(sequence);
       let summary: EntitySummary | null = null;
-      // A segment that compaction emptied may share its first sequence with the one that holds the event.
+      // A segment that compaction emptied may share its first sequence with the one that holds the event; and where damage took the event,
+      // also after a repair, the blocks of later segments go on leading there.
       while (position >= 0 && summary === null) {
         const segment = this.segments[position];
         summary = this.indexOf(segment).entity(name);
         if (summary !== null && segment.firstSequence < sequenceBound && visit(segment, summary) === false) return;
         position--;
       }
-      assert(summary !== null, `the index has no entry for ${name} where its event ${sequence} should be`);
+      if (summary === null) return;
       assert(summary.previousSequence < sequence, `the index of ${name} does not lead backwards from ${sequence}`);
       sequence = summary.previousSequence;
     }

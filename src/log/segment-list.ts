@@ -39,25 +39,28 @@ export interface ListedLog {
   readonly segments: readonly ListedSegment[];
   /** Ids of segments that a present one replaces. */
   readonly replaced: readonly number[];
-  /** Segments whose headers are not whole, with the reason; the newest one may never have begun. */
+  /** Segments whose headers are not whole or not theirs, with the reason; the newest one may never have begun, any may be another program's. */
   readonly broken: readonly { readonly id: number; readonly outcome: Exclude<SegmentHeaderOutcome, { kind: "ok" }> }[];
   /** Ids that are neither there nor replaced. */
   readonly missing: readonly number[];
 }
 
-/** Reads the headers of these ids; ids below `firstId` are not missed. Throws `CORRUPT` where a file among the segments belongs to something else. */
+/** Reads the headers of these ids; ids below `firstId` are not missed. */
 export function readLog(files: SegmentFiles, ids: readonly number[], firstId = 1): ListedLog {
   const whole: ListedSegment[] = [];
   const broken: ListedLog["broken"][number][] = [];
   for (const id of ids) {
     const outcome = readHeader(files, id);
     if (outcome.kind === "ok") whole.push({ id, header: outcome.header });
-    else if (outcome.kind === "foreign") throw foreignFile(files.path(id), id, outcome.reason);
     else broken.push({ id, outcome });
   }
-  const first = whole[0];
-  for (const { id, header } of whole) {
-    if (Buffer.compare(header.storeId, first.header.storeId) !== 0) throw foreignFile(files.path(id), id, "it belongs to another store");
+  // Where files of two stores lie together, the one that most are of is meant.
+  const own = mostCommonStore(whole);
+  for (let i = whole.length - 1; i >= 0; i--) {
+    const { id, header } = whole[i];
+    if (Buffer.compare(header.storeId, own) === 0) continue;
+    whole.splice(i, 1);
+    broken.push({ id, outcome: { kind: "foreign", reason: "it belongs to another store" } });
   }
   const segments = whole.filter((segment) => !whole.some((other) => replaces(other.header, segment)));
   const kept = new Set(segments);
@@ -72,6 +75,20 @@ export function readLog(files: SegmentFiles, ids: readonly number[], firstId = 1
       firstId,
     ),
   };
+}
+
+/** The store of most of these segments; of the earliest where two have as many. */
+function mostCommonStore(segments: readonly ListedSegment[]): Uint8Array {
+  const counts = new Map<string, { storeId: Uint8Array; count: number }>();
+  for (const { header } of segments) {
+    const text = Buffer.from(header.storeId).toString("hex");
+    const known = counts.get(text);
+    if (known === undefined) counts.set(text, { storeId: header.storeId, count: 1 });
+    else known.count++;
+  }
+  let most: { storeId: Uint8Array; count: number } = { storeId: new Uint8Array(16), count: 0 };
+  for (const one of counts.values()) if (one.count > most.count) most = one;
+  return most.storeId;
 }
 
 /** Whether a segment with this header stands in the other's place. */
@@ -96,7 +113,8 @@ function missingIds(segments: readonly ListedSegment[], broken: readonly number[
   return missing;
 }
 
-function foreignFile(path: string, segmentId: number, reason: string): StoreError<"CORRUPT"> {
+/** A file under a segment's name that is none of this store's. */
+export function foreignFile(path: string, segmentId: number, reason: string): StoreError<"CORRUPT"> {
   return new StoreError("CORRUPT", `Cannot open the store: ${path} is not one of its segments (${reason}); move it elsewhere`, {
     segmentId,
     file: path,

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Store } from "../../src/store.ts";
 import { defineEvent, type } from "../../src/events/definition.ts";
+import { seededRandom } from "../../src/testing/seeded-random.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { FIXTURES_DIRECTORY, loadFixture } from "./batpak03-fixtures.ts";
 
@@ -18,11 +19,21 @@ export type Files = ReadonlyMap<string, Uint8Array>;
 export const Noted = defineEvent("Noted", { schema: type<{ n: number; text: string }>() });
 const BackedUp = defineEvent("BackedUp", { schema: type<{ bytes: Uint8Array }>() });
 
-/** The same bytes each time but for ids and store id. */
+/** The same bytes each time. */
 export async function makeNativeFiles(events = 150, segmentBytesMax = 4096): Promise<Files> {
   const disk = new SimulatedDisk();
+  const choose = seededRandom(1);
+  let nowMicros = 1_700_000_000_000_000;
+  const options = {
+    disk,
+    segmentBytesMax,
+    clock: { nowMicros: () => (nowMicros += 700), monotonicMs: () => nowMicros / 1000 },
+    random: (target: Uint8Array): void => {
+      for (let i = 0; i < target.length; i++) target[i] = Math.floor(choose() * 256);
+    },
+  };
   const fill = async (from: number, to: number): Promise<void> => {
-    const store = await Store.open(DIRECTORY, { disk, segmentBytesMax });
+    const store = await Store.open(DIRECTORY, options);
     for (let n = from; n < to; n += 3) {
       const item = (more: number): { coordinate: { entity: string; scope: string }; event: ReturnType<typeof Noted> } => ({
         coordinate: { entity: `e${(n + more) % 5}`, scope: n % 2 === 0 ? "s" : "straße" },
@@ -34,7 +45,7 @@ export async function makeNativeFiles(events = 150, segmentBytesMax = 4096): Pro
     await store.close();
   };
   await fill(0, events / 2);
-  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax });
+  const store = await Store.open(DIRECTORY, options);
   const piece = disk.bytesOf(`${DIRECTORY}/000001.fbat`).slice(0, 2000);
   await store.append({ entity: "backup", scope: "s" }, BackedUp({ bytes: piece }), { metadata: { of: "000001.fbat" } });
   await store.close();
