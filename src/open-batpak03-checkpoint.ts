@@ -32,6 +32,10 @@ const PIECE_BYTES = 1024 * 1024;
 const HEAD_BYTES = 64 * 1024;
 /** A single value of more bytes than this is taken for none. */
 const VALUE_BYTES_MAX = 16 * 1024 * 1024;
+/** No event's frame is smaller: its keys, ids and hashes. */
+const FRAME_BYTES_MIN = 300;
+/** Room is made for so many times the rows that are expected in a segment. */
+const ROWS_MARGIN = 1.1;
 /** The window for looking at a single frame. */
 const EDGE_BYTES = 4096;
 
@@ -112,6 +116,7 @@ class CheckpointEntries implements CheckpointVisitor {
   /** Which segment entries are in, and where the last of them ends. */
   #at = -1;
   #cursor = 0;
+  #rowsPerByte = 0;
   #claimedId = -1;
   #claimedEnd = 0;
   /** Frame lengths of the last entries, by segment: what the columns do not keep. */
@@ -126,7 +131,10 @@ class CheckpointEntries implements CheckpointVisitor {
     this.#strings.push(text);
   }
 
-  entries(): void {
+  entries(count: number): void {
+    // Frames are of much the same size in all segments, and of no less than this.
+    const bytes = this.#log.segments.reduce((total, segment) => total + segment.end, 0);
+    this.#rowsPerByte = Math.min((count * ROWS_MARGIN) / Math.max(1, bytes), 1 / FRAME_BYTES_MIN);
     this.#entityIds = new Int32Array(this.#strings.length).fill(-1);
     this.#scopeIds = new Int32Array(this.#strings.length).fill(-1);
   }
@@ -235,7 +243,7 @@ class CheckpointEntries implements CheckpointVisitor {
     const segment = this.#log.segments[this.#at];
     if (segment === undefined) return;
     this.#cursor = segment.framesOffset;
-    this.attempt.rows.beginSegment(segment.id);
+    this.attempt.rows.beginSegment(segment.id, Math.ceil(segment.end * this.#rowsPerByte));
     if (segment.headerFault !== null && segment.fileBytes > 0)
       this.fault ??= `segment ${segment.id} is damaged at its head: ${segment.headerFault}`;
   }

@@ -12,7 +12,7 @@ import { BatchTracker } from "../format/batpak03/batch-tracker.ts";
 import { type Frame, isBatchMarker } from "../format/batpak03/frame.ts";
 import { expandHash } from "../format/batpak03/hash-array.ts";
 import { HASH_BYTES } from "../format/batpak03/layout.ts";
-import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { idTag } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, OFFSET_MASK } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
@@ -58,14 +58,14 @@ export class Batpak03Rows {
   #heldCount = 0;
   #decided = 0;
   /** Per segment, in order. */
-  readonly #slots: { readonly id: number; framesEnd: number; sealed: boolean }[] = [];
+  readonly #slots: { readonly id: number; framesEnd: number; sealed: boolean; readonly rows: number }[] = [];
   #entry: SegmentEntry | null = null;
   #entrySlot = -1;
 
   /** Rows are added to `index`; its segments, if it has any, go on with the last one. */
   constructor(index: StoreIndex) {
     this.index = index;
-    for (const { id, framesEnd, sealed } of index.segments) this.#slots.push({ id, framesEnd, sealed });
+    for (const { id, framesEnd, sealed } of index.segments) this.#slots.push({ id, framesEnd, sealed, rows: 0 });
     this.#tracker = new BatchTracker({
       accept: (handle, endsCommit) => this.#accept(this.#held[handle], endsCommit),
       drop: (handle, reason) => this.#drop(this.#held[handle], reason),
@@ -77,8 +77,9 @@ export class Batpak03Rows {
     return this.#tracker.idle;
   }
 
-  beginSegment(id: number): void {
-    this.#slots.push({ id, framesEnd: 0, sealed: false });
+  /** @param rows how many are expected: room is made for them at once */
+  beginSegment(id: number, rows = 0): void {
+    this.#slots.push({ id, framesEnd: 0, sealed: false, rows });
   }
 
   endSegment(framesEnd: number, sealed: boolean): void {
@@ -121,9 +122,7 @@ export class Batpak03Rows {
     if (this.#tracker.idle) return this.#accept(row, true);
     let held = this.#held[this.#heldCount];
     if (held === undefined) this.#held.push((held = emptyRow()));
-    const { hash, ...fields } = row;
-    Object.assign(held, fields);
-    held.hash.set(hash);
+    copyRow(row, held);
     this.#tracker.event(this.#heldCount++);
     this.#forgetDecided();
   }
@@ -199,8 +198,11 @@ export class Batpak03Rows {
   #enterSlots(slot: number): void {
     const { segments } = this.index;
     while (segments.length <= slot) {
-      const { id, framesEnd, sealed } = this.#slots[segments.length];
-      segments.push(Object.assign(newSegmentEntry(this.index, id, 0), { framesEnd, sealed }));
+      const { id, framesEnd, sealed, rows } = this.#slots[segments.length];
+      const entry = newSegmentEntry(this.index, id, 0);
+      const { entities, scopes } = this.index;
+      if (rows > 0) entry.index = new ActiveSegmentIndex(entities, scopes, entry.firstSequence, rows);
+      segments.push(Object.assign(entry, { framesEnd, sealed }));
     }
     this.#entrySlot = slot;
     this.#entry = segments[slot];
@@ -226,6 +228,22 @@ export class Batpak03Rows {
     visible.offset = newest?.framesEnd ?? 0;
     visible.sequence = this.index.acceptedSequence;
   }
+}
+
+function copyRow(from: Batpak03Row, to: Batpak03Row): void {
+  to.entityId = from.entityId;
+  to.scopeId = from.scopeId;
+  to.kind = from.kind;
+  to.clock = from.clock;
+  to.offset = from.offset;
+  to.wallMs = from.wallMs;
+  to.idTag = from.idTag;
+  to.correlationTag = from.correlationTag;
+  to.causationTag = from.causationTag;
+  to.sequence = from.sequence;
+  to.claim = from.claim;
+  to.slot = from.slot;
+  to.hash.set(from.hash);
 }
 
 function emptyRow(): Batpak03Row {
