@@ -7,9 +7,11 @@ import { Command, CommanderError } from "commander";
 import { isStoreError } from "../base/store-error.ts";
 import { addAppend } from "./append.ts";
 import { addCheckpoint } from "./checkpoint.ts";
+import { addConsumers } from "./consumers.ts";
 import { addDump } from "./dump.ts";
 import { addEntities } from "./entities.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
+import { addFollow } from "./follow.ts";
 import { addGet } from "./get.ts";
 import { addImport } from "./import.ts";
 import { addRead } from "./read.ts";
@@ -26,6 +28,8 @@ const VERBS = [
   addGet,
   addRead,
   addTail,
+  addFollow,
+  addConsumers,
   addStats,
   addEntities,
   addVerify,

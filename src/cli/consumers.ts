@@ -1,0 +1,121 @@
+/**
+ * `batpak consumers DIR`: lists the consumers; `reset` and `delete` move or forget a position. Both say what they would do and ask first, and
+ * both are refused while the consumer is open somewhere. A position that lies in the log takes a writer, so the store must be free then.
+ */
+import { createInterface } from "node:readline/promises";
+import type { Command } from "commander";
+import type { ConsumerStatus } from "../consuming.ts";
+import type { Store } from "../store.ts";
+import type { ConsumerPlace } from "../subscriptions/consumer.ts";
+import { EXIT } from "./exit-code.ts";
+import { wholeNumber } from "./filters.ts";
+import { withReader, withWriter } from "./open-directory.ts";
+import { printable, type Terminal } from "./terminal.ts";
+
+interface ChangeFlags {
+  readonly to?: string;
+  readonly yes?: boolean;
+}
+
+export function addConsumers(program: Command, terminal: Terminal): void {
+  const consumers = program.command("consumers").description("list the consumers, or move one");
+  consumers
+    .command("list", { isDefault: true })
+    .argument("<dir>", "the store's directory")
+    .description("list the consumers: where they stand, how far that is behind, who is open")
+    .action((directory: string) =>
+      withReader(directory, terminal, async (store) => {
+        let text = "";
+        for (const status of await store.consumers()) {
+          text += terminal.json ? `${JSON.stringify(status)}\n` : line(status);
+          if (status.problem !== null) terminal.tellProblem(status.problem);
+        }
+        await terminal.print(text);
+      }),
+    );
+  consumers
+    .command("reset")
+    .argument("<dir>", "the store's directory")
+    .argument("<name>", "the consumer")
+    .requiredOption("--to <place>", "start, end, or the sequence of the last event that is done")
+    .option("--yes", "do it without asking")
+    .description("move a consumer's position, forward or back")
+    .action((directory: string, name: string, flags: ChangeFlags) => {
+      const to = placeFrom(flags.to as string);
+      return change(terminal, directory, name, flags, `it goes on behind ${to}`, async (store) => {
+        const consumer = await store.consumer(name, undefined, { resetTo: to });
+        const { position } = consumer;
+        await consumer.close();
+        return { name, position, deleted: false };
+      });
+    });
+  consumers
+    .command("delete")
+    .argument("<dir>", "the store's directory")
+    .argument("<name>", "the consumer")
+    .option("--yes", "do it without asking")
+    .description("forget a consumer's position: who opens the name again begins anew")
+    .action((directory: string, name: string, flags: ChangeFlags) =>
+      change(terminal, directory, name, flags, "its position is forgotten", async (store) => {
+        const consumer = await store.consumer(name, undefined, { resetTo: "start" });
+        await consumer.delete();
+        return { name, position: null, deleted: true };
+      }),
+    );
+}
+
+function line({ name, position, lag, held, positionIn }: ConsumerStatus): string {
+  const where = position === null ? "position ?" : `position ${position}`;
+  const behind = lag === null ? "lag ?" : `lag ${lag}`;
+  return `${printable(name)}  ${where}  ${behind}  ${held ? "open" : "free"}  in ${positionIn}\n`;
+}
+
+function placeFrom(text: string): ConsumerPlace {
+  return text === "start" || text === "end" ? text : wholeNumber(text, "--to");
+}
+
+interface Changed {
+  readonly name: string;
+  readonly position: number | null;
+  readonly deleted: boolean;
+}
+
+async function change(
+  terminal: Terminal,
+  directory: string,
+  name: string,
+  flags: ChangeFlags,
+  what: string,
+  work: (store: Store) => Promise<Changed>,
+): Promise<void> {
+  let found: ConsumerStatus | undefined;
+  await withReader(directory, terminal, async (store) => {
+    found = (await store.consumers()).find((status) => status.name === name);
+  });
+  if (found === undefined) {
+    process.exitCode = EXIT.found;
+    terminal.tell(`There is no consumer ${printable(name)}`);
+    return;
+  }
+  if (flags.yes !== true && !(await agreed(line(found).trimEnd(), what))) {
+    process.exitCode = EXIT.found;
+    terminal.tell(`Nothing was changed: ${line(found).trimEnd()}; with --yes ${what}`);
+    return;
+  }
+  const report = async (store: Store): Promise<void> => {
+    const changed = await work(store);
+    const text = changed.deleted ? `${printable(name)} is deleted` : `${printable(name)} stands at ${changed.position}`;
+    await terminal.print(`${terminal.json ? JSON.stringify(changed) : text}\n`);
+  };
+  await (found.positionIn === "log" ? withWriter(directory, false, report) : withReader(directory, terminal, report));
+}
+
+async function agreed(now: string, what: string): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await lines.question(`${now}: ${what}. Do this? [y/N] `)).trim());
+  } finally {
+    lines.close();
+  }
+}
