@@ -2,7 +2,7 @@
  * Repair: makes a damaged directory open for writing again, with every event that is whole.
  *
  * Steps, in order, each safe to repeat after a crash:
- * 1. Everything that will be changed is copied into `damaged-<time>/`. Commit point: the sync of that directory.
+ * 1. Everything that will be changed is copied into `damaged-<time>/`, with the report as `repair.json`. Commit point: the sync of that directory.
  * 2. Each damaged segment is written anew from its right frames, under a temporary name. Commit point of each: the rename in `replaceFile`.
  *    Bodies and hashes stay as they are; only the prefixes (place, mark) are made anew. A missing segment is replaced by an empty one.
  * 3. Checkpoint and mark are removed: they speak of the log as it was. Commit point: the directory sync.
@@ -112,7 +112,7 @@ class Repair {
       await this.#identify(ids);
       const actions = await this.#plan(ids, problems);
       if (!apply) return { problems, actions, applied: false, copies: null };
-      const copies = await this.#copyAside(actions);
+      const copies = await this.#copyAside(problems, actions);
       await this.#apply(actions, ids);
       return { problems, actions, applied: true, copies };
     } finally {
@@ -167,7 +167,7 @@ class Repair {
   }
 
   /** Copies every file that will be changed. Commit point: the sync of the directory that holds the copies. */
-  async #copyAside(actions: readonly RepairAction[]): Promise<string> {
+  async #copyAside(problems: readonly StoreProblem[], actions: readonly RepairAction[]): Promise<string> {
     const name = `damaged-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
     const target = join(this.#directory, name);
     await this.#disk.makeDirectory(target);
@@ -175,6 +175,9 @@ class Repair {
       if (kind === "replace-missing-segment") continue;
       await replaceFile(this.#disk, target, file, await this.#readWhole(file));
     }
+    // What was wrong and what was done about it, for whoever meets the holes later.
+    const record = JSON.stringify({ repairedAt: new Date().toISOString(), problems, actions }, null, 2);
+    await replaceFile(this.#disk, target, "repair.json", new TextEncoder().encode(`${record}\n`));
     await this.#disk.syncDirectory(this.#directory);
     return name;
   }
