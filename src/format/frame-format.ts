@@ -28,6 +28,8 @@ export interface FrameFormat extends FrameReader {
   samePayload(bytes: Uint8Array, view: DataView, at: number, other: Uint8Array, start: number, length: number): boolean;
   /** Copies the 16 bytes of the event's id. */
   copyId(bytes: Uint8Array, view: DataView, at: number, target: Uint8Array, targetAt: number): void;
+  /** Copies the id and right after it the hash, where a layout has a quicker way than the two one after the other. */
+  copyIdAndHash?(view: DataView, at: number, target: DataView, targetAt: number): void;
   /** Copies the 32 bytes of the event's hash. */
   copyHash(bytes: Uint8Array, view: DataView, at: number, target: Uint8Array, targetAt: number): void;
 }

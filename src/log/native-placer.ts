@@ -71,43 +71,45 @@ export class NativePlacer implements FramePlacer {
     const now = this.#parts.clock.nowMicros();
     const syncedOffset = this.#parts.syncedOffset(group.segment.id);
     for (let i = 0; i < items.length; i++) this.#placeItem(group, items[i], now, syncedOffset, i === items.length - 1);
-    group.segment.framesEnd = group.baseOffset + group.position;
+    const { segment } = group;
+    segment.frames += items.length;
+    segment.framesEnd = group.baseOffset + group.position;
+    segment.nextSequence = this.#index.acceptedSequence;
+    group.nextSequence = this.#index.acceptedSequence;
   }
 
   #placeItem(group: CommitGroup, item: AppendItem, now: number, syncedOffset: number, last: boolean): void {
     const index = this.#index;
     const { heads } = index;
-    const { view, bytes } = group;
-    const { at } = item;
+    const { view, bytes, frames } = group;
+    const { at, system, id, correlation } = item;
     const entityId = item.entityId < 0 ? index.entities.intern(item.entity) : item.entityId;
     heads.ensure(entityId);
-    const { system } = item;
     const sequence = index.acceptedSequence;
     const clock = heads.clock[entityId] + 1;
+    const previousSequence = heads.sequence[entityId];
     const timeMicros = Math.max(item.timeMicros < 0 ? now : item.timeMicros, index.lastTimeMicros);
     const offset = group.baseOffset + at;
     stampFrame(view, at, clock, sequence, timeMicros, syncedOffset < 0 ? at : offset - syncedOffset);
-    if (item.id === null) this.#parts.ids.issue(Math.floor(timeMicros / 1000), bytes, at + FRAME.id);
-    else bytes.set(item.id, at + FRAME.id);
+    if (id === null) this.#parts.ids.issue(Math.floor(timeMicros / 1000), bytes, at + FRAME.id);
+    else bytes.set(id, at + FRAME.id);
     this.#link(group, at, item.length, entityId);
-    group.entityIds[group.frames] = entityId;
-    group.previousSequences[group.frames] = heads.sequence[entityId];
-    group.previousTimes[group.frames] = heads.timeMicros[entityId];
-    group.sequences[group.frames] = system ? -1 : sequence;
-    group.frames++;
-    group.segment.frames++;
+    group.entityIds[frames] = entityId;
+    group.previousSequences[frames] = previousSequence;
+    group.previousTimes[frames] = heads.timeMicros[entityId];
+    group.sequences[frames] = system ? -1 : sequence;
+    group.frames = frames + 1;
     if (last) markFrame(view, at);
-    const correlationTag = writeId(bytes, view, at, item.correlation, FRAME.variable);
-    const causationTag = writeId(bytes, view, at, item.causation ?? item.cause, FRAME.variable + (item.correlation === null ? 0 : 16));
+    const correlationTag = writeId(bytes, view, at, correlation, FRAME.variable);
+    const causationTag = writeId(bytes, view, at, item.causation ?? item.cause, FRAME.variable + (correlation === null ? 0 : 16));
     heads.clock[entityId] = clock;
     heads.timeMicros[entityId] = timeMicros;
     index.lastTimeMicros = timeMicros;
     if (system) return;
     const tag = idTag(view, at + FRAME.id);
-    const flagged = (offset | (last ? OFFSET_ENDS_BATCH : 0) | (item.id === null ? 0 : OFFSET_FOREIGN_ID)) >>> 0;
+    const flagged = (offset | (last ? OFFSET_ENDS_BATCH : 0) | (id === null ? 0 : OFFSET_FOREIGN_ID)) >>> 0;
     const scopeId = item.scopeId < 0 ? index.internScope(item.scope, sequence) : item.scopeId;
     const rows = group.segment.index as ActiveSegmentIndex;
-    const previous = heads.sequence[entityId];
     rows.pushValues(
       entityId,
       scopeId,
@@ -119,12 +121,10 @@ export class NativePlacer implements FramePlacer {
       correlationTag === 0 ? tag : correlationTag,
       causationTag,
       sequence,
-      previous,
+      previousSequence,
     );
     heads.sequence[entityId] = sequence;
     index.acceptedSequence = sequence + 1;
-    group.segment.nextSequence = sequence + 1;
-    group.nextSequence = sequence + 1;
   }
 
   /** Enters the frame in the kernel's table, and gives it its previous hash or the link to where that will be. */

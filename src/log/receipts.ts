@@ -17,20 +17,28 @@ const RECEIPT_BYTES = ID_BYTES + HASH_BYTES;
 
 /** Small appends share memory for their receipts: a receipt that is kept pins no more than this. */
 const SHARED_RECEIPTS = 64;
-let sharedBytes = new Uint8Array(0);
-let sharedUsed = 0;
 
-/** Memory for the ids and hashes of so many receipts. */
-function keptRoom(count: number): { readonly bytes: Uint8Array; readonly at: number } {
-  const byteCount = count * RECEIPT_BYTES;
-  if (count > SHARED_RECEIPTS / 4) return { bytes: new Uint8Array(byteCount), at: 0 };
-  if (sharedUsed + byteCount > sharedBytes.length) {
-    sharedBytes = new Uint8Array(SHARED_RECEIPTS * RECEIPT_BYTES);
-    sharedUsed = 0;
-  }
-  const at = sharedUsed;
-  sharedUsed += byteCount;
-  return { bytes: sharedBytes, at };
+/** Memory for ids and hashes of receipts. */
+interface Room {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** How many receipts it has place for, and how many of the places are taken. */
+  readonly places: number;
+  taken: number;
+}
+
+function newRoom(places: number): Room {
+  const bytes = new Uint8Array(places * RECEIPT_BYTES);
+  return { bytes, view: new DataView(bytes.buffer), places, taken: 0 };
+}
+
+let shared: Room = newRoom(0);
+
+/** Room with as many free places. */
+function roomFor(receipts: number): Room {
+  if (receipts > SHARED_RECEIPTS / 4) return newRoom(receipts);
+  if (shared.taken + receipts > shared.places) shared = newRoom(SHARED_RECEIPTS);
+  return shared;
 }
 
 class StoredReceipt implements Receipt {
@@ -76,13 +84,16 @@ function receiptOf(
   at: number,
   sequence: number,
   durable: boolean,
-  kept: Uint8Array,
-  keptAt: number,
+  room: Room,
 ): Receipt {
-  format.copyId(bytes, view, at, kept, keptAt);
-  format.copyHash(bytes, view, at, kept, keptAt + ID_BYTES);
+  const keptAt = room.taken++ * RECEIPT_BYTES;
+  if (format.copyIdAndHash !== undefined) format.copyIdAndHash(view, at, room.view, keptAt);
+  else {
+    format.copyId(bytes, view, at, room.bytes, keptAt);
+    format.copyHash(bytes, view, at, room.bytes, keptAt + ID_BYTES);
+  }
   const timestamp = Math.floor(format.timeMicros(view, at) / 1000);
-  return new StoredReceipt(kept, keptAt, sequence, format.clock(view, at), timestamp, durable);
+  return new StoredReceipt(room.bytes, keptAt, sequence, format.clock(view, at), timestamp, durable);
 }
 
 /** Waits for a group and gives the receipts of its own frames in it. */
@@ -105,12 +116,11 @@ export class WaiterForReceipts implements Waiter {
     const { bytes, view, kernel, sequences } = group;
     const { offsets } = kernel;
     const { frames } = this;
-    const kept = keptRoom(frames);
+    const room = roomFor(frames);
     const receipts = new Array<Receipt>(frames);
     for (let i = 0; i < frames; i++) {
       const frame = this.firstFrame + i;
-      const keptAt = kept.at + i * RECEIPT_BYTES;
-      receipts[i] = receiptOf(this.#format, bytes, view, offsets[frame], sequences[frame], this.#durable, kept.bytes, keptAt);
+      receipts[i] = receiptOf(this.#format, bytes, view, offsets[frame], sequences[frame], this.#durable, room);
     }
     this.#settle.resolve(receipts);
   }
@@ -129,10 +139,10 @@ export function repeatedReceipts(
   durable: boolean,
 ): readonly Receipt[] {
   const segmentIndex = index.indexOf(first.segment);
-  const kept = new Uint8Array(count * RECEIPT_BYTES);
+  const room = newRoom(count);
   return Array.from({ length: count }, (_, i) => {
     const row = first.row + i;
     const { bytes, view, at } = frames.read(first.segment.id, segmentIndex.offsetAt(row));
-    return receiptOf(frames.format, bytes, view, at, segmentIndex.sequenceAt(row), durable, kept, i * RECEIPT_BYTES);
+    return receiptOf(frames.format, bytes, view, at, segmentIndex.sequenceAt(row), durable, room);
   });
 }

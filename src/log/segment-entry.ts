@@ -6,6 +6,9 @@ import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 /** The entry of a segment that begins with the next accepted event. It is not entered in the index yet. */
 export function newSegmentEntry(index: StoreIndex, id: number, generation: number): SegmentEntry {
   const firstSequence = index.acceptedSequence;
+  // Room for as many rows as the segment before has, and some: growing copies all of them, and memory that is not touched costs nothing.
+  const before = index.active?.index;
+  const rows = before instanceof ActiveSegmentIndex ? before.rowCount + (before.rowCount >>> 4) : 0;
   return {
     id,
     firstSequence,
@@ -16,7 +19,7 @@ export function newSegmentEntry(index: StoreIndex, id: number, generation: numbe
     frames: 0,
     visibleFrames: 0,
     lastIssuedId: new Uint8Array(16),
-    index: new ActiveSegmentIndex(index.entities, index.scopes, firstSequence),
+    index: new ActiveSegmentIndex(index.entities, index.scopes, firstSequence, Math.max(1024, rows)),
     indexOnDisk: false,
     systemFrames: [],
   };

@@ -56,11 +56,20 @@ export const nativeFrames: FrameFormat = {
     return hashAt(view, at) - from === length && sameBytes(bytes, from, other, start, length);
   },
   copyId: (bytes, _view, at, target, targetAt) => copyBytes(bytes, at + FRAME.id, target, targetAt, 16),
+  copyIdAndHash(view, at, target, targetAt) {
+    copyWords(view, at + FRAME.id, target, targetAt, 4);
+    copyWords(view, hashAt(view, at), target, targetAt + 16, FRAME.hashBytes / 4);
+  },
   copyHash: (bytes, view, at, target, targetAt) => copyBytes(bytes, hashAt(view, at), target, targetAt, FRAME.hashBytes),
 };
 
 function hashAt(view: DataView, at: number): number {
   return at + frameLength(view, at) - FRAME.hashBytes;
+}
+
+/** Words of four bytes: for so few, half of what a loop over bytes costs, and a tenth of what a view does. */
+function copyWords(source: DataView, from: number, target: DataView, to: number, words: number): void {
+  for (let at = 0; at < words * 4; at += 4) target.setUint32(to + at, source.getUint32(from + at));
 }
 
 function copyBytes(source: Uint8Array, from: number, target: Uint8Array, to: number, length: number): void {
