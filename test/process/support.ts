@@ -7,7 +7,6 @@ import type { Readable, Writable } from "node:stream";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const childPath = fileURLToPath(new URL("./writer-child.mjs", import.meta.url));
 
 export interface Compiled {
   /** The package's entry, for `import`. */
@@ -38,7 +37,13 @@ export interface Child {
 }
 
 export function startWriter(entry: string, directory: string, role: "race" | "serve", run: string): Child {
-  const child = spawn(process.execPath, [childPath, entry, directory, role, run], { stdio: ["pipe", "pipe", "inherit"] });
+  return startChild("writer-child.mjs", [entry, directory, role, run]);
+}
+
+/** Starts one of the programs beside this file. */
+export function startChild(program: string, args: readonly string[]): Child {
+  const path = fileURLToPath(new URL(program, import.meta.url));
+  const child = spawn(process.execPath, [path, ...args], { stdio: ["pipe", "pipe", "inherit"] });
   const lines: string[] = [];
   let asked = 0;
   let over = false;
