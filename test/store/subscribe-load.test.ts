@@ -1,0 +1,142 @@
+/** Subscriptions under load: at the seam between what is there and what comes nothing is lost and nothing comes twice. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { defineEvent, type } from "../../src/events/definition.ts";
+import type { Query } from "../../src/events/query.ts";
+import { Store } from "../../src/store.ts";
+import { SharedPoll } from "../../src/subscriptions/shared-poll.ts";
+import { openMemoryStore } from "../../src/testing/memory-store.ts";
+import { seededRandom } from "../../src/testing/seeded-random.ts";
+
+const SEED = Number(process.env.BATPAK_SEED ?? Date.now() % 1_000_000);
+const Even = defineEvent("Even", { schema: type<{ n: number }>() });
+const Odd = defineEvent("Odd", { schema: type<{ n: number }>() });
+const EVENTS = [Even, Odd] as const;
+type TestStore = Store<typeof EVENTS>;
+const QUERIES: readonly (Query | undefined)[] = [
+  undefined,
+  { kind: Odd },
+  { entity: "e:3" },
+  { scope: "s:1" },
+  [{ entityPrefix: "e:1" }, { kind: Even, entity: "e:2" }],
+  { entity: "nobody" },
+];
+
+async function write(store: TestStore, total: number, random: () => number): Promise<void> {
+  for (let n = 0; n < total; ) {
+    const lanes = Array.from({ length: 1 + Math.floor(random() * 4) }, () => {
+      const events = Array.from({ length: 1 + Math.floor(random() * 5) }, () => (n % 2 === 0 ? Even : Odd)({ n: n++ }));
+      return store.append({ entity: `e:${Math.floor(random() * 20)}`, scope: `s:${Math.floor(random() * 3)}` }, events);
+    });
+    await Promise.all(lanes);
+    if (random() < 0.1) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Subscribes again and again while the writer is at it, in all sorts of ways, and compares with what a read gives at the end. */
+async function subscribeUnderLoad(writer: TestStore, reader: TestStore, total: number, random: () => number): Promise<void> {
+  const followers: { query: Query | undefined; after: number; sequences: number[]; ended: Promise<void> }[] = [];
+  const follow = (): void => {
+    const query = QUERIES[followers.length % QUERIES.length];
+    const after = random() < 0.5 ? -1 : Math.floor(random() * 200);
+    const slow = random() < 0.3;
+    const sequences: number[] = [];
+    const ended = (async () => {
+      const subscription = reader.subscribe(query, { after });
+      if (random() < 0.5) {
+        for await (const events of subscription.batches()) {
+          assert(events.length > 0);
+          sequences.push(...events.map(({ sequence }) => sequence));
+          if (slow) await new Promise((resolve) => setTimeout(resolve, 1));
+        }
+      } else for await (const { sequence } of subscription) sequences.push(sequence);
+    })();
+    followers.push({ query, after, sequences, ended });
+  };
+  const writing = write(writer, total, random);
+  let over = false;
+  void writing.then(() => {
+    over = true;
+  });
+  while (!over && followers.length < 60) {
+    follow();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await writing;
+  const expected = await Promise.all(
+    followers.map(async ({ query, after }) => (await writer.read(query, { after }).toArray()).map((event) => event.sequence)),
+  );
+  while (followers.some(({ sequences }, i) => sequences.length < expected[i].length))
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  await reader.close();
+  await Promise.all(followers.map(({ ended }) => ended));
+  followers.forEach(({ sequences }, i) => assert.deepEqual(sequences, expected[i]));
+}
+
+test(`in the writer's process (seed ${SEED})`, async () => {
+  const store = await openMemoryStore({ events: EVENTS, segmentBytesMax: 16_384, checkpoint: { everyEvents: 500 } });
+  await subscribeUnderLoad(store, store, 4000, seededRandom(SEED));
+});
+
+test(`in a read-only store beside the writer (seed ${SEED})`, async () => {
+  const directory = mkdtempSync(join(tmpdir(), "batpak-load-"));
+  const writer = await Store.open(directory, { events: EVENTS, segmentBytesMax: 16_384, durability: "os" });
+  await writer.append({ entity: "e:0", scope: "s:0" }, Even({ n: -2 }));
+  const reader = await Store.open(directory, { events: EVENTS, readOnly: true });
+  await subscribeUnderLoad(writer, reader, 3000, seededRandom(SEED + 1));
+  await writer.close();
+  rmSync(directory, { recursive: true });
+});
+
+test("who is behind when the store is closed ends without an error", async () => {
+  const store = await openMemoryStore({ events: EVENTS });
+  await write(store, 3000, seededRandom(1));
+  let seen = 0;
+  for await (const event of store.subscribe()) {
+    if (seen++ === 10) await store.close();
+    assert.equal(event.sequence, seen - 1);
+  }
+  assert(seen > 10);
+});
+
+test("who is slow is read for only when he asks", async () => {
+  const store = await openMemoryStore({ events: EVENTS });
+  const following = store.subscribe()[Symbol.asyncIterator]();
+  const first = following.next();
+  await write(store, 500, seededRandom(2));
+  assert.equal((await first).value?.sequence, 0);
+  for (let sequence = 1; sequence < 500; sequence++) assert.equal((await following.next()).value?.sequence, sequence);
+  await following.return?.(undefined);
+  await store.close();
+});
+
+test("many who wait share one look, and nobody looks when nobody waits", async () => {
+  let looks = 0;
+  let more = false;
+  const poll = new SharedPoll(async () => {
+    looks++;
+    await Promise.resolve();
+    return more;
+  }, 2);
+  let woken = 0;
+  for (let waiter = 0; waiter < 1000; waiter++) poll.onNext(() => woken++);
+  const cancel = poll.onNext(() => assert.fail("called off"));
+  cancel();
+  while (looks < 3) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.equal(woken, 0);
+  more = true;
+  while (woken === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.equal(woken, 1000);
+  assert.equal(poll.waiting, 0);
+  const idle = looks;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(looks, idle);
+  const only = poll.onNext(() => {});
+  only();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(looks, idle);
+});
