@@ -5,7 +5,7 @@
 import { invalidArgument } from "../base/store-error.ts";
 import { assertName } from "../events/coordinate.ts";
 import type { AnyDefinition, NewEvent } from "../events/definition.ts";
-import { assertOptions, compileProjection, type Handlers, type Projection, type SnapshotPolicy } from "./projection.ts";
+import { assertOptions, compileProjection, type GivenHandlers, type Projection, type SnapshotPolicy } from "./projection.ts";
 
 /** An event that one of the definitions makes. */
 export type NewEventOf<Definition extends AnyDefinition> = Definition extends AnyDefinition
@@ -19,7 +19,7 @@ export type Decision<Definitions extends readonly AnyDefinition[]> =
   | null
   | undefined;
 
-export interface DeciderOptions<Definitions extends readonly AnyDefinition[], State, Command> {
+export interface DeciderOptions<Definitions extends readonly AnyDefinition[], State, Command, Names extends string = string> {
   /** Gives it snapshots on disk, as a projection of this name; without it, the stream is folded from its beginning once a process. */
   readonly name?: string;
   /** As of a projection: raise it when `initial` or `evolve` changes. */
@@ -34,7 +34,7 @@ export interface DeciderOptions<Definitions extends readonly AnyDefinition[], St
    */
   readonly decide: (command: Command, state: NoInfer<State>) => Decision<NoInfer<Definitions>> | Promise<Decision<NoInfer<Definitions>>>;
   /** One handler for each of the events, by its type: the state after it. */
-  readonly evolve: Handlers<NoInfer<State>, Definitions>;
+  readonly evolve: GivenHandlers<NoInfer<State>, Definitions, Names>;
   readonly snapshot?: SnapshotPolicy;
 }
 
@@ -66,8 +66,8 @@ const MEMBERS: ReadonlySet<string> = new Set(["name", "version", "events", "init
  * });
  * await store.handle({ entity: "account:1", scope: "bank" }, Account, { withdraw: 500 });
  */
-export function defineDecider<const Definitions extends readonly AnyDefinition[], State, Command>(
-  options: DeciderOptions<Definitions, State, Command>,
+export function defineDecider<const Definitions extends readonly AnyDefinition[], State, Command, const Names extends string>(
+  options: DeciderOptions<Definitions, State, Command, Names>,
 ): Decider<State, Command, Definitions> {
   assertOptions(options, MEMBERS, "define a decider");
   const { name, version, events, initial, decide, evolve, snapshot } = options;

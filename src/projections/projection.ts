@@ -11,17 +11,45 @@ import type { TypedEvent } from "../events/event.ts";
 import { encodePayload } from "../events/payload-encode.ts";
 
 /** One handler for each of the events, by its type: the next state, of the state so far and the event. */
-export type Handlers<State, Definitions extends readonly AnyDefinition[]> = {
+export type Handlers<State, Definitions extends readonly AnyDefinition[], Returned = State> = {
   readonly [Name in Definitions[number]["name"]]: (
     state: State,
     event: EventOf<Extract<Definitions[number], { readonly name: Name }>>,
-  ) => State;
+  ) => Returned;
 };
 
 /** When a state is kept on disk, so that the next fold begins there. */
 export type SnapshotPolicy = { readonly everyEvents: number } | false;
 
-export interface ProjectionOptions<Name extends string, Definitions extends readonly AnyDefinition[], State> {
+declare const unmade: unique symbol;
+interface LiteralsInside {
+  readonly [name: string]: Literals;
+  readonly [unmade]: never;
+}
+/**
+ * Nothing has this type. A handler may return it beside the state so that the compiler keeps the literals in what it returns: while it still
+ * infers the state, `{ status: "paid" }` would become `{ status: string }`, and be no state.
+ */
+type Literals = LiteralsInside | (readonly Literals[] & { readonly [unmade]: never }) | "\u0000" | 1e-300;
+
+/**
+ * Handlers as they are given. The names that are written let the compiler see what a handler returns before it knows of which event; a name
+ * that is none of the events' takes no handler at all.
+ */
+export type GivenHandlers<State, Definitions extends readonly AnyDefinition[], Names extends string> = Handlers<
+  State,
+  Definitions,
+  State | Literals
+> &
+  Readonly<Record<Names, (state: State, event: never) => State | Literals>> &
+  Readonly<Record<Exclude<Names, Definitions[number]["name"]>, never>>;
+
+export interface ProjectionOptions<
+  Name extends string,
+  Definitions extends readonly AnyDefinition[],
+  State,
+  Names extends string = string,
+> {
   /** 1 to 1,024 UTF-8 bytes. Names the snapshots: two projections of one name and version must be the same. */
   readonly name: Name;
   /** 1 to 4,294,967,295, default 1. Raise it when `initial` or a handler changes: snapshots of another version are not used. */
@@ -30,7 +58,8 @@ export interface ProjectionOptions<Name extends string, Definitions extends read
   readonly events: Definitions;
   /** The state before the first event: a value, of which each fold gets a copy, or a function that makes one. */
   readonly initial: State | (() => State);
-  readonly on: Handlers<NoInfer<State>, Definitions>;
+  /** One handler for each of the events, by its type: the next state. It answers at once, and may change the state it is given and return it. */
+  readonly on: GivenHandlers<NoInfer<State>, Definitions, Names>;
   /**
    * How many events are folded before a state is kept on disk: default 1,000; false: never. A state that is kept consists of what a payload
    * may consist of.
@@ -78,9 +107,12 @@ const MEMBERS: ReadonlySet<string> = new Set(["name", "version", "events", "init
  * });
  * const { state } = await store.project(Balance, "account:1");
  */
-export function defineProjection<const Name extends string, const Definitions extends readonly AnyDefinition[], State>(
-  options: ProjectionOptions<Name, Definitions, State>,
-): Projection<State, Definitions> {
+export function defineProjection<
+  const Name extends string,
+  const Definitions extends readonly AnyDefinition[],
+  State,
+  const Names extends string,
+>(options: ProjectionOptions<Name, Definitions, State, Names>): Projection<State, Definitions> {
   assertOptions(options, MEMBERS, "define a projection");
   assertName(options.name, "name", "define a projection");
   return compileProjection(options, `define the projection ${options.name}`);
@@ -92,7 +124,7 @@ export interface FoldOptions<Definitions extends readonly AnyDefinition[], State
   readonly version?: number;
   readonly events: Definitions;
   readonly initial: State | (() => State);
-  readonly on: Handlers<State, Definitions>;
+  readonly on: Readonly<Record<string, unknown>>;
   readonly snapshot?: SnapshotPolicy;
 }
 
@@ -105,7 +137,7 @@ export function compileProjection<const Definitions extends readonly AnyDefiniti
   if (typeof version !== "number" || !Number.isInteger(version) || version < 1 || version > VERSION_MAX) {
     throw outOfRange(`Cannot ${operation}: the version is ${String(version)}, 1 to ${VERSION_MAX} is allowed`);
   }
-  const handlers = compileHandlers(events, on as Readonly<Record<string, unknown>>, operation, handlersName);
+  const handlers = compileHandlers(events, on, operation, handlersName);
   const makeInitial = compileInitial(initial, operation);
   const everyEvents = name === undefined ? Number.POSITIVE_INFINITY : compileSnapshot(snapshot, operation);
   if (everyEvents !== Number.POSITIVE_INFINITY) assertKeepable(makeInitial(), operation);

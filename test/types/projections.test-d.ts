@@ -83,6 +83,30 @@ defineProjection({
   on: { Deposited: (state) => Promise.resolve(state) },
 });
 
+interface Status {
+  readonly is: "new" | "open" | "closed";
+}
+const fresh: Status = { is: "new" };
+// Literals that handlers return are the state's, whether or not a handler looks at what it is given.
+const Statuses = defineProjection({
+  name: "status",
+  events: [Deposited, Renamed, Closed],
+  initial: fresh,
+  on: {
+    Deposited: () => ({ is: "open" }),
+    Renamed: (status, { data }) => (data.to === "" ? { is: "closed" } : status),
+    Closed: (_status) => ({ is: "closed" }),
+  },
+});
+expectType<Equal<StateOf<typeof Statuses>, Status>>();
+defineDecider({
+  events: [Deposited, Closed],
+  initial: fresh,
+  decide: (command: Command, status) =>
+    status.is === "closed" || command.do === "close" ? Closed({}) : Deposited({ cents: command.cents }),
+  evolve: { Deposited: (_status) => ({ is: "open" }), Closed: () => ({ is: "closed" }) },
+});
+
 type Command = { readonly do: "deposit"; readonly cents: number } | { readonly do: "close" };
 const Decides = defineDecider({
   events: [Deposited, Renamed, Closed],
