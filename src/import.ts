@@ -12,6 +12,7 @@ import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { Appending } from "./appending.ts";
 import { payloadToJson } from "./events/payload-json.ts";
 import { formatIdHex } from "./events/id.ts";
+import { batpak03Frames } from "./format/batpak03/frame-format.ts";
 import { BLANK, type CheckedRecord, checkRecord, itemOf, type ImportRecord, recordOf } from "./import-record.ts";
 import type { FoundRow, StoreIndex } from "./index/store-index.ts";
 import type { FrameSource } from "./log/frame-source.ts";
@@ -210,11 +211,13 @@ class ImportRun {
     this.#batchBytes = 0;
     this.#throwFailure();
     const { appending, index } = this.#parts;
-    // Whole milliseconds: an earlier time within the same one is no change that anybody sees.
-    let lastMs = Math.floor(index.lastTimeMicros / 1000);
+    // Whole milliseconds: an earlier time within the same one is no change that anybody sees. In the batpak 0.3 layout a time may run backwards
+    // from entity to entity, and where it is clamped within one, the frame keeps both.
+    const clamps = this.#parts.frames.format !== batpak03Frames;
+    let lastMs = clamps ? Math.floor(index.lastTimeMicros / 1000) : 0;
     const items = batch.map((record) => {
       const item = itemOf(record, lastMs);
-      if (record.wallMs !== null && record.wallMs > lastMs) lastMs = record.wallMs;
+      if (clamps && record.wallMs !== null && record.wallMs > lastMs) lastMs = record.wallMs;
       return item;
     });
     const appended = appending.appendItems(items, this.#options.signal ?? null).then(

@@ -52,6 +52,8 @@ export class Batpak03LogWriter implements UnwrittenFrames {
   readonly #parts: Batpak03LogParts;
   readonly #making = new Map<number, SegmentInTheMaking>();
   #nextSegmentId: number;
+  /** The next segment, where it has nothing in it yet and is not in the index. */
+  #begun: SegmentEntry | null = null;
   #eventsSinceSync = 0;
   #syncTimer: NodeJS.Timeout | null = null;
   #markTimer: NodeJS.Timeout | null = null;
@@ -111,12 +113,15 @@ export class Batpak03LogWriter implements UnwrittenFrames {
 
   #beginSegment(): SegmentEntry {
     const { index, clock, segmentBytesMax } = this.#parts;
+    // The one that was begun for a group that nothing was accepted into.
+    if (this.#begun !== null && this.#begun.firstSequence === index.acceptedSequence) return this.#begun;
     const segment = newSegmentEntry(index, this.#nextSegmentId, 0);
     const sink = new GrowingSink(128);
     const createdNs = BigInt(clock.nowMicros()) * 1000n;
     const builder = new SegmentBuilder(sink, { segmentId: segment.id, createdNs, segmentBytesMax });
     segment.framesEnd = builder.writtenBytes;
     this.#making.set(segment.id, { builder, header: sink.copy() });
+    this.#begun = segment;
     return segment;
   }
 
@@ -133,6 +138,7 @@ export class Batpak03LogWriter implements UnwrittenFrames {
   #enter(segment: SegmentEntry): void {
     this.#parts.index.segments.push(segment);
     this.#nextSegmentId = segment.id + 1;
+    this.#begun = null;
   }
 
   /** To be called before frames are placed in the open group. */

@@ -118,9 +118,15 @@ export class Batpak03Placer implements FramePlacer {
     const shift = inPlace ? start : 0;
     const now = clock.nowMicros();
     const isBatch = items.length > 1;
-    if (isBatch) builder.beginBatch(group, items.length, index.acceptedSequence, now, Math.floor(now / 1000));
+    if (isBatch) {
+      const began = clock.nowMicros();
+      builder.beginBatch(group, items.length, index.acceptedSequence, began, Math.floor(began / 1000));
+    }
     for (let i = 0; i < items.length; i++) this.#placeItem(group, builder, items[i], staged, shift, now, i === items.length - 1);
-    if (isBatch) builder.commitBatch(group, now, Math.floor(now / 1000));
+    if (isBatch) {
+      const ended = clock.nowMicros();
+      builder.commitBatch(group, ended, Math.floor(ended / 1000));
+    }
     group.segment.framesEnd = builder.writtenBytes;
     forgetFrame();
   }
