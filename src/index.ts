@@ -5,6 +5,7 @@ export type { Disk, DiskFile } from "./disk/disk.ts";
 export type { AppendOptions, BatchItem, BatchOptions, EventOptions, EventReading } from "./events/append-types.ts";
 export type { ConsumerOptions, ConsumerStatus } from "./consuming.ts";
 export type { ConsumerPosition } from "./events/consumer-position.ts";
+export { type ConversionOptions, type ConversionProgress, type ConversionResult, convertStore } from "./convert.ts";
 export type { Coordinate } from "./events/coordinate.ts";
 export {
   type AnyDefinition,

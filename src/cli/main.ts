@@ -8,6 +8,7 @@ import { isStoreError } from "../base/store-error.ts";
 import { addAppend } from "./append.ts";
 import { addCheckpoint } from "./checkpoint.ts";
 import { addConsumers } from "./consumers.ts";
+import { addConvert } from "./convert.ts";
 import { addDump } from "./dump.ts";
 import { addEntities } from "./entities.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
@@ -39,6 +40,7 @@ const VERBS = [
   addCheckpoint,
   addDump,
   addImport,
+  addConvert,
 ];
 
 function createProgram(terminal: Terminal): Command {

@@ -16,7 +16,7 @@ import { StoreError } from "../base/store-error.ts";
 import { ioError } from "../disk/io-error.ts";
 import { errorCode } from "../disk/system-error.ts";
 import type { StoreIndex } from "../index/store-index.ts";
-import type { AppendRequest, Settle } from "./append-request.ts";
+import type { AppendItem, AppendRequest, Settle } from "./append-request.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { FramePlacer } from "./frame-placer.ts";
@@ -123,6 +123,17 @@ export class Acceptance {
       this.#parts.queue.open.limit = Number.POSITIVE_INFINITY;
       this.#parts.queue.abandonEmpty();
     }
+  }
+
+  /**
+   * Accepts events as one batch and judges nothing: a conversion's, which keep the places that they have. Nobody else may append meanwhile.
+   */
+  take(items: readonly AppendItem[], recordCount: number, settle: Settle): void {
+    const sink = new GrowingSink();
+    for (const item of items) this.#parts.placer.stage(sink, item);
+    const { position: bytes } = sink;
+    const request = { items, sink, bytes, isPlain: true, conditions: [], ready: null, signal: null, recordCount, learn: null, settle };
+    this.submit(request, sink, 0);
   }
 
   /** Gives a staged request its place in the order. Its bytes lie at the end of `sink`, from `start`. */

@@ -10,6 +10,24 @@ export type ExpectedState =
   | { readonly kind: "clock"; readonly clock: number }
   | { readonly kind: "noneMatching"; readonly filters: readonly SearchFilter[]; readonly after: number; readonly expected: unknown };
 
+/** A payload as it is stored elsewhere: MessagePack that is taken over byte for byte. */
+export class StoredPayload {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+/** Where an event of another store stood there, for a conversion: it keeps its place. The caller sees to the order. */
+export interface Placement {
+  readonly clock: number;
+  readonly sequence: number;
+  /** What the batpak 0.3 layout keeps besides. */
+  readonly timestampUs: number;
+  readonly flags: number;
+}
+
 /**
  * One event, from the door to its place in a group: what was given for it, checked, and where its bytes are staged. One object for all of its
  * way, since a batch has thousands.
@@ -41,6 +59,9 @@ export class AppendItem {
   /** The index's ids of its names, where they are known already; -1: to be asked for. */
   entityId = -1;
   scopeId = -1;
+
+  /** Null: it gets its place when it is accepted. */
+  placement: Placement | null = null;
 
   /** From here on what staging fills in. `flags`: the layout's own. */
   flags = 0;

@@ -11,7 +11,6 @@ import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { IdIssuer } from "../events/id.ts";
-import { encodePayload } from "../events/payload-encode.ts";
 import { type FrameFields, frameBytesMax } from "../format/batpak03/frame.ts";
 import { forgetFrame } from "../format/batpak03/frame-format.ts";
 import { BATCH, HASH_BYTES, ID_BYTES } from "../format/batpak03/layout.ts";
@@ -23,7 +22,7 @@ import type { StoreIndex } from "../index/store-index.ts";
 import { blake3 } from "../kernel/frame-kernel.ts";
 import type { AppendItem, AppendRequest } from "./append-request.ts";
 import type { CommitGroup } from "./commit-group.ts";
-import type { FramePlacer } from "./frame-placer.ts";
+import { type FramePlacer, stagePayload } from "./frame-placer.ts";
 
 export interface Batpak03PlacerParts {
   readonly index: StoreIndex;
@@ -96,7 +95,7 @@ export class Batpak03Placer implements FramePlacer {
     assert(!item.system, "this layout has no system records");
     item.at = sink.position;
     item.payloadAt = sink.position;
-    encodePayload(sink, item.data);
+    stagePayload(sink, item.data);
     item.length = sink.position - item.at;
     item.payloadLength = item.length;
   }
@@ -152,9 +151,11 @@ export class Batpak03Placer implements FramePlacer {
     const { heads } = index;
     const entityId = index.entities.intern(item.entity);
     heads.ensure(entityId);
-    const sequence = index.acceptedSequence;
+    const { placement } = item;
+    const sequence = placement === null ? index.acceptedSequence : placement.sequence;
     const timeMicros = item.timeMicros < 0 ? now : item.timeMicros;
-    const wallMs = Math.max(Math.floor(timeMicros / 1000), Math.floor(heads.timeMicros[entityId] / 1000));
+    const ownMs = Math.floor(timeMicros / 1000);
+    const wallMs = placement === null ? Math.max(ownMs, Math.floor(heads.timeMicros[entityId] / 1000)) : ownMs;
     const payload = staged.subarray(item.payloadAt - shift, item.payloadAt - shift + item.payloadLength);
     const fields = this.#fill(item, payload, entityId, timeMicros, wallMs);
     const at = group.position;
@@ -197,9 +198,10 @@ export class Batpak03Placer implements FramePlacer {
     fields.eventId = id;
     fields.correlationId = item.correlation ?? id;
     fields.causationId = item.causation ?? item.cause;
-    fields.timestampUs = timestampUs;
+    fields.timestampUs = item.placement?.timestampUs ?? timestampUs;
     fields.wallMs = wallMs;
-    fields.clock = heads.clock[entityId] + 1;
+    fields.flags = item.placement?.flags ?? 0;
+    fields.clock = item.placement?.clock ?? heads.clock[entityId] + 1;
     fields.payloadSize = payload.length;
     fields.eventKind = item.kind;
     fields.contentHash = hash;

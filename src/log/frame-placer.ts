@@ -1,7 +1,17 @@
 /** The part of appending that differs by layout: staging an event's bytes, and giving them their place in a group. */
 import type { ByteSink } from "../base/byte-sink.ts";
-import type { AppendItem, AppendRequest } from "./append-request.ts";
+import { encodePayload } from "../events/payload-encode.ts";
+import { type AppendItem, type AppendRequest, StoredPayload } from "./append-request.ts";
 import type { CommitGroup } from "./commit-group.ts";
+
+/** Writes a payload at the sink's position: encodes what a user gave, and takes over what is stored already. */
+export function stagePayload(sink: ByteSink, data: unknown): void {
+  if (!(data instanceof StoredPayload)) return encodePayload(sink, data);
+  const { bytes } = data;
+  if (sink.capacity - sink.position < bytes.length) sink.grow(bytes.length);
+  sink.bytes.set(bytes, sink.position);
+  sink.position += bytes.length;
+}
 
 export interface FramePlacer {
   /**

@@ -8,7 +8,6 @@
 import type { ByteSink } from "../base/byte-sink.ts";
 import type { Clock } from "../base/clock.ts";
 import type { IdIssuer } from "../events/id.ts";
-import { encodePayload } from "../events/payload-encode.ts";
 import { beginFrame, endFrame, markFrame, segmentSeed, stampFrame } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
@@ -17,7 +16,7 @@ import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts"
 import type { StoreIndex } from "../index/store-index.ts";
 import type { AppendItem, AppendRequest } from "./append-request.ts";
 import type { CommitGroup } from "./commit-group.ts";
-import type { FramePlacer } from "./frame-placer.ts";
+import { type FramePlacer, stagePayload } from "./frame-placer.ts";
 
 export interface NativePlacerParts {
   readonly index: StoreIndex;
@@ -53,7 +52,7 @@ export class NativePlacer implements FramePlacer {
     const at = beginFrame(sink, item);
     if (metadata !== null) stageMetadata(sink, metadata);
     const payloadAt = sink.position;
-    encodePayload(sink, item.data);
+    stagePayload(sink, item.data);
     item.at = at;
     item.payloadAt = payloadAt;
     item.payloadLength = sink.position - payloadAt;
@@ -85,10 +84,12 @@ export class NativePlacer implements FramePlacer {
     const { at, system, id, correlation } = item;
     const entityId = item.entityId < 0 ? index.entities.intern(item.entity) : item.entityId;
     heads.ensure(entityId);
-    const sequence = index.acceptedSequence;
-    const clock = heads.clock[entityId] + 1;
+    const { placement } = item;
+    const sequence = placement === null ? index.acceptedSequence : placement.sequence;
+    const clock = placement === null ? heads.clock[entityId] + 1 : placement.clock;
     const previousSequence = heads.sequence[entityId];
-    const timeMicros = Math.max(item.timeMicros < 0 ? now : item.timeMicros, index.lastTimeMicros);
+    const ownMicros = item.timeMicros < 0 ? now : item.timeMicros;
+    const timeMicros = placement === null ? Math.max(ownMicros, index.lastTimeMicros) : ownMicros;
     const offset = group.baseOffset + at;
     stampFrame(view, at, clock, sequence, timeMicros, syncedOffset < 0 ? at : offset - syncedOffset);
     if (id === null) this.#parts.ids.issue(Math.floor(timeMicros / 1000), bytes, at + FRAME.id);
@@ -104,7 +105,7 @@ export class NativePlacer implements FramePlacer {
     const causationTag = writeId(bytes, view, at, item.causation ?? item.cause, FRAME.variable + (correlation === null ? 0 : 16));
     heads.clock[entityId] = clock;
     heads.timeMicros[entityId] = timeMicros;
-    index.lastTimeMicros = timeMicros;
+    if (timeMicros > index.lastTimeMicros) index.lastTimeMicros = timeMicros;
     if (system) return;
     const tag = idTag(view, at + FRAME.id);
     const flagged = (offset | (last ? OFFSET_ENDS_BATCH : 0) | (id === null ? 0 : OFFSET_FOREIGN_ID)) >>> 0;
@@ -194,6 +195,6 @@ function stageMetadata(sink: ByteSink, metadata: object): void {
   if (sink.capacity - sink.position < 4) sink.grow(4);
   const lengthAt = sink.position;
   sink.position += 4;
-  encodePayload(sink, metadata);
+  stagePayload(sink, metadata);
   sink.view.setUint32(lengthAt, sink.position - lengthAt - 4, true);
 }

@@ -1,0 +1,55 @@
+/** `batpak convert SRC DST --layout native|batpak-0.3`: makes a store of the other layout, verifies it, and only then gives it its name. */
+import { InvalidArgumentError, Option, type Command } from "commander";
+import { convertStore } from "../convert.ts";
+import type { Layout } from "../store-options.ts";
+import { assertStoreDirectory } from "./open-directory.ts";
+import { printable, type Terminal } from "./terminal.ts";
+
+interface ConvertFlags {
+  readonly layout: Layout;
+  readonly lossy?: boolean;
+  readonly segmentBytes?: number;
+}
+
+export function addConvert(program: Command, terminal: Terminal): void {
+  program
+    .command("convert")
+    .argument("<source>", "the store's directory; it is only read")
+    .argument("<target>", "where the new store goes: a directory that is not there, or empty")
+    .description("make a store of the other layout, with the same events; their hashes are new")
+    .addOption(new Option("--layout <layout>", "the new store's layout").choices(["native", "batpak-0.3"]).makeOptionMandatory())
+    .option("--lossy", "leave out metadata and versions, which the batpak 0.3 layout has no room for")
+    .option("--segment-bytes <bytes>", "at most so many bytes a segment (default 64 MiB)", wholeNumber)
+    .action(async (source: string, target: string, flags: ConvertFlags) => {
+      await assertStoreDirectory(source);
+      // Interrupted, it leaves the source as it was and no target.
+      const interrupt = new AbortController();
+      const stop = (): void => interrupt.abort(new Error("Interrupted; the source is as it was, and there is no new store"));
+      process.once("SIGINT", stop);
+      try {
+        const result = await convertStore(source, target, {
+          layout: flags.layout,
+          lossy: flags.lossy === true,
+          ...(flags.segmentBytes === undefined ? {} : { segmentBytesMax: flags.segmentBytes }),
+          signal: interrupt.signal,
+          onProgress: ({ step, events, eventsTotal }) => terminal.progress(() => `${step}: ${events} of ${eventsTotal} events`),
+        });
+        terminal.endProgress();
+        const { directory, events, entities, to, dropped, sourceHeadsHash } = result;
+        for (const [what, count] of Object.entries(dropped))
+          if (count > 0) terminal.tell(`The layout ${to} has no room for ${what}: ${count} left out`);
+        const lines = [
+          `${directory} has all ${events} events of ${entities} entities, in the layout ${to}, and is verified.`,
+          `Hashes are new: this layout hashes other bytes. The source's last hashes are in conversion.jsonl (BLAKE3 ${sourceHeadsHash}).`,
+        ];
+        await terminal.print(terminal.json ? `${JSON.stringify(result)}\n` : `${lines.map(printable).join("\n")}\n`);
+      } finally {
+        process.removeListener("SIGINT", stop);
+      }
+    });
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("a whole number is allowed");
+  return Number(text);
+}

@@ -1,0 +1,124 @@
+/**
+ * What a conversion reads: every event of a store in order, whole batches at a time, as items that another layout's writer places where they
+ * stood. Payload bytes are taken over as they are.
+ */
+import { StoreError } from "./base/store-error.ts";
+import { getUint64 } from "./base/u64.ts";
+import { decodeUtf8 } from "./base/utf8-decode.ts";
+import type { Metadata } from "./events/event.ts";
+import { decodeFrame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
+import { payloadBytes } from "./format/batpak03/payload.ts";
+import { nativeFrames } from "./format/native/frame-format.ts";
+import { FRAME } from "./format/native/frame-layout.ts";
+import { causationAt, correlationAt, entityStart, frameLength, metadataStart, payloadStart, scopeStart } from "./format/native/frame.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
+import { blake3 } from "./kernel/frame-kernel.ts";
+import { AppendItem, StoredPayload } from "./log/append-request.ts";
+import type { LoadedFrame } from "./log/frame-loader.ts";
+import { RowSearch } from "./log/row-search.ts";
+import type { Opened } from "./open-store.ts";
+
+/** Where the native layout's metadata keeps what only the batpak 0.3 layout has fields for. */
+export const METADATA_NAME = "batpak03";
+
+const ROWS_AT_ONCE = 2048;
+
+/** The batches of the source that are visible now, oldest first. */
+export async function* batchesOf(source: Opened): AsyncGenerator<readonly AppendItem[], undefined> {
+  const { parts } = source;
+  const { index } = parts.log;
+  const itemOf = parts.layout === "native" ? nativeItem : batpak03Item;
+  const search = new RowSearch(index, [{}], { from: 0, to: index.visible.sequence, direction: "forward" });
+  const rows = new Uint32Array(ROWS_AT_ONCE);
+  let batch: AppendItem[] = [];
+  for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
+    if (count < 0) continue;
+    const segment = search.segment as SegmentEntry;
+    const segmentIndex = index.indexOf(segment);
+    for (let from = 0; from < count; ) {
+      const length = parts.loader.chunk(segment, rows, from, count);
+      for (const frame of await parts.loader.load(segment, rows, from, length)) {
+        batch.push(itemOf(frame, segmentIndex.sequenceAt(frame.row)));
+        if (!segmentIndex.endsBatch(frame.row)) continue;
+        yield batch;
+        batch = [];
+      }
+      from += length;
+    }
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function nativeItem({ slab, at }: LoadedFrame, sequence: number): AppendItem {
+  const { bytes, view } = slab;
+  const copy = (from: number, length: number): Uint8Array => bytes.slice(from, from + length);
+  const correlation = correlationAt(view, at);
+  const causation = causationAt(view, at);
+  const hashAt = at + frameLength(view, at) - FRAME.hashBytes;
+  const payload = payloadStart(view, at);
+  const timeMicros = getUint64(view, at + FRAME.time);
+  const metadata = nativeFrames.metadata(bytes, view, at);
+  const item = new AppendItem(
+    decodeUtf8(bytes, entityStart(view, at), scopeStart(view, at)),
+    decodeUtf8(bytes, scopeStart(view, at), metadataStart(view, at)),
+    nativeFrames.kind(view, at),
+    nativeFrames.version(view, at),
+    null,
+    new StoredPayload(copy(payload, hashAt - payload)),
+    copy(at + FRAME.id, 16),
+    null,
+    correlation === at + FRAME.id ? null : copy(correlation, 16),
+    causation < 0 ? null : copy(causation, 16),
+    metadata,
+    null,
+    timeMicros,
+  );
+  item.placement = { clock: getUint64(view, at + FRAME.clock), sequence, ...keptFields(metadata, timeMicros) };
+  return item;
+}
+
+/** What an earlier conversion noted beside the event. */
+function keptFields(metadata: Metadata | null, timeMicros: number): { timestampUs: number; flags: number } {
+  const kept = metadata?.[METADATA_NAME];
+  const { timestamp_us: time, flags } = (typeof kept === "object" && kept !== null ? kept : {}) as Record<string, unknown>;
+  return {
+    timestampUs: typeof time === "number" && Number.isSafeInteger(time) ? time : timeMicros,
+    flags: typeof flags === "number" && flags >= 0 && flags <= 0xff && Number.isInteger(flags) ? flags : 0,
+  };
+}
+
+function batpak03Item({ slab, at }: LoadedFrame, sequence: number): AppendItem {
+  const { bytes, view } = slab;
+  const frame = decodeFrame(bytes, view, at, bytes.length);
+  if (frame.kind !== "ok") throw unreadable(sequence, frame.reason);
+  const payload = payloadBytes(frame, blake3);
+  if (payload.integrity === "broken") throw unreadable(sequence, "its payload does not hash to the event's hash");
+  const idAt = (from: number): Uint8Array => bytes.slice(from, from + 16);
+  const id = idAt(frame.eventIdAt);
+  const correlation = idAt(frame.correlationIdAt);
+  const { timestampUs, flags, wallMs, clock } = frame;
+  const kept: Record<string, unknown> = {};
+  if (timestampUs !== wallMs * 1000) kept.timestamp_us = timestampUs;
+  if (flags !== 0) kept.flags = flags;
+  const item = new AppendItem(
+    frameEntity(frame),
+    frameScope(frame),
+    frame.eventKind,
+    1,
+    null,
+    new StoredPayload(payload.bytes),
+    id,
+    null,
+    Buffer.compare(correlation, id) === 0 ? null : correlation,
+    frame.causationIdAt < 0 ? null : idAt(frame.causationIdAt),
+    Object.keys(kept).length === 0 ? null : { [METADATA_NAME]: kept },
+    null,
+    wallMs * 1000,
+  );
+  item.placement = { clock, sequence, timestampUs, flags };
+  return item;
+}
+
+function unreadable(sequence: number, reason: string): StoreError<"CORRUPT"> {
+  return new StoreError("CORRUPT", `Cannot convert the event with sequence ${sequence}: ${reason}; batpak verify tells more`, { reason });
+}

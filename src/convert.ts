@@ -1,0 +1,347 @@
+/**
+ * Converting a store from one layout to the other: ids, times, clocks, sequences, correlation, causation, batches and payload bytes stay; hashes
+ * are new, since the two layouts hash different bytes. The source's last hashes are kept beside the new log, so that whoever holds the source
+ * can audit the conversion.
+ *
+ * Invariants:
+ * 1. The source is opened read-only, and nothing in it is changed.
+ * 2. The new store is made beside the target, as `TARGET.converting`, closed, opened again, verified, and compared event by event with the
+ *    source. Only then does it get its name.
+ *
+ * Commit point: the rename of the directory. A crash before it leaves `TARGET.converting`, which the next conversion to TARGET begins anew.
+ * Memory: what the indexes of the two stores take; frames pass through in blocks. The batpak 0.3 layout's index is in memory as a whole.
+ */
+import { dirname, join, resolve } from "node:path";
+import { sameBytes } from "./base/hex.ts";
+import { invalidArgument, StoreError } from "./base/store-error.ts";
+import { batchesOf, METADATA_NAME } from "./convert-source.ts";
+import type { Disk } from "./disk/disk.ts";
+import { nodeDisk } from "./disk/node-disk.ts";
+import { replaceFile } from "./disk/replace-file.ts";
+import { SYSTEM_ENTITY, SYSTEM_SCOPE } from "./events/coordinate.ts";
+import { formatHex, formatId } from "./events/id.ts";
+import { SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
+import { HASH_BYTES } from "./index/heads.ts";
+import { blake3, loadHashing } from "./kernel/frame-kernel.ts";
+import { GapLedger } from "./log/gap-ledger.ts";
+import { AppendItem, type StoredPayload } from "./log/append-request.ts";
+import { definitionRecordOf } from "./native-records.ts";
+import { asStoreError } from "./open-directory.ts";
+import { openParts, type Opened } from "./open-store.ts";
+import { compileOptions, type Layout } from "./store-options.ts";
+import type { StoreWriter } from "./store-writer.ts";
+import { verifyStore } from "./verify.ts";
+
+/** Beside the log of a converted store: the source's last hash of each entity. */
+export const CONVERSION_FILE = "conversion.jsonl";
+
+export interface ConversionProgress {
+  readonly step: "converting" | "verifying";
+  readonly events: number;
+  readonly eventsTotal: number;
+}
+
+export interface ConversionOptions {
+  /** The layout of the new store; the source has the other one. */
+  readonly layout: Layout;
+  /** Leaves out what the batpak 0.3 layout has no room for: metadata and versions. Without it, the first such event ends the conversion. */
+  readonly lossy?: boolean;
+  /** At most this many bytes a segment: 4 KiB to 1 GiB, default 64 MiB. */
+  readonly segmentBytesMax?: number;
+  /** Called every few thousand events. */
+  readonly onProgress?: (progress: ConversionProgress) => void;
+  /** Ends the work with its reason; the target is then not there. */
+  readonly signal?: AbortSignal;
+  readonly disk?: Disk;
+}
+
+export interface ConversionResult {
+  /** The new store, as an absolute path. */
+  readonly directory: string;
+  readonly from: Layout;
+  readonly to: Layout;
+  readonly events: number;
+  readonly entities: number;
+  /** What the new layout has no room for: how many events lost their metadata or version, how many definitions their names. */
+  readonly dropped: { readonly metadata: number; readonly versions: number; readonly definitions: number };
+  /** BLAKE3 of `conversion.jsonl`, 64 hex digits; a native store has it in a system record as well. */
+  readonly sourceHeadsHash: string;
+}
+
+const OPTION_NAMES: ReadonlySet<string> = new Set(["layout", "lossy", "segmentBytesMax", "onProgress", "signal", "disk"]);
+/** So much is on its way to the disk at once. */
+const FLYING_BYTES_MAX = 8 * 1024 * 1024;
+const PROGRESS_EVENTS = 5000;
+
+/**
+ * Makes a store of the other layout out of a store, verifies it, and gives it its name only then.
+ *
+ * @param source the directory of a store, which is only read
+ * @param target a directory that is not there, or empty
+ * @throws StoreError `CORRUPT` where the source is damaged, `UNSUPPORTED_BY_LAYOUT` where an event has what the new layout has no room for
+ * (unless `lossy`), `NOT_FOUND`, `IO`; TypeError `INVALID_ARGUMENT`
+ * @example
+ * const { events, sourceHeadsHash } = await convertStore("./old", "./new", { layout: "native" });
+ */
+export async function convertStore(source: string, target: string, options: ConversionOptions): Promise<ConversionResult> {
+  for (const name of Object.keys(options)) {
+    if (!OPTION_NAMES.has(name))
+      throw invalidArgument(`Cannot convert: the option ${name} is unknown, ${[...OPTION_NAMES].join(", ")} are allowed`);
+  }
+  if (options.layout !== "native" && options.layout !== "batpak-0.3") {
+    throw invalidArgument(`Cannot convert: layout is ${String(options.layout)}, "native" and "batpak-0.3" are allowed`);
+  }
+  await loadHashing();
+  const path = options.disk === undefined ? resolve(target) : target;
+  try {
+    return await new Conversion(options.disk === undefined ? resolve(source) : source, path, options).run();
+  } catch (error) {
+    throw asStoreError("convert", path, error);
+  }
+}
+
+class Conversion {
+  readonly #source: string;
+  readonly #target: string;
+  readonly #work: string;
+  readonly #options: ConversionOptions;
+  readonly #disk: Disk;
+  /** Of the source, which the copy keeps. */
+  readonly #gaps = new GapLedger();
+  readonly #clocks = new Map<string, number>();
+  #nextSequence = 0;
+  readonly #dropped = { metadata: 0, versions: 0, definitions: 0 };
+  #eventsTotal = 0;
+
+  constructor(source: string, target: string, options: ConversionOptions) {
+    this.#source = source;
+    this.#target = target;
+    this.#work = `${target}.converting`;
+    this.#options = options;
+    this.#disk = options.disk ?? nodeDisk;
+  }
+
+  async run(): Promise<ConversionResult> {
+    const source = await this.#open(this.#source, { readOnly: true });
+    try {
+      this.#assertSource(source);
+      await this.#assertTarget();
+      await this.#clearWork();
+      this.#eventsTotal = source.parts.log.index.visibleEvents;
+      const sourceHeadsHash = await this.#make(source);
+      const entities = await this.#compare(source);
+      // Commit point. The directory that is named may be an empty one.
+      await this.#disk.rename(this.#work, this.#target);
+      await this.#disk.syncDirectory(dirname(this.#target));
+      const { layout: from } = source.parts;
+      const to = this.#options.layout;
+      return { directory: this.#target, from, to, events: this.#eventsTotal, entities, dropped: this.#dropped, sourceHeadsHash };
+    } finally {
+      source.parts.files.closeAll();
+    }
+  }
+
+  async #open(directory: string, options: object): Promise<Opened> {
+    return await openParts(directory, compileOptions({ ...options, ...(this.#options.disk === undefined ? {} : { disk: this.#disk }) }));
+  }
+
+  #assertSource(source: Opened): void {
+    const { layout, log } = source.parts;
+    if (layout === this.#options.layout) {
+      throw invalidArgument(`Cannot convert: ${this.#source} has the layout ${layout} already, a snapshot copies it as it is`);
+    }
+    const damage = log.problems.find(({ code }) => code !== "TORN_TAIL");
+    if (damage === undefined) return;
+    throw new StoreError("CORRUPT", `Cannot convert: the source is damaged (${damage.message}), repair a copy of it first`, {
+      reason: damage.message,
+    });
+  }
+
+  async #assertTarget(): Promise<void> {
+    const status = await this.#disk.status(this.#target);
+    if (status === null || (status.type === "directory" && (await this.#disk.list(this.#target)).length === 0)) return;
+    throw new StoreError("IO", `Cannot convert: there is something at ${this.#target}, an empty or a new directory is allowed`, {
+      operation: "convert",
+      path: this.#target,
+      errno: status.type === "directory" ? "ENOTEMPTY" : "EEXIST",
+    });
+  }
+
+  /** An earlier conversion may have been interrupted. */
+  async #clearWork(): Promise<void> {
+    if ((await this.#disk.status(this.#work)) === null) return await this.#disk.makeDirectory(this.#work);
+    for (const name of await this.#disk.list(this.#work)) await this.#disk.remove(join(this.#work, name));
+  }
+
+  /** Fills the new store and closes it. Returns the hash of the file with the source's heads. */
+  async #make(source: Opened): Promise<string> {
+    const { layout, segmentBytesMax } = this.#options;
+    const opened = await this.#open(this.#work, {
+      layout,
+      // Synced as a whole, when it is closed.
+      durability: { everyMs: 10_000, everyEvents: 1_000_000 },
+      ...(segmentBytesMax === undefined ? {} : { segmentBytesMax }),
+    });
+    const writer = opened.writer as StoreWriter;
+    try {
+      await this.#copyEvents(source, writer);
+      const heads = headsText(source);
+      await replaceFile(this.#disk, this.#work, CONVERSION_FILE, heads);
+      const hash = formatHex(blake3(heads), 0, HASH_BYTES);
+      if (layout === "native") await take(writer, [conversionRecord(source, hash, this.#gaps)], 1);
+      await writer.close();
+      return hash;
+    } catch (error) {
+      // What the writer could not write it tells again when it is closed.
+      await writer.close().catch(() => {});
+      throw error;
+    } finally {
+      await opened.lock?.release();
+    }
+  }
+
+  async #copyEvents(source: Opened, writer: StoreWriter): Promise<void> {
+    const flying: Promise<void>[] = [];
+    let events = 0;
+    let told = 0;
+    for await (const batch of batchesOf(source)) {
+      this.#options.signal?.throwIfAborted();
+      flying.push(take(writer, this.#options.layout === "native" ? batch : batch.map((item) => this.#withoutRoomless(item)), 0));
+      for (const item of batch) this.#noteGaps(item);
+      events += batch.length;
+      while (flying.length > 1024 || (flying.length > 0 && writer.acceptance.queuedBytes > FLYING_BYTES_MAX)) await flying.shift();
+      if (events - told < PROGRESS_EVENTS) continue;
+      told = events;
+      this.#tell("converting", events);
+    }
+    await Promise.all(flying);
+    this.#tell("converting", events);
+    if (this.#options.layout === "batpak-0.3") {
+      this.#dropped.definitions = source.parts.log.records.filter((frame) => definitionRecordOf(frame) !== null).length;
+    }
+  }
+
+  #noteGaps({ entity, placement }: AppendItem): void {
+    if (placement === null) return;
+    const { clock, sequence } = placement;
+    const dueClock = this.#clocks.get(entity) ?? 0;
+    if (clock !== dueClock) this.#gaps.clock(entity, dueClock, clock);
+    if (sequence !== this.#nextSequence) this.#gaps.sequence(this.#nextSequence, sequence);
+    this.#clocks.set(entity, clock + 1);
+    this.#nextSequence = sequence + 1;
+  }
+
+  #tell(step: ConversionProgress["step"], events: number): void {
+    this.#options.onProgress?.({ step, events, eventsTotal: this.#eventsTotal });
+  }
+
+  /** The event without what the batpak 0.3 layout has no room for. */
+  #withoutRoomless(item: AppendItem): AppendItem {
+    const others = item.metadata === null ? [] : Object.keys(item.metadata).filter((name) => name !== METADATA_NAME);
+    if (others.length === 0 && item.version === 1 && item.metadata === null) return item;
+    const feature = others.length > 0 ? "metadata" : item.version === 1 ? null : "versions";
+    if (feature !== null && this.#options.lossy !== true) {
+      const what = `the event with sequence ${item.placement?.sequence} of ${item.entity}`;
+      throw new StoreError(
+        "UNSUPPORTED_BY_LAYOUT",
+        `Cannot convert: ${what} has ${feature === "metadata" ? "metadata" : `version ${item.version}`}, lossy leaves it out`,
+        { layout: "batpak-0.3", feature },
+      );
+    }
+    if (others.length > 0) this.#dropped.metadata++;
+    if (item.version !== 1) this.#dropped.versions++;
+    const { entity, scope, kind, definition, data, id, cause, correlation, causation, expected, timeMicros, placement } = item;
+    const bare = new AppendItem(entity, scope, kind, 1, definition, data, id, cause, correlation, causation, null, expected, timeMicros);
+    bare.placement = placement;
+    return bare;
+  }
+
+  /** Opens the new store, verifies it, and compares it with the source, event by event. Returns how many entities it has. */
+  async #compare(source: Opened): Promise<number> {
+    const copy = await this.#open(this.#work, { readOnly: true });
+    try {
+      const { ok, problems } = await verifyStore(copy.disk, copy.parts, {
+        onProgress: ({ events }) => this.#tell("verifying", events),
+        ...(this.#options.signal === undefined ? {} : { signal: this.#options.signal }),
+      });
+      if (!ok) throw this.#different(problems[0].message);
+      const copies = batchesOf(copy);
+      for await (const batch of batchesOf(source)) {
+        this.#options.signal?.throwIfAborted();
+        const { value: other, done } = await copies.next();
+        if (done === true) throw this.#different("events are missing");
+        if (other.length !== batch.length)
+          throw this.#different(`the batch at sequence ${batch[0].placement?.sequence} has another length`);
+        for (let i = 0; i < batch.length; i++) {
+          const difference = differenceOf(batch[i], other[i]);
+          if (difference !== null)
+            throw this.#different(`the event with sequence ${batch[i].placement?.sequence} has another ${difference}`);
+        }
+      }
+      if ((await copies.next()).done !== true) throw this.#different("it has more events than the source");
+      return copy.parts.log.index.heads.liveEntities;
+    } finally {
+      copy.parts.files.closeAll();
+    }
+  }
+
+  #different(reason: string): StoreError<"CORRUPT"> {
+    return new StoreError(
+      "CORRUPT",
+      `Cannot convert: what was written to ${this.#work} is not what the source has (${reason}); report this`,
+      { reason },
+    );
+  }
+}
+
+/** Commits items as one batch, in the places that they have. */
+function take(writer: StoreWriter, items: readonly AppendItem[], recordCount: number): Promise<void> {
+  return new Promise((resolve, reject) => writer.acceptance.take(items, recordCount, { resolve: () => resolve(), reject }));
+}
+
+function conversionRecord(source: Opened, headsHash: string, gaps: GapLedger): AppendItem {
+  const { layout, log } = source.parts;
+  const data = {
+    record: "conversion",
+    from: layout,
+    events: log.index.visibleEvents,
+    nextSequence: log.index.visible.sequence,
+    headsFile: CONVERSION_FILE,
+    headsHash,
+    gaps: gaps.count,
+    gapsHash: gaps.hash,
+  };
+  return new AppendItem(SYSTEM_ENTITY, SYSTEM_SCOPE, SYSTEM_CONFIG_CHANGE, 1, null, data, null, null, null, null, null, null, -1, true);
+}
+
+/** The source's last clock and hash of each entity, a line of JSON each, after one about the whole. */
+function headsText(source: Opened): Uint8Array {
+  const { layout, log } = source.parts;
+  const { heads, entities, visibleEvents, visible } = log.index;
+  const lines = [JSON.stringify({ conversion: 1, from: layout, events: visibleEvents, nextSequence: visible.sequence })];
+  for (let id = 0; id < heads.count; id++) {
+    if (heads.clock[id] < 0) continue;
+    const hash = formatHex(heads.hash, id * HASH_BYTES, HASH_BYTES);
+    lines.push(JSON.stringify({ entity: entities.name(id), clock: heads.clock[id], hash }));
+  }
+  return Buffer.from(`${lines.join("\n")}\n`);
+}
+
+/** What differs between an event and its copy; null when nothing does. */
+function differenceOf(one: AppendItem, other: AppendItem): string | null {
+  if (one.entity !== other.entity) return "entity";
+  if (one.scope !== other.scope) return "scope";
+  if (one.kind !== other.kind) return "kind";
+  if (one.placement?.clock !== other.placement?.clock) return "clock";
+  if (one.placement?.sequence !== other.placement?.sequence) return "sequence";
+  if (Math.floor(one.timeMicros / 1000) !== Math.floor(other.timeMicros / 1000)) return "time";
+  if (one.placement?.timestampUs !== other.placement?.timestampUs || one.placement?.flags !== other.placement?.flags) return "timestamp";
+  if (!sameId(one.id, other.id)) return `id (${one.id === null ? "none" : formatId(one.id, 0)})`;
+  if (!sameId(one.correlation, other.correlation)) return "correlation";
+  if (!sameId(one.causation, other.causation)) return "causation";
+  return Buffer.compare((one.data as StoredPayload).bytes, (other.data as StoredPayload).bytes) === 0 ? null : "payload";
+}
+
+function sameId(one: Uint8Array | null, other: Uint8Array | null): boolean {
+  return one === null || other === null ? one === other : sameBytes(one, 0, other, 0, 16);
+}
