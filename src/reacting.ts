@@ -25,7 +25,11 @@ import { assertConsumerName } from "./subscriptions/consumer-name.ts";
 import { appendBatchTo } from "./tracing.ts";
 
 /** What a reaction appends: a batch item whose key and cause are the reaction's. */
-export type ReactionItem = Omit<BatchItem, "idempotencyKey" | "causedBy" | "correlationId">;
+export type ReactionItem = Omit<BatchItem, "idempotencyKey" | "causedBy" | "correlationId"> & {
+  readonly idempotencyKey?: never;
+  readonly causedBy?: never;
+  readonly correlationId?: never;
+};
 
 type Derived = ReactionItem | readonly ReactionItem[] | null | undefined | void;
 

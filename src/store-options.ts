@@ -31,7 +31,7 @@ export interface StoreOptions<Definitions extends readonly AnyDefinition[] = rea
   readonly checkpoint?: { readonly everyEvents: number } | false;
   /** The layout of a new directory, default `"native"`. A directory keeps the layout that it has. */
   readonly layout?: Layout;
-  /** Opens beside a living writer, or without one; nothing on disk is created or changed. Default false. */
+  /** Opens beside a living writer, or without one; nothing of the store is created or changed, but for the positions of consumers. Default false. */
   readonly readOnly?: boolean;
   /** How long to wait for another writer to let go of the directory, in milliseconds; default 0. */
   readonly lockWaitMs?: number;

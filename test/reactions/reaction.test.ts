@@ -127,7 +127,7 @@ test("what is refused ends the reaction with its error, before its event and beh
   assert.equal((await billsOf(store)).length, 25);
   for (const taken of [{ idempotencyKey: "k" }, { causedBy: "x" }, { correlationId: "x" }]) {
     await assert.rejects(
-      store.react("billing", { kind: Placed }, ({ data }) => ({ ...bill(data.n, 0), ...taken })),
+      store.react("billing", { kind: Placed }, ({ data }) => ({ ...bill(data.n, 0), ...taken }) as never),
       { code: "INVALID_ARGUMENT" },
     );
   }
