@@ -18,7 +18,7 @@ const Counter = defineDecider({
   evolve: { Deposited: (count) => count + 1 },
   snapshot: { everyEvents: 3 },
 });
-const COMMANDS = 4;
+const COMMANDS = 3;
 
 /** Each command by its own id, in order; the state is looked at in between. */
 async function work(disk: SimulatedDisk, durability: "fsync" | "os"): Promise<void> {
