@@ -68,7 +68,7 @@ export class FrameLoader {
     const start = index.offsetAt(rows[from]);
     const last = rows[from + count - 1];
     const end = this.#endOf(segment, index, last);
-    if (count === 1 || end - start > count * CLOSE_BYTES) return this.#loadSingly(segment, index, rows, from, count);
+    if (count === 1 || end <= start || end - start > count * CLOSE_BYTES) return this.#loadSingly(segment, index, rows, from, count);
     const block = this.#takeBlock(end - start, count);
     this.blocksRead++;
     if (end - start > SYNC_READ_BYTES) return this.#loadBlock(segment, index, rows, from, count, block, start, end);
@@ -146,6 +146,8 @@ export class FrameLoader {
     const { bytes, view, kernel } = block;
     for (let i = 0; i < count; i++) {
       const at = index.offsetAt(rows[from + i]) - start;
+      // Offsets of an index that was forged need not ascend.
+      if (at < 0) throw frameError(segment.id, start + at, "bad");
       const outcome =
         kernel === null || format.shape === undefined
           ? format.check(bytes, view, at, read, seed, start + at)

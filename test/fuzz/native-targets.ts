@@ -20,6 +20,7 @@ import {
 import { INDEX_SECTIONS } from "../../src/format/native/index-block-layout.ts";
 import { decodeSeal, isSeal } from "../../src/format/native/seal.ts";
 import { SEGMENT_HEADER, decodeSegmentHeader, encodeSegmentHeader } from "../../src/format/native/segment-header.ts";
+import { blake3 } from "../../src/kernel/frame-kernel.ts";
 import { ActiveSegmentIndex } from "../../src/index/active-segment-index.ts";
 import { PageCache } from "../../src/index/page-cache.ts";
 import { IndexPageError, SealedSegmentIndex } from "../../src/index/sealed-segment-index.ts";
@@ -89,6 +90,41 @@ export function nativeTargets(files: Files): FuzzTarget[] {
 
 function mendChecksum(bytes: Uint8Array, crcAt: number, from: number, to: number): Uint8Array {
   if (bytes.length >= crcAt + 4 && bytes.length >= to) viewOf(bytes).setUint32(crcAt, crc32(bytes.subarray(from, to)), true);
+  return bytes;
+}
+
+/** Changes a file of a native store, and makes right again every checksum and half of the hashes that lie over the change. */
+export function forgeFile(name: string, original: Uint8Array, random: Random): Uint8Array {
+  const bytes = Uint8Array.from(original);
+  if (name === "index.ckpt") return mendCheckpoint(bytes, random);
+  const view = viewOf(bytes);
+  const change = (from: number, to: number): void => {
+    for (let i = 0; i <= below(random, 3); i++)
+      bytes[from + below(random, to - from)] = pick(random, [0, 1, 2, 0x7f, 0xff, below(random, 256)]);
+  };
+  if (name === "durable.mark") {
+    change(0, DURABLE_MARK.crc);
+    return mendChecksum(bytes, DURABLE_MARK.crc, 0, DURABLE_MARK.crc);
+  }
+  const seed = segmentSeed(bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16), Number.parseInt(name, 10));
+  const frames: number[] = [];
+  let at: number = SEGMENT_HEADER.bytes;
+  for (; checkFrame(bytes, view, at, bytes.length, seed, at) === "ok"; at += frameLength(view, at)) frames.push(at);
+  const what = below(random, 4);
+  if (what === 0) {
+    change(0, SEGMENT_HEADER.crc);
+    return mendChecksum(bytes, SEGMENT_HEADER.crc, 0, SEGMENT_HEADER.crc);
+  }
+  if (what === 1 && at < bytes.length) {
+    change(at, bytes.length);
+    return joined(bytes.subarray(0, at), mendBlock(bytes.slice(at)));
+  }
+  const frame = pick(random, frames.length > 0 && below(random, 4) === 0 ? frames.slice(-2) : frames);
+  if (frame === undefined) return bytes;
+  const end = frame + frameLength(view, frame);
+  change(frame + FRAME.syncBack, below(random, 2) === 0 ? frame + FRAME.variable : end - FRAME.hashBytes);
+  if (below(random, 2) === 0) bytes.set(blake3(bytes.subarray(frame + FRAME.body, end - FRAME.hashBytes)), end - FRAME.hashBytes);
+  view.setUint32(frame, crc32(bytes.subarray(frame + FRAME.length, end), frameSeed(seed, frame)), true);
   return bytes;
 }
 
@@ -173,7 +209,7 @@ function blocksOf(segments: readonly Uint8Array[]): Uint8Array[] {
 }
 
 /** Lengths that follow from others, then every checksum, from the pages up. */
-function mendBlock(bytes: Uint8Array): Uint8Array {
+export function mendBlock(bytes: Uint8Array): Uint8Array {
   const trailerAt = bytes.length - INDEX_TRAILER.bytes;
   if (trailerAt < INDEX_ROOT.bytes) return bytes;
   const view = viewOf(bytes);

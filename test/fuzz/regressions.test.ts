@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { INDEX_TRAILER } from "../../src/format/native/index-block-layout.ts";
+import { decodeIndexRoot, decodeIndexTrailer } from "../../src/format/native/index-block-root.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/format/native/checkpoint.ts";
 import { repairStore } from "../../src/repair.ts";
 import { Store } from "../../src/store.ts";
 import { DIRECTORY, diskWith, type Files, fixtureFiles, makeNativeFiles } from "../support/small-stores.ts";
 import { joined } from "./mutation.ts";
+import { mendBlock } from "./native-targets.ts";
 
 const files = await makeNativeFiles(60);
 const whole = await countOf(files);
@@ -117,6 +119,24 @@ test("a bad page of an index block where a read begins is rebuilt, not thrown at
     assert.equal(backward.length, await store.count({ entity: "e1" }));
     await store.close();
   }
+});
+
+test("an index block with right checksums whose offsets run backwards is damage to a read, which threw a RangeError", async () => {
+  const damaged = changed("000001.fbat", (bytes) => {
+    const view = new DataView(bytes.buffer);
+    const blockAt = bytes.length - Number(view.getBigUint64(bytes.length - INDEX_TRAILER.bytes + INDEX_TRAILER.blockBytes, true));
+    const trailer = decodeIndexTrailer(bytes.slice(-INDEX_TRAILER.bytes), bytes.length);
+    assert(trailer.ok);
+    const rootAt = bytes.length - INDEX_TRAILER.bytes - trailer.trailer.rootBytes;
+    const root = decodeIndexRoot(bytes.slice(rootAt, -INDEX_TRAILER.bytes), trailer.trailer);
+    assert(root.ok);
+    const place = blockAt + root.layout.offset.offset + 4 * 5;
+    view.setUint32(place, (view.getUint32(place, true) & 0xc000_0000) | 128, true);
+    return joined(bytes.subarray(0, blockAt), mendBlock(bytes.slice(blockAt)));
+  });
+  const store = await openToRead(damaged);
+  await assert.rejects(store.read().toArray(), { code: "CORRUPT" });
+  await store.close();
 });
 
 test("a segment with a broken magic is damage to read behind and to repair, not another program's file", async () => {

@@ -5,21 +5,36 @@ import { Store } from "../../src/store.ts";
 import type { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { DIRECTORY, type Files, diskWith } from "../support/small-stores.ts";
 import type { FuzzInput, FuzzTarget } from "./fuzz-run.ts";
-import { joined } from "./mutation.ts";
+import { below, joined, type Random } from "./mutation.ts";
 
 const CODES: ReadonlySet<string> = new Set(["CORRUPT", "NOT_FOUND", "LAYOUT_MISMATCH", "UNSUPPORTED_BY_LAYOUT"]);
 
 /** The input's first byte names the file, the rest is what stands in it. */
-export function storeTarget(name: string, files: Files): FuzzTarget {
+export function storeTarget(
+  name: string,
+  files: Files,
+  forge?: (file: string, bytes: Uint8Array, random: Random) => Uint8Array,
+): FuzzTarget {
   const names = [...files.keys()];
   return {
     name,
-    weight: 0.05,
+    weight: 0.2,
     embedded: false,
     bytesMax: 512 * 1024 * 1024,
     corpus: names.map((file, i) => joined(Uint8Array.of(i), files.get(file) as Uint8Array)),
+    ...(forge === undefined ? {} : { mend: (_bytes, random) => forged(names, files, forge, random) }),
     run: ({ bytes }: FuzzInput) => runStore(new Map([...files, [names[(bytes[0] ?? 0) % names.length], bytes.slice(1)]])),
   };
+}
+
+function forged(
+  names: string[],
+  files: Files,
+  forge: (file: string, bytes: Uint8Array, random: Random) => Uint8Array,
+  random: Random,
+): Uint8Array {
+  const file = below(random, names.length);
+  return joined(Uint8Array.of(file), forge(names[file], files.get(names[file]) as Uint8Array, random));
 }
 
 async function runStore(files: Files): Promise<string> {

@@ -3,7 +3,7 @@ import { loadHashing } from "../../src/kernel/frame-kernel.ts";
 import { fixtureFiles, makeNativeFiles } from "../support/small-stores.ts";
 import { batpak03Targets } from "./batpak03-targets.ts";
 import type { FuzzTarget } from "./fuzz-run.ts";
-import { nativeTargets } from "./native-targets.ts";
+import { forgeFile, nativeTargets } from "./native-targets.ts";
 import { storeTarget } from "./store-targets.ts";
 import { valueTargets } from "./value-targets.ts";
 
@@ -14,7 +14,7 @@ export async function makeTargets(): Promise<FuzzTarget[]> {
     ...nativeTargets(files),
     ...batpak03Targets(),
     ...valueTargets(),
-    storeTarget("native-store", files),
+    storeTarget("native-store", files, forgeFile),
     storeTarget("0.3-store", fixtureFiles("rotate")),
   ];
 }
