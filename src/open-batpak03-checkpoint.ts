@@ -67,11 +67,12 @@ export async function openByCheckpoint(disk: Disk, log: Batpak03Log): Promise<Ch
   }
 }
 
-/** Feeds a checkpoint's file to its decoder; while one piece is decoded, the next is read. */
+/** Feeds a checkpoint's file to its decoder; while one piece is decoded, the next is read. `rest` is waited for between the pieces. */
 export async function decodeInPieces(
   file: DiskFile,
   size: number,
   visitor: CheckpointVisitor,
+  rest?: () => Promise<void>,
 ): Promise<DecodedCheckpoint | Torn | Corrupt> {
   const decoder = new CheckpointDecoder(size, visitor);
   let buffer = new Uint8Array(HEAD_BYTES + PIECE_BYTES);
@@ -91,6 +92,7 @@ export async function decodeInPieces(
     [buffer, other] = [other, buffer];
     reading = file.read(buffer, HEAD_BYTES, PIECE_BYTES, position);
     const end = start + left.length + count;
+    await rest?.();
     const stop = decoder.push(bytes, viewOf(bytes), start, end);
     left = bytes.subarray(stop, end);
     if (left.length > VALUE_BYTES_MAX) {

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
 import { getUint64 } from "./base/u64.ts";
-import { invalidArgument, StoreError } from "./base/store-error.ts";
+import { invalidArgument } from "./base/store-error.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
@@ -28,6 +28,8 @@ import { FrameWalker, type WalkedFrame } from "./log/verify-frames.ts";
 import { IndexComparison } from "./log/verify-index.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { StoreProblem } from "./open-report.ts";
+import { verifyBatpak03 } from "./verify-batpak03.ts";
+import { ProblemList } from "./verify-problems.ts";
 
 export interface VerifyProgress {
   /** Events looked at so far, and how many there are to look at. */
@@ -67,13 +69,21 @@ export async function verifyStore(disk: Disk, parts: NativeStoreParts, options: 
   for (const name of Object.keys(options)) {
     if (!OPTION_NAMES.has(name)) throw invalidArgument(`Cannot verify: the option ${name} is unknown, onProgress and signal are allowed`);
   }
-  if (parts.layout !== "native") {
-    throw new StoreError("UNSUPPORTED_BY_LAYOUT", "Cannot verify: stores of the batpak 0.3 layout cannot be verified yet", {
-      layout: parts.layout,
-      feature: "verify",
-    });
-  }
+  if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options);
   return await new Verification(disk, parts, options).run();
+}
+
+async function verifyOtherLayout(disk: Disk, parts: NativeStoreParts, { signal, onProgress }: VerifyOptions): Promise<VerifyResult> {
+  const found = new ProblemList();
+  for (const problem of parts.log.problems) found.tell(problem);
+  const eventsTotal = parts.log.index.visibleEvents;
+  const rest = async (events: number, segmentId: number): Promise<void> => {
+    onProgress?.({ events, eventsTotal, segmentId });
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+  };
+  const { events, entities } = await verifyBatpak03({ disk, parts, problems: found, rest });
+  return { ok: found.count === 0, events, entities, problems: found.problems, problemCount: found.count };
 }
 
 /** What is known of an entity within one segment. */
