@@ -9,6 +9,7 @@
  * `checkpoint.everyEvents` would cost the whole history each time, and footers make the opening after a crash quick enough.
  */
 import { randomFillSync } from "node:crypto";
+import { traced } from "./base/diagnostics.ts";
 import { StoreError } from "./base/store-error.ts";
 import { Appending } from "./appending.ts";
 import { writeBatpak03Checkpoint } from "./checkpoint/batpak03-checkpoint.ts";
@@ -104,6 +105,7 @@ export class Batpak03Writer implements StoreWriter {
     const { index } = parts.log;
     return new Batpak03LogWriter(
       {
+        directory: parts.directory,
         index,
         clock: options.clock,
         segments: this.#segments,
@@ -132,7 +134,15 @@ export class Batpak03Writer implements StoreWriter {
     await this.#checkpointing;
   }
 
-  async #writeCheckpoint(): Promise<void> {
+  #writeCheckpoint(): Promise<void> {
+    return traced(
+      "checkpoint",
+      () => ({ directory: this.#input.parts.directory }),
+      () => this.#writeCheckpointUntold(),
+    );
+  }
+
+  async #writeCheckpointUntold(): Promise<void> {
     const { disk, parts } = this.#input;
     const { files, frames, log } = parts;
     const { segmentId, offset, sequence } = log.index.visible;

@@ -22,8 +22,10 @@ import type { Durability } from "./log-writer.ts";
 import type { MarkFile } from "./mark-file.ts";
 import { newSegmentEntry } from "./segment-entry.ts";
 import type { FrameSlice } from "./slab.ts";
+import { turnTraced, writeTraced } from "./traced-write.ts";
 
 export interface Batpak03LogParts {
+  readonly directory: string;
   readonly index: StoreIndex;
   readonly clock: Clock;
   readonly segments: Batpak03SegmentWriter;
@@ -65,7 +67,7 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     this.#nextSegmentId = nextSegmentId;
     this.queue = new CommitQueue({
       seal: (group) => placer.seal(group),
-      write: (group) => this.#write(group),
+      write: (group) => writeTraced(parts.directory, group, this.#write),
       complete: (group) => this.#complete(group),
       roomMade: () => parts.roomMade(),
       poisoned: (error) => parts.poisoned(error),
@@ -161,13 +163,15 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     return null;
   }
 
-  async #write(group: CommitGroup): Promise<void> {
-    if (group.opensSegment) {
-      await this.sealActive(group.segment);
-      await this.#create(group.segment);
-    }
+  readonly #write = async (group: CommitGroup): Promise<void> => {
+    if (group.opensSegment) await turnTraced(this.#parts.directory, group.segment, this.#turnTo);
     await this.#parts.segments.write(group.bytes, group.position, group.baseOffset, this.#parts.durability.mode === "fsync");
-  }
+  };
+
+  readonly #turnTo = async (segment: SegmentEntry): Promise<void> => {
+    await this.sealActive(segment);
+    await this.#create(segment);
+  };
 
   /** Ends the segment that is being written with its footer, if there is one before `next`; with null, whichever it is. False: there is none. */
   async sealActive(next: SegmentEntry | null): Promise<boolean> {

@@ -7,7 +7,6 @@
  * 3. A segment is made only after the one before it is sealed and synced whole (`#turnTo`).
  */
 import type { Clock } from "../base/clock.ts";
-import { isTraced, traced } from "../base/diagnostics.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { frameFlags, segmentSeed } from "../format/native/frame.ts";
 import { encodeSeal } from "../format/native/seal.ts";
@@ -23,6 +22,7 @@ import { addRecordInForce } from "./records-in-force.ts";
 import { newSegmentEntry } from "./segment-entry.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
 import type { FrameSlice } from "./slab.ts";
+import { turnTraced, writeTraced } from "./traced-write.ts";
 
 /** What a resolved append means. */
 export type Durability =
@@ -80,7 +80,7 @@ export class LogWriter implements UnwrittenFrames {
     this.lastFrame = parts.lastFrame;
     this.queue = new CommitQueue({
       seal: (group) => placer.seal(group),
-      write: (group) => (isTraced("commit") ? this.#tracedWrite(group) : this.#write(group)),
+      write: (group) => writeTraced(parts.directory, group, this.#write),
       complete: (group) => this.#complete(group),
       roomMade: () => parts.roomMade(),
       poisoned: (error) => parts.poisoned(error),
@@ -133,32 +133,14 @@ export class LogWriter implements UnwrittenFrames {
     return null;
   }
 
-  async #write(group: CommitGroup): Promise<void> {
-    if (group.opensSegment) await this.#tracedTurn(group.segment);
+  readonly #write = async (group: CommitGroup): Promise<void> => {
+    if (group.opensSegment) await turnTraced(this.#parts.directory, group.segment, this.#turnTo);
     const durable = this.#parts.durability.mode === "fsync";
     await this.#parts.segments.write(group.bytes, group.position, group.baseOffset, durable);
-  }
-
-  #tracedWrite(group: CommitGroup): Promise<void> {
-    const { directory } = this.#parts;
-    const message = { directory, segmentId: group.segment.id, events: group.nextSequence - group.firstSequence, bytes: group.position };
-    return traced(
-      "commit",
-      () => message,
-      () => this.#write(group),
-    );
-  }
-
-  #tracedTurn(segment: SegmentEntry): Promise<void> {
-    return traced(
-      "rotate",
-      () => ({ directory: this.#parts.directory, segmentId: segment.id }),
-      () => this.#turnTo(segment),
-    );
-  }
+  };
 
   /** Seals the segment before, if it is not, and makes the next one. Commit point: the new segment's directory sync. */
-  async #turnTo(segment: SegmentEntry): Promise<void> {
+  readonly #turnTo = async (segment: SegmentEntry): Promise<void> => {
     const { index, storeId, segments, clock, generation } = this.#parts;
     const before = index.segments[index.segments.indexOf(segment) - 1];
     if (before !== undefined && !before.sealed) {
@@ -184,7 +166,7 @@ export class LogWriter implements UnwrittenFrames {
       createdMicros: clock.nowMicros(),
     });
     if (before !== undefined) this.#parts.sealed(before);
-  }
+  };
 
   #complete(group: CommitGroup): void {
     const { durability, gate } = this.#parts;

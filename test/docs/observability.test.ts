@@ -1,6 +1,7 @@
 // docs/observability.md keeps its word: its code runs as printed and gives spans and metrics, and its table has every operation.
 
 import assert from "node:assert/strict";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -118,4 +119,20 @@ test("the page's tables have every operation and every notice", () => {
     assert.match(page, new RegExp(`^\\| \`${operation}\` \\|`, "m"));
   }
   for (const [, notice] of source.matchAll(/channel\("(batpak:[a-z-]+)"\)/g)) assert.match(page, new RegExp(`^\\| \`${notice}\` \\|`, "m"));
+});
+
+test("the batpak 0.3 layout tells of the same operations", async () => {
+  const told = new Set<string>();
+  const stop = ["append", "commit", "read", "checkpoint", "rotate", "recover"].map((operation) => {
+    const listener = (): void => void told.add(operation);
+    subscribe(`tracing:batpak.${operation}:asyncEnd`, listener);
+    return () => unsubscribe(`tracing:batpak.${operation}:asyncEnd`, listener);
+  });
+  const kinded = defineEvent("Kinded", { kind: { category: 2, type: 1 } });
+  const store = await Store.open("/seen", { layout: "batpak-0.3", disk: createMemoryDisk(), segmentBytesMax: 4096 });
+  for (let n = 0; n < 40; n++) await store.append(at, kinded({ n }));
+  await store.read().toArray();
+  await store.close();
+  assert.deepEqual([...told].sort(), ["append", "checkpoint", "commit", "read", "recover", "rotate"]);
+  for (const end of stop) end();
 });

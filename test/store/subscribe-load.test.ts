@@ -12,8 +12,8 @@ import { openMemoryStore } from "../../src/testing/memory-store.ts";
 import { seededRandom } from "../../src/testing/seeded-random.ts";
 
 const SEED = Number(process.env.BATPAK_SEED ?? Date.now() % 1_000_000);
-const Even = defineEvent("Even", { schema: type<{ n: number }>() });
-const Odd = defineEvent("Odd", { schema: type<{ n: number }>() });
+const Even = defineEvent("Even", { schema: type<{ n: number }>(), kind: { category: 2, type: 1 } });
+const Odd = defineEvent("Odd", { schema: type<{ n: number }>(), kind: { category: 2, type: 2 } });
 const EVENTS = [Even, Odd] as const;
 type TestStore = Store<typeof EVENTS>;
 const QUERIES: readonly (Query | undefined)[] = [
@@ -77,20 +77,22 @@ async function subscribeUnderLoad(writer: TestStore, reader: TestStore, total: n
   followers.forEach(({ sequences }, i) => assert.deepEqual(sequences, expected[i]));
 }
 
-test(`in the writer's process (seed ${SEED})`, async () => {
-  const store = await openMemoryStore({ events: EVENTS, segmentBytesMax: 16_384, checkpoint: { everyEvents: 500 } });
-  await subscribeUnderLoad(store, store, 4000, seededRandom(SEED));
-});
+for (const layout of ["native", "batpak-0.3"] as const) {
+  test(`in the writer's process (${layout}, seed ${SEED})`, async () => {
+    const store = await openMemoryStore({ events: EVENTS, layout, segmentBytesMax: 16_384, checkpoint: { everyEvents: 500 } });
+    await subscribeUnderLoad(store, store, 2500, seededRandom(SEED));
+  });
 
-test(`in a read-only store beside the writer (seed ${SEED})`, async () => {
-  const directory = mkdtempSync(join(tmpdir(), "batpak-load-"));
-  const writer = await Store.open(directory, { events: EVENTS, segmentBytesMax: 16_384, durability: "os" });
-  await writer.append({ entity: "e:0", scope: "s:0" }, Even({ n: -2 }));
-  const reader = await Store.open(directory, { events: EVENTS, readOnly: true });
-  await subscribeUnderLoad(writer, reader, 3000, seededRandom(SEED + 1));
-  await writer.close();
-  rmSync(directory, { recursive: true });
-});
+  test(`in a read-only store beside the writer (${layout}, seed ${SEED})`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), "batpak-load-"));
+    const writer = await Store.open(directory, { events: EVENTS, layout, segmentBytesMax: 16_384, durability: "os" });
+    await writer.append({ entity: "e:0", scope: "s:0" }, Even({ n: -2 }));
+    const reader = await Store.open(directory, { events: EVENTS, readOnly: true });
+    await subscribeUnderLoad(writer, reader, 2000, seededRandom(SEED + 1));
+    await writer.close();
+    rmSync(directory, { recursive: true });
+  });
+}
 
 test("who is behind when the store is closed ends without an error", async () => {
   const store = await openMemoryStore({ events: EVENTS });
