@@ -10,8 +10,8 @@
  * 3. After a failure nothing is ever written again: a sync is not retried, since the kernel may have dropped the dirty pages.
  *
  * A group that is small waits for the end of the current turn of the event loop, so that appends made together, and those made when their
- * predecessors resolve, share one write (measured: 64 callers in a loop all meet in one group). A group that is large starts at once, so that
- * encoding overlaps with the disk.
+ * predecessors resolve, share one write (measured: 64 callers in a loop all meet in one group). A group that is large starts at once, within
+ * the call that made it so, and what comes after it is encoded while the disk is at work.
  */
 import { StoreError } from "../base/store-error.ts";
 import { CommitGroup } from "./commit-group.ts";
@@ -88,7 +88,9 @@ export class CommitQueue {
 
   /** Something was accepted into the open group: sees to it that it is written. */
   schedule(): void {
-    if (this.#flying !== null || this.#scheduled || this.#open === null) return;
+    if (this.#flying !== null || this.#open === null) return;
+    if (this.#open.position >= EAGER_BYTES) return this.#launch(this.#open);
+    if (this.#scheduled) return;
     this.#scheduled = true;
     process.nextTick(this.#flushScheduled);
   }
@@ -101,11 +103,16 @@ export class CommitQueue {
   #flush(): void {
     const group = this.#open;
     if (group === null || this.#flying !== null || this.#poison !== null) return;
+    this.#launch(group);
+    this.#environment.roomMade();
+  }
+
+  /** Begins to write the open group. Tells nobody of the room that it makes: whoever accepts is at it already. */
+  #launch(group: CommitGroup): void {
     this.#open = null;
     this.#flying = group;
     this.#environment.seal(group);
     void this.#commit(group);
-    this.#environment.roomMade();
   }
 
   async #commit(group: CommitGroup): Promise<void> {
