@@ -117,9 +117,11 @@ export class Appending {
       this.#parts.assertWritable();
       if (options !== NO_OPTIONS) assertMembers(options, APPEND_MEMBERS, "the options");
       assertSignal(options.signal);
-      const items: AppendItem[] = [];
-      if (single) items.push(this.#item(coordinate, events as AnyNewEvent, options, 0, null));
-      else for (const event of events as readonly AnyNewEvent[]) items.push(this.#item(coordinate, event, options, items.length, null));
+      // An empty list that is pushed to makes room for seventeen.
+      const items = single ? [this.#item(coordinate, events as AnyNewEvent, options, 0, null)] : ([] as AppendItem[]);
+      if (!single) {
+        for (const event of events as readonly AnyNewEvent[]) items.push(this.#item(coordinate, event, options, items.length, null));
+      }
       this.#validate(items, options.signal ?? null, ending);
     } catch (error) {
       ending.reject(error);
