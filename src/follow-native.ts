@@ -2,6 +2,7 @@
 import type { Disk } from "./disk/disk.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { segmentSeed } from "./format/native/frame.ts";
+import { followBatpak03 } from "./follow-batpak03.ts";
 import { replayCommit, type ReplayTarget } from "./log/replay.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import { readHeader } from "./log/segment-list.ts";
@@ -22,7 +23,8 @@ export async function followNative(input: FollowInput): Promise<boolean> {
   const { log, files } = parts;
   const { index, storeId } = log;
   const active = index.active;
-  if (parts.layout !== "native" || storeId === null || active === undefined || log.problems.length > 0) return false;
+  if (parts.layout !== "native") return await followBatpak03(input);
+  if (storeId === null || active === undefined || log.problems.length > 0) return false;
   if (mark !== null && (Buffer.compare(mark.storeId, storeId) !== 0 || mark.generation !== log.generation)) return false;
   const target: ReplayTarget = { index, lastIssuedId: log.lastIssuedId, events: 0, systemRecord: (frame) => input.systemRecord(frame) };
   for (let segment = active; ; ) {

@@ -90,6 +90,11 @@ export class Batpak03Rows {
     this.#forgetDecided();
   }
 
+  /** The frames of a segment that goes on end here, for now. */
+  moveEnd(framesEnd: number): void {
+    this.#slots[this.#slots.length - 1].framesEnd = framesEnd;
+  }
+
   /** A whole frame, of an event or of a batch's marker. */
   frame(frame: Frame, offset: number, sequence: number, claim: Batpak03Row["claim"]): void {
     if (isBatchMarker(frame)) {

@@ -1,0 +1,84 @@
+/**
+ * A reader of a batpak 0.3 store takes up what came since it last looked: frames past what it knows, up to the mark of a living writer, or to
+ * the end where none lives. What is there of an open batch is looked at again the next time.
+ */
+import type { DurableMark } from "./format/native/durable-mark.ts";
+import { FrameReader } from "./log/batpak03-frame-reader.ts";
+import { Batpak03Rows } from "./log/batpak03-rows.ts";
+import { type Batpak03Segment, lookAtSegment, walkSegment } from "./log/batpak03-segment.ts";
+import { listSegmentIds } from "./log/segment-list.ts";
+import type { Disk } from "./disk/disk.ts";
+import type { NativeStoreParts } from "./native-engine.ts";
+import { restingBetween } from "./open-batpak03-attempt.ts";
+
+export interface FollowBatpak03Input {
+  readonly disk: Disk;
+  readonly parts: NativeStoreParts;
+  /** What is visible now; null: everything that is whole. */
+  readonly mark: DurableMark | null;
+}
+
+/** False where the log has changed in a way that following cannot take up: the store must be read anew. */
+export async function followBatpak03({ disk, parts, mark }: FollowBatpak03Input): Promise<boolean> {
+  const { files, log } = parts;
+  const { index } = log;
+  const { active } = index;
+  if (active === undefined || log.problems.length > 0) return false;
+  if (mark !== null && (mark.storeId.some((byte) => byte !== 0) || mark.visibleSegment < active.id)) return mark.visibleSegment > 0;
+  if (mark !== null && mark.visibleSegment === active.id && mark.visibleOffset <= active.framesEnd) return true;
+  const later = (await listSegmentIds(disk, files.directory)).filter((id) => id > active.id);
+  const shown = mark === null ? later : later.filter((id) => id <= mark.visibleSegment);
+  const following = new Following(parts, mark);
+  if (!active.sealed && !(await following.take(active.id, active.framesEnd, shown.length > 0))) return false;
+  for (const [i, id] of shown.entries()) {
+    following.rows.beginSegment(id);
+    if (!(await following.take(id, -1, i < shown.length - 1))) return false;
+  }
+  following.rows.settle();
+  return true;
+}
+
+class Following {
+  readonly rows: Batpak03Rows;
+  readonly #parts: NativeStoreParts;
+  readonly #mark: DurableMark | null;
+  readonly #reader = new FrameReader();
+
+  constructor(parts: NativeStoreParts, mark: DurableMark | null) {
+    this.#parts = parts;
+    this.#mark = mark;
+    this.rows = new Batpak03Rows(parts.log.index);
+  }
+
+  /** Takes a segment's frames, from its first one where `from` is -1. `isOver`: a later segment is there. False where something is damaged. */
+  async take(id: number, from: number, isOver: boolean): Promise<boolean> {
+    const { rows } = this;
+    const { files } = this.#parts;
+    const limit = this.#mark?.visibleSegment === id ? this.#mark.visibleOffset : Number.POSITIVE_INFINITY;
+    const file = files.pin(id);
+    try {
+      const segment: Batpak03Segment = lookAtSegment(file, id, limit);
+      const start = from < 0 ? segment.framesOffset : from;
+      let isDamaged = segment.framesOffset === 0;
+      let decidedEnd = start;
+      const sink = {
+        frame: (frame: Parameters<Batpak03Rows["frame"]>[0], offset: number) => {
+          rows.frame(frame, offset, -1, "free");
+          if (rows.idle) decidedEnd = offset + frame.length;
+        },
+        damage: () => {
+          isDamaged = true;
+        },
+        torn: () => {},
+      };
+      const policy = { syncedOffset: -1, claimedEnd: 0 };
+      const { framesEnd, atFooter } = await restingBetween(walkSegment(this.#reader, file, segment, start, segment.end, policy, sink));
+      if (isDamaged || rows.fault !== null) return false;
+      if (atFooter || isOver) rows.endSegment(framesEnd, atFooter);
+      else rows.moveEnd(decidedEnd);
+      return true;
+    } finally {
+      files.unpin(id);
+    }
+  }
+}
