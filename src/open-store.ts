@@ -64,6 +64,8 @@ async function openForWriting(
 ): Promise<Opened> {
   const listing = await listDirectory(disk, directory);
   assertLayout(listing.layout, options);
+  // Whoever made the directory may have been killed before its name was synced: nothing is promised in it until that is done.
+  if (listing.segmentIds.length === 0) await disk.makeDirectory(directory);
   if (listing.orphanCheckpoint) {
     throw new StoreError(
       "CORRUPT",

@@ -158,6 +158,15 @@ describe("directory lock", () => {
     await assert.rejects(acquireDirectoryLock(disk, "/d", atOnce), isLocked({ pid: 2000, sameProcess: false }));
   });
 
+  it("a kernel lock that is held excludes, whatever has become of the name in the file", async () => {
+    const disk = newDisk();
+    const lock = await acquireDirectoryLock(disk, "/d", atOnce);
+    for (let offset = 0; offset < 16; offset += 1) disk.corrupt("/d/lock", offset, (byte) => byte ^ 0xff);
+    assert.equal(await readLockHolder(disk, "/d"), null);
+    await assert.rejects(acquireDirectoryLock(disk.asProcess(2000), "/d", atOnce), (error) => isStoreError(error, "LOCKED"));
+    await lock.release();
+  });
+
   it("with the kernel lock in hand, its own process's leftovers count for nothing; without, they count", async () => {
     const disk = newDisk();
     disk.put("/d/lock", record(disk.self));

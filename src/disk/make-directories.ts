@@ -20,8 +20,10 @@ const foreignParentCodes = new Set(["EACCES", "EPERM", "EROFS", "EINVAL", "ENOTS
 export async function makeDirectories(path: string, verbs: DirectoryVerbs): Promise<void> {
   const parent = dirname(path);
   let made: boolean;
+  let parentFound = false;
   try {
     made = await verbs.makeOne(path);
+    parentFound = made;
   } catch (error) {
     if (errorCode(error) !== "ENOENT" || parent === path) throw error;
     await makeDirectories(parent, verbs);
@@ -32,5 +34,13 @@ export async function makeDirectories(path: string, verbs: DirectoryVerbs): Prom
     await verbs.syncDirectory(parent);
   } catch (error) {
     if (made || !foreignParentCodes.has(errorCode(error) ?? "")) throw error;
+  }
+  // The deepest one that was found may be the work of a call that was killed before it synced.
+  const above = dirname(parent);
+  if (!parentFound || above === parent) return;
+  try {
+    await verbs.syncDirectory(above);
+  } catch (error) {
+    if (!foreignParentCodes.has(errorCode(error) ?? "")) throw error;
   }
 }

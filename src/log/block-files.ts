@@ -2,8 +2,8 @@
  * Index blocks in the files of sealed segments: opened, written, and rebuilt. A block is index, never truth: whatever is wrong with it leads
  * back to the frames.
  *
- * Writing one: pages and root after the seal, sync. Commit point: the trailer, whose CRC covers it; a crash before leaves a file that
- * ends in no trailer, and the segment is scanned. Where something follows the seal already, the file is written anew and renamed (commit
+ * Writing one: pages after the seal, sync, root and trailer, sync. Commit point: the trailer, whose CRC covers the root; a crash before leaves
+ * a file that ends in no trailer, and the segment is scanned. A trailer that is there has all its pages. Where something follows the seal already, the file is written anew and renamed (commit
  * point: the rename): a file with a block may be linked into a snapshot, and is never written in place.
  */
 import { StoreError } from "../base/store-error.ts";
@@ -70,6 +70,8 @@ export function restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, bloc
     heads.ensure(entityId);
     heads.clock[entityId] = summary.lastClock;
     summary.copyLastHash(heads.hash, entityId * FRAME.hashBytes);
+    // The block does not have it.
+    heads.timeMicros[entityId] = 0;
     if (summary.lastSequence < 0) return;
     heads.sequence[entityId] = summary.lastSequence;
     heads.setVisible(entityId, summary.lastSequence);
@@ -142,13 +144,17 @@ export async function writeBlock(input: WriteBlockInput): Promise<void> {
   segment.systemFrames = [];
 }
 
-/** The block in pieces of some size; the event loop rests between two. */
+/** The block in pieces of some size, the last of them root and trailer alone; the event loop rests between two. */
 async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let gathered: Uint8Array[] = [];
   let gatheredBytes = 0;
+  let end: Uint8Array | null = null;
   for (const page of pages) {
-    gathered.push(page);
-    gatheredBytes += page.length;
+    if (end !== null && page.length > 0) {
+      gathered.push(end);
+      gatheredBytes += end.length;
+    }
+    if (page.length > 0) end = page;
     if (gatheredBytes < WRITE_BYTES && page.length > 0) continue;
     if (gatheredBytes > 0) yield Buffer.concat(gathered);
     gathered = [];
@@ -156,16 +162,21 @@ async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Ar
     await new Promise((resolve) => setImmediate(resolve));
   }
   if (gatheredBytes > 0) yield Buffer.concat(gathered);
+  if (end !== null) yield end;
 }
 
 async function appendBlock(files: SegmentFiles, segment: SegmentEntry, pieces: AsyncIterable<Uint8Array>): Promise<void> {
   const file = await files.disk.open(files.path(segment.id), "write");
   try {
     let at = segment.framesEnd;
+    let end: Uint8Array = new Uint8Array(0);
     for await (const piece of pieces) {
-      await file.write(piece, 0, piece.length, at, false);
-      at += piece.length;
+      await file.write(end, 0, end.length, at, false);
+      at += end.length;
+      end = piece;
     }
+    await file.sync();
+    await file.write(end, 0, end.length, at, false);
     await file.sync();
   } finally {
     await file.close();

@@ -193,6 +193,23 @@ describe("simulated disk: what a power cut leaves", () => {
     assert.deepEqual(outcomes(disk, "/d/g"), ["", "0×5", "1×5", "none"], "the first disk has not changed");
   });
 
+  // Found by the crash runs: a call that a kill had cut short stayed "under way" for ever, and no later sync made it durable.
+  it("after a kill a sync covers what the killed process had under way", async () => {
+    for (const kill of [false, true]) {
+      const disk = new SimulatedDisk();
+      disk.faults = ({ kind }) => (kind === "makeDirectory" ? { until: new Promise(() => {}) } : undefined);
+      const victim = disk.asProcess(7);
+      const under = victim.makeDirectory("/d").catch(() => {});
+      await new Promise((resolve) => setImmediate(resolve));
+      if (kill) victim.kill();
+      disk.faults = undefined;
+      await disk.syncDirectory("/");
+      assert.equal(disk.isNameDurable("/d"), kill);
+      victim.kill();
+      await under;
+    }
+  });
+
   it("random operations: keeping all is what processes saw; whatever is called durable is there in every state", async () => {
     const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
     const random = seededRandom(seed);

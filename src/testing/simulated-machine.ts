@@ -130,6 +130,8 @@ export class SimulatedMachine {
     process.running = false;
     for (const [node, holder] of this.locks) if (holder.process === process) this.locks.delete(node);
     for (const [file, owner] of this.openFiles) if (owner === process) this.openFiles.delete(file);
+    // Its calls are over: what they changed is there, and whoever syncs from now on syncs it.
+    this.storage.endCalls();
     process.end();
   }
 

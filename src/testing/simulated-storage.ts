@@ -174,6 +174,12 @@ export class SimulatedStorage {
     this.#entryOperations = this.#entryOperations.slice(pendingFrom);
   }
 
+  /** Ends every call that is under way, as the death of its caller does: a sync that begins later covers it. */
+  endCalls(): void {
+    for (const operation of this.#entryOperations) operation.ended = true;
+    for (const { operations } of this.#histories.values()) for (const operation of operations) operation.ended = true;
+  }
+
   /** Whether the name, and those of all directories above it, survive any crash. */
   isNameDurable(path: string): boolean {
     let directory: DirectoryNode = this.tree.root;

@@ -11,8 +11,9 @@ export interface EnumerationSettings {
   readonly seed: number;
   /** Disks listed for one crash. */
   readonly listedMax: number;
-  /** Of these, how many that no earlier crash left are checked. */
+  /** Of these, how many that no earlier crash left are checked: at most this many, and each with this probability. */
   readonly checkedMax: number;
+  readonly checkedShare: number;
   /** Of the states: how many also crash the recovery, 0 to 1, and how many disks each such crash is looked at with. */
   readonly secondCrashShare: number;
   readonly secondCrashDisks: number;
@@ -77,7 +78,8 @@ export async function crashEverywhere(scenario: Scenario, settings: EnumerationS
     for (const left of disk.possibleDisks({ limit: settings.listedMax, seed: settings.seed + number })) {
       which++;
       const key = `${promised} ${left.fingerprint()}`;
-      if (checked.has(key)) continue;
+      // The first ones listed are those that keep nothing, and all: not always they.
+      if (checked.has(key) || random() >= settings.checkedShare) continue;
       checked.add(key);
       await check(left, true);
       if (++checkedHere === settings.checkedMax) break;

@@ -206,6 +206,20 @@ export async function checkState(disk: SimulatedDisk, checks: StateChecks): Prom
   await store.close();
   if (isFull) await checkShown(disk.diskAfterCrash(), options, seen, false);
   if (secondCrashDisks > 0 && recoveryOperations > 0) await crashRecovery(before, recoveryOperations, checks);
+  if (!powerCut) await appendThenCutPower(before, options, seen);
+}
+
+/** What a recovered store shows and what it then acknowledges survives a power cut, though recovery itself has never been closed. */
+async function appendThenCutPower(before: SimulatedDisk, options: StoreOptions, seen: readonly Seen[]): Promise<void> {
+  const disk = before.diskAfterKill();
+  const store = await reopen(disk, options);
+  const { durable } = await store.append({ entity: "after", scope: "scope:a" }, { kind: KIND, data: { attempt: -1, item: 0, pad: "" } });
+  const survivor = await reopen(disk.diskAfterCrash(), options);
+  const found = await look(survivor);
+  assert.deepEqual(found.slice(0, seen.length), seen, "what a recovered store had shown is gone after a power cut");
+  if (durable) assert.equal(found.length, seen.length + 1, "what a recovered store had acknowledged is gone after a power cut");
+  await survivor.close();
+  await store.close();
 }
 
 /** Crashes a recovery at one of its operations, and looks at what a power cut then may leave, and at what a kill leaves. */
