@@ -86,7 +86,7 @@ function checkCheckpoint(disk: SimulatedDisk): number {
       const frame = decodeFrame(bytes, viewOf(bytes), entry.offset, bytes.length);
       assert.ok(frame.kind === "ok" && frame.length === entry.length && frame.clock === entry.clock);
       expandHash(entry.bytes, entry.eventHashAt, hash, 0);
-      assert.ok(hashEquals(bytes, frame.eventHashAt, hash));
+      assert.ok(hashEquals(bytes, frame.eventHashAt, hash), `entry ${sequence} has another hash than its frame`);
       assert.equal(entry.globalSequence, sequence++);
       return undefined;
     },
