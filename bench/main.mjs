@@ -1,7 +1,7 @@
 /**
  * npm run bench [-- --quick | --long] [--events N] [--only PART,PART] [--json FILE] [--plots DIR] [--dist DIR]
  *
- * Parts: appending, reading, long, queries, sizes, opening, batpak03, pauses, history. `--long` takes history to 10,000,000 events.
+ * Parts: appending, reading, long, queries, projecting, sizes, opening, batpak03, pauses, history. `--long` takes history to 10,000,000 events.
  *
  * Prints what things cost as ratios within this run. Installs nothing: the rivals come by `npm ci --prefix bench`.
  */
@@ -16,6 +16,7 @@ import { measureHistory } from "./history.mjs";
 import { measureBatpak03, measureOpening } from "./opening.mjs";
 import { measurePauses } from "./pauses.mjs";
 import { writePlots } from "./plots.mjs";
+import { measureProjecting } from "./projecting.mjs";
 import { measureQueries } from "./queries.mjs";
 import { measureLongStream, measureReading } from "./reading.mjs";
 import { printTable, rowsOf } from "./report.mjs";
@@ -58,7 +59,7 @@ const folder = path.join(here, ".data");
 fs.rmSync(folder, { recursive: true, force: true });
 fs.mkdirSync(folder, { recursive: true });
 
-const PARTS = ["appending", "reading", "long", "queries", "sizes", "opening", "batpak03", "pauses", "history"];
+const PARTS = ["appending", "reading", "long", "queries", "projecting", "sizes", "opening", "batpak03", "pauses", "history"];
 const parts = values.only === undefined ? PARTS : values.only.split(",");
 const unknown = parts.filter((part) => !PARTS.includes(part));
 if (unknown.length > 0) {
@@ -71,6 +72,7 @@ if (parts.includes("appending")) results.appending = await step("appending", () 
 if (parts.includes("reading") || parts.includes("opening")) results.reading = await step("reading", () => measureReading(input));
 if (parts.includes("long")) results.long = await step("a long stream", () => measureLongStream(input));
 if (parts.includes("queries")) results.queries = await step("queries", () => measureQueries(input));
+if (parts.includes("projecting")) results.projecting = await step("projecting", () => measureProjecting(input));
 if (parts.includes("sizes")) results.sizes = await step("sizes", () => measureSizes(input));
 if (parts.includes("opening")) {
   results.opening = await step("opening", () => measureOpening({ ...input, directory: results.reading.directory }));

@@ -69,6 +69,7 @@ export async function measureProjecting({ batpak, folder, rounds, events }) {
   assert.equal(eventsRead, newEvents);
   await store.close();
   return {
+    rates,
     readPerSecond: median(rates.read),
     projectPerSecond: median(rates.project),
     cost: ratio(rates, "read", "project"),
@@ -83,7 +84,8 @@ export async function measureProjecting({ batpak, folder, rounds, events }) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const events = Number(process.argv[2] ?? 1_000_000);
-  const batpak = await import(process.argv[3] === undefined ? "batpak" : pathToFileURL(path.resolve(process.argv[3])).href);
+  const dist = fileURLToPath(new URL("../dist/index.js", import.meta.url));
+  const batpak = await import(pathToFileURL(path.resolve(process.argv[3] ?? dist)).href);
   const folder = mkdtempSync(path.join(os.tmpdir(), "batpak-bench-"));
   try {
     const { readPerSecond, projectPerSecond, cost, incremental } = await measureProjecting({ batpak, folder, rounds: 5, events });

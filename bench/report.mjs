@@ -7,7 +7,13 @@ function times(part, name, rival, must, what) {
   const { median: middle, least, most } = ratio(part, name, rival);
   const rate = number.format(median(part[name]));
   const measured = `${middle.toFixed(2)}x ${rival} (${least.toFixed(2)} to ${most.toFixed(2)})`;
-  return { what, measured, absolute: `${rate}/s; ${rival} ${number.format(median(part[rival]))}/s`, must: `${must}x`, met: middle >= must };
+  return {
+    what,
+    measured,
+    absolute: `${rate}/s; ${rival} ${number.format(median(part[rival]))}/s`,
+    must: `${Number(must.toFixed(2))}x`,
+    met: middle >= must,
+  };
 }
 
 /** `values` in one unit, of which less is better. */
@@ -87,7 +93,7 @@ function sizeRows({ byBatch, byFlight, byPayload, byEntities, allocated }) {
   ];
 }
 
-export function rowsOf({ appending, reading, long, queries, sizes, opening, batpak03, pauses, history }, events) {
+export function rowsOf({ appending, reading, long, queries, projecting, sizes, opening, batpak03, pauses, history }, events) {
   const rows = [];
   if (appending !== undefined) {
     const { batched, flying, singly } = appending;
@@ -109,6 +115,14 @@ export function rowsOf({ appending, reading, long, queries, sizes, opening, batp
     rows.push(...beside(reading.replayed, "batpak", "lmdb", "the same in batches against lmdb"));
   }
   for (const [what, raced] of Object.entries(queries ?? {})) rows.push(...beside(raced, "batpak", "sqlite", what));
+  if (projecting !== undefined) {
+    const { rates, incremental } = projecting;
+    rows.push(times(rates, "project", "read", 1 / 1.3, "a projection over everything, against reading it"));
+    const { newEvents, eventsRead, reads, milliseconds } = incremental;
+    rows.push(
+      plain(`the same, going on with ${newEvents} new events`, `${eventsRead} folded, ${reads} reads, ${milliseconds.toFixed(1)} ms`),
+    );
+  }
   if (sizes !== undefined) rows.push(...sizeRows(sizes));
   if (long !== undefined) {
     rows.push(atMost("first 10 events of one entity with all", [long.first], "ms", 1));

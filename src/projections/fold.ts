@@ -136,8 +136,10 @@ export class Fold<State> {
       const event = events[i];
       const handler = on.get(event.type as string) as unknown as (state: State, event: TypedEvent) => State;
       state = handler(state, event);
-      if (state === undefined || isPromise(state)) throw notAState(this.#projection, event, state);
+      if (state === undefined) throw notAState(this.#projection, event, state);
     }
+    // Asked once a batch: what an asynchronous handler returns is a promise to the end.
+    if (isPromise(state)) throw notAState(this.#projection, events[events.length - 1], state);
     this.#state = state;
     this.#events += events.length;
     this.#eventsRead += events.length;
