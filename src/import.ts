@@ -8,12 +8,15 @@
  * 4. At most two batches are in flight: whoever gives the records waits for the log.
  */
 import { GrowingSink } from "./base/byte-sink.ts";
+import { sameBytes } from "./base/hex.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { Appending } from "./appending.ts";
 import { payloadToJson } from "./events/payload-json.ts";
 import { formatIdHex } from "./events/id.ts";
 import { batpak03Frames } from "./format/batpak03/frame-format.ts";
 import { BLANK, type CheckedRecord, checkRecord, itemOf, type ImportRecord, recordOf } from "./import-record.ts";
+import type { RemovedRow } from "./format/native/retention.ts";
+import { blake3 } from "./kernel/frame-kernel.ts";
 import type { FoundRow, StoreIndex } from "./index/store-index.ts";
 import type { FrameSource } from "./log/frame-source.ts";
 
@@ -166,6 +169,13 @@ class ImportRun {
         this.#report();
         return new Promise((resolve) => setImmediate(resolve));
       }
+      const removed = index.findRemoved(id)?.find((row) => sameBytes(row.id, 0, id, 0, 16)) ?? null;
+      if (removed !== null) {
+        const difference = removedDifference(record, removed);
+        if (difference === null) this.#skipped++;
+        else this.#refuse(record.line, differentEvent(record, difference));
+        return undefined;
+      }
     }
     const { batchEventsMax, batchBytesMax } = this.#parts.appending.limits;
     // After an event of this moment, the store's last time is known only once it is appended.
@@ -263,6 +273,14 @@ class ImportRun {
   result(): ImportResult {
     return { imported: this.#imported, skipped: this.#skipped, bad: this.#bad };
   }
+}
+
+/** The same of an event that compaction removed: of its payload only the hash is left. */
+function removedDifference(record: CheckedRecord, row: RemovedRow): string | null {
+  if (row.entity !== record.entity) return "entity";
+  if (row.scope !== record.scope) return "scope";
+  if (row.kind !== record.kind) return "kind";
+  return sameBytes(row.payloadHash, 0, blake3(record.stored), 0, 32) ? null : "payload";
 }
 
 function differentEvent(record: CheckedRecord, difference: string): StoreError<"IDEMPOTENCY_MISMATCH"> {

@@ -5,6 +5,7 @@ import { openBlock } from "./log/block-files.ts";
 import type { PageCache } from "./index/page-cache.ts";
 import type { SegmentIndex } from "./index/segment-index.ts";
 import type { IndexSource, SegmentEntry, StoreIndex } from "./index/store-index.ts";
+import { Retention } from "./log/retention.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 
 export interface IndexSourceParts {
@@ -18,7 +19,16 @@ export interface IndexSourceParts {
 }
 
 export function createIndexSource(parts: IndexSourceParts): IndexSource {
+  const retentions = new WeakMap<SegmentEntry, { readonly retention: Retention | null }>();
   return {
+    removedBatch(segment: SegmentEntry, id: Uint8Array) {
+      let known = retentions.get(segment);
+      if (known === undefined) {
+        known = { retention: segment.sealed ? Retention.of(parts.files, parts.frames, segment.id) : null };
+        if (segment.sealed) retentions.set(segment, known);
+      }
+      return known.retention?.batchOf(id) ?? null;
+    },
     hasId: (segment, offset, id) => parts.frames.hasId(segment.id, offset, id),
     loadIndex(segment: SegmentEntry): SegmentIndex {
       const opened = openBlock(parts.files, segment.id, parts.storeId(), parts.cache);

@@ -24,7 +24,7 @@ import { DURABLE_MARK_FILE } from "./format/native/durable-mark.ts";
 import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
 import { frameFlags, frameLength, frameSeed, isMarked, markFrame, segmentSeed } from "./format/native/frame.ts";
 import { encodeSeal } from "./format/native/seal.ts";
-import { encodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
+import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "./format/native/segment-header.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
 import { readMark } from "./log/mark-file.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
@@ -246,14 +246,16 @@ class Repair {
     const made = new Uint8Array(length + (isNewest ? 0 : FRAME.bytesMin));
     const view = new DataView(made.buffer);
     const createdMicros = systemClock.nowMicros();
+    const merged = compactedHeader(bytes, frames);
     const header = {
       storeId: this.#storeId,
       segmentId: id,
-      firstSequence: first,
+      firstSequence: merged?.firstSequence ?? first,
       generation: this.#generation,
-      replacesFrom: 0,
-      replacesTo: 0,
+      replacesFrom: merged?.replacesFrom ?? 0,
+      replacesTo: merged?.replacesTo ?? 0,
       createdMicros,
+      retentionAt: merged?.retentionAt ?? 0,
     };
     made.set(encodeSegmentHeader(header));
     let at: number = SEGMENT_HEADER.bytes;
@@ -273,4 +275,18 @@ class Repair {
     }
     return made;
   }
+}
+
+/** What the header of a compacted segment says of its range, and of what is missing from it; null for any other segment. */
+function compactedHeader(bytes: Uint8Array, frames: readonly RightFrame[]): SegmentHeader | null {
+  const outcome = decodeSegmentHeader(bytes);
+  if (outcome.kind !== "ok" || outcome.header.replacesFrom === 0) return null;
+  // The record keeps its place as long as everything before it is there.
+  let at: number = SEGMENT_HEADER.bytes;
+  for (const { offset, length } of frames) {
+    if (offset !== at) break;
+    if (offset === outcome.header.retentionAt) return outcome.header;
+    at += length;
+  }
+  return { ...outcome.header, retentionAt: 0 };
 }

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
 import { getUint64 } from "./base/u64.ts";
-import { invalidArgument } from "./base/store-error.ts";
+import { invalidArgument, isStoreError } from "./base/store-error.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
@@ -24,6 +24,8 @@ import { openBlock } from "./log/block-files.ts";
 import { segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readHeader, replaces } from "./log/segment-list.ts";
 import { onlyZeros } from "./log/segment-scan.ts";
+import { Retention } from "./log/retention.ts";
+import { RetentionCheck } from "./log/verify-retention.ts";
 import { FrameWalker, type WalkedFrame } from "./log/verify-frames.ts";
 import { IndexComparison } from "./log/verify-index.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
@@ -52,6 +54,8 @@ export interface VerifyResult {
   readonly events: number;
   /** Entities that have any. */
   readonly entities: number;
+  /** Events that compaction removed, as it recorded. */
+  readonly removed: number;
   /** The first 1,000; their codes are in docs/errors.md under "Problems". */
   readonly problems: readonly StoreProblem[];
   /** How many there are in all. */
@@ -83,7 +87,7 @@ async function verifyOtherLayout(disk: Disk, parts: NativeStoreParts, { signal, 
     signal?.throwIfAborted();
   };
   const { events, entities } = await verifyBatpak03({ disk, parts, problems: found, rest });
-  return { ok: found.count === 0, events, entities, problems: found.problems, problemCount: found.count };
+  return { ok: found.count === 0, events, entities, removed: 0, problems: found.problems, problemCount: found.count };
 }
 
 /** What is known of an entity within one segment. */
@@ -91,6 +95,8 @@ interface Within {
   rows: number;
   readonly firstClock: number;
   readonly previousSequence: number;
+  /** The same, removed ones counted. */
+  readonly previousEver: number;
 }
 
 class Verification {
@@ -110,7 +116,10 @@ class Verification {
   #frames = 0;
   #damagedHere = false;
   #segmentId = 0;
-  #compacted = false;
+  #retention: RetentionCheck | null = null;
+  #removed = 0;
+  /** The sequence of an entity's last event, where that was removed. */
+  readonly #everSequence = new Map<number, number>();
   #comparisons: IndexComparison[] = [];
   #checkpoint: RestoredCheckpoint | null = null;
   #checkpointSeen = false;
@@ -136,7 +145,8 @@ class Verification {
     if (this.#checkpoint !== null && !this.#checkpointSeen) this.#checkpointProblem("no frame ends where it ends");
     const ok = this.#problemCount === 0;
     const problems = this.#problems;
-    return { ok, events: this.#events, entities: this.#heads.liveEntities, problems, problemCount: this.#problemCount };
+    const { liveEntities: entities } = this.#heads;
+    return { ok, events: this.#events, entities, removed: this.#removed, problems, problemCount: this.#problemCount };
   }
 
   #tell(problem: StoreProblem): void {
@@ -180,10 +190,9 @@ class Verification {
     this.#frames = 0;
     this.#damagedHere = false;
     this.#within = new Map();
-    this.#compacted = (header?.generation ?? 0) > 0;
+    this.#retention = this.#openRetention(id, header);
     const isSequenceRight = header === null || header.firstSequence === this.#nextSequence;
-    if (!isSequenceRight && !this.#compacted)
-      this.#at("SEQUENCE_GAP", id, 0, `it begins at sequence ${header.firstSequence}, ${this.#nextSequence} is due`);
+    if (!isSequenceRight) this.#at("SEQUENCE_GAP", id, 0, `it begins at sequence ${header.firstSequence}, ${this.#nextSequence} is due`);
     if (header !== null) this.#nextSequence = Math.max(this.#nextSequence, header.firstSequence);
     const file = await this.#disk.open(files.path(id), "read");
     try {
@@ -209,6 +218,7 @@ class Verification {
       if (walked.sealed && mayHaveBlock && block !== null && !(await onlyZeros(file, walked.end, size)))
         this.#at("INDEX_UNUSABLE", id, walked.end, block);
       await this.#finishComparisons();
+      this.#finishRetention();
     } finally {
       await file.close();
     }
@@ -235,12 +245,13 @@ class Verification {
     // Where frames are missing, the index is bound to differ from what is left.
     if (this.#damagedHere || comparisons.length === 0) return;
     let steps = 0;
-    for (const [id, { rows, firstClock, previousSequence }] of this.#within) {
+    for (const [id, { rows, firstClock, previousSequence, previousEver }] of this.#within) {
       const { clock, sequence, hash } = this.#heads;
       const says = {
         rows,
         firstClock,
         previousSequence,
+        previousEver,
         lastClock: clock[id],
         lastSequence: sequence[id],
         hash,
@@ -271,6 +282,7 @@ class Verification {
     if (!frame.hashRight) this.#tellFrame("HASH_MISMATCH", frame, "its hash is not that of its bytes");
     if (isSeal(view, at)) {
       const seal = decodeSeal(view, at);
+      if (seal.nextSequence > this.#nextSequence && this.#wereRemoved(seal.nextSequence)) this.#nextSequence = seal.nextSequence;
       const right = seal.frames === this.#frames && seal.nextSequence === this.#nextSequence;
       if (!right && !this.#damagedHere)
         this.#at(
@@ -281,7 +293,7 @@ class Verification {
         );
     } else {
       this.#frames++;
-      this.#event(frame);
+      if ((frameFlags(view, at) & FRAME_FLAG.retention) === 0) this.#event(frame);
     }
     this.#meetCheckpoint(offset + length);
   }
@@ -310,17 +322,16 @@ class Verification {
     const heads = this.#heads;
     heads.ensure(id);
     const clock = getUint64(view, at + FRAME.clock);
+    if (this.#retention !== null && clock > heads.clock[id] + 1) this.#passRemoved(id, clock);
     const due = heads.clock[id] + 1;
-    // Compaction removes events: what it left need not follow on each other.
-    if (clock !== due && !(this.#compacted && clock > due))
-      this.#tellFrame(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
-    else if (clock === due && !sameBytes(bytes, at + FRAME.previousHash, heads.hash, id * FRAME.hashBytes, FRAME.hashBytes))
+    if (clock !== due) this.#tellFrame(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
+    else if (!sameBytes(bytes, at + FRAME.previousHash, heads.hash, id * FRAME.hashBytes, FRAME.hashBytes))
       this.#tellFrame("CHAIN_BROKEN", frame, "its previous hash is not that of the event before it");
     const sequence = getUint64(view, at + FRAME.sequence);
     const isSystem = (frameFlags(view, at) & FRAME_FLAG.system) !== 0;
     if (isSystem) for (const comparison of this.#comparisons) comparison.systemRecord(frame);
     else {
-      if (sequence !== this.#nextSequence && !(this.#compacted && sequence > this.#nextSequence))
+      if (sequence !== this.#nextSequence && !this.#wereRemoved(sequence))
         this.#tellFrame("SEQUENCE_GAP", frame, `${this.#nextSequence} is due`);
       this.#nextSequence = sequence + 1;
       this.#events++;
@@ -338,10 +349,60 @@ class Verification {
   #compare(frame: WalkedFrame, entityId: number, scopeId: number, sequence: number, clock: number): void {
     const within = this.#within.get(entityId);
     if (within !== undefined) within.rows++;
-    else this.#within.set(entityId, { rows: 1, firstClock: clock, previousSequence: this.#heads.sequence[entityId] });
+    else {
+      const previousSequence = this.#heads.sequence[entityId];
+      const previousEver = Math.max(previousSequence, this.#everSequence.get(entityId) ?? -1);
+      this.#within.set(entityId, { rows: 1, firstClock: clock, previousSequence, previousEver });
+    }
     const entity = (): string => this.#entities.name(entityId);
     const scope = (): string => this.#scopes.name(scopeId);
     for (const comparison of this.#comparisons) comparison.event(frame, { entity, scope, entityId, scopeId }, sequence);
+  }
+
+  // What compaction removed.
+
+  #openRetention(id: number, header: SegmentHeader | null): RetentionCheck | null {
+    if ((header?.retentionAt ?? 0) === 0) return null;
+    try {
+      const retention = Retention.of(this.#parts.files, this.#parts.frames, id);
+      const check = retention === null ? null : new RetentionCheck(retention);
+      this.#removed += check?.removed ?? 0;
+      return check;
+    } catch (error) {
+      if (!isStoreError(error, "CORRUPT")) throw error;
+      this.#at("RETENTION_MISMATCH", id, error.details.offset ?? 0, error.details.reason);
+      return null;
+    }
+  }
+
+  /** Whether everything from the next sequence on up to this one was removed, as its segment says. */
+  #wereRemoved(sequence: number): boolean {
+    return sequence > this.#nextSequence && this.#retention?.takeSequences(this.#nextSequence, sequence - 1) === true;
+  }
+
+  /** Moves an entity's head on over removed events, as far as a clock. */
+  #passRemoved(id: number, clock: number): void {
+    const heads = this.#heads;
+    const name = this.#entities.name(id);
+    while (heads.clock[id] + 1 < clock) {
+      const run = this.#retention?.takeRun(name, heads.clock[id] + 1) ?? null;
+      if (run === null) return;
+      heads.clock[id] = run.to;
+      heads.hash.set(run.lastHash, id * FRAME.hashBytes);
+      this.#everSequence.set(id, run.lastSequence);
+    }
+  }
+
+  #finishRetention(): void {
+    const check = this.#retention;
+    if (check === null || this.#damagedHere) return;
+    for (const name of Array.from(check.left())) {
+      const id = this.#entities.intern(name);
+      this.#heads.ensure(id);
+      this.#passRemoved(id, Number.POSITIVE_INFINITY);
+    }
+    const problem = check.problem();
+    if (problem !== null) this.#at("RETENTION_MISMATCH", this.#segmentId, 0, `its record of what was removed does not fit: ${problem}`);
   }
 
   // The checkpoint.
@@ -397,7 +458,8 @@ class Verification {
         own >= 0 &&
         heads.clock[id] === mine.clock[own] &&
         heads.visibleSequence[id] === mine.visibleSequence[own] &&
-        heads.timeMicros[id] === mine.timeMicros[own] &&
+        // Index blocks do not have the times of heads: opening by them leaves them out.
+        (heads.timeMicros[id] === 0 || heads.timeMicros[id] === mine.timeMicros[own]) &&
         sameBytes(heads.hash, id * FRAME.hashBytes, mine.hash, own * FRAME.hashBytes, FRAME.hashBytes);
       if (!same)
         this.#tell({ code: "CHECKPOINT_MISMATCH", message: `The checkpoint's head of ${name} is not that of the log`, entity: name });

@@ -8,6 +8,7 @@
  *    but the rows of segments that have no index block yet.
  */
 import { assert } from "../base/assert.ts";
+import type { RemovedRow } from "../format/native/retention.ts";
 import { Heads } from "./heads.ts";
 import { idTag, idTag2 } from "./id-tag.ts";
 import { Interner } from "./interner.ts";
@@ -59,6 +60,8 @@ export interface IndexSource {
   rebuildIndex(segment: SegmentEntry): SegmentIndex;
   /** Whether the event whose frame stands there has this id. */
   hasId(segment: SegmentEntry, offset: number, id: Uint8Array): boolean;
+  /** The batch, removed by compaction from where this segment stands, that has the event with this id; null when there is none. */
+  removedBatch?(segment: SegmentEntry, id: Uint8Array): readonly RemovedRow[] | null;
 }
 
 const UUID_VERSION_BYTE = 6;
@@ -186,6 +189,15 @@ export class StoreIndex {
       if (!this.indexOf(segment).mayHoldForeignId(tag, tag2)) continue;
       const found = this.#findIn(segment, tag, id, sequenceBound);
       if (found !== null) return found;
+    }
+    return null;
+  }
+
+  /** The removed batch with a key that had the event with this id, which the writer did not issue; null when there is none. */
+  findRemoved(id: Uint8Array): readonly RemovedRow[] | null {
+    for (const segment of this.segments) {
+      const batch = segment.generation > 0 ? (this.#source.removedBatch?.(segment, id) ?? null) : null;
+      if (batch !== null) return batch;
     }
     return null;
   }

@@ -22,7 +22,7 @@ import type { CommitQueue } from "./commit-queue.ts";
 import type { FramePlacer } from "./frame-placer.ts";
 import type { FrameSource } from "./frame-source.ts";
 import { ACCEPT, judge, type Verdict } from "./judge.ts";
-import { repeatedReceipts, WaiterForReceipts } from "./receipts.ts";
+import { removedReceipts, repeatedReceipts, WaiterForReceipts } from "./receipts.ts";
 
 export interface AcceptanceParts {
   readonly index: StoreIndex;
@@ -271,12 +271,13 @@ export class Acceptance {
   /** Answers a request that adds nothing, once the event that it met is visible. */
   #deliver(request: AppendRequest, verdict: Exclude<Verdict, { kind: "accept" }>): void {
     const { index, frames, durable } = this.#parts;
-    const met = verdict.kind === "repeat" ? verdict.lastSequence : verdict.metSequence;
+    const met = verdict.kind === "refuse" ? verdict.metSequence : verdict.lastSequence;
     const { settle } = request;
     const count = request.items.length - request.recordCount;
     request.learn?.(false);
     const answer = (): void => {
       if (verdict.kind === "refuse") return settle.reject(verdict.error);
+      if (verdict.kind === "removed") return settle.resolve(removedReceipts(verdict.rows, durable));
       try {
         settle.resolve(index.withSoundIndex(() => repeatedReceipts(verdict.first, count, index, frames, durable)));
       } catch (error) {

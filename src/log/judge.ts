@@ -5,7 +5,9 @@
 import { sameBytes } from "../base/hex.ts";
 import { StoreError } from "../base/store-error.ts";
 import { formatId } from "../events/id.ts";
+import type { RemovedRow } from "../format/native/retention.ts";
 import type { FoundRow, StoreIndex } from "../index/store-index.ts";
+import { blake3 } from "../kernel/frame-kernel.ts";
 import type { AppendItem, AppendRequest, ExpectedState } from "./append-request.ts";
 import type { FrameSource } from "./frame-source.ts";
 import { RowSearch, type SearchFilter } from "./row-search.ts";
@@ -14,6 +16,8 @@ export type Verdict =
   | { readonly kind: "accept" }
   /** A retry: the events are there already, from this row on. */
   | { readonly kind: "repeat"; readonly first: FoundRow; readonly lastSequence: number }
+  /** A retry of a batch that compaction removed. */
+  | { readonly kind: "removed"; readonly rows: readonly RemovedRow[]; readonly lastSequence: number }
   /** `metSequence`: the event that the request ran into, -1 for none. The answer is given once that event is visible. */
   | { readonly kind: "refuse"; readonly error: unknown; readonly metSequence: number };
 
@@ -25,6 +29,11 @@ export function judge(request: AppendRequest, staged: Uint8Array, index: StoreIn
     const { id } = events[i];
     const found = id === null ? null : index.findById(id, Number.POSITIVE_INFINITY);
     if (found !== null) return judgeRepeat(events, i, found, staged, index, frames);
+  }
+  for (let i = 0; i < events.length; i++) {
+    const { id } = events[i];
+    const rows = id === null ? null : index.findRemoved(id);
+    if (rows !== null) return judgeRemoved(events, i, rows, staged);
   }
   for (let i = 0; i < events.length; i++) {
     if (events[i].cause === null) continue;
@@ -50,11 +59,7 @@ function judgeRepeat(
   const mismatch = (reason: string): Verdict => ({
     kind: "refuse",
     metSequence: lastSequence,
-    error: new StoreError(
-      "IDEMPOTENCY_MISMATCH",
-      `Cannot append with this key again: ${reason}; a retry must be the same batch, item for item`,
-      { entity: events[position].entity, id: formatId(id, 0), reason },
-    ),
+    error: mismatchError(events[position].entity, id, reason),
   });
   if (first < 0 || (first > 0 && !segmentIndex.endsBatch(first - 1))) return mismatch("the first append was another batch");
   for (let i = 0; i < events.length; i++) {
@@ -70,6 +75,40 @@ function judgeRepeat(
     first: { segment: found.segment, row: first },
     lastSequence: segmentIndex.sequenceAt(first + events.length - 1),
   };
+}
+
+/** One of the request's ids was removed: then all of it must be the removed batch, item for item. */
+function judgeRemoved(events: readonly AppendItem[], position: number, rows: readonly RemovedRow[], staged: Uint8Array): Verdict {
+  const { sequence: lastSequence } = rows[rows.length - 1];
+  const differs = (): string | null => {
+    if (rows.length !== events.length) return "the first append had another number of events";
+    for (const [i, item] of events.entries()) {
+      const difference = removedDifference(item, rows[i], staged);
+      if (difference !== null) return `event ${i} of the first append had another ${difference}`;
+    }
+    return null;
+  };
+  const reason = differs();
+  if (reason === null) return { kind: "removed", rows, lastSequence };
+  const { id, entity } = events[position];
+  return { kind: "refuse", metSequence: lastSequence, error: mismatchError(entity, id as Uint8Array, reason) };
+}
+
+function removedDifference(item: AppendItem, row: RemovedRow, staged: Uint8Array): string | null {
+  if (item.id !== null && !sameBytes(item.id, 0, row.id, 0, 16)) return "key";
+  if (item.entity !== row.entity) return "entity";
+  if (item.scope !== row.scope) return "scope";
+  if (item.kind !== row.kind) return "kind";
+  const payload = staged.subarray(item.payloadAt, item.payloadAt + item.payloadLength);
+  return sameBytes(blake3(payload), 0, row.payloadHash, 0, 32) ? null : "payload";
+}
+
+function mismatchError(entity: string, id: Uint8Array, reason: string): StoreError {
+  return new StoreError(
+    "IDEMPOTENCY_MISMATCH",
+    `Cannot append with this key again: ${reason}; a retry must be the same batch, item for item`,
+    { entity, id: formatId(id, 0), reason },
+  );
 }
 
 function itemDifference(item: AppendItem, segmentId: number, offset: number, staged: Uint8Array, frames: FrameSource): string | null {

@@ -6,6 +6,7 @@ import { inspect } from "node:util";
 import type { Receipt } from "../events/event.ts";
 import { formatHex, formatId } from "../events/id.ts";
 import type { FrameFormat } from "../format/frame-format.ts";
+import type { RemovedRow } from "../format/native/retention.ts";
 import type { FoundRow, StoreIndex } from "../index/store-index.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
 import type { Settle } from "./append-request.ts";
@@ -144,5 +145,13 @@ export function repeatedReceipts(
     const row = first.row + i;
     const { bytes, view, at } = frames.read(first.segment.id, segmentIndex.offsetAt(row));
     return receiptOf(frames.format, bytes, view, at, segmentIndex.sequenceAt(row), durable, room);
+  });
+}
+
+/** The receipts of events that compaction removed. */
+export function removedReceipts(rows: readonly RemovedRow[], durable: boolean): readonly Receipt[] {
+  return rows.map(({ id, hash, sequence, clock, timeMicros }) => {
+    const bytes = Buffer.concat([id, hash]);
+    return new StoredReceipt(bytes, 0, sequence, clock, Math.floor(timeMicros / 1000), durable);
   });
 }

@@ -30,18 +30,24 @@ export function replayCommit(target: ReplayTarget, segment: SegmentEntry, commit
   for (const at of frames) {
     if (isSeal(view, at)) {
       const seal = decodeSeal(view, at);
-      if (seal.nextSequence !== target.index.acceptedSequence || seal.frames !== segment.frames) {
+      const { index } = target;
+      // What compaction removed at the end of a segment had sequences too.
+      const isSequenceRight =
+        segment.generation > 0 ? seal.nextSequence >= index.acceptedSequence : seal.nextSequence === index.acceptedSequence;
+      if (!isSequenceRight || seal.frames !== segment.frames) {
         throw replayError(
           segment,
           base + at,
           `the seal counts ${seal.frames} frames up to sequence ${seal.nextSequence}, ${segment.frames} are there`,
         );
       }
+      index.acceptedSequence = segment.nextSequence = seal.nextSequence;
       segment.sealed = true;
       segment.lastIssuedId = target.lastIssuedId.slice();
       continue;
     }
     segment.frames++;
+    if ((frameFlags(view, at) & FRAME_FLAG.retention) !== 0) continue;
     if ((frameFlags(view, at) & FRAME_FLAG.system) !== 0) replaySystemRecord(target, segment, bytes, view, at);
     else replayEvent(target, segment, bytes, view, at, base + at);
   }

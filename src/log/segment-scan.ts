@@ -231,7 +231,7 @@ function looksLikeFrame(view: DataView, at: number, end: number): boolean {
   return (
     length >= FRAME.bytesMin &&
     view.getUint8(at + FRAME.encoding) === 0 &&
-    view.getUint8(at + FRAME.flags) < 64 &&
+    view.getUint8(at + FRAME.flags) < 128 &&
     view.getUint16(at + FRAME.entityLength, true) <= 1024 &&
     view.getUint16(at + FRAME.scopeLength, true) <= 1024
   );

@@ -124,15 +124,22 @@ export class IndexComparison {
   }
 
   /** Compares what the index says of an entity that has events in the segment. */
-  entity(name: string, is: Omit<EntitySummary, "local"> & { hash: Uint8Array; hashAt: number }): void {
+  entity(name: string, is: Omit<EntitySummary, "local"> & { previousEver: number; hash: Uint8Array; hashAt: number }): void {
     this.#guard(() => {
       const says = this.#index.entity(name);
       if (says === null) return this.#tell("entry", `it has no entry for ${name}`, -1);
-      const numbers = ["rows", "firstClock", "lastClock", "lastSequence", "previousSequence"] as const;
+      const numbers = ["rows", "firstClock", "lastClock", "lastSequence"] as const;
       for (const number of numbers) {
         if (says[number] !== is[number])
           this.#tell(number, `its ${number} of ${name} is ${says[number]}, the frames say ${is[number]}`, -1);
       }
+      // The event that it leads to may have been removed since the block was written; then it leads to where it was.
+      if (says.previousSequence < is.previousSequence || says.previousSequence > is.previousEver)
+        this.#tell(
+          "previousSequence",
+          `its previousSequence of ${name} is ${says.previousSequence}, the frames say ${is.previousSequence}`,
+          -1,
+        );
       if ("lastHash" in says && Buffer.compare(says.lastHash as Uint8Array, is.hash.subarray(is.hashAt, is.hashAt + 32)) !== 0) {
         this.#tell("lastHash", `its last hash of ${name} is not the frame's`, -1);
       }

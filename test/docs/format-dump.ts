@@ -84,6 +84,7 @@ const headerMeanings = {
   replacesFrom: "u64, first segment that this one replaces; 0 when none",
   replacesTo: "u64, the last one",
   createdMicros: "u64, microseconds since the Unix epoch",
+  retention: "u64, where the summary of what compaction removed stands; 0 when nothing was",
   reserved: "0",
   crc: "u32, CRC-32 of what precedes it",
 };

@@ -43,6 +43,8 @@ export const FRAME_FLAG = {
   system: 16,
   /** The seal of a segment: no event at all (segment-seal). */
   seal: 32,
+  /** Together with `system`: tells what compaction removed (`retention.ts`). Outside the chain of the reserved entity. */
+  retention: 64,
 } as const;
 
 export const PAYLOAD_ENCODING = { messagePack: 0 } as const;

@@ -42,6 +42,7 @@ const header = {
   generation: 2,
   replacesFrom: 3,
   replacesTo: 5,
+  retentionAt: 0,
   createdMicros: 1_700_000_000_000_000,
 };
 const mark: DurableMark = {

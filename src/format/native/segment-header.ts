@@ -17,7 +17,8 @@ export const SEGMENT_HEADER = {
   replacesFrom: 56, // u64: first segment id that this one replaces; 0 when none
   replacesTo: 64, // u64: last one
   createdMicros: 72, // u64
-  reserved: 80, // zero
+  retention: 80, // u64: where the frame stands that tells what was removed; 0 when nothing was
+  reserved: 88, // zero
   crc: 124, // u32: CRC-32 of what precedes it
   bytes: 128,
 } as const;
@@ -33,6 +34,8 @@ export interface SegmentHeader {
   readonly replacesFrom: number;
   readonly replacesTo: number;
   readonly createdMicros: number;
+  /** Offset of the summary of what was removed (`retention.ts`); 0, as when left out, where nothing was. */
+  readonly retentionAt?: number;
 }
 
 export type SegmentHeaderOutcome =
@@ -56,6 +59,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   setUint64(view, SEGMENT_HEADER.replacesFrom, header.replacesFrom);
   setUint64(view, SEGMENT_HEADER.replacesTo, header.replacesTo);
   setUint64(view, SEGMENT_HEADER.createdMicros, header.createdMicros);
+  setUint64(view, SEGMENT_HEADER.retention, header.retentionAt ?? 0);
   view.setUint32(SEGMENT_HEADER.crc, crc32(bytes.subarray(0, SEGMENT_HEADER.crc)), true);
   return bytes;
 }
@@ -89,6 +93,7 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeaderOutcome {
     replacesFrom: getUint64(view, SEGMENT_HEADER.replacesFrom),
     replacesTo: getUint64(view, SEGMENT_HEADER.replacesTo),
     createdMicros: getUint64(view, SEGMENT_HEADER.createdMicros),
+    retentionAt: getUint64(view, SEGMENT_HEADER.retention),
   };
   for (const value of Object.values(header)) {
     if (typeof value === "number" && !Number.isSafeInteger(value)) return { kind: "corrupt", reason: "a number is out of range" };

@@ -1,0 +1,81 @@
+/** Holds what a merged segment says was removed against the events that are there: every gap must be told of, and nothing else. */
+import type { RemovedRun } from "../format/native/retention.ts";
+import type { Retention } from "./retention.ts";
+
+export class RetentionCheck {
+  /** Events removed, as the summary says. */
+  readonly removed: number;
+  readonly #runs = new Map<string, { readonly runs: readonly RemovedRun[]; next: number }>();
+  readonly #sequences: [number, number][] = [];
+  #nextSequences = 0;
+  readonly #contradiction: string | null;
+
+  constructor(retention: Retention) {
+    this.removed = retention.summary.removed;
+    let byClock = 0;
+    let bySequence = 0;
+    for (const [name, runs] of retention.entities()) {
+      this.#runs.set(name, { runs, next: 0 });
+      for (const { from, to } of runs) byClock += to - from + 1;
+    }
+    for (const [from, to] of retention.sequences()) {
+      this.#sequences.push([from, to]);
+      bySequence += to - from + 1;
+    }
+    const rows = this.#unknownRows(retention);
+    this.#contradiction =
+      byClock !== this.removed || bySequence !== this.removed
+        ? `it counts ${this.removed} removed events, ${byClock} by clocks and ${bySequence} by sequences`
+        : rows > 0
+          ? `${rows} rows of removed events are of none that it lists`
+          : null;
+  }
+
+  #unknownRows(retention: Retention): number {
+    const isListed = (sequence: number): boolean => {
+      let low = 0;
+      let high = this.#sequences.length;
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if (this.#sequences[middle][1] < sequence) low = middle + 1;
+        else high = middle;
+      }
+      return low < this.#sequences.length && this.#sequences[low][0] <= sequence;
+    };
+    let unknown = 0;
+    for (const rows of retention.batches()) for (const { sequence } of rows) if (!isListed(sequence)) unknown++;
+    return unknown;
+  }
+
+  /** Whether exactly the events of these sequences were removed, both ends included; to be asked in order. */
+  takeSequences(from: number, to: number): boolean {
+    let next = from;
+    while (next <= to && this.#nextSequences < this.#sequences.length && this.#sequences[this.#nextSequences][0] === next) {
+      next = this.#sequences[this.#nextSequences++][1] + 1;
+    }
+    return next === to + 1;
+  }
+
+  /** The removed run of this entity that begins with this clock; null when there is none. Each is given once. */
+  takeRun(name: string, clock: number): RemovedRun | null {
+    const known = this.#runs.get(name);
+    const run = known?.runs[known.next];
+    if (known === undefined || run?.from !== clock) return null;
+    known.next++;
+    return run;
+  }
+
+  /** The entities with runs that were not taken yet. */
+  *left(): Generator<string, void> {
+    for (const [name, { runs, next }] of this.#runs) if (next < runs.length) yield name;
+  }
+
+  /** What is wrong once everything was taken; null when nothing is. */
+  problem(): string | null {
+    if (this.#contradiction !== null) return this.#contradiction;
+    for (const name of this.left()) return `what it says was removed of ${name} does not fit the events that are there`;
+    if (this.#nextSequences < this.#sequences.length)
+      return `sequence ${this.#sequences[this.#nextSequences][0]}, which it lists as removed, does not fit`;
+    return null;
+  }
+}
