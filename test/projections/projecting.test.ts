@@ -1,5 +1,6 @@
 /** Projections of a store: what is folded, what an earlier state was, how a fold is stopped, watched, and what it reads. */
 import assert from "node:assert/strict";
+import { tracingChannel } from "node:diagnostics_channel";
 import { setImmediate as turn } from "node:timers/promises";
 import { test } from "node:test";
 import { defineEvent, defineProjection, Store, type } from "../../src/index.ts";
@@ -168,6 +169,27 @@ test("what a handler throws comes through and nothing is kept; a handler that re
     message: /returned a promise/,
   });
   assert.deepEqual(snapshotPaths(disk), []);
+  await store.close();
+});
+
+test("a fold is told on its tracing channel, with what it came to", async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  await store.append(at("a"), Deposited({ cents: 4 }));
+  const told: unknown[] = [];
+  const note = (name: string) => (message: object) => void told.push([name, { ...message }]);
+  const handlers = { start: note("start"), asyncEnd: note("asyncEnd"), error: note("error") };
+  const channel = tracingChannel<object>("batpak.project");
+  channel.subscribe(handlers as never);
+  try {
+    const result = await store.project(Balance, "a");
+    const message = { directory: "/store", projection: "account", target: { entity: "a" } };
+    assert.deepEqual(told, [
+      ["start", message],
+      ["asyncEnd", { ...message, result }],
+    ]);
+  } finally {
+    channel.unsubscribe(handlers as never);
+  }
   await store.close();
 });
 
