@@ -11,6 +11,7 @@
  * Causes that are there together are handled in chunks: one batch and one position for all of them. Where a chunk is refused, each of its causes
  * is tried by itself, so that one that is refused stops none before it.
  */
+import { systemClock } from "./base/clock.ts";
 import { invalidArgument, isStoreError } from "./base/store-error.ts";
 import { openConsumer } from "./consuming.ts";
 import type { BatchItem, BatchOptions } from "./events/append-types.ts";
@@ -46,9 +47,11 @@ export interface ReactOptions {
 }
 
 /** Causes handled before what was derived of them is stored. */
-const CHUNK_CAUSES = 64;
+const CHUNK_CAUSES = 256;
 /** Derived events after which a chunk ends early. */
 const CHUNK_ITEMS = 1024;
+/** So that what a slow handler gave does not wait for long. */
+const CHUNK_MS = 50;
 
 interface Handled {
   readonly cause: StoredEvent;
@@ -117,12 +120,14 @@ class Reaction {
     const chunk: Handled[] = [];
     let items = 0;
     let failure: { readonly error: unknown } | null = null;
+    const untilMs = systemClock.monotonicMs() + CHUNK_MS;
     let at = from;
     for (; at < events.length && chunk.length < CHUNK_CAUSES && items < CHUNK_ITEMS && !this.#signal.aborted; at++) {
       try {
         const derived = await this.#derive(events[at]);
         chunk.push({ cause: events[at], items: derived });
         items += derived.length;
+        if (systemClock.monotonicMs() >= untilMs) items = CHUNK_ITEMS;
       } catch (error) {
         failure = { error };
         break;

@@ -2,6 +2,7 @@
  * What the parts of an open store share: files and index, its life, looking up, reading and following. `Store` is its public face; consumers,
  * projections, reactions and compaction work on it. The life of a store is told in `store.ts`.
  */
+import { tell } from "./base/diagnostics.ts";
 import { StoreError } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { DefinitionRegistry } from "./events/definition-registry.ts";
@@ -36,6 +37,7 @@ export class StoreAccess {
   #refreshing: Promise<void> | null = null;
   /** What was visible when those who wait were last told. */
   #told = -1;
+  #lookFails = false;
   readonly #poll = new SharedPoll(() => this.#lookForMore(), POLL_MS);
 
   constructor(opened: Opened) {
@@ -160,7 +162,15 @@ export class StoreAccess {
   }
 
   async #lookForMore(): Promise<boolean> {
-    await this.refresh();
+    try {
+      await this.refresh();
+      this.#lookFails = false;
+    } catch (error) {
+      // Looked again until it succeeds, and told once: nobody here could be told better.
+      if (!this.#lookFails) tell("background-failed", { directory: this.directory, what: "look for more", error });
+      this.#lookFails = true;
+      return false;
+    }
     const before = this.#told;
     this.#told = this.visibleSequence;
     return this.#told !== before;
@@ -171,7 +181,8 @@ export class StoreAccess {
     this.state = "closed";
     this.writer?.gate.open();
     this.#poll.open();
-    for (const consumer of this.consumers) await consumer.close();
+    // A lock file that cannot be emptied must not keep the store's own lock from being released: the kernel's lock is gone all the same.
+    await Promise.allSettled(Array.from(this.consumers, (consumer) => consumer.close()));
   }
 
   /** In a read-only store: takes up what the writer has made visible since. */
@@ -193,11 +204,17 @@ export class StoreAccess {
       mark: view.writer ? view.mark : null,
       systemRecord: (frame) => this.#restoreRecord(frame),
     });
-    if (!followed) await readLogForReader(this.disk, this.parts, this.directory);
+    if (followed) return;
+    await readLogForReader(this.disk, this.parts, this.directory);
+    for (const frame of this.parts.log.records) this.#learn(frame);
   }
 
   #restoreRecord(frame: Uint8Array): void {
     addRecordInForce(this.parts.log.records, frame);
+    this.#learn(frame);
+  }
+
+  #learn(frame: Uint8Array): void {
     const record = definitionRecordOf(frame);
     if (record !== null) this.registry.restore(record);
   }

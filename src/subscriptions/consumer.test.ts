@@ -296,6 +296,16 @@ test("commits made together write the furthest position once, and all of them re
   await Promise.all(events.map((event) => consumer.commit(event)));
   assert.equal(consumer.position, 99);
   assert(renames <= 2, `${renames} writes`);
+  // A commit of less than one that is under way takes nothing back.
+  await consumer.reset(10);
+  await Promise.all([
+    consumer.commit(60),
+    Promise.resolve().then(() => consumer.commit(40)),
+    new Promise(setImmediate).then(() => consumer.commit(60)),
+  ]);
+  assert.equal(consumer.position, 60);
+  await consumer.close();
+  assert.equal((await store.consumer("many")).position, 60);
   await store.close();
 });
 

@@ -184,17 +184,21 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     const wanted = this.#wanted;
     this.#queued = null;
     this.#wanted = null;
-    if (wanted === null) return;
-    const writing = this.#keeper.write(wanted.position, wanted.hash);
-    this.#writing = writing.then(
-      () => {
-        this.#position = Math.max(this.#position, wanted.position);
+    // The write that was waited for may have passed it.
+    if (wanted === null || wanted.position <= this.#position) return;
+    await this.#write(wanted.position, wanted.hash);
+  }
+
+  /** The only writer of the position: there must be no other write under way. */
+  async #write(position: number, hash: string | null): Promise<void> {
+    const writing = this.#keeper.write(position, hash).then(() => {
+      this.#position = position;
+    });
+    this.#writing = writing
+      .catch(() => {})
+      .then(() => {
         this.#writing = null;
-      },
-      () => {
-        this.#writing = null;
-      },
-    );
+      });
     await writing;
     await this.#writing;
   }
@@ -204,8 +208,7 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     this.#assertOpen("reset");
     const position = placeOf(to, this.#source.visible(), `reset ${this.name}`);
     await this.#idle();
-    await this.#keeper.write(position, this.#source.hashAt(position));
-    this.#position = position;
+    await this.#write(position, this.#source.hashAt(position));
   }
 
   /** Forgets the position and closes the consumer: who opens the name again begins a new one. */
