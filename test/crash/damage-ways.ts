@@ -99,6 +99,7 @@ export function* damages(files: Files, way: Way, stride: number): Generator<Dama
       for (let length = 0; length < bytes.length; length += stride) {
         yield {
           ...base,
+          field: length === parts.at(-1)?.to ? "index block, all of it" : name,
           about: `${name} cut at ${length}`,
           // Of a commit that is not whole nothing counts in the newest segment.
           touches: (span) => span.file === name && (span.to > length || span.last),
