@@ -84,3 +84,35 @@ for (const [name, options] of [
     assert.ok(full > 20, `only ${full} disks were full`);
   });
 }
+
+test("too many open files, at each opening in turn: a typed error, nothing acknowledged lost, and it goes on", async () => {
+  const options = { segmentBytesMax: 4096, checkpoint: { everyEvents: 4 } } as const;
+  let failures = 0;
+  for (let failing = 1; failing <= 24; failing++) {
+    const disk = new SimulatedDisk();
+    let openings = 0;
+    disk.faults = ({ kind }) => ((kind === "open" || kind === "create") && ++openings === failing ? { error: "EMFILE" } : undefined);
+    const driver = new Driver(disk, options);
+    const note = (error: unknown): void => {
+      failures++;
+      assert.ok(isStoreError(error), `with opening ${failing} something rejected with ${String(error)}`);
+      assert.ok(["IO", "COMMIT_UNKNOWN", "POISONED"].includes(error.code), `with opening ${failing}: ${error.code}`);
+    };
+    const opened = await driver.open().then(
+      () => true,
+      (error: unknown) => {
+        note(error);
+        return false;
+      },
+    );
+    for (let n = 0; opened && n < 8; n++) await driver.append("a", { padBytes: 900 }).catch(note);
+    if (opened) await driver.close().catch(note);
+    disk.faults = undefined;
+    assert.equal(disk.openFileCount, 0, "files were left open");
+    const store = await Store.open(DIRECTORY, { ...options, disk });
+    driver.ledger.check(await look(store), false);
+    await store.append({ entity: "after", scope: "s" }, { kind: 0x1000, data: 1 });
+    await store.close();
+  }
+  assert.ok(failures > 5, `only ${failures} things failed`);
+});
