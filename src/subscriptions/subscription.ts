@@ -4,8 +4,8 @@
  * Invariants:
  * 1. A subscription is its position and nothing else: the next event it gives has a greater sequence than any it gave, and none that matches is
  *    left out. It reads when it is asked, so a slow consumer costs nothing.
- * 2. It looks at a bound of visible events, gives what matches before it, and only then waits for the bound to move: what becomes visible
- *    between the look and the wait moves the bound, which is looked at again before waiting.
+ * 2. It looks at a bound of visible events, gives what matches before it, and looks again. It waits only where the look found nothing new, and
+ *    begins to wait in the same turn of the event loop: nothing can become visible between the two.
  * 3. It ends when the store is closed, and with its signal's reason when that is aborted.
  */
 import { isStoreError } from "../base/store-error.ts";
@@ -51,7 +51,7 @@ export class Subscription<Read extends { readonly sequence: number }> implements
       if (bound > position + 1) {
         yield* this.#read(position, bound);
         position = bound - 1;
-      } else await this.#changed(bound);
+      } else await this.#changed();
     }
   }
 
@@ -72,11 +72,10 @@ export class Subscription<Read extends { readonly sequence: number }> implements
   }
 
   /** Resolves when the bound may have moved; rejects when the signal is aborted. */
-  #changed(bound: number): Promise<void> {
-    const source = this.#source;
+  #changed(): Promise<void> {
     const signal = this.#signal;
     return new Promise((resolve, reject) => {
-      const cancel = source.onChange(() => {
+      const cancel = this.#source.onChange(() => {
         signal?.removeEventListener("abort", abort);
         resolve();
       });
@@ -86,12 +85,6 @@ export class Subscription<Read extends { readonly sequence: number }> implements
         reject(signal?.reason as Error);
       };
       signal?.addEventListener("abort", abort, { once: true });
-      // Looked at again now that the callback is in place.
-      if (source.visible() > bound || source.isClosed()) {
-        cancel();
-        signal?.removeEventListener("abort", abort);
-        resolve();
-      }
     });
   }
 }
