@@ -324,14 +324,28 @@ const VARIANTS: readonly (readonly [string, StoreOptions])[] = [
   ["one segment", { segmentBytesMax: 256 * 1024 }],
 ];
 
-for (const [name, options] of VARIANTS) {
+/** Any of them may meet any other; the answers must be the same. */
+function randomOptions(seed: number): StoreOptions {
+  const random = seededRandom(seed ^ 0x0a7);
+  const one = <Value>(values: readonly Value[]): Value => values[Math.floor(random() * values.length)] as Value;
+  return {
+    segmentBytesMax: one([4096, 8192, 16 * 1024, 64 * 1024, 1024 * 1024]),
+    indexCacheBytes: one([64 * 1024, 256 * 1024, 16 * 1024 * 1024]),
+    durability: one(["fsync", "os", { everyMs: 1, everyEvents: 3 }, { everyMs: 50, everyEvents: 100 }] as const),
+    checkpoint: one([false, { everyEvents: 1 }, { everyEvents: 9 }, { everyEvents: 100_000 }] as const),
+    queuedBytesMax: one([64 * 1024, 64 * 1024 * 1024]),
+  };
+}
+
+for (const [name, given] of [...VARIANTS, ["random options", randomOptions] as const]) {
   test(`a store answers like the model: ${name}`, async () => {
     for (const seed of SEEDS) {
+      const options = typeof given === "function" ? given(seed) : given;
       const run = new Run(seed, options);
       try {
         await run.run(STEPS);
       } catch (error) {
-        throw new Error(`seed ${seed}, step ${run.steps}, ${name}: ${String(error)}`, { cause: error });
+        throw new Error(`seed ${seed}, step ${run.steps}, ${name} ${JSON.stringify(options)}: ${String(error)}`, { cause: error });
       }
     }
     console.log(`model: ${SEEDS.length} runs of ${STEPS} steps, seeds ${SEEDS.join(", ")}: ${name}`);
