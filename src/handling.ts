@@ -19,6 +19,7 @@ import { keyedId } from "./events/id.ts";
 import { utf8 } from "./events/utf8.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import { assertDecider, type Decider } from "./projections/decider.ts";
+import { removedReceipts } from "./log/receipts.ts";
 import { Fold } from "./projections/fold.ts";
 import { assertOptions } from "./projections/projection.ts";
 import type { Projecting } from "./projecting.ts";
@@ -189,11 +190,18 @@ export class Handling {
     const receipts: Receipt[] = [];
     const durable = this.#access.writer?.acceptance.durable ?? false;
     for (;;) {
-      const event = this.#access.find(keyedId(utf8(entity), receipts.length, commandId, blake3));
-      if (event === null) return receipts.length === 0 ? null : receipts;
+      const key = keyedId(utf8(entity), receipts.length, commandId, blake3);
+      const event = this.#access.find(key);
+      if (event === null) return receipts.length === 0 ? this.#receiptsOfRemoved(key, durable) : receipts;
       const { id, sequence, clock, hash, timestamp } = event;
       receipts.push({ id, sequence, clock, hash, timestamp, durable });
     }
+  }
+
+  /** The receipts of a batch that compaction removed: what is left of it says enough. */
+  #receiptsOfRemoved(key: Uint8Array, durable: boolean): Receipt[] | null {
+    const rows = this.#access.parts.log.index.findRemoved(key);
+    return rows === null ? null : [...removedReceipts(rows, durable)];
   }
 }
 

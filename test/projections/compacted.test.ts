@@ -1,0 +1,47 @@
+/** After compaction: snapshots of before are not used, and a command whose events were removed is still done only once. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { compactStore } from "../../src/compaction.ts";
+import { defineDecider } from "../../src/index.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { accountProjection, at, Deposited, Noted, openAccounts, snapshotsTold } from "./support.ts";
+
+const Kept = accountProjection({ snapshot: { everyEvents: 5 } });
+const Once = defineDecider({
+  events: [Deposited],
+  initial: 0,
+  decide: (_command: "open", count) => {
+    if (count > 0) throw new Error("open already");
+    return [Deposited({ cents: 10 }), Deposited({ cents: 20 })];
+  },
+  evolve: { Deposited: (count) => count + 1 },
+});
+
+test("states are folded anew of what is left, and commands keep their ids", async () => {
+  const disk = new SimulatedDisk();
+  const options = { segmentBytesMax: 4096 };
+  let store = await openAccounts(disk, options);
+  const first = await store.handle(at("a"), Once, "open", { commandId: "open" });
+  // The last event of an entity is never removed.
+  await store.append(at("a"), Noted({ text: "the end" }));
+  await store.append(at("b"), Deposited({ cents: 1 }));
+  for (let i = 0; i < 100; i++) await store.append(at("filler"), Noted({ text: "fills segments" }));
+  await store.append(at("b"), [Deposited({ cents: 2 }), Deposited({ cents: 3 })]);
+  assert.equal((await store.project(Kept)).state.cents, 36);
+  await store.close();
+
+  const { removedEvents } = await compactStore("/store", { disk, query: { entity: "a" } });
+  assert.equal(removedEvents, 2);
+  store = await openAccounts(disk, options);
+  const told = await snapshotsTold(async () => {
+    const { state, events, eventsRead } = await store.project(Kept);
+    assert.deepEqual([state.cents, events, eventsRead], [6, 3, 3]);
+  });
+  assert.deepEqual(told, ["ignored: the store was compacted since"]);
+
+  const again = await store.handle(at("a"), Once, "open", { commandId: "open" });
+  assert.equal(JSON.stringify(again), JSON.stringify(first));
+  const [next] = await store.handle(at("a"), Once, "open", { commandId: "another" });
+  assert.equal(next.clock, 3, "what is left decides, and the clock goes on");
+  await store.close();
+});
