@@ -1,0 +1,284 @@
+// What `scripts/mutations.mjs` breaks, and which tests must notice. A text is replaced exactly as it stands in the file.
+
+/** The parts of the tests that are run, each a few seconds long. */
+export const suites = {
+  acknowledgement: { files: ["test/crash/acknowledgement.test.ts"] },
+  "crash, single appends": enumeration("single appends"),
+  "crash, groups": enumeration("group commits"),
+  "crash, batches": enumeration("batches over"),
+  "crash, os durability": enumeration("os durability"),
+  "crash, killed": enumeration("killed"),
+  "crash, checkpoints": enumeration("checkpoints asked"),
+  "crash, rotation": enumeration("rotation without"),
+  poison: { files: ["test/crash/poison.test.ts"] },
+  recovery: { files: ["test/store/recovery.test.ts"] },
+  checkpoint: { files: ["test/store/checkpoint.test.ts"] },
+  "replace file": { files: ["src/disk/replace-file.test.ts"] },
+  lock: { files: ["src/disk/directory-lock.test.ts"] },
+  "full disk": { files: ["test/crash/full-disk.test.ts"] },
+  "kept aside": { files: ["test/crash/kept-aside.test.ts"] },
+  model: { files: ["test/model/store-model.test.ts"] },
+};
+
+function enumeration(scenario) {
+  return { files: ["test/crash/enumeration.test.ts"], env: { BATPAK_SCENARIO: scenario, BATPAK_CRASH_SHARE: "1" } };
+}
+
+const WRITER = "src/log/segment-writer.ts";
+const RECOVERY = "src/log/recovery.ts";
+const SETTLE = "src/recover-native.ts";
+const QUEUE = "src/log/commit-queue.ts";
+const REPLACE = "src/disk/replace-file.ts";
+
+/** @type {{ name: string, file: string, edits: [string, string][], suites: (keyof typeof suites)[] }[]} */
+export const mutations = [
+  // Syncs left out.
+  {
+    name: "sync left out: a commit is written and not synced",
+    file: WRITER,
+    edits: [["file.write(bytes, 0, length, position, durable)", "file.write(bytes, 0, length, position, false)"]],
+    suites: ["acknowledgement"],
+  },
+  {
+    name: "sync left out: a new segment's header",
+    file: WRITER,
+    edits: [["0, SEGMENT_HEADER.bytes, 0, false);\n    await file.sync();", "0, SEGMENT_HEADER.bytes, 0, false);"]],
+    suites: ["crash, os durability", "full disk"],
+  },
+  {
+    name: "sync left out: a new segment's name",
+    file: WRITER,
+    edits: [["await this.#disk.syncDirectory(this.#files.directory);", ""]],
+    suites: ["acknowledgement"],
+  },
+  {
+    name: "sync left out: a sealed segment, before the next one is made",
+    file: WRITER,
+    edits: [["await file.truncate(this.#writtenTo);\n    await file.sync();", "await file.truncate(this.#writtenTo);"]],
+    suites: ["crash, os durability"],
+  },
+  {
+    name: "sync left out: store.sync()",
+    file: WRITER,
+    edits: [["await this.#open().sync();", "this.#open();"]],
+    suites: ["acknowledgement"],
+  },
+  {
+    name: "sync left out: the parents of a new directory",
+    file: "src/disk/make-directories.ts",
+    edits: [["await verbs.syncDirectory(parent);", ""]],
+    suites: ["acknowledgement"],
+  },
+  {
+    name: "sync left out: a directory that was there already, made by a process that was killed",
+    file: "src/open-store.ts",
+    edits: [["if (listing.segmentIds.length === 0) await disk.makeDirectory(directory);", ""]],
+    suites: ["acknowledgement"],
+  },
+  {
+    name: "sync left out: the temporary file of a checkpoint",
+    file: REPLACE,
+    edits: [
+      ["if (buffer !== null) await put(buffer, gathered);\n    await file.sync();", "if (buffer !== null) await put(buffer, gathered);"],
+    ],
+    suites: ["replace file"],
+  },
+  {
+    name: "sync left out: the directory after a rename",
+    file: REPLACE,
+    edits: [["await disk.syncDirectory(directory);", ""]],
+    suites: ["replace file"],
+  },
+  {
+    name: "sync left out: the log before its checkpoint",
+    file: "src/checkpoint/checkpointer.ts",
+    edits: [["await this.#parts.sync();", ""]],
+    suites: ["crash, os durability"],
+  },
+  {
+    name: "sync left out: what recovery keeps",
+    file: RECOVERY,
+    edits: [["await file.truncate(end);\n  await file.sync();", "await file.truncate(end);"]],
+    suites: ["crash, killed", "recovery"],
+  },
+  {
+    name: "sync left out: the names that recovery found",
+    file: RECOVERY,
+    edits: [
+      [
+        "await file.truncate(end);\n  await file.sync();\n  await disk.syncDirectory(directory);",
+        "await file.truncate(end);\n  await file.sync();",
+      ],
+    ],
+    suites: ["crash, single appends", "crash, rotation"],
+  },
+  {
+    name: "sync left out: what is cut and kept aside",
+    file: RECOVERY,
+    edits: [["await target.sync();", ""]],
+    suites: ["crash, groups", "recovery"],
+  },
+  {
+    name: "sync left out: the name of what is kept aside",
+    file: RECOVERY,
+    edits: [["    await disk.syncDirectory(directory);\n    return name;", "    return name;"]],
+    suites: ["kept aside"],
+  },
+
+  // The wrong order.
+  {
+    name: "order: a rename before the sync of what is renamed",
+    file: REPLACE,
+    edits: [
+      ["    await fill(temporary.file, content);\n", ""],
+      [
+        "    await disk.rename(temporary.path, target);",
+        "    await disk.rename(temporary.path, target);\n    await fill(temporary.file, content);",
+      ],
+    ],
+    suites: ["replace file"],
+  },
+  {
+    name: "order: an append is acknowledged before its write has ended",
+    file: QUEUE,
+    edits: [["await this.#environment.write(group);", "this.#environment.write(group).catch(() => {});"]],
+    suites: ["acknowledgement", "poison"],
+  },
+  {
+    name: "order: the mark calls synced what is only written",
+    file: WRITER,
+    edits: [["if (durable) this.syncedOffset = this.#writtenTo;", "this.syncedOffset = this.#writtenTo;"]],
+    suites: ["crash, os durability"],
+  },
+  {
+    name: "order: the cut comes before what is cut is kept aside",
+    file: SETTLE,
+    edits: [['    let cut: OpenReport["cut"] = null;\n', '    let cut: OpenReport["cut"] = null;\n    await file.truncate(end);\n']],
+    suites: ["crash, groups", "recovery"],
+  },
+
+  // After a failure.
+  {
+    name: "poison: a failed write is forgotten",
+    file: QUEUE,
+    edits: [["      this.poison(error);\n      return;\n", ""]],
+    suites: ["poison"],
+  },
+  {
+    name: "poison: nobody looks whether the store is poisoned",
+    file: QUEUE,
+    edits: [["if (this.#poison !== null) throw poisonedError(this.#poison.cause);", ""]],
+    suites: ["poison"],
+  },
+  {
+    name: "poison: a failed background sync is forgotten",
+    file: "src/log/log-writer.ts",
+    edits: [["      this.queue.poison(error);\n", ""]],
+    suites: ["poison"],
+  },
+  {
+    name: "poison: a full disk is forgiven where frames are written",
+    file: WRITER,
+    edits: [
+      ["await file.write(bytes, 0, length, position, durable);", "await file.write(bytes, 0, length, position, durable).catch(() => {});"],
+    ],
+    suites: ["full disk", "poison"],
+  },
+
+  // Recovery.
+  {
+    name: "recovery: what is kept is not written again",
+    file: RECOVERY,
+    edits: [["if (from < end) await copyRange(file, from, file, from, end - from);", ""]],
+    suites: ["poison"],
+  },
+  {
+    name: "recovery: the torn tail is not cut off",
+    file: RECOVERY,
+    edits: [["if ((await file.size()) > end) await file.truncate(end);", ""]],
+    suites: ["recovery", "crash, groups"],
+  },
+  {
+    name: "recovery: the tail is not cut back to the last mark",
+    file: "src/log/segment-scan.ts",
+    edits: [["if (!isMarked(view, at)) continue;", ""]],
+    suites: ["crash, batches", "recovery"],
+  },
+  {
+    name: "recovery: a log that ends before its synced position passes for a torn tail",
+    file: RECOVERY,
+    edits: [["if (scan.end < provenSynced) {", "if (scan.end < 0) {"]],
+    suites: ["recovery"],
+  },
+  {
+    name: "recovery: a synced frame after a bad one proves nothing",
+    file: RECOVERY,
+    edits: [["if (proof >= 0)", "if (proof >= Infinity)"]],
+    suites: ["recovery"],
+  },
+  {
+    name: "recovery: a frame's CRC is not looked at",
+    file: "src/log/segment-scan.ts",
+    edits: [["const bad = kernel.check(count, seed, base, false);", "const bad = -1;"]],
+    suites: ["recovery"],
+  },
+  {
+    name: "recovery: a mark of another store is believed",
+    file: "src/open-native.ts",
+    edits: [
+      [
+        "if (mark === null || this.#storeId === null || !sameBytes(mark.storeId, 0, this.#storeId, 0, 16)) return null;\n    return mark.generation === this.#generation ? mark : null;",
+        "return mark;",
+      ],
+    ],
+    suites: ["recovery"],
+  },
+
+  // Checkpoint, batches, lock.
+  {
+    name: "checkpoint: believed without looking at its last frame",
+    file: "src/open-native.ts",
+    edits: [["const last = this.#lookAtLastFrame(checkpoint, header.storeId);", 'const last = "same" as "same" | "other" | "none";']],
+    suites: ["checkpoint", "recovery"],
+  },
+  {
+    name: "checkpoint: pictures what is accepted and not visible",
+    file: "src/checkpoint/snapshot.ts",
+    edits: [
+      ["for (let frame = 0; frame < (open?.frames ?? 0); frame++) {", "for (let frame = 0; frame < 0 * (open?.frames ?? 0); frame++) {"],
+    ],
+    suites: ["crash, checkpoints", "model"],
+  },
+  {
+    name: "batch: every frame of it bears the mark",
+    file: "src/log/native-placer.ts",
+    edits: [["if (last) markFrame(view, at);", "markFrame(view, at);"]],
+    suites: ["crash, batches"],
+  },
+  {
+    name: "mark: not written before an append is acknowledged",
+    file: "src/log/log-writer.ts",
+    edits: [["    this.writeMark();\n    this.#eventsSinceSync += events;", "    this.#eventsSinceSync += events;"]],
+    suites: ["model"],
+  },
+  {
+    name: "lock: held by another, and taken all the same",
+    file: "src/disk/directory-lock.ts",
+    edits: [["if (kernelLock === null) return await describeHolder(disk, directory, file);", ""]],
+    suites: ["lock"],
+  },
+  {
+    name: "lock: claims of others are not waited for",
+    file: "src/disk/directory-lock.ts",
+    edits: [["if (rival !== null) return { lock: null, heldBy: rival, since: null };", ""]],
+    suites: ["lock"],
+  },
+  {
+    name: "lock: a living name in the file is not looked at",
+    file: "src/disk/directory-lock.ts",
+    edits: [
+      ["if (record !== null && disk.isAlive(record.identity) && counts(record.identity)) {", "if (record !== null && record === null) {"],
+    ],
+    suites: ["lock"],
+  },
+];
