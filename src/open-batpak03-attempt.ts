@@ -80,6 +80,7 @@ export class Batpak03Attempt {
   }
 
   damage(segmentId: number, offset: number, reason: string): void {
+    this.rows.damaged = true;
     const message = `Segment ${segmentId} is damaged at offset ${offset}: ${reason}`;
     this.problems.push({ code: "DAMAGED", segmentId, offset, message });
   }

@@ -166,7 +166,8 @@ class Batpak03Opening {
     if (rows.dropped > 0)
       this.#reasons.push(`${rows.dropped} events of batches that are not whole do not count, the first at ${rows.firstDrop}`);
     const problem = attempt.problems[0];
-    if (problem !== undefined && !this.#input.tolerant) throw damageError(problem.segmentId ?? 0, problem.offset ?? 0, problem.message);
+    if (problem !== undefined && !this.#input.tolerant)
+      throw damageError(problem.segmentId ?? 0, problem.offset ?? 0, problem.message.replace(/^.*?: /, ""));
     const newest = index.active;
     const tail = tornTails[tornTails.length - 1];
     const isTailNewest = tail !== undefined && tail.segmentId === newest?.id;
@@ -229,15 +230,19 @@ class FooterNumbers {
   readonly #footer: Footer;
   readonly #attempt: Batpak03Attempt;
   #entry = 0;
+  /** How many problems of the attempt have been taken into account. */
+  #problems: number;
 
   constructor(footer: Footer, attempt: Batpak03Attempt) {
     this.#footer = footer;
     this.#attempt = attempt;
+    this.#problems = attempt.problems.length;
   }
 
   frame(frame: Frame, offset: number): void {
     const { rows } = this.#attempt;
     const footer = this.#footer;
+    this.#passLost(offset);
     const entry = this.#entry;
     if (isBatchMarker(frame) || entry === footer.entryCount || footer.frameOffset(entry) !== offset)
       return rows.frame(frame, offset, -1, "unclaimed");
@@ -247,8 +252,19 @@ class FooterNumbers {
     rows.frame(frame, offset, footer.globalSequence(entry), "claimed");
   }
 
+  /** The entries of frames that damage has taken, before `offset`, keep their sequences to themselves. */
+  #passLost(offset: number): void {
+    const { problems } = this.#attempt;
+    const lost = problems.length === this.#problems ? Number.POSITIVE_INFINITY : (problems[this.#problems].offset ?? 0);
+    this.#problems = problems.length;
+    const footer = this.#footer;
+    if (this.#entry < footer.entryCount && footer.frameOffset(this.#entry) < lost) return;
+    while (this.#entry < footer.entryCount && footer.frameOffset(this.#entry) < offset) this.#entry++;
+  }
+
   finish(segmentId: number, atFooter: boolean): void {
     const { rows } = this.#attempt;
+    this.#passLost(Number.POSITIVE_INFINITY);
     if (this.#entry < this.#footer.entryCount) rows.fault ??= `entry ${this.#entry} of segment ${segmentId} names no event`;
     if (!atFooter) rows.fault ??= `that of segment ${segmentId} does not begin where its frames end`;
   }

@@ -249,7 +249,7 @@ class Verification {
     heads.ensure(id);
     const due = heads.clock[id] + 1;
     const { segmentId, offset, clock, entity } = met;
-    if (clock < due || (clock > due && !this.#compacted && !this.#damagedHere))
+    if (clock < due || (clock > due && !this.#compacted))
       problems.at(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", segmentId, offset, `its clock is ${clock}, ${due} is due`, entity);
     else if (clock === due && !sameBytes(met.previousHash, 0, heads.hash, id * HASH_BYTES, HASH_BYTES))
       problems.at("CHAIN_BROKEN", segmentId, offset, "its previous hash is not that of the event before it", entity);

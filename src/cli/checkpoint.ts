@@ -6,6 +6,7 @@ import { payloadToJson } from "../events/payload-json.ts";
 import { CHECKPOINT_FILE, checkpointVersion, decodeCheckpoint } from "../format/native/checkpoint.ts";
 import { UsageError } from "./exit-code.ts";
 import { withWriter } from "./open-directory.ts";
+import { isBatpak03Checkpoint, showBatpak03Checkpoint } from "./checkpoint-batpak03.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
 export function addCheckpoint(program: Command, terminal: Terminal): void {
@@ -29,6 +30,8 @@ export function addCheckpoint(program: Command, terminal: Terminal): void {
     .argument("<file>", "the checkpoint: index.ckpt")
     .description("show what a checkpoint says")
     .action(async (path: string) => {
+      await assertCheckpointFile(path);
+      if (await isBatpak03Checkpoint(path)) return await showBatpak03Checkpoint(path, terminal);
       const bytes = await fileBytes(path);
       const prefix = checkpointVersion(bytes);
       const outcome = decodeCheckpoint(bytes);
@@ -62,11 +65,14 @@ function readableValue(value: unknown): unknown {
   return typeof value === "object" && value !== null ? readable(value as Record<string, unknown>) : value;
 }
 
-async function fileBytes(path: string): Promise<Uint8Array> {
+async function assertCheckpointFile(path: string): Promise<void> {
   const status = await nodeDisk.status(path);
   if (status === null) throw new UsageError(`Cannot show the checkpoint: there is nothing at ${path}, a file is allowed`);
   if (status.type === "directory")
     throw new UsageError(`Cannot show the checkpoint: ${path} is a directory, its ${CHECKPOINT_FILE} is allowed`);
+}
+
+async function fileBytes(path: string): Promise<Uint8Array> {
   const file = await nodeDisk.open(path, "read");
   try {
     const bytes = new Uint8Array(await file.size());

@@ -29,9 +29,11 @@ export async function assertStoreDirectory(directory: string, hint = "a director
 export async function openReader(directory: string, terminal: Terminal): Promise<Store> {
   await assertStoreDirectory(directory);
   const store = await Store.open(directory, { readOnly: true });
-  const { problems, tornTail } = store.openReport;
+  const { problems, tornTail, tornTails } = store.openReport;
   for (const problem of problems) terminal.tellProblem(`${problem.message}; what is whole can be read`);
-  if (tornTail !== null) {
+  for (const { segmentId, offset, bytes } of tornTails)
+    terminal.tell(`Segment ${segmentId} ends in ${bytes} torn bytes at offset ${offset}; they are passed over`);
+  if (tornTail !== null && tornTails.length === 0) {
     const { segmentId, offset, bytes } = tornTail;
     terminal.tell(`The log ends in ${bytes} torn bytes at segment ${segmentId}, offset ${offset}; the next writer removes them`);
   }

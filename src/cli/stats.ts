@@ -11,10 +11,10 @@ export function addStats(program: Command, terminal: Terminal): void {
     .action((directory: string) =>
       withReader(directory, terminal, async (store) => {
         const { events, entities, segments, bytes, nextSequence } = await store.stats();
-        const { route, reasons, eventsReplayed, milliseconds, tornTail, problems } = store.openReport;
+        const { route, reasons, eventsReplayed, milliseconds, tornTail, tornTails, problems } = store.openReport;
         const numbers = { directory: store.directory, events, entities, segments, bytes, nextSequence };
         if (terminal.json) {
-          const open = { route, reasons, eventsReplayed, milliseconds, tornTail, problems };
+          const open = { route, reasons, eventsReplayed, milliseconds, tornTail, tornTails, problems };
           return terminal.print(`${JSON.stringify({ ...numbers, open })}\n`);
         }
         const lines = Object.entries({

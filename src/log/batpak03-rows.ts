@@ -47,6 +47,8 @@ export class Batpak03Rows {
   /** The row that `event` takes. */
   readonly row: Batpak03Row = emptyRow();
   fault: string | null = null;
+  /** Frames were lost on the way: what is claimed may be dropped with the rest of its batch. */
+  damaged = false;
   /** Events that count, so far, and those of them that were claimed. */
   events = 0;
   claimedEvents = 0;
@@ -139,7 +141,8 @@ export class Batpak03Rows {
   #drop(row: Batpak03Row, reason: string): void {
     this.#decided++;
     if (this.dropped++ === 0) this.firstDrop = `segment ${this.#slots[row.slot].id}, offset ${row.offset}: ${reason}`;
-    if (row.claim === "claimed") this.fault ??= `an entry names segment ${this.#slots[row.slot].id}, offset ${row.offset}, where ${reason}`;
+    if (row.claim === "claimed" && !this.damaged)
+      this.fault ??= `an entry names segment ${this.#slots[row.slot].id}, offset ${row.offset}, where ${reason}`;
   }
 
   #accept(row: Batpak03Row, endsBatch: boolean): void {
