@@ -24,6 +24,7 @@ import { Fold } from "./projections/fold.ts";
 import { assertOptions } from "./projections/projection.ts";
 import type { Projecting } from "./projecting.ts";
 import type { StoreAccess } from "./store-access.ts";
+import { tracedAppend } from "./tracing.ts";
 
 export interface HandleOptions {
   /** How often a command is decided anew when somebody else appended to the entity meanwhile: 0 or more, default 10. */
@@ -142,8 +143,7 @@ export class Handling {
     expect: Expectation,
     { commandId, causedBy, correlationId, metadata, signal }: HandleOptions,
   ): Promise<Receipt[]> {
-    const { appending } = this.#access.assertWritable("handle a command");
-    const receipts = await appending.append(coordinate, events, {
+    const receipts = await tracedAppend(this.#access, coordinate, events, {
       expect,
       ...(commandId === undefined ? {} : { idempotencyKey: commandId }),
       ...(causedBy === undefined ? {} : { causedBy }),

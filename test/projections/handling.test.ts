@@ -1,5 +1,6 @@
 /** Commands: deciding on the state, conflicts with other appends, commands given twice, and what is left behind when one is refused. */
 import assert from "node:assert/strict";
+import { tracingChannel } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { defineDecider, defineEvent, isStoreError, type Receipt, Store, type } from "../../src/index.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
@@ -45,6 +46,21 @@ test("a command is decided on the entity's state and comes to events, or none, o
   assert.equal(await store.count(), 3);
   await store.close();
   await assert.rejects(store.handle(a, Account, {}), { code: "CLOSED" });
+});
+
+test("what a command appends is told on the tracing channel of appends", async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  const told: object[] = [];
+  const handlers = { asyncEnd: (message: object) => void told.push({ ...message }) };
+  const channel = tracingChannel<object>("batpak.append");
+  channel.subscribe(handlers as never);
+  try {
+    const result = await store.handle(a, Account, { deposit: 2, withdraw: 1 });
+    assert.deepEqual(told, [{ directory: "/store", entity: "a", scope: "bank", events: 2, result }]);
+  } finally {
+    channel.unsubscribe(handlers as never);
+  }
+  await store.close();
 });
 
 test("a hundred commands at once on one entity, beside a hundred appends past them: none is lost, none decided on an old state", async () => {
