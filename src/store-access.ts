@@ -198,6 +198,9 @@ export class StoreAccess {
 
   async #takeUp(): Promise<void> {
     const view = await readerView(this.disk, this.directory);
+    // The batpak 0.3 layout is read anew as a whole, so only where its writer says that there is more.
+    const { layout } = this.parts;
+    if (layout === "batpak-0.3" && view.writer && view.mark?.visibleSequence === this.visibleSequence) return;
     const followed = await followNative({
       disk: this.disk,
       parts: this.parts,

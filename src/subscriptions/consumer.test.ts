@@ -372,3 +372,30 @@ test("a commit that is passed by one under way writes nothing; one that failed i
   assert.equal(consumer.position, 80);
   await consumer.close();
 });
+
+test("in the batpak 0.3 layout positions are in files, for the writer and beside it", () =>
+  inDirectory(async (directory) => {
+    const kinded = defineEvent("Kinded", { schema: type<{ n: number }>(), kind: { category: 2, type: 1 } });
+    const writer = await Store.open(directory, { layout: "batpak-0.3", events: [kinded] });
+    await writer.append(
+      at("a"),
+      Array.from({ length: 10 }, (_, n) => kinded({ n })),
+    );
+    await assert.rejects(writer.consumer("log", undefined, { positionIn: "log" }), { code: "UNSUPPORTED_BY_LAYOUT" });
+    const own = await writer.consumer("own", { kind: kinded });
+    await own.commit((await take(own, 4))[3]);
+    const reader = await Store.open(directory, { readOnly: true });
+    const beside = await reader.consumer("beside");
+    const taking = take(beside, 12);
+    await writer.append(at("b"), [kinded({ n: 10 }), kinded({ n: 11 })]);
+    await beside.commit((await taking)[11]);
+    assert.deepEqual(
+      (await writer.consumers()).map(({ name, position, lag }) => [name, position, lag]),
+      [
+        ["beside", (await writer.head("b"))?.sequence, 0],
+        ["own", own.position, 8],
+      ],
+    );
+    await reader.close();
+    await writer.close();
+  }));
