@@ -128,7 +128,8 @@ class SnapshotTaking {
   async #makeTarget(): Promise<void> {
     const disk = this.#disk;
     if ((await disk.status(this.#target)) === null) return await disk.makeDirectory(this.#target);
-    if ((await disk.list(this.#target)).length === 0) return;
+    // Whoever made it may have been killed before its name was synced.
+    if ((await disk.list(this.#target)).length === 0) return await disk.makeDirectory(this.#target);
     throw new StoreError("IO", `Cannot take a snapshot: ${this.#target} is not empty, an empty or a new directory is allowed`, {
       operation: "snapshot",
       path: this.#target,
