@@ -108,7 +108,6 @@ class Conversion {
   readonly #disk: Disk;
   /** Of the source, which the copy keeps. */
   readonly #gaps = new GapLedger();
-  readonly #clocks = new Map<string, number>();
   #nextSequence = 0;
   readonly #dropped = { metadata: 0, versions: 0, definitions: 0 };
   #eventsTotal = 0;
@@ -207,7 +206,7 @@ class Conversion {
     for await (const batch of batchesOf(source)) {
       this.#options.signal?.throwIfAborted();
       flying.push(take(writer, this.#options.layout === "native" ? batch : batch.map((item) => this.#withoutRoomless(item)), 0));
-      for (const item of batch) this.#noteGaps(item);
+      for (const item of batch) this.#noteGap(item);
       events += batch.length;
       while (flying.length > 1024 || (flying.length > 0 && writer.acceptance.queuedBytes > FLYING_BYTES_MAX)) await flying.shift();
       if (events - told < PROGRESS_EVENTS) continue;
@@ -221,13 +220,10 @@ class Conversion {
     }
   }
 
-  #noteGaps({ entity, placement }: AppendItem): void {
+  #noteGap({ placement }: AppendItem): void {
     if (placement === null) return;
-    const { clock, sequence } = placement;
-    const dueClock = this.#clocks.get(entity) ?? 0;
-    if (clock !== dueClock) this.#gaps.clock(entity, dueClock, clock);
-    if (sequence !== this.#nextSequence) this.#gaps.sequence(this.#nextSequence, sequence);
-    this.#clocks.set(entity, clock + 1);
+    const { sequence } = placement;
+    if (sequence !== this.#nextSequence) this.#gaps.note(this.#nextSequence, sequence);
     this.#nextSequence = sequence + 1;
   }
 

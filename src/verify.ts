@@ -26,8 +26,10 @@ import { listSegmentIds, readHeader, replaces } from "./log/segment-list.ts";
 import { onlyZeros } from "./log/segment-scan.ts";
 import { Retention } from "./log/retention.ts";
 import { RetentionCheck } from "./log/verify-retention.ts";
+import { SequenceCheck } from "./log/verify-sequences.ts";
 import { FrameWalker, type WalkedFrame } from "./log/verify-frames.ts";
 import { IndexComparison } from "./log/verify-index.ts";
+import { systemRecordOf } from "./native-records.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { StoreProblem } from "./open-report.ts";
 import { verifyBatpak03 } from "./verify-batpak03.ts";
@@ -112,12 +114,12 @@ class Verification {
   readonly #cache = new PageCache(CACHE_BYTES);
   readonly #walker = new FrameWalker();
   #events = 0;
-  #nextSequence = 0;
   #frames = 0;
   #damagedHere = false;
   #segmentId = 0;
   #retention: RetentionCheck | null = null;
   #removed = 0;
+  readonly #sequences = new SequenceCheck();
   /** The sequence of an entity's last event, where that was removed. */
   readonly #everSequence = new Map<number, number>();
   #comparisons: IndexComparison[] = [];
@@ -143,6 +145,9 @@ class Verification {
     const segments = await this.#listSegments();
     for (const { id, header } of segments) await this.#segment(id, header, id === segments[segments.length - 1].id);
     if (this.#checkpoint !== null && !this.#checkpointSeen) this.#checkpointProblem("no frame ends where it ends");
+    for (const { segmentId, due, found } of this.#sequences.gaps) {
+      this.#tell({ code: "SEQUENCE_GAP", message: `Segment ${segmentId}, sequence ${found}: ${due} is due`, segmentId, sequence: found });
+    }
     const ok = this.#problemCount === 0;
     const problems = this.#problems;
     const { liveEntities: entities } = this.#heads;
@@ -191,9 +196,9 @@ class Verification {
     this.#damagedHere = false;
     this.#within = new Map();
     this.#retention = this.#openRetention(id, header);
-    const isSequenceRight = header === null || header.firstSequence === this.#nextSequence;
-    if (!isSequenceRight) this.#at("SEQUENCE_GAP", id, 0, `it begins at sequence ${header.firstSequence}, ${this.#nextSequence} is due`);
-    if (header !== null) this.#nextSequence = Math.max(this.#nextSequence, header.firstSequence);
+    const isSequenceRight = header === null || header.firstSequence === this.#sequences.next;
+    if (!isSequenceRight) this.#at("SEQUENCE_GAP", id, 0, `it begins at sequence ${header.firstSequence}, ${this.#sequences.next} is due`);
+    if (header !== null) this.#sequences.next = Math.max(this.#sequences.next, header.firstSequence);
     const file = await this.#disk.open(files.path(id), "read");
     try {
       const size = await file.size();
@@ -282,14 +287,14 @@ class Verification {
     if (!frame.hashRight) this.#tellFrame("HASH_MISMATCH", frame, "its hash is not that of its bytes");
     if (isSeal(view, at)) {
       const seal = decodeSeal(view, at);
-      if (seal.nextSequence > this.#nextSequence && this.#wereRemoved(seal.nextSequence)) this.#nextSequence = seal.nextSequence;
-      const right = seal.frames === this.#frames && seal.nextSequence === this.#nextSequence;
+      if (this.#retention !== null) this.#sequences.next = this.#retention.passSequences(this.#sequences.next, seal.nextSequence);
+      const right = seal.frames === this.#frames && seal.nextSequence === this.#sequences.next;
       if (!right && !this.#damagedHere)
         this.#at(
           "SEAL_MISMATCH",
           this.#segmentId,
           offset,
-          `the seal counts ${seal.frames} frames up to sequence ${seal.nextSequence}, ${this.#frames} up to ${this.#nextSequence} are there`,
+          `the seal counts ${seal.frames} frames up to sequence ${seal.nextSequence}, ${this.#frames} up to ${this.#sequences.next} are there`,
         );
     } else {
       this.#frames++;
@@ -324,16 +329,20 @@ class Verification {
     const clock = getUint64(view, at + FRAME.clock);
     if (this.#retention !== null && clock > heads.clock[id] + 1) this.#passRemoved(id, clock);
     const due = heads.clock[id] + 1;
-    if (clock !== due) this.#tellFrame(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
-    else if (!sameBytes(bytes, at + FRAME.previousHash, heads.hash, id * FRAME.hashBytes, FRAME.hashBytes))
-      this.#tellFrame("CHAIN_BROKEN", frame, "its previous hash is not that of the event before it");
+    const linked = sameBytes(bytes, at + FRAME.previousHash, heads.hash, id * FRAME.hashBytes, FRAME.hashBytes);
+    // Where the chain holds across a gap, the store that this one was converted from had the gap.
+    if (clock < due || (clock > due && !linked))
+      this.#tellFrame(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
+    else if (!linked) this.#tellFrame("CHAIN_BROKEN", frame, "its previous hash is not that of the event before it");
     const sequence = getUint64(view, at + FRAME.sequence);
     const isSystem = (frameFlags(view, at) & FRAME_FLAG.system) !== 0;
-    if (isSystem) for (const comparison of this.#comparisons) comparison.systemRecord(frame);
-    else {
-      if (sequence !== this.#nextSequence && !this.#wereRemoved(sequence))
-        this.#tellFrame("SEQUENCE_GAP", frame, `${this.#nextSequence} is due`);
-      this.#nextSequence = sequence + 1;
+    if (isSystem) {
+      for (const comparison of this.#comparisons) comparison.systemRecord(frame);
+      this.#sequences.meetConversion(systemRecordOf(bytes.slice(at, at + frame.length)));
+    } else {
+      this.#sequences.pass(sequence, this.#retention, this.#segmentId);
+      if (sequence < this.#sequences.next) this.#tellFrame("SEQUENCE_GAP", frame, `${this.#sequences.next} is due`);
+      this.#sequences.next = sequence + 1;
       this.#events++;
       if (this.#comparisons.length > 0) this.#compare(frame, id, this.#scopes.internBytes(bytes, scopeAt, scopeEnd), sequence, clock);
       heads.sequence[id] = sequence;
@@ -375,17 +384,12 @@ class Verification {
     }
   }
 
-  /** Whether everything from the next sequence on up to this one was removed, as its segment says. */
-  #wereRemoved(sequence: number): boolean {
-    return sequence > this.#nextSequence && this.#retention?.takeSequences(this.#nextSequence, sequence - 1) === true;
-  }
-
   /** Moves an entity's head on over removed events, as far as a clock. */
   #passRemoved(id: number, clock: number): void {
     const heads = this.#heads;
     const name = this.#entities.name(id);
     while (heads.clock[id] + 1 < clock) {
-      const run = this.#retention?.takeRun(name, heads.clock[id] + 1) ?? null;
+      const run = this.#retention?.takeRun(name, heads.clock[id] + 1, clock) ?? null;
       if (run === null) return;
       heads.clock[id] = run.to;
       heads.hash.set(run.lastHash, id * FRAME.hashBytes);
@@ -445,8 +449,8 @@ class Verification {
     const mine = this.#heads;
     if (checkpoint.index.visibleEvents !== this.#events)
       this.#checkpointProblem(`it counts ${checkpoint.index.visibleEvents} events, ${this.#events} are there`);
-    if (visible.sequence !== this.#nextSequence)
-      this.#checkpointProblem(`its next sequence is ${visible.sequence}, ${this.#nextSequence} is due`);
+    if (visible.sequence !== this.#sequences.next)
+      this.#checkpointProblem(`its next sequence is ${visible.sequence}, ${this.#sequences.next} is due`);
     let begun = 0;
     for (let id = 0; id < heads.count; id++) {
       // The picture was taken while this one's first event was on its way: a name, and nothing of it in the log.

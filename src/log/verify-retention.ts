@@ -47,20 +47,23 @@ export class RetentionCheck {
     return unknown;
   }
 
-  /** Whether exactly the events of these sequences were removed, both ends included; to be asked in order. */
-  takeSequences(from: number, to: number): boolean {
-    let next = from;
-    while (next <= to && this.#nextSequences < this.#sequences.length && this.#sequences[this.#nextSequences][0] === next) {
-      next = this.#sequences[this.#nextSequences++][1] + 1;
-    }
-    return next === to + 1;
+  /** The first sequence of the next removed run that was not taken yet; infinity where there is none. */
+  get nextRemoved(): number {
+    return this.#sequences[this.#nextSequences]?.[0] ?? Number.POSITIVE_INFINITY;
   }
 
-  /** The removed run of this entity that begins with this clock; null when there is none. Each is given once. */
-  takeRun(name: string, clock: number): RemovedRun | null {
+  /** Takes the removed runs that follow on `next` without a gap, up to the sequence `bound`; gives what is due then. */
+  passSequences(next: number, bound: number): number {
+    let due = next;
+    while (due < bound && this.nextRemoved === due) due = this.#sequences[this.#nextSequences++][1] + 1;
+    return due;
+  }
+
+  /** The next removed run of this entity, if it lies within clocks `[from, bound)`; null when there is none. Each is given once. */
+  takeRun(name: string, from: number, bound: number): RemovedRun | null {
     const known = this.#runs.get(name);
     const run = known?.runs[known.next];
-    if (known === undefined || run?.from !== clock) return null;
+    if (known === undefined || run === undefined || run.from < from || run.from >= bound) return null;
     known.next++;
     return run;
   }
