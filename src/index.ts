@@ -59,6 +59,7 @@ export type { StoreSegment } from "./store-segment.ts";
 export type { ReactionHandler, ReactionItem, ReactOptions } from "./reacting.ts";
 export { type Head, Store } from "./store.ts";
 export type { Layout, StoreOptions } from "./store-options.ts";
+export { type CompactOptions, type CompactReport, compactStore } from "./compaction.ts";
 export type { SnapshotResult } from "./store-snapshot.ts";
 export type { StoreStats } from "./store-stats.ts";
 export type { ConsumedEvent, Consumer, ConsumerPlace } from "./subscriptions/consumer.ts";

@@ -60,7 +60,6 @@ export function prepareNative(disk: Disk, directory: string, indexCacheBytes: nu
   // One bound for both: of four bytes, three are for the index.
   const frameCache = new FrameCache(files, indexCacheBytes / 4);
   const cache = new PageCache(indexCacheBytes - Math.floor(indexCacheBytes / 4));
-  files.onForget = (segmentId) => frameCache.forget(segmentId);
   const seeds = new Map<number, number>();
   const parts = {} as { -readonly [Name in keyof NativeStoreParts]: NativeStoreParts[Name] };
   const seedOf = (segmentId: number): number => {
@@ -74,6 +73,10 @@ export function prepareNative(disk: Disk, directory: string, indexCacheBytes: nu
     return seed;
   };
   const frames = new FrameSource(layout === "native" ? nativeFrames : batpak03Frames, files, frameCache, seedOf);
+  files.onForget = (segmentId) => {
+    frameCache.forget(segmentId);
+    frames.forget();
+  };
   Object.assign(parts, { directory, layout, files, cache, frames });
   return parts;
 }

@@ -130,7 +130,10 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
     const before = await readerView(disk, directory);
     const { segmentIds } = await listDirectory(disk, directory);
     const limit = before.writer ? { segmentId: before.mark?.visibleSegment ?? 0, offset: before.mark?.visibleOffset ?? 0 } : null;
+    parts.files.expectedGeneration = () => null;
+    parts.files.forgetAll();
     await readNativeLog(disk, parts, { segmentIds, mark: before.mark, tolerant: true, limit });
+    if (parts.layout === "native") parts.files.expectedGeneration = (id) => parts.log.index.segmentWithId(id)?.generation ?? null;
     const after = await readerView(disk, directory);
     const settled = before.writer ? before.mark !== null : !after.writer;
     if (settled || attempt === READ_ATTEMPTS_MAX) return;

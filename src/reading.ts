@@ -2,6 +2,7 @@
  * Reading: rows that match, their frames, events. A read ends at what was visible when it began. It goes through the log in chunks, loading
  * the next one while the consumer looks at the last; abandoning it leaves nothing behind, since a chunk holds no file and no lock.
  */
+import { isStoreError } from "./base/store-error.ts";
 import type { EventReading } from "./events/append-types.ts";
 import { StoredEvent } from "./events/event.ts";
 import type { CompiledFilter, CompiledReadOptions } from "./events/query.ts";
@@ -23,7 +24,12 @@ export interface ReadingParts {
   readonly asError: (error: unknown) => unknown;
   /** Throws where the store may not be read any more. */
   assertReadable(): void;
+  /** In a read-only store: reads the log anew, after another process has compacted it. */
+  renew?: () => Promise<void>;
 }
+
+/** The log was read anew meanwhile: what was found in the index before leads nowhere. */
+class IndexReplaced extends Error {}
 
 const KINDS_PER_CATEGORY = 4096;
 
@@ -57,7 +63,10 @@ export class EventChunks {
   readonly #parts: ReadingParts;
   readonly #filters: readonly SearchFilter[];
   #bounds: SearchBounds;
-  #search: RowSearch;
+  /** Null where it has to be begun, behind what was given last. */
+  #search: RowSearch | null = null;
+  /** The index that was searched. */
+  #searched: StoreIndex | null = null;
   /** Of the event given last; -1 before the first. */
   #lastSequence = -1;
   readonly #backward: boolean;
@@ -80,24 +89,28 @@ export class EventChunks {
     const to = this.#backward && after !== undefined ? Math.min(bound, after) : bound;
     this.#filters = filters;
     this.#bounds = { from: Math.max(0, from), to, direction: options.direction };
-    this.#search = this.#newSearch();
   }
 
   /** Finding where to begin looks at pages already. */
   #newSearch(): RowSearch {
     const { index } = this.#parts;
+    this.#searched = index;
     return index.withSoundIndex(() => new RowSearch(index, this.#filters, this.#bounds));
   }
 
   /** Begins anew behind what was given, after a bad page of an index block was met and that index rebuilt. */
   #resume(error: unknown): void {
     if (!(error instanceof IndexPageError)) throw this.#parts.asError(error);
-    const { index } = this.#parts;
-    index.rebuildIndex(error.segmentId);
+    this.#parts.index.rebuildIndex(error.segmentId);
+    this.#restart();
+  }
+
+  /** The index, or the whole log, is not what it was: goes on behind what was given. */
+  #restart(): void {
     const { from, to, direction } = this.#bounds;
     const given = this.#lastSequence;
     this.#bounds = this.#backward ? { from, to: given < 0 ? to : given, direction } : { from: Math.max(from, given + 1), to, direction };
-    this.#search = this.#newSearch();
+    this.#search = null;
     this.#from = this.#to = 0;
     this.#ended = false;
   }
@@ -109,13 +122,28 @@ export class EventChunks {
     try {
       return this.#step();
     } catch (error) {
+      if (this.#isOutdated(error)) return this.#renew();
       this.#resume(error);
       return rest().then(() => this.next());
     }
   }
 
+  /** Whether the log that was searched is not the one that is there. */
+  #isOutdated(error: unknown): boolean {
+    const { index, renew } = this.#parts;
+    return this.#searched !== index || (renew !== undefined && isStoreError(error, "COMPACTED"));
+  }
+
+  async #renew(): Promise<StoredEvent[] | null> {
+    const { index, renew } = this.#parts;
+    if (this.#searched === index) await renew?.();
+    this.#restart();
+    return this.next();
+  }
+
   #step(): StoredEvent[] | null | Promise<StoredEvent[] | null> {
     for (let step = 0; step < STEPS_PER_REST; step++) {
+      if (this.#search !== null && this.#searched !== this.#parts.index) this.#restart();
       if (this.#ended || this.#left <= 0) return null;
       if (this.#from === this.#to && !this.#find()) continue;
       const events = this.#load();
@@ -123,6 +151,7 @@ export class EventChunks {
         return events.then(
           (loaded) => (loaded.length > 0 ? loaded : this.next()),
           (error: unknown) => {
+            if (this.#isOutdated(error)) return this.#renew();
             throw this.#parts.asError(error);
           },
         );
@@ -134,6 +163,7 @@ export class EventChunks {
 
   /** Looks for rows; false where none were found in this step. */
   #find(): boolean {
+    this.#search ??= this.#newSearch();
     const count = this.#search.next(this.#rows);
     if (count === 0) this.#ended = true;
     if (count <= 0) return false;
@@ -172,14 +202,16 @@ export class EventChunks {
 
   #toEvents(segment: SegmentEntry, frames: readonly LoadedFrame[]): StoredEvent[] {
     const { index, frames: source, typeOf } = this.#parts;
+    const search = this.#search;
+    if (search === null || this.#searched !== index) throw new IndexReplaced("The log was read anew");
     const { format } = source;
     const segmentIndex = index.indexOf(segment);
     const { dense, firstSequence } = segmentIndex;
     const events: StoredEvent[] = [];
-    const { needsFrames } = this.#search;
+    const { needsFrames } = search;
     for (const { slab, at, row } of frames) {
       const sequence = dense ? firstSequence + row : segmentIndex.sequenceAt(row);
-      if (needsFrames && !this.#search.confirms(format, slab.bytes, slab.view, at, sequence)) continue;
+      if (needsFrames && !search.confirms(format, slab.bytes, slab.view, at, sequence)) continue;
       events.push(new StoredEvent(format, slab, at, sequence, typeOf(format.kind(slab.view, at))));
     }
     if (this.#backward) events.reverse();
@@ -314,13 +346,24 @@ export function countMatches(parts: ReadingParts, filters: readonly SearchFilter
 /** Repeats a look that met a bad page of an index block, after that index was rebuilt. */
 async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<Result>): Promise<Result> {
   for (;;) {
+    const { index } = parts;
     try {
       return await look();
     } catch (error) {
+      if (parts.index !== index) continue;
+      if (parts.renew !== undefined && isStoreError(error, "COMPACTED")) {
+        await parts.renew();
+        continue;
+      }
       if (!(error instanceof IndexPageError)) throw error;
       parts.index.rebuildIndex(error.segmentId);
     }
   }
+}
+
+async function restOver(parts: ReadingParts, index: StoreIndex): Promise<void> {
+  await rest();
+  if (parts.index !== index) throw new IndexReplaced("The log was read anew");
 }
 
 async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
@@ -330,7 +373,7 @@ async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], 
   let total = 0;
   let steps = 0;
   for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
-    if (++steps % STEPS_PER_REST === 0) await rest();
+    if (++steps % STEPS_PER_REST === 0) await restOver(parts, index);
     parts.assertReadable();
     if (count < 0) continue;
     total += search.needsFrames ? confirmed(search, rows, count, index, frames) : count;
@@ -360,7 +403,7 @@ async function findOnce(parts: ReadingParts, filters: readonly SearchFilter[], f
   const rows = new Uint32Array(64);
   let steps = 0;
   for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
-    if (++steps % STEPS_PER_REST === 0) await rest();
+    if (++steps % STEPS_PER_REST === 0) await restOver(parts, index);
     if (count < 0) continue;
     const segment = search.segment as SegmentEntry;
     const segmentIndex = index.indexOf(segment);

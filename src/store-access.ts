@@ -3,7 +3,7 @@
  * projections, reactions and compaction work on it. The life of a store is told in `store.ts`.
  */
 import { tell } from "./base/diagnostics.ts";
-import { StoreError } from "./base/store-error.ts";
+import { isStoreError, StoreError } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { DefinitionRegistry } from "./events/definition-registry.ts";
 import { StoredEvent } from "./events/event.ts";
@@ -21,6 +21,7 @@ import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./
 
 /** How often a read-only store that is followed looks for more. */
 const POLL_MS = 20;
+const RENEWALS_MAX = 10;
 
 export class StoreAccess {
   /** The directory, as an absolute path. */
@@ -48,6 +49,7 @@ export class StoreAccess {
     this.writer = opened.writer;
     this.reading = opened.reading;
     opened.life.assertReadable = () => this.assertReadable();
+    if (opened.writer === null) this.reading.renew = () => this.refresh();
     opened.life.assertWritable = () => this.assertWritable();
   }
 
@@ -108,6 +110,18 @@ export class StoreAccess {
       if (row >= segmentIndex.rowCount || segmentIndex.sequenceAt(row) !== sequence) return null;
       return this.#eventAt(segment.id, segmentIndex.offsetAt(row), sequence);
     });
+  }
+
+  /** Looks, and again where another process has compacted the store meanwhile. */
+  async renewing<Result>(look: () => Result): Promise<Result> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return look();
+      } catch (error) {
+        if (this.writer !== null || !isStoreError(error, "COMPACTED") || attempt === RENEWALS_MAX) throw error;
+        await this.refresh();
+      }
+    }
   }
 
   /** A look at index and frames: again where a page of the index was bad, and with the store's errors. */
@@ -201,12 +215,16 @@ export class StoreAccess {
     // The batpak 0.3 layout is read anew as a whole, so only where its writer says that there is more.
     const { layout } = this.parts;
     if (layout === "batpak-0.3" && view.writer && view.mark?.visibleSequence === this.visibleSequence) return;
-    const followed = await followNative({
-      disk: this.disk,
-      parts: this.parts,
-      mark: view.writer ? view.mark : null,
-      systemRecord: (frame) => this.#restoreRecord(frame),
-    });
+    const { log, files } = this.parts;
+    const isSame = !files.isOutdated && (this.parts.layout !== "native" || view.mark === null || view.mark.generation <= log.generation);
+    const followed =
+      isSame &&
+      (await followNative({
+        disk: this.disk,
+        parts: this.parts,
+        mark: view.writer ? view.mark : null,
+        systemRecord: (frame) => this.#restoreRecord(frame),
+      }));
     if (followed) return;
     await readLogForReader(this.disk, this.parts, this.directory);
     for (const frame of this.parts.log.records) this.#learn(frame);

@@ -165,9 +165,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
    * @param id UUID text or 32 hex digits
    */
   get(id: string): Promise<Event<Definitions> | null> {
-    return new Promise((settle) => {
+    return this.#access.renewing(() => {
       this.#access.assertReadable();
-      settle(this.#access.find(parseId(id, "get")) as Event<Definitions> | null);
+      return this.#access.find(parseId(id, "get")) as Event<Definitions> | null;
     });
   }
 
@@ -323,7 +323,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
 
   /** The latest visible event of an entity, in short; null when it has none. */
   head(entity: string): Promise<Head | null> {
-    return new Promise((settle) => {
+    return this.#access.renewing(() => {
       this.#access.assertReadable();
       assertName(entity, "entity", "head");
       const event = this.#access.latest(entity);

@@ -28,6 +28,7 @@ export interface StoreErrorDetails {
   CORRUPT: Place & { reason: string; lost?: string };
   IO: { operation: string; path?: string; errno?: string };
   READ_ONLY: { operation: string };
+  COMPACTED: { segmentId: number };
   INVALID_LINE: { line: number; reason: string };
   UNSUPPORTED_RUNTIME: { reason: string };
   POSITION_MISMATCH: { consumer: string; position: number; lastSequence: number; reason: string };

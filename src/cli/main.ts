@@ -9,6 +9,7 @@ import { addAppend } from "./append.ts";
 import { addCheckpoint } from "./checkpoint.ts";
 import { addConsumers } from "./consumers.ts";
 import { addConvert } from "./convert.ts";
+import { addCompact } from "./compact.ts";
 import { addDump } from "./dump.ts";
 import { addEntities } from "./entities.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
@@ -38,6 +39,7 @@ const VERBS = [
   addSegments,
   addSnapshot,
   addCheckpoint,
+  addCompact,
   addDump,
   addImport,
   addConvert,

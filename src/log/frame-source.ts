@@ -49,6 +49,11 @@ export class FrameSource {
     return slice;
   }
 
+  /** Forgets what it holds: a segment was replaced. */
+  forget(): void {
+    this.#lastSlice = null;
+  }
+
   /** Null where the pages that are held do not have the frame: only the file can say that it is not there. */
   #readCached(segmentId: number, offset: number): FrameSlice | null {
     const slice = this.#slabs.reserve(FIRST_READ_BYTES);

@@ -258,20 +258,20 @@ async function retentionOf(input: MergeInput): Promise<{ frames: RetentionFrames
     const retention = Retention.of(files, source, segment.id);
     if (retention !== null) removed.earlier(retention);
     let event = 0;
-    let rows: RemovedRow[] = [];
+    let commit: WalkedEvent[] = [];
     let hasForeign = false;
     for await (const { bytes, view, frames } of frameBlocks(files, storeId, segment.id, segment.framesEnd)) {
       for (const at of frames) {
         const flags = frameFlags(view, at);
         if ((flags & FRAME_FLAG.system) === 0 && !isKept(segment.kept, event++)) {
           removed.event({ bytes, view, at });
-          rows.push(rowOf({ bytes, view, at }));
+          commit.push({ bytes, view, at });
           hasForeign ||= (flags & FRAME_FLAG.foreignId) !== 0;
         }
         if (!isMarked(view, at)) continue;
         // A batch with a key goes whole or not at all.
-        if (hasForeign) removed.batch(rows);
-        rows = [];
+        if (hasForeign) removed.batch(commit.map(rowOf));
+        commit = [];
         hasForeign = false;
       }
     }

@@ -3,7 +3,11 @@
  * Names are `NNNNNN.fbat`, numbered from 1; a seventh digit simply appears, so they are sorted by number, never by name.
  */
 import { join } from "node:path";
+import { StoreError } from "../base/store-error.ts";
+import { getUint64 } from "../base/u64.ts";
 import type { Disk, DiskFile } from "../disk/disk.ts";
+import { errorCode } from "../disk/system-error.ts";
+import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 
 const OPEN_FILES_MAX = 128;
 const SEGMENT_NAME = /^(\d{6,15})\.fbat$/;
@@ -32,6 +36,11 @@ export class SegmentFiles {
   /** Told of a file that was replaced or removed, before anybody can read the new one. */
   onForget: (id: number) => void = () => {};
 
+  /** The generation that a segment's header must have, beside a writer that may compact; null: any. Asked when a file is opened. */
+  expectedGeneration: (id: number) => number | null = () => null;
+  /** Whether a file was found to be another than expected. */
+  isOutdated = false;
+
   constructor(disk: Disk, directory: string) {
     this.disk = disk;
     this.directory = directory;
@@ -46,9 +55,38 @@ export class SegmentFiles {
     const open = this.#open.get(id);
     if (open !== undefined) return open;
     if (this.#open.size >= OPEN_FILES_MAX) this.#closeOne();
-    const file = this.disk.openSync(this.path(id));
+    const file = this.#openExpected(id);
     this.#open.set(id, file);
     return file;
+  }
+
+  #openExpected(id: number): DiskFile {
+    const expected = this.expectedGeneration(id);
+    if (expected === null) return this.disk.openSync(this.path(id));
+    let file: DiskFile;
+    try {
+      file = this.disk.openSync(this.path(id));
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
+      throw this.#outdatedError(id);
+    }
+    const bytes = new Uint8Array(8);
+    const count = file.readSync(bytes, 0, 8, SEGMENT_HEADER.generation);
+    if (count === 8 && getUint64(new DataView(bytes.buffer), 0) === expected) return file;
+    file.closeSync();
+    throw this.#outdatedError(id);
+  }
+
+  #outdatedError(id: number): StoreError<"COMPACTED"> {
+    this.isOutdated = true;
+    const message = `Cannot read segment ${id}: another process has compacted the store, call refresh() and read again`;
+    return new StoreError("COMPACTED", message, { segmentId: id });
+  }
+
+  /** Forgets every file: the log is read anew. */
+  forgetAll(): void {
+    for (const id of Array.from(this.#open.keys())) this.forget(id);
+    this.isOutdated = false;
   }
 
   /** Keeps the file open until `unpin`. */

@@ -23,6 +23,7 @@ const codes: Record<StoreErrorCode | "INVALID_ARGUMENT", true> = {
   CORRUPT: true,
   IO: true,
   READ_ONLY: true,
+  COMPACTED: true,
   INVALID_LINE: true,
   UNSUPPORTED_RUNTIME: true,
   POSITION_MISMATCH: true,

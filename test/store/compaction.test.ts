@@ -1,13 +1,21 @@
 /** Compaction against a simple model: what stays is as it was, what goes is recorded, and everybody is answered as before. */
 import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import { crc32 } from "node:zlib";
 import { isStoreError } from "../../src/base/store-error.ts";
 import { type CompactOptions, compactStore } from "../../src/compaction.ts";
+import { FRAME, FRAME_FLAG } from "../../src/format/native/frame-layout.ts";
+import { frameLength, frameSeed, segmentSeed } from "../../src/format/native/frame.ts";
+import { decodeSeal, encodeSeal } from "../../src/format/native/seal.ts";
 import { Store } from "../../src/store.ts";
 import type { Receipt } from "../../src/events/event.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
 import type { Disk } from "../../src/disk/disk.ts";
 import { seededRandom } from "../../src/testing/seeded-random.ts";
+import { FIXTURES_DIRECTORY } from "../support/batpak03-fixtures.ts";
 
 const DIRECTORY = "/store";
 const KIND = 0x1000;
@@ -222,4 +230,177 @@ test("compaction says what it does not take", async () => {
   const store = await Store.open(DIRECTORY, { disk });
   await assert.rejects(compactStore(DIRECTORY, { keepLast: 1, disk }), (error) => isStoreError(error, "LOCKED"));
   await store.close();
+  const directory = mkdtempSync(join(tmpdir(), "batpak-compaction-"));
+  cpSync(join(FIXTURES_DIRECTORY, "batch_rotate"), directory, { recursive: true });
+  await assert.rejects(compactStore(directory, { keepLast: 1 }), { code: "UNSUPPORTED_BY_LAYOUT" });
+  rmSync(directory, { recursive: true });
 });
+
+test("an import of removed events adds nothing, and refuses others under their ids", async () => {
+  const disk = createMemoryDisk();
+  const records = Array.from({ length: 60 }, (_, n) => ({
+    event_id: `00000000000070008000${String(n).padStart(12, "0")}`,
+    entity: `e:${n % 2}`,
+    scope: "s",
+    kind: KIND,
+    payload: { n, pad: "x".repeat(300) },
+  }));
+  const store = await Store.open(DIRECTORY, { ...SMALL, disk });
+  for (const record of records) await store.import([record]);
+  await store.close();
+  const { removedEvents } = await compactStore(DIRECTORY, { keepLast: 3, disk });
+  assert.ok(removedEvents > 20);
+  const again = await Store.open(DIRECTORY, { ...SMALL, disk });
+  assert.deepEqual(await again.import(records).then(({ imported, skipped }) => ({ imported, skipped })), { imported: 0, skipped: 60 });
+  await assert.rejects(again.import([{ ...records[0], payload: { n: -1 } }]), { code: "INVALID_LINE" });
+  assert.equal(await again.count(), 60 - removedEvents);
+  // An event that was caused by one that is gone: the way up ends there.
+  await assert.rejects(again.append({ entity: "e:0", scope: "s" }, { kind: KIND, data: {} }, { causedBy: records[0].event_id }), {
+    code: "NOT_FOUND",
+  });
+  await again.close();
+});
+
+test("a read-only store goes on over a compaction beside it, at any point of a read, without a gap or a duplicate", async () => {
+  const disk = createMemoryDisk();
+  const model = new Model(11);
+  const store = await Store.open(DIRECTORY, { ...SMALL, disk });
+  for (let i = 0; i < 120; i++) await model.append(store);
+  await store.close();
+  const readers = await Promise.all(Array.from({ length: 6 }, () => Store.open(DIRECTORY, { disk, readOnly: true })));
+  // One that has looked at everything, and one whose index and files are not loaded yet.
+  await (readers[0] as Store).read().toArray();
+  const reading = readers.map(async (reader, number) => {
+    const seen: number[] = [];
+    const query = number % 2 === 0 ? {} : { scope: "s:0" };
+    for await (const event of reader.read(query, number === 3 ? { direction: "backward" } : {})) {
+      seen.push(event.sequence);
+      if (seen.length % 5 === 0) await new Promise((resolve) => setTimeout(resolve, number));
+    }
+    return seen;
+  });
+  await compactStore(DIRECTORY, { keepLast: 3, disk });
+  const left = await Store.open(DIRECTORY, { disk, readOnly: true });
+  for (const [number, sequences] of (await Promise.all(reading)).entries()) {
+    const forward = number === 3 ? [...sequences].reverse() : sequences;
+    assert.deepEqual(
+      forward,
+      [...new Set(forward)].sort((a, b) => a - b),
+      "in order, each once",
+    );
+    const query = number % 2 === 0 ? {} : { scope: "s:0" };
+    const mustBe = (await left.read(query).toArray()).map(({ sequence }) => sequence);
+    const there = new Set(forward);
+    assert.deepEqual(
+      mustBe.filter((sequence) => !there.has(sequence)),
+      [],
+      `reader ${number} missed what stays`,
+    );
+  }
+  const kept = (await left.read().toArray()).map(short);
+  for (const reader of readers) {
+    const [id] = model.events.map((event) => event.id);
+    await reader.get(id);
+    await reader.head("e:1");
+    await reader.refresh();
+    assert.deepEqual((await reader.read().toArray()).map(short), kept);
+    assert.equal(await reader.count({ scope: "s:0" }), (await left.read({ scope: "s:0" }).toArray()).length);
+    await reader.close();
+  }
+  await left.close();
+});
+
+test("verify tells what retention removed from what somebody took out, and from records that were changed", async () => {
+  const disk = createMemoryDisk();
+  const model = new Model(5);
+  const store = await Store.open(DIRECTORY, { ...SMALL, disk });
+  for (let i = 0; i < 80; i++) await model.append(store);
+  await store.close();
+  const { removedEvents } = await compactStore(DIRECTORY, { keepLast: 4, segmentBytesMax: 65536, disk });
+  const path = `${DIRECTORY}/000001.fbat`;
+  const whole = await bytesOf(disk, path);
+  const codesAfter = async (bytes: Uint8Array): Promise<Set<string>> => {
+    await disk.remove(path);
+    await disk.remove(`${DIRECTORY}/index.ckpt`).catch(() => {});
+    const file = await disk.open(path, "create");
+    await file.write(bytes, 0, bytes.length, 0, false);
+    await file.close();
+    const reader = await Store.open(DIRECTORY, { disk, readOnly: true });
+    const { problems, removed } = await reader.verify();
+    await reader.close();
+    if (problems.length === 0) assert.equal(removed, removedEvents);
+    return new Set(problems.map(({ code }) => code));
+  };
+  assert.deepEqual(await codesAfter(whole), new Set());
+  const frames = framesIn(whole);
+  const events = frames.filter(({ flags }) => (flags & 0x30) === 0);
+  assert.ok(events.length > 3);
+  // Whoever takes out a frame and makes everything else right again, seal and all, is still found.
+  for (const victim of [events[0], events[Math.floor(events.length / 2)], events[events.length - 1]]) {
+    const codes = await codesAfter(
+      rebuilt(
+        whole,
+        frames.filter((frame) => frame !== victim),
+      ),
+    );
+    assert.ok(codes.has("SEQUENCE_GAP") || codes.has("SEAL_MISMATCH"), `without the event at ${victim.offset}: ${[...codes].join(" ")}`);
+    assert.ok(codes.has("LOST_EVENTS") || codes.has("RETENTION_MISMATCH") || codes.has("SEAL_MISMATCH"), [...codes].join(" "));
+  }
+  for (const record of frames.filter(({ flags }) => (flags & 0x40) !== 0)) {
+    const codes = await codesAfter(
+      rebuilt(
+        whole,
+        frames.filter((frame) => frame !== record),
+      ),
+    );
+    assert.ok(codes.size > 0, `without the record at ${record.offset}`);
+  }
+});
+
+interface Framed {
+  readonly offset: number;
+  readonly length: number;
+  readonly flags: number;
+}
+
+async function bytesOf(disk: Disk, path: string): Promise<Uint8Array> {
+  const file = await disk.open(path, "read");
+  const bytes = new Uint8Array(await file.size());
+  await file.read(bytes, 0, bytes.length, 0);
+  await file.close();
+  return bytes;
+}
+
+function framesIn(bytes: Uint8Array): Framed[] {
+  const view = new DataView(bytes.buffer);
+  const frames: Framed[] = [];
+  for (let offset = 128; ; ) {
+    const length = frameLength(view, offset);
+    const flags = bytes[offset + FRAME.flags];
+    if ((flags & FRAME_FLAG.seal) !== 0) return frames;
+    frames.push({ offset, length, flags });
+    offset += length;
+  }
+}
+
+/** The segment with these frames only, and a seal that counts them. */
+function rebuilt(bytes: Uint8Array, frames: readonly Framed[]): Uint8Array {
+  const last = framesIn(bytes).at(-1) as Framed;
+  const sealAt = last.offset + last.length;
+  const old = new DataView(bytes.buffer);
+  const seed = segmentSeed(bytes.slice(16, 32), 1);
+  const made = new Uint8Array(bytes.length);
+  const view = new DataView(made.buffer);
+  made.set(bytes.subarray(0, 128));
+  let at = 128;
+  for (const { offset, length } of frames) {
+    made.set(bytes.subarray(offset, offset + length), at);
+    view.setUint32(at + FRAME.syncBack, at - 128, true);
+    view.setUint32(at + FRAME.crc, crc32(made.subarray(at + FRAME.length, at + length), frameSeed(seed, at)), true);
+    at += length;
+  }
+  const { nextSequence, timeMicros } = decodeSeal(old, sealAt);
+  const seal = encodeSeal({ frames: frames.length, nextSequence, timeMicros }, seed, at, 128);
+  made.set(seal, at);
+  return made.slice(0, at + seal.length);
+}

@@ -1,0 +1,68 @@
+/** `batpak compact DIR`: says what compacting would remove, and does it when told to. */
+import type { Command } from "commander";
+import { type CompactOptions, type CompactReport, compactStore } from "../compaction.ts";
+import { EXIT, UsageError } from "./exit-code.ts";
+import { assertStoreDirectory } from "./open-directory.ts";
+import { printable, type Terminal } from "./terminal.ts";
+
+interface Given {
+  readonly scope?: string;
+  readonly entity?: string;
+  readonly prefix?: string;
+  readonly keepNewerThan?: string;
+  readonly keepLast?: string;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+export function addCompact(program: Command, terminal: Terminal): void {
+  program
+    .command("compact")
+    .argument("<dir>", "the store's directory")
+    .option("--scope <scope>", "remove only events of this scope")
+    .option("--entity <entity>", "remove only events of this entity")
+    .option("--prefix <prefix>", "remove only events of entities that begin so")
+    .option("--keep-newer-than <time>", "keep events from this time on: ISO text or milliseconds since 1970")
+    .option("--keep-last <number>", "keep so many of the last events of each entity")
+    .option("--dry-run", "only say what it would remove")
+    .option("--yes", "do it")
+    .description("remove old events, and record what was removed")
+    .action(async (directory: string, given: Given) => {
+      const options = optionsOf(given);
+      await assertStoreDirectory(directory);
+      const applies = given.yes === true && given.dryRun !== true;
+      const report = await compactStore(directory, { ...options, dryRun: !applies });
+      await show(terminal, report);
+      if (applies || given.dryRun === true || report.removedEvents === 0) return;
+      process.exitCode = EXIT.found;
+      terminal.tell("Nothing was changed; --yes does what is listed above");
+    });
+}
+
+function optionsOf({ scope, entity, prefix, keepNewerThan, keepLast }: Given): CompactOptions {
+  const filter = {
+    ...(scope === undefined ? {} : { scope }),
+    ...(entity === undefined ? {} : { entity }),
+    ...(prefix === undefined ? {} : { entityPrefix: prefix }),
+  };
+  const time = keepNewerThan === undefined ? undefined : /^\d+$/.test(keepNewerThan) ? Number(keepNewerThan) : Date.parse(keepNewerThan);
+  if (time !== undefined && !Number.isFinite(time))
+    throw new UsageError(`Cannot compact: ${keepNewerThan} is no time, ISO text or ms are allowed`);
+  return {
+    ...(Object.keys(filter).length === 0 ? {} : { query: filter }),
+    ...(time === undefined ? {} : { keepNewerThan: time }),
+    ...(keepLast === undefined ? {} : { keepLast: Number(keepLast) }),
+  };
+}
+
+async function show(terminal: Terminal, report: CompactReport): Promise<void> {
+  if (terminal.json) return await terminal.print(`${JSON.stringify(report)}\n`);
+  const { removedEvents, heldEvents, removedBytes, ranges, applied } = report;
+  const lines = ranges.map(({ from, to, removedEvents: events }) => {
+    const what = from === to ? `segment ${from}` : `segments ${from} to ${to}`;
+    return `${applied ? "done" : "would"}  write ${what} anew without ${events} events`;
+  });
+  const held = heldEvents === 0 ? "" : `; ${heldEvents} more stay: the last of their entity, or in a batch with a key`;
+  lines.push(`${removedEvents} events, ${removedBytes} bytes ${applied ? "removed" : "would be removed"}${held}`);
+  await terminal.print(lines.map((line) => `${printable(line)}\n`).join(""));
+}
