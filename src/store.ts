@@ -327,9 +327,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
       this.#access.assertReadable();
       assertName(entity, "entity", "head");
       const event = this.#access.latest(entity);
-      if (event === null) return settle(null);
+      if (event === null) return null;
       const { clock, sequence, hash, id, timestamp } = event;
-      settle({ clock, sequence, hash, id, timestamp });
+      return { clock, sequence, hash, id, timestamp };
     });
   }
 
