@@ -22,14 +22,12 @@ import { assertBatpak03Item, Batpak03Placer } from "./log/batpak03-placer.ts";
 import { Batpak03SegmentWriter } from "./log/batpak03-segment-writer.ts";
 import { poisonedError } from "./log/commit-queue.ts";
 import { MarkFile } from "./log/mark-file.ts";
-import type { NativeWriterInput } from "./native-engine.ts";
+import type { NativeStoreParts, NativeWriterInput } from "./native-engine.ts";
 import type { OpenReport } from "./open-report.ts";
 import { settleBatpak03Log } from "./recover-batpak03.ts";
 import type { StoreWriter } from "./store-writer.ts";
 
 export interface Batpak03WriterInput extends NativeWriterInput {
-  /** Ids of the segment files that were there. */
-  readonly segmentIds: readonly number[];
   readonly mark: DurableMark | null;
 }
 
@@ -50,7 +48,7 @@ export class Batpak03Writer implements StoreWriter {
 
   private constructor(input: Batpak03WriterInput, mark: MarkFile, cut: OpenReport["cut"]) {
     const { parts, options, registry, reading } = input;
-    const { index, route, eventsReplayed, lastIssuedId } = parts.log;
+    const { index, route, eventsReplayed } = parts.log;
     this.#input = input;
     this.#mark = mark;
     this.cut = cut;
@@ -59,7 +57,7 @@ export class Batpak03Writer implements StoreWriter {
     const { active } = index;
     this.#segments = new Batpak03SegmentWriter(parts.files, active?.id ?? 0, active?.framesEnd ?? 0);
     const ids = new IdIssuer(options.random ?? ((target) => void randomFillSync(target)));
-    ids.resumeAfter(lastIssuedId);
+    ids.resumeAfter(newestIssuedId(parts));
     const placer = new Batpak03Placer({ index, clock: options.clock, ids, builderOf: (group) => this.log.builderOf(group) });
     this.log = this.#createLog(placer);
     parts.frames.unwritten = this.log;
@@ -87,7 +85,7 @@ export class Batpak03Writer implements StoreWriter {
   /** Settles the log that was read and takes it over. Only the holder of the directory's lock may. */
   static async open(input: Batpak03WriterInput): Promise<Batpak03Writer> {
     const { disk, parts } = input;
-    const cut = await settleBatpak03Log(disk, parts.files, parts.log, input.mark);
+    const cut = await settleBatpak03Log(disk, parts, input.mark);
     const mark = await MarkFile.open(disk, parts.directory);
     try {
       const writer = new Batpak03Writer(input, mark, cut);
@@ -101,7 +99,7 @@ export class Batpak03Writer implements StoreWriter {
   }
 
   #createLog(placer: Batpak03Placer): Batpak03LogWriter {
-    const { parts, options, segmentIds } = this.#input;
+    const { parts, options } = this.#input;
     const { index } = parts.log;
     return new Batpak03LogWriter(
       {
@@ -120,7 +118,7 @@ export class Batpak03Writer implements StoreWriter {
         },
       },
       placer,
-      Math.max(0, index.active?.id ?? 0, ...segmentIds.slice(-1)) + 1,
+      (index.active?.id ?? 0) + 1,
     );
   }
 
@@ -194,4 +192,34 @@ export class Batpak03Writer implements StoreWriter {
       parts.files.closeAll();
     }
   }
+}
+
+/** Frames looked at for the newest id that a writer issued: only events with keys or given ids come after it. */
+const FRAMES_LOOKED_AT_MAX = 1000;
+const ISSUED_VERSION = 7;
+
+function newestIssuedId({ log, frames }: NativeStoreParts): Uint8Array {
+  const { index, lastIssuedId } = log;
+  if (lastIssuedId.some((byte) => byte !== 0)) return lastIssuedId;
+  const id = new Uint8Array(16);
+  let looked = 0;
+  for (let i = index.segments.length - 1; i >= 0; i--) {
+    const rows = index.indexOf(index.segments[i]);
+    for (let row = rows.rowCount - 1; row >= 0 && looked < FRAMES_LOOKED_AT_MAX; row--, looked++) {
+      const { bytes, view, at } = frames.read(index.segments[i].id, rows.offsetAt(row));
+      frames.format.copyId(bytes, view, at, id, 0);
+      if (id[6] >>> 4 === ISSUED_VERSION) return id;
+    }
+  }
+  return anyIdOf(index.lastTimeMicros);
+}
+
+/** Stands for whatever ids were issued up to a time. */
+function anyIdOf(timeMicros: number): Uint8Array {
+  const id = new Uint8Array(16);
+  const view = new DataView(id.buffer);
+  const timeMs = Math.floor(timeMicros / 1000);
+  view.setUint32(0, Math.floor(timeMs / 0x1_0000));
+  view.setUint16(4, timeMs % 0x1_0000);
+  return id;
 }

@@ -86,8 +86,7 @@ async function openForWriting(
     const life = { assertReadable: () => {}, assertWritable: () => {} };
     const reading = readingOf(parts, registry, life);
     const input = { disk, parts, options, registry, reading, assertWritable: () => life.assertWritable() };
-    const writer =
-      layout === "native" ? await NativeWriter.open(input) : await Batpak03Writer.open({ ...input, segmentIds: listing.segmentIds, mark });
+    const writer = layout === "native" ? await NativeWriter.open(input) : await Batpak03Writer.open({ ...input, mark });
     const report = reportOf(parts, writer.cut, options.clock.monotonicMs() - started);
     return { directory, disk, parts, registry, writer, lock, reading, report, life };
   } catch (error) {

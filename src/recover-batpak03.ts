@@ -4,29 +4,33 @@
  *
  * The writer never goes on in a segment that it found; the next one has the highest id and one. So a torn tail could stay, as the original
  * leaves it. But where the mark says how far the newest segment was synced, whole frames that were never synced may follow a hole, and once
- * another segment is the newest they would pass for damage: that tail is kept aside and cut. Every step may be repeated after a crash.
+ * another segment is the newest they would pass for damage: that tail is kept aside and cut. So is a footer of which not all has arrived.
+ * Every step may be repeated after a crash.
  */
-import type { Disk } from "./disk/disk.ts";
+import { join } from "node:path";
+import type { Disk, DiskFile } from "./disk/disk.ts";
+import { readCheckpointHead } from "./format/batpak03/checkpoint-decoder.ts";
+import { decodeFooter, decodeTrailer, Footer, footerMismatch } from "./format/batpak03/footer.ts";
+import { decodeFrame } from "./format/batpak03/frame.ts";
+import { FOOTER_TRAILER, SEGMENT_HEADER } from "./format/batpak03/layout.ts";
+import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
 import { keepAside, settleTail } from "./log/recovery.ts";
-import type { SegmentFiles } from "./log/segment-files.ts";
+import type { NativeStoreParts } from "./native-engine.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenReport } from "./open-report.ts";
 import { removeNeverBegun, removeTemporaries } from "./recover-native.ts";
 
 /** Settles what opening found; gives what was cut, for the report. */
-export async function settleBatpak03Log(
-  disk: Disk,
-  files: SegmentFiles,
-  log: OpenedNativeLog,
-  mark: DurableMark | null,
-): Promise<OpenReport["cut"]> {
+export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mark: DurableMark | null): Promise<OpenReport["cut"]> {
+  const { files, log } = parts;
   const { directory } = files;
   await removeTemporaries(disk, directory);
   const { segmentId, end, cutBytes } = log.unsettled;
-  if (segmentId === null) return null;
   const newest = log.index.active;
-  if (newest !== undefined && newest.id === segmentId && newest.framesEnd === 0 && newest.frames === 0) {
+  if (segmentId === null || newest === undefined) return null;
+  if (newest.framesEnd === 0 && newest.frames === 0) {
     await removeNeverBegun(disk, files, segmentId);
     await disk.syncDirectory(directory);
     forgetNewest(log);
@@ -41,10 +45,14 @@ export async function settleBatpak03Log(
       return null;
     }
     const size = await file.size();
-    const kept = cutBytes > 0 ? end : size;
+    let kept = cutBytes > 0 ? end : size;
+    if (cutBytes === 0 && !(await footerHolds(disk, parts, newest, file, size))) kept = newest.framesEnd;
     let cut: OpenReport["cut"] = null;
-    if (cutBytes > 0)
-      cut = { segmentId, offset: end, bytes: cutBytes, keptIn: await keepAside(disk, directory, segmentId, file, end, cutBytes) };
+    if (kept < size) {
+      newest.sealed = false;
+      const keptIn = await keepAside(disk, directory, segmentId, file, kept, size - kept);
+      cut = { segmentId, offset: kept, bytes: size - kept, keptIn };
+    }
     await settleTail(disk, directory, file, Math.min(synced, kept), kept);
     return cut;
   } finally {
@@ -59,4 +67,46 @@ function forgetNewest({ index }: OpenedNativeLog): void {
   index.segments.pop();
   index.visible.segmentId = index.active?.id ?? 0;
   index.visible.offset = index.active?.framesEnd ?? 0;
+}
+
+/** False where a segment ends in a footer that is not whole. A checkpoint that was written after it is proof that it is. */
+async function footerHolds(disk: Disk, parts: NativeStoreParts, segment: SegmentEntry, file: DiskFile, size: number): Promise<boolean> {
+  const tail = new Uint8Array(Math.min(FOOTER_TRAILER.bytes, size));
+  await file.read(tail, 0, tail.length, size - tail.length);
+  const trailer = decodeTrailer(tail, size, SEGMENT_HEADER.mapAt);
+  if (trailer.kind === "absent") return true;
+  if (trailer.kind === "corrupt") return false;
+  if (parts.log.route === "checkpoint") {
+    const head = await checkpointHead(disk, parts.directory);
+    if (head?.watermarkSegmentId === segment.id && head.watermarkOffset === size) return true;
+  }
+  const region = new Uint8Array(size - trailer.tableOffset);
+  await file.read(region, 0, region.length, trailer.tableOffset);
+  const footer = decodeFooter(region, trailer);
+  return footer instanceof Footer && trailer.tableOffset === segment.framesEnd && listsAll(footer, parts, segment);
+}
+
+async function checkpointHead(disk: Disk, directory: string): Promise<ReturnType<typeof readCheckpointHead>> {
+  const file = await disk.open(join(directory, CHECKPOINT_FILE), "read");
+  try {
+    const bytes = new Uint8Array(256);
+    const count = await file.read(bytes, 0, bytes.length, 0);
+    return readCheckpointHead(bytes.subarray(0, count));
+  } finally {
+    await file.close();
+  }
+}
+
+/** Whether the footer lists the segment's events, each as its frame has it. */
+function listsAll(footer: Footer, { log, frames }: NativeStoreParts, segment: SegmentEntry): boolean {
+  const rows = log.index.indexOf(segment);
+  if (footer.entryCount !== rows.rowCount) return false;
+  for (let row = 0; row < rows.rowCount; row++) {
+    const offset = rows.offsetAt(row);
+    if (footer.frameOffset(row) !== offset || footer.globalSequence(row) !== rows.sequenceAt(row)) return false;
+    const { bytes, view, at, length } = frames.read(segment.id, offset);
+    const frame = decodeFrame(bytes, view, at, at + length);
+    if (frame.kind !== "ok" || footerMismatch(footer, row, { ...frame, offset }) !== null) return false;
+  }
+  return true;
 }

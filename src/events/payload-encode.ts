@@ -20,6 +20,10 @@ import { isWellFormed, utf8Length } from "./utf8.ts";
 
 /** Text up to this many UTF-16 units is written by a loop; beyond it the native encoder wins. */
 const LOOP_UNITS_MAX = 40;
+const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+const MIN_SAFE = BigInt(Number.MIN_SAFE_INTEGER);
+const U64_MAX = 2n ** 64n - 1n;
+const I64_MIN = -(2n ** 63n);
 
 const path: (string | number)[] = Array.from({ length: DEPTH_MAX + 1 }, () => "");
 /** The arrays and objects that the value being written lies in, outermost first. */
@@ -373,6 +377,15 @@ function writeDate(sink: ByteSink, value: Date, depth: number): void {
   sink.position = position + 15;
 }
 
+/** 64 bits beyond what a number holds exactly: MessagePack's own form comes back a bigint, and every other reader knows it. */
+function writeWideInteger(sink: ByteSink, value: bigint): void {
+  if (sink.capacity - sink.position < 9) sink.grow(9);
+  const { position } = sink;
+  sink.bytes[position] = value < 0n ? 0xd3 : 0xcf;
+  sink.view.setBigUint64(position + 1, BigInt.asUintN(64, value));
+  sink.position = position + 9;
+}
+
 /** As many bytes as the value needs, its sign bit included, most significant first. */
 function bigintBytes(value: bigint): Uint8Array {
   // A negative number takes as many bytes as its complement, which has the same significant bits and none of the sign's.
@@ -387,6 +400,7 @@ function bitLength(hexDigits: string): number {
 }
 
 function writeBigint(sink: ByteSink, value: bigint): void {
+  if (value < MIN_SAFE ? value >= I64_MIN : value > MAX_SAFE && value <= U64_MAX) return writeWideInteger(sink, value);
   const content = bigintBytes(value);
   const length = content.length;
   if (sink.capacity - sink.position < length + 6) sink.grow(length + 6);

@@ -1,7 +1,8 @@
 /**
  * What payload encoder and decoder agree on beyond MessagePack itself.
  *
- * - A bigint is extension type 110 ("n"): its two's complement, big-endian, in as few bytes as hold it (at least one).
+ * - A bigint of 64 bits that no number holds exactly is MessagePack's own integer. Any other is extension type 110 ("n"): its two's complement,
+ *   big-endian, in as few bytes as hold it (at least one).
  * - A Date is the timestamp extension of the MessagePack specification (type -1) in its shortest form.
  */
 export const BIGINT_EXTENSION = 110;

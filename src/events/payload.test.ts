@@ -127,8 +127,10 @@ test("golden bytes", () => {
     [-1n, "d46eff"],
     [-128n, "d46e80"],
     [-129n, "d56eff7f"],
-    [2n ** 63n, "c7096e008000000000000000"],
-    [-(2n ** 63n), "d76e8000000000000000"],
+    [2n ** 63n, "cf8000000000000000"],
+    [-(2n ** 63n), "d38000000000000000"],
+    [2n ** 64n, "c7096e010000000000000000"],
+    [-(2n ** 63n) - 1n, "c7096eff7fffffffffffffff"],
     [8388608n, "d66e00800000".replace("00800000", "00800000")],
     [32768n, "c7036e008000"],
     [new Date(0), "d6ff00000000"],
@@ -398,4 +400,27 @@ test("no bytes crash the decoder", () => {
     }),
     2000,
   );
+});
+
+test("bigints of 64 bits past the safe integers are MessagePack's own integers, and come back bigints; all others are the extension", () => {
+  const hex = (value: bigint): string => Buffer.from(encode(value)).toString("hex");
+  assert.equal(hex(2n ** 64n - 1n), "cfffffffffffffffff");
+  assert.equal(hex(2n ** 53n), "cf0020000000000000");
+  assert.equal(hex(-(2n ** 53n)), "d3ffe0000000000000");
+  assert.equal(hex(-(2n ** 63n)), "d38000000000000000");
+  for (const extended of [0n, -1n, 2n ** 53n - 1n, -(2n ** 53n) + 1n, 2n ** 64n, -(2n ** 63n) - 1n])
+    assert.match(hex(extended), /^(?:d[4-8]|c7..)6e/);
+  for (const value of [
+    2n ** 64n - 1n,
+    2n ** 63n,
+    2n ** 53n,
+    2n ** 53n - 1n,
+    0n,
+    -(2n ** 53n) + 1n,
+    -(2n ** 53n),
+    -(2n ** 63n),
+    -(2n ** 63n) - 1n,
+  ]) {
+    assert.equal(fromHex(hex(value)), value);
+  }
 });

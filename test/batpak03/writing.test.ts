@@ -373,3 +373,23 @@ test("the checkpoint is for its owner only, and a symbolic link in its place is 
     rmSync(directory, { recursive: true, force: true });
   }
 });
+
+test("ids go on behind those that were issued, also where the newest event has a key", async () => {
+  const repeatable = (): StoreOptions => {
+    let micros = 1_700_000_000_000_000;
+    return { clock: { nowMicros: () => (micros += 10), monotonicMs: () => 0 }, random: (target) => void target.fill(7) };
+  };
+  const disk = new SimulatedDisk();
+  for (let opening = 0; opening < 3; opening++) {
+    const store = await open(disk, repeatable());
+    await store.append(a, { kind: KIND, data: opening });
+    await store.append(a, { kind: KIND, data: opening }, { idempotencyKey: `key ${opening}` });
+    await store.close();
+  }
+  const store = await open(disk);
+  const ids = (await store.read().toArray()).map(({ id }) => id);
+  assert.equal(new Set(ids).size, 6);
+  const issued = ids.filter((_, position) => position % 2 === 0);
+  assert.deepEqual([...issued].sort(), issued);
+  await store.close();
+});

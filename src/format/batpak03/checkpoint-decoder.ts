@@ -279,3 +279,17 @@ export function decodeCheckpoint(bytes: Uint8Array, visitor: CheckpointVisitor):
   decoder.push(bytes, viewOf(bytes), 0, bytes.length);
   return decoder.finish();
 }
+
+/** The numbers at the beginning of a checkpoint that is known to be whole; null where they do not come first. */
+export function readCheckpointHead(bytes: Uint8Array): CheckpointHead | null {
+  const reader = msgpackReader(bytes, viewOf(bytes), CHECKPOINT_PREFIX.body, bytes.length);
+  const map = { table: CHECKPOINT_KEYS, pairsLeft: readMapHeader(reader), seen: 0, expected: 0 };
+  const numbers: number[] = [];
+  for (let key = 0; key < 3; key++) {
+    if (nextField(reader, map) !== key) return null;
+    numbers.push(readUnsigned(reader));
+  }
+  if (reader.fault !== null) return null;
+  const [globalSequence, watermarkSegmentId, watermarkOffset] = numbers;
+  return { globalSequence, watermarkSegmentId, watermarkOffset };
+}
