@@ -126,9 +126,12 @@ const OPTIONS = { segmentBytesMax: 16_384 };
 const names = ["user:1", "user:10", "日本語:東京", 'quote"back\\slash', "entity:4"];
 
 function event(number) {
-  const data = [{ number, text: `event ${number}`, ratio: number / 3 }, [number, null, "text", [true, {}]], [1, 2, 3], { empty: {} }][
-    number % 4
-  ];
+  const data = [
+    { number, text: `event ${number}`, ratio: number / 3, big: 2n ** 64n - 1n - BigInt(number) },
+    [number, null, "text", [true, {}]],
+    [1, 2, 3],
+    { empty: {} },
+  ][number % 4];
   return { kind: [0x1001, 0x2002, 0xf003][number % 3], data };
 }
 

@@ -191,10 +191,7 @@ export async function checkState(disk: SimulatedDisk, checks: StateChecks): Prom
   }
   if (reader !== null) assert.deepEqual(reader, seen, "a reader saw something else than the recovering writer");
   if (isFull) {
-    const { ok, problems } = await store.verify().catch((error: unknown) => {
-      if (!isStoreError(error, "UNSUPPORTED_BY_LAYOUT")) throw error;
-      return { ok: true, problems: [] };
-    });
+    const { ok, problems } = await store.verify();
     assert.ok(ok, `a recovered store does not verify: ${JSON.stringify(problems)}`);
     if (options.layout !== "batpak-0.3") await checkRoutes(before, options, seen);
   }
