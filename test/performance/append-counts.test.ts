@@ -128,7 +128,8 @@ class Appender {
 test("batches of 1,000 with four in flight: a write for each group, none for zeros, no byte beyond the frames", async () => {
   const appender = await Appender.open();
   const cost = await appender.cost(() => appender.batches(20));
-  assert(cost.commits <= 20, `at least one batch shares each commit: ${cost.commits}`);
+  // Four at a time in one group would be 5: then nothing is left to encode while the disk works.
+  assert(cost.commits >= 8 && cost.commits <= 20, `batches share commits, and the disk works beside the encoding: ${cost.commits} commits`);
   assert.deepEqual(cost, {
     commits: cost.commits,
     durableWrites: cost.commits,

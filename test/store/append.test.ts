@@ -265,3 +265,18 @@ test("durability every so many events: synced in the background once so many cam
   await left.close();
   await store.close();
 });
+
+test("a batch of a definition that the store does not know yet records it once", async () => {
+  const bytes = async (...batches: readonly number[]): Promise<number> => {
+    const store = await openStore(new SimulatedDisk(), { checkpoint: false });
+    for (const count of batches)
+      await store.append(
+        at,
+        Array.from({ length: count }, () => Counted({ n: 1 })),
+      );
+    const stats = await store.stats();
+    await store.close();
+    return stats.bytes;
+  };
+  assert.equal(await bytes(5), await bytes(1, 4));
+});
