@@ -87,12 +87,14 @@ export class Batpak03Writer implements StoreWriter {
     const { disk, parts } = input;
     const cut = await settleBatpak03Log(disk, parts, input.mark);
     const mark = await MarkFile.open(disk, parts.directory);
+    let writer: Batpak03Writer | null = null;
     try {
-      const writer = new Batpak03Writer(input, mark, cut);
+      writer = new Batpak03Writer(input, mark, cut);
       if (parts.log.index.active === undefined) await writer.log.createFirst();
       else writer.log.writeMark();
       return writer;
     } catch (error) {
+      if (writer !== null) await writer.#segments.close();
       await mark.close();
       throw error;
     }
