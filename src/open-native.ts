@@ -225,7 +225,9 @@ class NativeOpening {
     const header = log.segments[0]?.header;
     if (header === undefined) return this.#ignoreCheckpoint(`segment ${visible.segmentId}, where it ends, has no whole header`);
     if (!sameBytes(header.storeId, 0, checkpoint.storeId, 0, 16)) return this.#ignoreCheckpoint("it belongs to another store");
-    if (header.generation > checkpoint.generation) return this.#ignoreCheckpoint("the store was compacted after it");
+    const { mark } = this.#input;
+    const marked = mark !== null && sameBytes(mark.storeId, 0, checkpoint.storeId, 0, 16) ? mark.generation : 0;
+    if (Math.max(header.generation, marked) > checkpoint.generation) return this.#ignoreCheckpoint("the store was compacted after it");
     const size = files.file(visible.segmentId).sizeSync();
     if (size < visible.offset) {
       const reason = `segment ${visible.segmentId} has ${size} bytes, it speaks of ${visible.offset}`;

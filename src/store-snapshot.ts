@@ -12,6 +12,7 @@
  */
 import { join, relative, resolve } from "node:path";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
+import { getUint64 } from "./base/u64.ts";
 import { copyFile } from "./disk/copy-file.ts";
 import type { Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
@@ -19,6 +20,7 @@ import { replaceFile } from "./disk/replace-file.ts";
 import { errorCode } from "./disk/system-error.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK, DURABLE_MARK_FILE, encodeDurableMark } from "./format/native/durable-mark.ts";
+import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { segmentName } from "./log/segment-files.ts";
 import { asStoreError } from "./open-directory.ts";
 import type { StoreAccess } from "./store-access.ts";
@@ -39,6 +41,7 @@ export interface SnapshotResult {
 /** A segment of the copy. */
 interface CopiedSegment {
   readonly id: number;
+  readonly generation: number;
   /** Null: the whole file, which is not written any more. */
   readonly bytes: number | null;
 }
@@ -92,6 +95,7 @@ class SnapshotTaking {
       throw new StoreError("NOT_FOUND", "Cannot take a snapshot: nothing of the store is visible yet", { what: "a visible segment" });
     }
     for (const { id, bytes } of segments) await this.#take(segmentName(id), bytes, this.#temporary(id));
+    if (this.#access.parts.layout === "native") for (const { id, generation: own } of segments) this.#assertGeneration(id, own);
     if (this.#access.parts.layout === "native") {
       const bytes = new Uint8Array(DURABLE_MARK.bytes);
       const [visibleSegment, visibleOffset, visibleSequence] = [segmentId, offset, sequence];
@@ -116,6 +120,20 @@ class SnapshotTaking {
     };
   }
 
+  /** Another process may compact a store that is only read here: what was taken must be what the index, and the checkpoint, speak of. */
+  #assertGeneration(id: number, generation: number): void {
+    const file = this.#disk.openSync(join(this.#target, this.#temporary(id)));
+    try {
+      const bytes = new Uint8Array(8);
+      const count = file.readSync(bytes, 0, 8, SEGMENT_HEADER.generation);
+      if (count === 8 && getUint64(new DataView(bytes.buffer), 0) === generation) return;
+    } finally {
+      file.closeSync();
+    }
+    const message = "Cannot take a snapshot: another process has compacted the store meanwhile, take it anew into another directory";
+    throw new StoreError("COMPACTED", message, { segmentId: id });
+  }
+
   #temporary(id: number): string {
     return `${segmentName(id)}.${this.#disk.self.pid}-0.tmp`;
   }
@@ -138,14 +156,14 @@ class SnapshotTaking {
   }
 
   #plan(
-    segment: { readonly id: number; readonly indexOnDisk: boolean; readonly framesEnd: number },
+    segment: { readonly id: number; readonly generation: number; readonly indexOnDisk: boolean; readonly framesEnd: number },
     visibleSegment: number,
     visibleOffset: number,
   ): CopiedSegment {
-    const { id, indexOnDisk, framesEnd } = segment;
-    if (id === visibleSegment) return { id, bytes: visibleOffset };
+    const { id, generation, indexOnDisk, framesEnd } = segment;
+    if (id === visibleSegment) return { id, generation, bytes: visibleOffset };
     // The 0.3 layout's footers are written before the next segment begins; a block of ours may be under way.
-    return { id, bytes: indexOnDisk || this.#access.parts.layout !== "native" ? null : framesEnd };
+    return { id, generation, bytes: indexOnDisk || this.#access.parts.layout !== "native" ? null : framesEnd };
   }
 
   /** Takes a file of the store, under the same name or another: the first `bytes` of it, or, where null is given, all of it, linked if possible. */
