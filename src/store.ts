@@ -409,8 +409,10 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   /**
    * Copies the store, as it is visible now, into a directory that is empty or new; beside appending. What is never written again shares its
    * bytes with the store where the file system allows. The copy is durable when this resolves; opening it never changes this store.
+   * Positions that consumers keep in files of their own, and snapshots of projections, are not copied.
    *
-   * @throws StoreError `IO` where the directory is not empty or the disk fails, `CORRUPT` where the store is damaged, `CLOSED`
+   * @throws StoreError `IO` where the directory is not empty or the disk fails, `CORRUPT` where the store is damaged, `CLOSED`,
+   * `COMPACTED` where another process compacted it meanwhile
    * @example
    * const { events } = await store.snapshot("./backup/monday");
    */
