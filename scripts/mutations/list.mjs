@@ -78,9 +78,7 @@ export const mutations = [
   {
     name: "sync left out: the temporary file of a checkpoint",
     file: REPLACE,
-    edits: [
-      ["if (buffer !== null) await put(buffer, gathered);\n    await file.sync();", "if (buffer !== null) await put(buffer, gathered);"],
-    ],
+    edits: [["else await writePieces(file, content);\n    await file.sync();", "else await writePieces(file, content);"]],
     suites: ["replace file"],
   },
   {
@@ -93,7 +91,7 @@ export const mutations = [
     name: "sync left out: the log before its checkpoint",
     file: "src/checkpoint/checkpointer.ts",
     edits: [["await this.#parts.sync();", ""]],
-    suites: ["crash, os durability"],
+    suites: ["acknowledgement"],
   },
   {
     name: "sync left out: what recovery keeps",

@@ -78,13 +78,17 @@ function restore(content: CheckpointContent, source: IndexSource): RestoredCheck
 function restoreSegment(described: Record<string, unknown>, columns: ReadonlyMap<string, Uint8Array>, index: StoreIndex): SegmentEntry {
   const id = count(described, "id");
   const firstSequence = count(described, "firstSequence");
+  const nextSequence = count(described, "nextSequence");
   const indexOnDisk = described.indexOnDisk === true;
   let rows: ActiveSegmentIndex | null = null;
   if (!indexOnDisk) {
     const prefix = `rows.${id}.`;
+    const rowCount = count(described, "rowCount");
+    const rowsFrom = described.rowsFrom === undefined ? firstSequence : count(described, "rowsFrom");
+    if (rowsFrom < firstSequence || rowsFrom + rowCount > nextSequence) throw new Unfit(`the rows of segment ${id} have other sequences`);
     const parts = {
-      rowCount: count(described, "rowCount"),
-      firstSequence,
+      rowCount,
+      firstSequence: rowsFrom,
       sequence: columns.get(`${prefix}sequence`) ?? null,
     } as Record<string, unknown>;
     for (const name of ROW_COLUMNS) parts[name] = column(columns, prefix + name);
@@ -95,7 +99,7 @@ function restoreSegment(described: Record<string, unknown>, columns: ReadonlyMap
   return {
     id,
     firstSequence,
-    nextSequence: count(described, "nextSequence"),
+    nextSequence,
     generation: count(described, "generation"),
     sealed: described.sealed === true,
     framesEnd: count(described, "framesEnd"),

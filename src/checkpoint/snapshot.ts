@@ -89,9 +89,12 @@ function putColumns(columns: Map<string, Uint8Array>, prefix: string, parts: obj
 function describeSegment(segment: SegmentEntry, index: StoreIndex, rowCount: number): Record<string, unknown> {
   const growing = segment.id === index.visible.segmentId;
   const { id, firstSequence, generation, sealed, indexOnDisk, lastIssuedId, systemFrames } = segment;
+  // Damage, and compaction, may have taken the first events of a segment.
+  const rowsFrom = rowCount === 0 ? firstSequence : (segment.index?.firstSequence ?? firstSequence);
   return {
     id,
     firstSequence,
+    ...(rowsFrom === firstSequence ? {} : { rowsFrom }),
     nextSequence: Math.min(segment.nextSequence, index.visible.sequence),
     generation,
     sealed,

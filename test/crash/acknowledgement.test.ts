@@ -141,3 +141,27 @@ test("a directory, or one above it, that a killed process had made and not synce
     await store.close();
   }
 });
+
+test("a checkpoint gets its name only once all that it speaks of is durable, whatever the durability", async () => {
+  for (const durability of ["os", { everyMs: 3_600_000, everyEvents: 1000 }] as const) {
+    const disk = new SimulatedDisk();
+    const store = await Store.open(DIRECTORY, { disk, durability, checkpoint: { everyEvents: 1000 } });
+    await store.sync();
+    for (let i = 0; i < 5; i++) await store.append({ entity: "a", scope: "s" }, { kind: KIND, data: i });
+    let named = 0;
+    disk.faults = ({ kind, to }) => {
+      if (kind === "rename" && to === `${DIRECTORY}/index.ckpt`) {
+        named++;
+        const { end, path } = placeOf(disk, Buffer.from(last.hash, "hex")) ?? { end: Number.NaN, path: "no segment" };
+        assert.ok(disk.isDurable(path, 0, end), `${path} is not durable up to ${end}, where the checkpoint ends`);
+      }
+      return undefined;
+    };
+    const last = await store.append({ entity: "a", scope: "s" }, { kind: KIND, data: "last" });
+    assert.equal(last.durable, false);
+    await store.checkpoint();
+    assert.equal(named, 1);
+    disk.faults = undefined;
+    await store.close();
+  }
+});

@@ -26,14 +26,18 @@ export class CrashCount {
   opened = 0;
   readonly #distinct = new Set<string>();
 
-  readonly counted = (disk: SimulatedDisk): void => {
+  readonly counted = (disk: SimulatedDisk, fingerprint = disk.fingerprint()): void => {
     this.opened++;
     // Half a digest: 80 bits keep a million apart.
-    this.#distinct.add(disk.fingerprint().slice(0, 20));
+    this.#distinct.add(fingerprint.slice(0, 20));
   };
 
   get distinct(): number {
     return this.#distinct.size;
+  }
+
+  fingerprints(): string[] {
+    return [...this.#distinct];
   }
 
   toString(): string {
@@ -55,7 +59,7 @@ export async function crashEverywhere(scenario: Scenario, settings: EnumerationS
     const promises = ledger.attempts.map(({ receipts, durable, lost }) => (receipts === null ? 0 : 1) + (durable ? 2 : 0) + (lost ? 4 : 0));
     const promised = promises.join("");
     let which = 0;
-    const check = async (left: SimulatedDisk, powerCut: boolean): Promise<void> => {
+    const check = async (left: SimulatedDisk, powerCut: boolean, fingerprint?: string): Promise<void> => {
       const secondCrashDisks = random() < settings.secondCrashShare ? settings.secondCrashDisks : 0;
       const { options } = scenario;
       try {
@@ -67,6 +71,7 @@ export async function crashEverywhere(scenario: Scenario, settings: EnumerationS
           secondCrashDisks,
           fullShare: settings.fullShare,
           counted: count.counted,
+          ...(fingerprint === undefined ? {} : { fingerprint }),
         });
       } catch (error) {
         const at = `operation ${number} of ${operations}, disk ${which}${powerCut ? "" : " (killed, no power cut)"}, seed ${settings.seed}`;
@@ -77,11 +82,12 @@ export async function crashEverywhere(scenario: Scenario, settings: EnumerationS
     let checkedHere = 0;
     for (const left of disk.possibleDisks({ limit: settings.listedMax, seed: settings.seed + number })) {
       which++;
-      const key = `${promised} ${left.fingerprint()}`;
+      const fingerprint = left.fingerprint();
+      const key = `${promised} ${fingerprint}`;
       // The first ones listed are those that keep nothing, and all: not always they.
       if (checked.has(key) || random() >= settings.checkedShare) continue;
       checked.add(key);
-      await check(left, true);
+      await check(left, true, fingerprint);
       if (++checkedHere === settings.checkedMax) break;
     }
   }

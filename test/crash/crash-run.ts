@@ -159,7 +159,9 @@ export interface StateChecks {
   readonly powerCut: boolean;
   readonly random: () => number;
   /** Counts every disk that was opened. */
-  counted(disk: SimulatedDisk): void;
+  counted(disk: SimulatedDisk, fingerprint?: string): void;
+  /** Of the disk, where it is known. */
+  readonly fingerprint?: string;
   /** Also crashes recovery itself, cuts the power after it, and looks at this many disks that either may leave. */
   readonly secondCrashDisks: number;
   /** Of the states, how many are verified, seen by a reader and by every route, and closed and opened once more: 0 to 1. */
@@ -169,7 +171,7 @@ export interface StateChecks {
 /** Checks one disk in every way there is. Uses up `disk`. */
 export async function checkState(disk: SimulatedDisk, checks: StateChecks): Promise<void> {
   const { ledger, options, powerCut, random, secondCrashDisks } = checks;
-  checks.counted(disk);
+  checks.counted(disk, checks.fingerprint);
   const isFull = random() < checks.fullShare;
   const before = disk.diskAfterKill();
   const reader = isFull ? await lookReadOnly(disk, options) : null;
