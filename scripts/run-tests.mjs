@@ -4,16 +4,15 @@
 //   npm test                                   everything, crash and fuzz tests in their bounded form
 //   npm test -- frame test/style               files whose path contains one of these words
 //   npm test -- --test-name-pattern=torn       options for Node's test runner are passed on
-//   node scripts/run-tests.mjs --crash         test/crash alone, in full: sets BATPAK_TEST_LONG=1
+// `scripts/test-crash.mjs` runs the crash tests and fuzzers in full.
 
 import { readdirSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { projectRoot, run } from "./tool.mjs";
 
-const runnerOptions = process.argv.slice(2).filter((argument) => argument.startsWith("--") && argument !== "--crash");
+const runnerOptions = process.argv.slice(2).filter((argument) => argument.startsWith("--"));
 const words = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
-const crashTestsInFull = process.argv.includes("--crash");
 
 /** Every test file, as paths relative to the project with forward slashes, sorted. */
 function testFiles() {
@@ -30,9 +29,7 @@ function testFiles() {
 }
 
 const wanted = testFiles().filter(
-  (file) =>
-    (!crashTestsInFull || file.startsWith("test/crash/")) &&
-    (words.length === 0 || words.some((word) => file.includes(word.replaceAll(path.sep, "/").replace(/^\.\//, "")))),
+  (file) => words.length === 0 || words.some((word) => file.includes(word.replaceAll(path.sep, "/").replace(/^\.\//, ""))),
 );
 
 if (wanted.length === 0) {
@@ -42,8 +39,8 @@ if (wanted.length === 0) {
 
 // One process for each file; two at a time even on one core, since many of them wait for the disk.
 const concurrency = Math.max(2, Math.min(8, os.availableParallelism()));
-// A test that hangs is to end with a name, not with the machine's patience. The long run has none.
-const minutesMax = crashTestsInFull ? 240 : 10;
+// A test that hangs is to end with a name, not with the machine's patience.
+const minutesMax = 10;
 const defaults = [
   `--test-concurrency=${concurrency}`,
   `--test-timeout=${minutesMax * 60_000}`,
@@ -54,6 +51,4 @@ const nameOf = (option) => option.split("=")[0];
 const given = new Set(runnerOptions.map(nameOf));
 const options = [...defaults.filter((option) => !given.has(nameOf(option))), ...runnerOptions];
 
-process.exitCode = run(process.execPath, ["--import", "tsx", "--test", ...options, ...wanted], {
-  env: crashTestsInFull ? { BATPAK_TEST_LONG: "1" } : {},
-});
+process.exitCode = run(process.execPath, ["--import", "tsx", "--test", ...options, ...wanted]);
