@@ -5,7 +5,7 @@
  * 1. Bytes before `syncedOffset` of the current segment are on stable storage.
  * 2. A new segment's file and name are synced before anything in it is acknowledged, and it is made only after every frame of the old one,
  *    its seal included, is synced, whatever the durability.
- * 3. Only zeros lie between the last frame and the end of the file.
+ * 3. Only zeros lie between the last frame and the end of the file. They are laid out past `#extendedTo`, which no commit passes meanwhile.
  *
  * A crash can leave: a torn tail of the last group; zeros after the last frame; a sealed segment without a successor; a successor whose
  * header is not whole. Recovery takes each of them.
@@ -17,8 +17,11 @@ import type { SegmentFiles } from "./segment-files.ts";
 
 /** Commits up to this size are written into zeros laid out beforehand: overwriting costs no journal commit (docs/performance.md). */
 const EXTEND_FOR_BYTES_MAX = 64 * 1024;
-const EXTEND_STEP_BYTES = 1024 * 1024;
-const ZEROS = new Uint8Array(EXTEND_STEP_BYTES);
+/** Zeros are laid out this many bytes at a time, twice as many each time, up to the greater. */
+const EXTEND_STEP_BYTES_MIN = 1024 * 1024;
+const EXTEND_STEP_BYTES_MAX = 8 * 1024 * 1024;
+/** One write of zeros: short, since a commit beside it waits for it. */
+const ZEROS = new Uint8Array(128 * 1024);
 /** A full disk, a quota, a limit on the size of files. */
 const NO_ROOM: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 
@@ -34,6 +37,10 @@ export class SegmentWriter {
   #writtenTo = 0;
   /** False once the disk had no room for zeros in this segment. */
   #extends = true;
+  #extendStepBytes = EXTEND_STEP_BYTES_MIN;
+  /** Zeros being laid out beside the commits, past `#extendedTo`. Whoever writes there, or ends the segment, waits for it first. */
+  #extending: Promise<void> | null = null;
+  #failure: { readonly error: unknown } | null = null;
 
   constructor(files: SegmentFiles, segmentBytesMax: number) {
     this.#disk = files.disk;
@@ -53,6 +60,7 @@ export class SegmentWriter {
 
   /** Makes a segment. Commit point: the directory sync, after which the name and the whole header are durable. */
   async create(header: SegmentHeader): Promise<void> {
+    await this.#extended();
     await this.#file?.close();
     this.#file = null;
     const file = await this.#disk.open(this.#files.path(header.segmentId), "create");
@@ -65,28 +73,54 @@ export class SegmentWriter {
     this.#writtenTo = SEGMENT_HEADER.bytes;
     this.#extendedTo = SEGMENT_HEADER.bytes;
     this.#extends = true;
+    this.#extendStepBytes = EXTEND_STEP_BYTES_MIN;
   }
 
   /** Writes `length` bytes at `position`, the end of what was written. With `durable`, resolves when they are on stable storage. */
   async write(bytes: Uint8Array, length: number, position: number, durable: boolean): Promise<void> {
     const file = this.#open();
+    const end = position + length;
     const isSmall = durable && length <= EXTEND_FOR_BYTES_MAX;
-    if (isSmall && this.#extends && position + length > this.#extendedTo) await this.#extend(file, position + length);
+    if (end > this.#extendedTo || this.#failure !== null) await this.#extended();
+    if (isSmall && this.#extends && end > this.#extendedTo) await this.#extend(file, end);
     await file.write(bytes, 0, length, position, durable);
-    this.#writtenTo = position + length;
-    if (durable) this.syncedOffset = this.#writtenTo;
+    this.#writtenTo = end;
+    if (durable) this.syncedOffset = end;
+    if (isSmall) this.#extendBeside(file);
   }
 
+  /** Lays out the next zeros before they are needed, so that no commit waits for them. */
+  #extendBeside(file: DiskFile): void {
+    const isAmple = this.#extendedTo - this.#writtenTo > this.#extendStepBytes / 2 || this.#extendedTo >= this.#segmentBytesMax;
+    if (isAmple || !this.#extends || this.#extending !== null) return;
+    this.#extendStepBytes = Math.min(this.#extendStepBytes * 2, EXTEND_STEP_BYTES_MAX);
+    this.#extending = this.#extend(file, this.#extendedTo).then(
+      () => {
+        this.#extending = null;
+      },
+      (error: unknown) => {
+        this.#failure = { error };
+      },
+    );
+  }
+
+  /** Resolves when no zeros are being laid out; throws what failed there, for ever: a sync is not tried again. */
+  async #extended(): Promise<void> {
+    await this.#extending;
+    if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  /** Lays out zeros from the end of what was written or laid out, `needed` at the least. */
   async #extend(file: DiskFile, needed: number): Promise<void> {
-    const end = Math.min(needed + EXTEND_STEP_BYTES, Math.max(this.#segmentBytesMax, needed));
     const from = Math.max(this.#extendedTo, this.#writtenTo);
+    const end = Math.min(needed + this.#extendStepBytes, Math.max(this.#segmentBytesMax, needed));
     try {
       for (let at = from; at < end; at += ZEROS.length) await file.write(ZEROS, 0, Math.min(ZEROS.length, end - at), at, false);
     } catch (error) {
       if (!NO_ROOM.has(errorCode(error) ?? "")) throw error;
       // What was asked for may fit without them: the zeros give way to it. Nothing but zeros was written here, so nothing can be lost.
-      await file.truncate(this.#writtenTo);
-      this.#extendedTo = this.#writtenTo;
+      await file.truncate(from);
+      this.#extendedTo = from;
       this.#extends = false;
       return;
     }
@@ -108,6 +142,7 @@ export class SegmentWriter {
   /** Appends the seal and syncs the whole segment: after this, nothing more is appended to it. Commit point: the sync. */
   async seal(frame: Uint8Array): Promise<void> {
     const file = this.#open();
+    await this.#extended();
     await file.write(frame, 0, frame.length, this.#writtenTo, false);
     this.#writtenTo += frame.length;
     await file.truncate(this.#writtenTo);
@@ -118,12 +153,14 @@ export class SegmentWriter {
 
   /** Gives back the zeros at the end. */
   async trim(): Promise<void> {
+    await this.#extended();
     if (this.#file === null || this.#extendedTo <= this.#writtenTo) return;
     await this.#file.truncate(this.#writtenTo);
     this.#extendedTo = this.#writtenTo;
   }
 
   async close(): Promise<void> {
+    await this.#extending;
     await this.#file?.close();
     this.#file = null;
   }
