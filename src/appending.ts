@@ -361,19 +361,20 @@ export class Appending {
     const { placer, limits } = this.#parts;
     const { payloadBytesMax, batchBytesMax } = limits;
     const group = sink instanceof CommitGroup ? sink : null;
-    let payloadBytes = 0;
+    let batchBytes = 0;
     let isPlain = true;
     for (let i = 0; i < items.length; i++) {
       const item = items[i];
       if (group !== null)
         group.limit = group.position + payloadBytesMax + FRAME_ROOM_BYTES + (item.metadata === null ? 0 : payloadBytesMax);
       placer.stage(sink, item);
-      const { payloadLength } = item;
+      const { payloadLength, metadataLength } = item;
       if (payloadLength > payloadBytesMax) throw tooLarge("the payload", payloadLength, payloadBytesMax);
-      payloadBytes += payloadLength;
+      if (metadataLength > payloadBytesMax) throw tooLarge("the metadata", metadataLength, payloadBytesMax);
+      batchBytes += payloadLength + metadataLength;
       isPlain &&= item.isPlain;
     }
-    if (items.length > 1 && payloadBytes > batchBytesMax) throw tooLarge("the batch", payloadBytes, batchBytesMax);
+    if (items.length > 1 && batchBytes > batchBytesMax) throw tooLarge("the batch", batchBytes, batchBytesMax);
     return isPlain;
   }
 

@@ -17,7 +17,7 @@ export interface StoreOptions<Definitions extends readonly AnyDefinition[] = rea
   readonly durability?: "fsync" | "os" | { readonly everyMs: number; readonly everyEvents?: number };
   /** A segment is full at this size: 4 KiB to 1 GiB, default 64 MiB. A batch larger than that gets a segment of its own. */
   readonly segmentBytesMax?: number;
-  /** The largest payload: 1 byte to 256 MiB, default 16 MiB. */
+  /** The largest payload, and the largest metadata: 1 byte to 256 MiB, default 16 MiB. */
   readonly payloadBytesMax?: number;
   /** Events in a batch: 1 to 65,536, default 4,096. */
   readonly batchEventsMax?: number;

@@ -68,6 +68,8 @@ export class AppendItem {
   /** Where its staged bytes begin and how many they are. */
   at = 0;
   length = 0;
+  /** Bytes of its metadata; 0 where it has none. */
+  metadataLength = 0;
   /** Where its payload's bytes begin, and how many they are. */
   payloadAt = 0;
   payloadLength = 0;

@@ -50,7 +50,7 @@ export class NativePlacer implements FramePlacer {
     if (item.system) flags |= FRAME_FLAG.system;
     item.flags = flags;
     const at = beginFrame(sink, item);
-    if (metadata !== null) stageMetadata(sink, metadata);
+    if (metadata !== null) item.metadataLength = stageMetadata(sink, metadata);
     const payloadAt = sink.position;
     stagePayload(sink, item.data);
     item.at = at;
@@ -191,10 +191,13 @@ function writeId(bytes: Uint8Array, view: DataView, at: number, id: Uint8Array |
   return idTag(view, at + place);
 }
 
-function stageMetadata(sink: ByteSink, metadata: object): void {
+/** Returns how many bytes the metadata has. */
+function stageMetadata(sink: ByteSink, metadata: object): number {
   if (sink.capacity - sink.position < 4) sink.grow(4);
   const lengthAt = sink.position;
   sink.position += 4;
   stagePayload(sink, metadata);
-  sink.view.setUint32(lengthAt, sink.position - lengthAt - 4, true);
+  const length = sink.position - lengthAt - 4;
+  sink.view.setUint32(lengthAt, length, true);
+  return length;
 }

@@ -132,6 +132,9 @@ test("payloads and batches over the limits", async () => {
     payloadBytesMax: 1000,
   });
   await refuses("TOO_LARGE", [(store) => store.append(at, [pad(600), pad(600)])], { batchBytesMax: 1000 });
+  const metadata = { note: "x".repeat(600) };
+  await refuses("TOO_LARGE", [(store) => store.append(at, [pad(1), pad(1)], { metadata })], { batchBytesMax: 1000 });
+  await refuses("TOO_LARGE", [(store) => store.append(at, pad(1), { metadata: { note: "x".repeat(2000) } })], { payloadBytesMax: 1000 });
   await refuses(
     "TOO_LARGE",
     [
