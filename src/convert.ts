@@ -14,7 +14,7 @@
 import { dirname, join, resolve } from "node:path";
 import { sameBytes } from "./base/hex.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
-import { batchesOf, METADATA_NAME } from "./convert-source.ts";
+import { batchesOf, CONVERSION_FILE, METADATA_NAME } from "./convert-source.ts";
 import type { Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
@@ -31,9 +31,6 @@ import { openParts, type Opened } from "./open-store.ts";
 import { compileOptions, type Layout } from "./store-options.ts";
 import type { StoreWriter } from "./store-writer.ts";
 import { verifyStore } from "./verify.ts";
-
-/** Beside the log of a converted store: the source's last hash of each entity. */
-export const CONVERSION_FILE = "conversion.jsonl";
 
 export interface ConversionProgress {
   readonly step: "converting" | "verifying";

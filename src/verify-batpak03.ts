@@ -4,9 +4,12 @@
  * event of an open batch.
  *
  * What this layout cannot tell is not told: retention removes events, so that clocks may leap where a segment was compacted; a payload that
- * compaction kept as a plain value cannot always be hashed again; footers keep the sequences of before a compaction.
+ * compaction kept as a plain value cannot always be hashed again; footers keep the sequences of before a compaction. Clocks leap in a converted
+ * store where they leapt in its source; there the chain goes on across the leap, as it was written.
  */
+import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
+import { CONVERSION_FILE } from "./convert-source.ts";
 import { BatchTracker } from "./format/batpak03/batch-tracker.ts";
 import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/footer.ts";
 import { type Frame, frameEntity, isBatchMarker } from "./format/batpak03/frame.ts";
@@ -63,6 +66,7 @@ class Verification {
   #events = 0;
   /** Something shows that events may have been removed. */
   #compacted = false;
+  #converted = false;
   #damagedHere = false;
   #rows: ActiveSegmentIndex | null = null;
   #row = 0;
@@ -81,6 +85,7 @@ class Verification {
   async run(): Promise<{ events: number; entities: number }> {
     const { disk, parts, problems } = this.#input;
     const { files, log } = parts;
+    this.#converted = (await disk.status(join(files.directory, CONVERSION_FILE)))?.type === "file";
     let before: Batpak03Segment | null = null;
     for (const id of await listSegmentIds(disk, files.directory)) {
       if (id > this.#visible.segmentId) break;
@@ -99,7 +104,7 @@ class Verification {
   /** Compaction merges segments into the first of them, without a footer: ids may be missing behind such a one only. */
   #checkPlace(before: Batpak03Segment | null, segment: Batpak03Segment): void {
     const due = (before?.id ?? 0) + 1;
-    if (before !== null && before.trailer === null) this.#compacted = true;
+    if (segment.trailer === null && segment.id < this.#visible.segmentId) this.#compacted = true;
     if (segment.id === due) return;
     if (before !== null && before.trailer === null) return;
     const what = segment.id === due + 1 ? `segment ${due} is not there` : `segments ${due} to ${segment.id - 1} are not there`;
@@ -110,7 +115,8 @@ class Verification {
   async #segment(segment: Batpak03Segment, entry: SegmentEntry | undefined): Promise<void> {
     const { parts, problems } = this.#input;
     const { id } = segment;
-    if (segment.headerFault !== null && segment.fileBytes > 0) problems.at("HEADER_DAMAGED", id, 0, segment.headerFault);
+    // Where a header is torn or damaged, the walk tells which.
+    if (segment.headerFault !== null && segment.framesOffset > 0) problems.at("HEADER_DAMAGED", id, 0, segment.headerFault);
     this.#damagedHere = false;
     const rows = entry?.index;
     this.#rows = rows instanceof ActiveSegmentIndex ? rows : null;
@@ -142,7 +148,7 @@ class Verification {
 
   #damaged(segmentId: number, offset: number, reason: string): void {
     this.#damagedHere = true;
-    this.#input.problems.at("FRAME_DAMAGED", segmentId, offset, reason);
+    this.#input.problems.at(offset === 0 ? "HEADER_DAMAGED" : "FRAME_DAMAGED", segmentId, offset, reason);
   }
 
   // Footers.
@@ -249,9 +255,11 @@ class Verification {
     heads.ensure(id);
     const due = heads.clock[id] + 1;
     const { segmentId, offset, clock, entity } = met;
-    if (clock < due || (clock > due && !this.#compacted))
+    // A head that was never met has zeros, as the first event's previous hash.
+    const isLinked = sameBytes(met.previousHash, 0, heads.hash, id * HASH_BYTES, HASH_BYTES);
+    if (clock < due || (clock > due && !this.#compacted && !(this.#converted && isLinked)))
       problems.at(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", segmentId, offset, `its clock is ${clock}, ${due} is due`, entity);
-    else if (clock === due && !sameBytes(met.previousHash, 0, heads.hash, id * HASH_BYTES, HASH_BYTES))
+    else if (clock === due && !isLinked)
       problems.at("CHAIN_BROKEN", segmentId, offset, "its previous hash is not that of the event before it", entity);
     heads.clock[id] = clock;
     heads.hash.set(met.hash, id * HASH_BYTES);

@@ -51,7 +51,7 @@ test("each special value has its stated form", () => {
     [2 ** 53, "9.007199254740992e+15"],
     [new Date(0), '{"$date":"1970-01-01T00:00:00.000Z"}'],
     [new Uint8Array([104, 105]), '{"$bytes":"aGk="}'],
-    [-0, '{"$number":"-0"}'],
+    [-0, "-0"],
     [Number.NaN, '{"$number":"NaN"}'],
     [Number.NEGATIVE_INFINITY, '{"$number":"-Infinity"}'],
     [{ $date: 1, $$x: 2, a: undefined, b: [] }, '{"$$date":1,"$$$x":2,"b":[]}'],

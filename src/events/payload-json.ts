@@ -7,11 +7,12 @@
  * | an integer number beyond the safe range | with an exponent (`1e+21`), so that it stays a number |
  * | Date | `{"$date":"2024-01-31T12:00:00.000Z"}` |
  * | Uint8Array | `{"$bytes":"aGk="}` (base64) |
- * | -0, NaN, infinities | `{"$number":"-0"}`, `"NaN"`, `"Infinity"`, `"-Infinity"` |
+ * | -0 | `-0` |
+ * | NaN, infinities | `{"$number":"NaN"}`, `"Infinity"`, `"-Infinity"` |
  * | a member whose own name begins with `$` | one more `$` before it |
  *
- * A JSON value, as `toJSON` of an event gives it, cannot hold the two bare forms. It has `{"$bigint":"18446744073709551616"}` and
- * `{"$number":"1e+21"}` for them, which are read as well.
+ * A JSON value, as `toJSON` of an event gives it, cannot hold the bare forms. It has `{"$bigint":"18446744073709551616"}`,
+ * `{"$number":"1e+21"}` and `{"$number":"-0"}` for them, which are read as well.
  */
 import { invalidArgument } from "../base/store-error.ts";
 import { defineMember, parseJson } from "./json-parse.ts";
@@ -71,6 +72,7 @@ function assertDepth(depth: number): void {
 }
 
 function write(value: unknown, depth: number): string {
+  if (Object.is(value, -0)) return "-0";
   const marked = markedForm(value);
   if (marked !== null) return JSON.stringify(marked);
   if (typeof value === "bigint") return String(value);

@@ -54,6 +54,15 @@ test("a batch is whole over a segment whose footer was lost", () => {
   assert.equal(run("aB3bc|dCe"), "a.bcd.e.");
 });
 
+test("a batch is whole over any number of segments whose footers were lost; where it is not, only its first segment's events are dropped", () => {
+  assert.equal(run("B3a|b|cC|d"), "abc.d.");
+  assert.equal(run("B3a/b|c|C|d"), "abc.d.");
+  assert.equal(run("B3|a/b|cC"), "abc.");
+  assert.equal(run("aB3b|c|d|e"), "a.c.d.e.");
+  assert.equal(run("aB4b|c|d"), "a.c.d.");
+  assert.equal(run("aB3b|c/d|B1#9eC#9"), "a.c.d.e.");
+});
+
 test("a batch without its COMMIT is dropped to the end of its segment", () => {
   assert.equal(run("aB3bc"), "a.");
   assert.equal(run("aB3bc|de"), "a.d.e.");

@@ -4,7 +4,8 @@
  * 1. A batch is whole only if exactly as many events as its BEGIN states follow, and then a COMMIT with BEGIN's id; across segments if need be.
  * 2. Otherwise everything after its BEGIN is dropped to the end of that segment. If that segment was sealed while the batch could still have
  *    been going on (a rotation in its midst), the rest of the batch lies in the next one: everything is dropped to the end of that one too.
- *    If it was not sealed, the process died there, and the next segment's events stand for themselves.
+ *    If it was not sealed, the process died there, and the next segment's events stand for themselves, unless the batch turns out whole after all:
+ *    compaction and lost footers leave segments without a seal inside whole batches, any number of them.
  * 3. A frame is neither accepted nor dropped before its batch is decided; decisions come in file order.
  *
  *   idle ──BEGIN──▶ open ──COMMIT, whole──▶ idle
@@ -111,11 +112,8 @@ export class BatchTracker {
     if (this.#state.kind === "dropping") this.#state = IDLE;
     if (this.#state.kind !== "open") return;
     const { batch } = this.#state;
-    if (batch.tentative) {
-      // The second segment in a row without the rest: what stands in this one stands for itself.
-      this.#contradict("its COMMIT is missing");
-      return;
-    }
+    // What stands behind the first segment without a seal stands for itself, if it turns out not to be the rest.
+    if (batch.tentative) return;
     batch.earlier = batch.handles.length;
     batch.tentative = !sealed;
   }
