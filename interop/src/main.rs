@@ -1,11 +1,15 @@
 //! The original's side of the interoperability test.
 //!
 //!   batpak-interop write DIR [--events N] [--entities N] [--segment-bytes N] [--batch-every N] [--abandon]
+//!   batpak-interop random DIR SEED [--exotic]
 //!   batpak-interop dump DIR
 //!
 //! `write` makes a store, the same for the same arguments but for its ids. Without `--abandon` it is closed cleanly.
+//! `random` is one session of a random store, and tells on standard output what it did; `--exotic` adds payloads that JSON has no type for.
 //! `dump` prints a store's events as the fixtures' `.jsonl` do, and on standard error by which route the original opened it
 //! ("route: checkpoint" or "route: rebuild"). Opening writes to the directory: give it a copy.
+
+mod random;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -21,8 +25,12 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["write", directory, ref options @ ..] => Plan::parse(options).and_then(|plan| write(directory, &plan)),
+        ["random", directory, seed] => seed.parse().map_err(Failure::from).and_then(|seed| random::session(directory, seed, false)),
+        ["random", directory, seed, "--exotic"] => {
+            seed.parse().map_err(Failure::from).and_then(|seed| random::session(directory, seed, true))
+        }
         ["dump", directory] => dump(directory),
-        _ => Err("usage: batpak-interop write DIR [options] | dump DIR".into()),
+        _ => Err("usage: batpak-interop write DIR [options] | random DIR SEED [--exotic] | dump DIR".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
