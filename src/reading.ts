@@ -53,6 +53,8 @@ export function rest(): Promise<void> {
 }
 
 /** Steps without a result after which the event loop gets its turn. */
+/** A reader reads the log anew at most this often in a row. */
+export const RENEWALS_MAX = 10;
 const STEPS_PER_REST = 8;
 /** Rows looked up at once; the first look is small, so that the first events come soon. */
 const FIRST_ROWS = 16;
@@ -78,6 +80,9 @@ export class EventChunks {
   #to = 0;
   #segment: SegmentEntry | null = null;
   #ended = false;
+  /** How often the log was read anew since the last event given, and which one that was. */
+  #renewals = 0;
+  #renewedAt = -1;
 
   constructor(parts: ReadingParts, filters: readonly SearchFilter[], options: CompiledReadOptions, bound: number) {
     this.#parts = parts;
@@ -122,7 +127,7 @@ export class EventChunks {
     try {
       return this.#step();
     } catch (error) {
-      if (this.#isOutdated(error)) return this.#renew();
+      if (this.#isOutdated(error)) return this.#renew(error);
       this.#resume(error);
       return rest().then(() => this.next());
     }
@@ -134,9 +139,15 @@ export class EventChunks {
     return this.#searched !== index || (renew !== undefined && isStoreError(error, "COMPACTED"));
   }
 
-  async #renew(): Promise<StoredEvent[] | null> {
+  async #renew(error: unknown): Promise<StoredEvent[] | null> {
     const { index, renew } = this.#parts;
-    if (this.#searched === index) await renew?.();
+    if (this.#searched === index) {
+      // A log that was read anew and still contradicts itself is not being compacted.
+      this.#renewals = this.#lastSequence === this.#renewedAt ? this.#renewals + 1 : 1;
+      this.#renewedAt = this.#lastSequence;
+      if (this.#renewals > RENEWALS_MAX) throw this.#parts.asError(error);
+      await renew?.();
+    }
     this.#restart();
     return this.next();
   }
@@ -151,7 +162,7 @@ export class EventChunks {
         return events.then(
           (loaded) => (loaded.length > 0 ? loaded : this.next()),
           (error: unknown) => {
-            if (this.#isOutdated(error)) return this.#renew();
+            if (this.#isOutdated(error)) return this.#renew(error);
             throw this.#parts.asError(error);
           },
         );
@@ -345,13 +356,13 @@ export function countMatches(parts: ReadingParts, filters: readonly SearchFilter
 
 /** Repeats a look that met a bad page of an index block, after that index was rebuilt. */
 async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<Result>): Promise<Result> {
-  for (;;) {
+  for (let renewals = 0; ; ) {
     const { index } = parts;
     try {
       return await look();
     } catch (error) {
       if (parts.index !== index) continue;
-      if (parts.renew !== undefined && isStoreError(error, "COMPACTED")) {
+      if (parts.renew !== undefined && isStoreError(error, "COMPACTED") && renewals++ < RENEWALS_MAX) {
         await parts.renew();
         continue;
       }

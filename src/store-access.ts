@@ -14,14 +14,13 @@ import { addRecordInForce } from "./log/records-in-force.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
 import { type Opened, readLogForReader } from "./open-store.ts";
-import { type ReadingParts, searchFilter, StoredReading } from "./reading.ts";
+import { type ReadingParts, RENEWALS_MAX, searchFilter, StoredReading } from "./reading.ts";
 import { SharedPoll } from "./subscriptions/shared-poll.ts";
 import type { StoreWriter } from "./store-writer.ts";
 import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./subscriptions/subscription.ts";
 
 /** How often a read-only store that is followed looks for more. */
 const POLL_MS = 20;
-const RENEWALS_MAX = 10;
 
 export class StoreAccess {
   /** The directory, as an absolute path. */

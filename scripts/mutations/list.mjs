@@ -18,6 +18,11 @@ export const suites = {
   "full disk": { files: ["test/crash/full-disk.test.ts"] },
   "kept aside": { files: ["test/crash/kept-aside.test.ts"] },
   model: { files: ["test/model/store-model.test.ts"] },
+  changes: { files: ["test/crash/changes.test.ts"] },
+  compaction: { files: ["test/crash/compaction.test.ts"] },
+  snapshot: { files: ["test/store/snapshot.test.ts"] },
+  consumer: { files: ["test/reactions/consumer-crash.test.ts"] },
+  "projection snapshots": { files: ["test/projections/crash.test.ts"] },
 };
 
 function enumeration(scenario) {
@@ -278,5 +283,85 @@ export const mutations = [
       ["if (record !== null && disk.isAlive(record.identity) && counts(record.identity)) {", "if (record !== null && record === null) {"],
     ],
     suites: ["lock"],
+  },
+
+  // Repair, conversion, compaction, snapshot.
+  {
+    name: "repair: changes before it copies",
+    file: "src/repair.ts",
+    edits: [
+      [
+        "const copies = await this.#copyAside(problems, actions);\n      await this.#apply(actions, ids);",
+        "await this.#apply(actions, ids);\n      const copies = await this.#copyAside(problems, actions);",
+      ],
+    ],
+    suites: ["changes"],
+  },
+  {
+    name: "repair: mends a segment in place",
+    file: "src/repair.ts",
+    edits: [
+      [
+        "await replaceFile(this.#disk, this.#directory, segmentName(id), rebuilt);",
+        "await this.#disk.remove(this.#files.path(id)).catch(() => {}); await replaceFile(this.#disk, this.#directory, segmentName(id), rebuilt);",
+      ],
+    ],
+    suites: ["changes"],
+  },
+  {
+    name: "repair: what it removed may come back",
+    file: "src/repair.ts",
+    edits: [
+      [
+        "await this.#disk.remove(join(this.#directory, file));\n    await this.#disk.syncDirectory(this.#directory);",
+        "await this.#disk.remove(join(this.#directory, file));",
+      ],
+    ],
+    suites: ["changes"],
+  },
+  {
+    name: "checkpoint: rows begin where their segment does",
+    file: "src/checkpoint/snapshot.ts",
+    edits: [["...(rowsFrom === firstSequence ? {} : { rowsFrom }),", ""]],
+    suites: ["changes"],
+  },
+  {
+    name: "conversion: the target's name is not synced",
+    file: "src/convert.ts",
+    edits: [["await this.#disk.syncDirectory(dirname(this.#target));", ""]],
+    suites: ["changes"],
+  },
+  {
+    name: "conversion: written where it will be",
+    file: "src/convert.ts",
+    edits: [
+      ["this.#work = `${target}.converting`;", "this.#work = target;"],
+      ["await this.#disk.rename(this.#work, this.#target);", ""],
+    ],
+    suites: ["changes"],
+  },
+  {
+    name: "compaction: the checkpoint of before stays",
+    file: "src/compaction.ts",
+    edits: [["await this.#disk.remove(join(directory, CHECKPOINT_FILE));", ""]],
+    suites: ["compaction"],
+  },
+  {
+    name: "compaction: removes what is replaced before the merged segment has its name",
+    file: "src/compaction.ts",
+    edits: [
+      [
+        "      // Commit point: the rename in `replaceFile`.\n",
+        "      for (const { id } of segments.slice(1)) await this.#disk.remove(files.path(id));\n",
+      ],
+      ["      for (const { id } of segments.slice(1)) await this.#disk.remove(files.path(id));\n      if", "      if"],
+    ],
+    suites: ["compaction"],
+  },
+  {
+    name: "snapshot: what is copied is not synced",
+    file: "src/disk/copy-file.ts",
+    edits: [["      await target.sync();\n", ""]],
+    suites: ["snapshot"],
   },
 ];

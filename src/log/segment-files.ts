@@ -4,10 +4,9 @@
  */
 import { join } from "node:path";
 import { StoreError } from "../base/store-error.ts";
-import { getUint64 } from "../base/u64.ts";
 import type { Disk, DiskFile } from "../disk/disk.ts";
 import { errorCode } from "../disk/system-error.ts";
-import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
+import { decodeSegmentHeader, SEGMENT_HEADER } from "../format/native/segment-header.ts";
 
 const OPEN_FILES_MAX = 128;
 const SEGMENT_NAME = /^(\d{6,15})\.fbat$/;
@@ -70,9 +69,10 @@ export class SegmentFiles {
       if (errorCode(error) !== "ENOENT") throw error;
       throw this.#outdatedError(id);
     }
-    const bytes = new Uint8Array(8);
-    const count = file.readSync(bytes, 0, 8, SEGMENT_HEADER.generation);
-    if (count === 8 && getUint64(new DataView(bytes.buffer), 0) === expected) return file;
+    const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
+    const outcome = decodeSegmentHeader(bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0)));
+    // A broken header says nothing of compactions, and generations only rise: what lies behind it is checked frame by frame.
+    if (outcome.kind !== "ok" || outcome.header.generation <= expected) return file;
     file.closeSync();
     throw this.#outdatedError(id);
   }

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import { INDEX_TRAILER } from "../../src/format/native/index-block-layout.ts";
 import { decodeIndexRoot, decodeIndexTrailer } from "../../src/format/native/index-block-root.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/format/native/checkpoint.ts";
+import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import { repairStore } from "../../src/repair.ts";
 import { Store } from "../../src/store.ts";
 import { DIRECTORY, diskWith, type Files, fixtureFiles, makeNativeFiles } from "../support/small-stores.ts";
@@ -181,4 +182,29 @@ test("another segment's file under a name among ours leaves the rest readable", 
 
 test("repair says that it cannot mend a batpak 0.3 store, and changes nothing", async () => {
   await assert.rejects(repairStore(DIRECTORY, { disk: diskWith(fixtureFiles("tiny")), apply: true }), { code: "UNSUPPORTED_BY_LAYOUT" });
+});
+
+test("a flipped bit in the generation of a segment's header made a reader read the log anew for ever", async () => {
+  for (let byte = 0; byte < 8; byte++) {
+    const damaged = changed("000001.fbat", (bytes) => {
+      bytes[SEGMENT_HEADER.generation + byte] ^= 1;
+      return bytes;
+    });
+    const store = await openToRead(damaged);
+    assert.equal((await store.read().toArray()).length, whole);
+    assert.equal((await store.verify()).ok, false);
+    await store.close();
+  }
+});
+
+test("a forged header with a right checksum, which tells of a compaction that never was, ends a read", async () => {
+  const forged = changed("000001.fbat", (bytes) => {
+    const outcome = decodeSegmentHeader(bytes);
+    assert(outcome.kind === "ok");
+    bytes.set(encodeSegmentHeader({ ...outcome.header, generation: outcome.header.generation + 1 }));
+    return bytes;
+  });
+  const store = await openToRead(forged);
+  await assert.rejects(store.read().toArray(), { code: "COMPACTED" });
+  await store.close();
 });

@@ -7,7 +7,8 @@ import { DIRECTORY, type Files, diskWith } from "../support/small-stores.ts";
 import type { FuzzInput, FuzzTarget } from "./fuzz-run.ts";
 import { below, joined, type Random } from "./mutation.ts";
 
-const CODES: ReadonlySet<string> = new Set(["CORRUPT", "NOT_FOUND", "LAYOUT_MISMATCH", "UNSUPPORTED_BY_LAYOUT"]);
+/** `COMPACTED`: a forged header with a right checksum tells a reader of a compaction that never was. */
+const CODES: ReadonlySet<string> = new Set(["COMPACTED", "CORRUPT", "NOT_FOUND", "LAYOUT_MISMATCH", "UNSUPPORTED_BY_LAYOUT"]);
 
 /** The input's first byte names the file, the rest is what stands in it. */
 export function storeTarget(
