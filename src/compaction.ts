@@ -7,18 +7,19 @@
  *
  * Steps for each range of segments, each safe to repeat after a crash:
  * 1. The checkpoint, which pictures the log as it was, is removed, and the directory synced.
- * 2. The merged segment is written under a temporary name and renamed to the first one's. Commit point: that rename. Its header names the range
- *    that it replaces, and a newer generation: from then on the other files of the range do not count.
+ * 2. The merged segment is written under a temporary name, index block and all, and renamed to the first one's. Commit point: that rename. Its
+ *    header names the range that it replaces, and a newer generation: from then on the other files of the range do not count.
  * 3. These are removed. Where that did not happen, the next writer does it.
  */
 import { join, resolve } from "node:path";
 import { systemClock } from "./base/clock.ts";
+import { rest } from "./base/rest.ts";
 import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { acquireDirectoryLock } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
-import { replaceFile } from "./disk/replace-file.ts";
+import { putInPlace } from "./disk/replace-file.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import { DefinitionRegistry } from "./events/definition-registry.ts";
 import type { Event } from "./events/event-union.ts";
@@ -29,8 +30,10 @@ import { nativeFrames } from "./format/native/frame-format.ts";
 import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
 import { frameFlags, frameLength, isMarked } from "./format/native/frame.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
 import { readMark } from "./log/mark-file.ts";
-import { frameBlocks, mergedSegment, type SurveyedSegment } from "./log/merge-segments.ts";
+import { writeMergedFile } from "./log/merged-file.ts";
+import { frameBlocks, type SurveyedSegment } from "./log/merge-segments.ts";
 import { RowSearch } from "./log/row-search.ts";
 import { segmentName } from "./log/segment-files.ts";
 import { type NativeStoreParts, prepareNative, readNativeLog } from "./native-engine.ts";
@@ -48,7 +51,7 @@ export interface CompactOptions<Known extends readonly AnyDefinition[] = readonl
   readonly keep?: (event: Event<Known>) => boolean;
   /** Keeps the events of this time (Date or ms) and later ones. */
   readonly keepNewerThan?: Date | number;
-  /** Keeps, of each entity, the events with its last so many clocks: 1 or more. */
+  /** Keeps so many of the last events of each entity: 1 or more. */
   readonly keepLast?: number;
   /** True: only says what it would do. */
   readonly dryRun?: boolean;
@@ -102,7 +105,7 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
       await lock.release();
     }
     if (report.applied && report.ranges.length > 0) {
-      // Index blocks, checkpoint and mark of the new generation.
+      // Checkpoint and mark of the new generation.
       const store = await Store.open(path, { disk });
       await store.close();
     }
@@ -151,6 +154,7 @@ async function compactLocked(disk: Disk, directory: string, options: CompactOpti
 }
 
 interface Plan extends SurveyedSegment {
+  readonly entry: SegmentEntry;
   readonly removedEvents: number;
   readonly keptBytes: number;
 }
@@ -162,6 +166,8 @@ class Compaction {
   readonly #registry: DefinitionRegistry;
   readonly #search: RowSearch;
   readonly #newerMicros: number;
+  /** By entity: its events, and how many of them were met. */
+  readonly #counts = new Map<string, { readonly total: number; met: number }>();
   #held = 0;
 
   constructor(disk: Disk, parts: NativeStoreParts, options: CompactOptions) {
@@ -198,12 +204,12 @@ class Compaction {
   }
 
   /** Decides, once, about each event of a segment. */
-  async #survey(segment: { id: number; firstSequence: number; nextSequence: number; framesEnd: number }): Promise<Plan> {
+  async #survey(segment: SegmentEntry): Promise<Plan> {
     const { files, log } = this.#parts;
     const kept: number[] = [];
     const commit: { keeps: boolean; bytes: number }[] = [];
     let [hasForeign, keptBytes, removedEvents] = [false, 0, 0];
-    for await (const { bytes, view, frames } of frameBlocks(files, log.storeId as Uint8Array, segment.id, segment.framesEnd)) {
+    for await (const { bytes, view, frames } of frameBlocks(files, log.storeId as Uint8Array, segment.id, segment.framesEnd, rest)) {
       for (const at of frames) {
         const flags = frameFlags(view, at);
         if ((flags & FRAME_FLAG.system) !== 0) keptBytes += frameLength(view, at);
@@ -226,21 +232,40 @@ class Compaction {
     const bits = new Uint8Array((kept.length + 7) >>> 3);
     for (let i = 0; i < kept.length; i++) bits[i >>> 3] |= kept[i] << (i & 7);
     const { id, firstSequence, nextSequence, framesEnd } = segment;
-    return { id, firstSequence, nextSequence, framesEnd, kept: bits, removedEvents, keptBytes };
+    return { entry: segment, id, firstSequence, nextSequence, framesEnd, kept: bits, removedEvents, keptBytes };
   }
 
   #keeps(bytes: Uint8Array, view: DataView, at: number): boolean {
     const { index, lastIssuedId } = this.#parts.log;
     const sequence = getUint64(view, at + FRAME.sequence);
+    const entity = nativeFrames.entity(bytes, view, at);
+    const isOfLast = this.#options.keepLast !== undefined && this.#behind(entity) < this.#options.keepLast;
     if (!this.#search.confirms(nativeFrames, bytes, view, at, sequence)) return true;
     if (getUint64(view, at + FRAME.time) >= this.#newerMicros) return true;
-    const headClock = index.heads.clock[index.entities.find(nativeFrames.entity(bytes, view, at))];
+    if (isOfLast) return true;
+    const headClock = index.heads.clock[index.entities.find(entity)];
     const clock = getUint64(view, at + FRAME.clock);
-    if (clock > headClock - (this.#options.keepLast ?? 0)) return true;
     if (this.#options.keep?.(this.#eventOf(bytes, view, at, sequence)) === true) return true;
     if (clock !== headClock && !nativeFrames.hasId(bytes, view, at, lastIssuedId)) return false;
     this.#held++;
     return true;
+  }
+
+  /** How many events of the entity follow on the one that is met now. Clocks do not tell: an earlier compaction may have left gaps in them. */
+  #behind(entity: string): number {
+    let counts = this.#counts.get(entity);
+    if (counts === undefined) {
+      const { index } = this.#parts.log;
+      const total = index.withSoundIndex(() => {
+        let rows = 0;
+        index.hopEntity(entity, Number.POSITIVE_INFINITY, (_segment, summary) => void (rows += summary.rows));
+        return rows;
+      });
+      counts = { total, met: 0 };
+      this.#counts.set(entity, counts);
+    }
+    counts.met++;
+    return counts.total - counts.met;
   }
 
   /** In memory of its own: it may be kept. */
@@ -273,6 +298,7 @@ class Compaction {
 
   async #apply(ranges: readonly (readonly Plan[])[]): Promise<void> {
     const { files, frames, directory, log } = this.#parts;
+    const { index } = log;
     const generation = log.generation + 1;
     if ((await this.#disk.status(join(directory, CHECKPOINT_FILE))) !== null) {
       await this.#disk.remove(join(directory, CHECKPOINT_FILE));
@@ -281,13 +307,11 @@ class Compaction {
     for (const segments of ranges) {
       const storeId = log.storeId as Uint8Array;
       const nowMicros = systemClock.nowMicros();
-      // Commit point: the rename in `replaceFile`.
-      await replaceFile(
-        this.#disk,
-        directory,
-        segmentName(segments[0].id),
-        mergedSegment({ files, frames, storeId, generation, nowMicros, segments }),
-      );
+      const entries = segments.map(({ entry }) => entry);
+      const input = { files, frames, index, storeId, generation, nowMicros, segments, entries, pause: rest };
+      const { path } = await writeMergedFile(input);
+      // Commit point: the rename in `putInPlace`.
+      await putInPlace(this.#disk, directory, segmentName(segments[0].id), path);
       for (const { id } of segments) files.forget(id);
       for (const { id } of segments.slice(1)) await this.#disk.remove(files.path(id));
       if (segments.length > 1) await this.#disk.syncDirectory(directory);

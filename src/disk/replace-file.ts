@@ -35,19 +35,22 @@ export function isTemporaryName(name: string): boolean {
  * @example await replaceFile(disk, directory, "index.ckpt", bytes);
  */
 export async function replaceFile(disk: Disk, directory: string, name: string, content: FileContent): Promise<void> {
+  await putInPlace(disk, directory, name, await writeTemporary(disk, directory, name, content));
+}
+
+/** The second half of `replaceFile`: gives the file that `writeTemporary` wrote its name, or removes it where that fails. */
+export async function putInPlace(disk: Disk, directory: string, name: string, temporary: string): Promise<void> {
   const target = join(directory, name);
-  const temporary = await createTemporary(disk, directory, name);
   try {
-    await fill(temporary.file, content);
     if ((await disk.status(target))?.type === "symlink") {
       throw new StoreError("IO", `Cannot replace "${target}": it is a symbolic link, and only a regular file is replaced`, {
         operation: "replace",
         path: target,
       });
     }
-    await disk.rename(temporary.path, target);
+    await disk.rename(temporary, target);
   } catch (error) {
-    await disk.remove(temporary.path).catch(() => {});
+    await disk.remove(temporary).catch(() => {});
     throw error instanceof StoreError ? error : ioError("replace", target, error);
   }
   // Commit point: the rename above. It is durable from here on:
@@ -55,6 +58,18 @@ export async function replaceFile(disk: Disk, directory: string, name: string, c
     await disk.syncDirectory(directory);
   } catch (error) {
     throw ioError("sync directory", directory, error);
+  }
+}
+
+/** Writes and syncs the bytes under a temporary name, for `putInPlace` or to be removed by the caller; gives its path. */
+export async function writeTemporary(disk: Disk, directory: string, name: string, content: FileContent): Promise<string> {
+  const { path, file } = await createTemporary(disk, directory, name);
+  try {
+    await fill(file, content);
+    return path;
+  } catch (error) {
+    await disk.remove(path).catch(() => {});
+    throw error instanceof StoreError ? error : ioError("replace", join(directory, name), error);
   }
 }
 

@@ -3,6 +3,7 @@
  * prefixes (place, mark) are made anew. What is left out is told by retention frames, which come first.
  */
 import { crc32 } from "node:zlib";
+import { sortedInSteps } from "../base/rest.ts";
 import { StoreError } from "../base/store-error.ts";
 import { getUint64 } from "../base/u64.ts";
 import { filterAdd, filterBytes } from "../format/native/index-filter.ts";
@@ -38,6 +39,8 @@ export interface MergeInput {
   readonly nowMicros: number;
   /** Ascending, without a gap. */
   readonly segments: readonly SurveyedSegment[];
+  /** Called between two steps: lets the event loop turn, and throws where the work is to end. */
+  readonly pause: () => Promise<void>;
 }
 
 /** A frame in memory that is the visitor's until its next step. */
@@ -47,20 +50,32 @@ export interface WalkedEvent {
   readonly at: number;
 }
 
-const READ_BYTES = 1024 * 1024;
+/** Looked at in one step, unless a frame is larger. */
+const READ_BYTES = 256 * 1024;
 const PIECE_BYTES = 256 * 1024;
 /** About what a frame of records holds. */
 const RECORD_BYTES = 64 * 1024;
+const ITEMS_PER_STEP = 1024;
 const KEYS_PER_FRAME = 2048;
 const RUN_NUMBERS_PER_FRAME = 8192;
 
-/** Every frame of a sealed segment up to its seal, in blocks. Throws `CORRUPT` at one that is none. */
+export interface FrameBlock {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Where the block begins in its file. */
+  readonly from: number;
+  /** Where frames begin in the block. */
+  readonly frames: readonly number[];
+}
+
+/** Every frame of a sealed segment up to its seal, in blocks, with a pause after each. Throws `CORRUPT` at one that is none. */
 export async function* frameBlocks(
   files: SegmentFiles,
   storeId: Uint8Array,
   segmentId: number,
   framesEnd: number,
-): AsyncGenerator<{ readonly bytes: Uint8Array; readonly view: DataView; readonly frames: readonly number[] }, void> {
+  pause: () => Promise<void>,
+): AsyncGenerator<FrameBlock, void> {
   const seed = segmentSeed(storeId, segmentId);
   const file = files.pin(segmentId);
   try {
@@ -88,8 +103,9 @@ export async function* frameBlocks(
       }
       // A frame that is larger than what is read at once.
       wanted = at === 0 ? wanted * 4 : READ_BYTES;
+      if (frames.length > 0) yield { bytes, view, from, frames };
       from += at;
-      if (frames.length > 0) yield { bytes, view, frames };
+      await pause();
     }
   } finally {
     files.unpin(segmentId);
@@ -129,11 +145,24 @@ class Removed {
   }
 
   /** What an earlier compaction had removed; to be told before the events of its segment. */
-  earlier(retention: Retention): void {
+  async earlier(retention: Retention, pause: () => Promise<void>): Promise<void> {
     this.#removals.push(...retention.summary.removals);
-    for (const [entity, runs] of retention.entities()) for (const run of runs) this.#run(entity, run);
-    for (const [from, to] of retention.sequences()) this.#sequences.push([from, to]);
-    for (const rows of retention.batches()) this.#batches.push(rows);
+    let steps = 0;
+    const step = (): Promise<void> | undefined => (++steps % ITEMS_PER_STEP === 0 ? pause() : undefined);
+    for (const [entity, runs] of retention.entities()) {
+      for (const run of runs) {
+        this.#run(entity, run);
+        await step();
+      }
+    }
+    for (const [from, to] of retention.sequences()) {
+      this.#sequences.push([from, to]);
+      await step();
+    }
+    for (const rows of retention.batches()) {
+      this.#batches.push(rows);
+      await step();
+    }
   }
 
   #run(entity: string, run: RemovedRun): void {
@@ -150,37 +179,40 @@ class Removed {
   }
 
   /** Writes it as frames; gives where the summary stands, 0 where nothing was removed. */
-  write(frames: RetentionFrames, generation: number): number {
+  async write(frames: RetentionFrames, generation: number, pause: () => Promise<void>): Promise<number> {
     const removals = this.#count === 0 ? this.#removals : [...this.#removals, { generation, count: this.#count, hash: this.#hash }];
     if (removals.length === 0) return 0;
-    const sequences = this.#writeSequences(frames);
-    const entities = this.#writeEntities(frames);
-    const { batches, keys, filter } = this.#writeBatches(frames);
+    const sequences = await this.#writeSequences(frames, pause);
+    const entities = await this.#writeEntities(frames, pause);
+    const { batches, keys, filter } = await this.#writeBatches(frames, pause);
     const removed = removals.reduce((sum, { count }) => sum + count, 0);
     return frames.add(summaryPayload({ removals, removed, sequences, entities, batches, keys, filter }));
   }
 
-  #writeSequences(frames: RetentionFrames): number[] {
-    const sorted = this.#sequences.sort((a, b) => a[0] - b[0]);
+  async #writeSequences(frames: RetentionFrames, pause: () => Promise<void>): Promise<number[]> {
+    const sorted = await sortedInSteps(this.#sequences, (a, b) => a[0] - b[0], pause);
     const runs: number[] = [];
     for (const [from, to] of sorted) {
       if (runs.length > 0 && runs[runs.length - 1] + 1 === from) runs[runs.length - 1] = to;
       else runs.push(from, to);
     }
     const offsets: number[] = [];
-    for (let from = 0; from < runs.length; from += RUN_NUMBERS_PER_FRAME)
+    for (let from = 0; from < runs.length; from += RUN_NUMBERS_PER_FRAME) {
       offsets.push(frames.add({ retention: "sequences", runs: runs.slice(from, from + RUN_NUMBERS_PER_FRAME) }));
+      await pause();
+    }
     return offsets;
   }
 
-  #writeEntities(frames: RetentionFrames): number[] {
+  async #writeEntities(frames: RetentionFrames, pause: () => Promise<void>): Promise<number[]> {
     const offsets: number[] = [];
     let entities: unknown[] = [];
     let bytes = 0;
-    const flush = (): void => {
+    const flush = async (): Promise<void> => {
       if (entities.length > 0) offsets.push(frames.add({ retention: "entities", entities }));
       entities = [];
       bytes = 0;
+      await pause();
     };
     for (const [name, runs] of this.#runs) {
       const flat: unknown[] = [name];
@@ -192,17 +224,16 @@ class Removed {
       }
       entities.push(flat);
       bytes += name.length + flat.length * 13;
-      if (bytes > RECORD_BYTES) flush();
+      if (bytes > RECORD_BYTES) await flush();
     }
-    flush();
+    await flush();
     return offsets;
   }
 
-  #writeBatches(frames: RetentionFrames): {
-    batches: number[];
-    keys: { firstId: Uint8Array; offset: number }[];
-    filter: Uint8Array;
-  } {
+  async #writeBatches(
+    frames: RetentionFrames,
+    pause: () => Promise<void>,
+  ): Promise<{ batches: number[]; keys: { firstId: Uint8Array; offset: number }[]; filter: Uint8Array }> {
     const batches: number[] = [];
     const places: { id: Uint8Array; offset: number; number: number }[] = [];
     for (let from = 0; from < this.#batches.length; ) {
@@ -213,12 +244,13 @@ class Removed {
       batches.push(offset);
       some.forEach((rows, number) => rows.forEach(({ id }) => places.push({ id, offset, number })));
       from = to;
+      await pause();
     }
-    places.sort((a, b) => Buffer.compare(a.id, b.id));
-    const filter = new Uint8Array(Math.min(filterBytes(places.length), 64 * 1024 * 1024));
+    const sorted = await sortedInSteps(places, (a, b) => Buffer.compare(a.id, b.id), pause);
+    const filter = new Uint8Array(Math.min(filterBytes(sorted.length), 64 * 1024 * 1024));
     const keys: { firstId: Uint8Array; offset: number }[] = [];
-    for (let from = 0; from < places.length; from += KEYS_PER_FRAME) {
-      const some = places.slice(from, from + KEYS_PER_FRAME);
+    for (let from = 0; from < sorted.length; from += KEYS_PER_FRAME) {
+      const some = sorted.slice(from, from + KEYS_PER_FRAME);
       const ids = Buffer.concat(some.map(({ id }) => id));
       const where = new DataView(new ArrayBuffer(some.length * 8));
       some.forEach(({ id, offset, number }, i) => {
@@ -229,6 +261,7 @@ class Removed {
       });
       const offset = frames.add({ retention: "keys", ids: new Uint8Array(ids), places: new Uint8Array(where.buffer) });
       keys.push({ firstId: some[0].id, offset });
+      await pause();
     }
     return { batches, keys, filter };
   }
@@ -251,16 +284,16 @@ function rowOf({ bytes, view, at }: WalkedEvent): RemovedRow {
 
 /** Where the range's retention frames end, and the frames themselves. */
 async function retentionOf(input: MergeInput): Promise<{ frames: RetentionFrames; retentionAt: number }> {
-  const { files, frames: source, storeId, segments, generation, nowMicros } = input;
+  const { files, frames: source, storeId, segments, generation, nowMicros, pause } = input;
   const [first] = segments;
   const removed = new Removed();
   for (const segment of segments) {
     const retention = Retention.of(files, source, segment.id);
-    if (retention !== null) removed.earlier(retention);
+    if (retention !== null) await removed.earlier(retention, pause);
     let event = 0;
     let commit: WalkedEvent[] = [];
     let hasForeign = false;
-    for await (const { bytes, view, frames } of frameBlocks(files, storeId, segment.id, segment.framesEnd)) {
+    for await (const { bytes, view, frames } of frameBlocks(files, storeId, segment.id, segment.framesEnd, pause)) {
       for (const at of frames) {
         const flags = frameFlags(view, at);
         if ((flags & FRAME_FLAG.system) === 0 && !isKept(segment.kept, event++)) {
@@ -277,12 +310,12 @@ async function retentionOf(input: MergeInput): Promise<{ frames: RetentionFrames
     }
   }
   const frames = new RetentionFrames(segmentSeed(storeId, first.id), first.firstSequence, nowMicros);
-  return { retentionAt: removed.write(frames, generation), frames };
+  return { retentionAt: await removed.write(frames, generation, pause), frames };
 }
 
 /** The bytes of the merged segment, in pieces: header, retention frames, what stays, seal. Its id is that of the first. */
 export async function* mergedSegment(input: MergeInput): AsyncGenerator<Uint8Array, void> {
-  const { files, storeId, segments, generation, nowMicros } = input;
+  const { files, storeId, segments, generation, nowMicros, pause } = input;
   const [first] = segments;
   const last = segments[segments.length - 1];
   const { frames: retention, retentionAt } = await retentionOf(input);
@@ -303,7 +336,7 @@ export async function* mergedSegment(input: MergeInput): AsyncGenerator<Uint8Arr
   const writer = new KeptFrames(segmentSeed(storeId, first.id), retention.offset);
   for (const segment of segments) {
     let event = 0;
-    for await (const { bytes, view, frames } of frameBlocks(files, storeId, segment.id, segment.framesEnd)) {
+    for await (const { bytes, view, frames } of frameBlocks(files, storeId, segment.id, segment.framesEnd, pause)) {
       for (const at of frames) {
         const flags = frameFlags(view, at);
         const isSystem = (flags & FRAME_FLAG.system) !== 0;

@@ -40,7 +40,7 @@ export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, stor
 }
 
 /** The sequence of the entity's last event in an earlier segment; -1 when there is none. */
-function lastBefore(index: StoreIndex, name: string, segment: SegmentEntry): number {
+export function lastBefore(index: StoreIndex, name: string, segment: SegmentEntry): number {
   for (let i = index.segments.indexOf(segment) - 1; i >= 0; i--) {
     const summary = index.indexOf(index.segments[i]).entity(name);
     if (summary !== null) return summary.lastSequence >= 0 ? summary.lastSequence : summary.previousSequence;

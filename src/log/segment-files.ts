@@ -30,7 +30,8 @@ export class SegmentFiles {
   /** Files that may not be closed to make room: somebody reads them asynchronously. */
   readonly #pins = new Map<number, number>();
   /** Files that were forgotten while somebody read them. */
-  readonly #forgotten = new Map<number, DiskFile>();
+  readonly #forgotten = new Map<number, DiskFile[]>();
+  readonly #pathOf: (id: number) => string;
 
   /** Told of a file that was replaced or removed, before anybody can read the new one. */
   onForget: (id: number) => void = () => {};
@@ -40,13 +41,15 @@ export class SegmentFiles {
   /** Whether a file was found to be another than expected. */
   isOutdated = false;
 
-  constructor(disk: Disk, directory: string) {
+  /** @param pathOf where a segment's file lies, if not under its name in the directory */
+  constructor(disk: Disk, directory: string, pathOf?: (id: number) => string) {
     this.disk = disk;
     this.directory = directory;
+    this.#pathOf = pathOf ?? ((id) => join(directory, segmentName(id)));
   }
 
   path(id: number): string {
-    return join(this.directory, segmentName(id));
+    return this.#pathOf(id);
   }
 
   /** The file, open for reading. Valid until the caller's next turn of the event loop, or as long as it is pinned. */
@@ -101,7 +104,7 @@ export class SegmentFiles {
     if (pins > 0) this.#pins.set(id, pins);
     else {
       this.#pins.delete(id);
-      this.#forgotten.get(id)?.closeSync();
+      for (const file of this.#forgotten.get(id) ?? []) file.closeSync();
       this.#forgotten.delete(id);
     }
   }
@@ -121,13 +124,15 @@ export class SegmentFiles {
     this.#open.delete(id);
     this.onForget(id);
     if (file === undefined) return;
-    if (this.#pins.has(id)) this.#forgotten.set(id, file);
-    else file.closeSync();
+    if (!this.#pins.has(id)) return file.closeSync();
+    const forgotten = this.#forgotten.get(id);
+    if (forgotten === undefined) this.#forgotten.set(id, [file]);
+    else forgotten.push(file);
   }
 
   closeAll(): void {
     for (const file of this.#open.values()) file.closeSync();
-    for (const file of this.#forgotten.values()) file.closeSync();
+    for (const file of Array.from(this.#forgotten.values()).flat()) file.closeSync();
     this.#open.clear();
     this.#forgotten.clear();
     this.#pins.clear();

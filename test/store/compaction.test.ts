@@ -93,7 +93,8 @@ class Model {
       if (event.sequence >= newestFirst || event.clock === last || event.id === newestIssued) return false;
       if ((scope !== undefined && event.scope !== scope) || (entity !== undefined && event.entity !== entity)) return false;
       if (keepNewerThan !== undefined && event.timestamp >= Number(keepNewerThan)) return false;
-      if (keepLast !== undefined && event.clock > last - keepLast) return false;
+      const behind = this.events.filter((other) => other.entity === event.entity && other.clock > event.clock).length;
+      if (keepLast !== undefined && behind < keepLast) return false;
       return keep === undefined || !keep({ data: { n: event.n } } as never);
     };
     const present = new Set(this.events);
@@ -260,6 +261,31 @@ test("an import of removed events adds nothing, and refuses others under their i
   });
   await again.close();
 });
+
+test("keepLast counts events, also where an earlier compaction left gaps in their clocks", async () => {
+  const disk = createMemoryDisk();
+  const store = await Store.open(DIRECTORY, { ...SMALL, disk });
+  for (let n = 0; n < 120; n++) await store.append({ entity: "e", scope: "s" }, { kind: KIND, data: { n, pad: "x".repeat(300) } });
+  await store.close();
+  // Every tenth stays, and what is in the newest segment.
+  const tenth = ({ data }: { data: unknown }): boolean => (data as { n: number }).n % 10 === 0;
+  await compactStore(DIRECTORY, { keep: tenth, disk });
+  const before = await numbersIn(disk);
+  assert.ok(before.length < 60);
+  // What does not fit into one merged segment stays for itself: the newest one of a store is never written anew.
+  const newest = before.findLastIndex((n, i) => i > 0 && n - before[i - 1] > 1) + 1;
+  const keepLast = before.length - newest + 3;
+  await compactStore(DIRECTORY, { keepLast, disk });
+  assert.deepEqual(await numbersIn(disk), before.slice(-keepLast));
+});
+
+async function numbersIn(disk: Disk): Promise<number[]> {
+  const store = await Store.open(DIRECTORY, { ...SMALL, disk });
+  const numbers = (await store.read().toArray()).map(({ data }) => (data as { n: number }).n);
+  assert.deepEqual((await store.verify()).problems, []);
+  await store.close();
+  return numbers;
+}
 
 test("a read-only store goes on over a compaction beside it, at any point of a read, without a gap or a duplicate", async () => {
   const disk = createMemoryDisk();
