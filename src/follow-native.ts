@@ -39,7 +39,10 @@ export async function followNative(input: FollowInput): Promise<boolean> {
           seed: segmentSeed(storeId, segment.id),
           from: segment.framesEnd,
           ...(to === undefined ? {} : { to }),
-          visit: (commit) => replayCommit(target, entry, commit),
+          visit: (commit) => {
+            parts.frames.goesOn(entry.id, entry.framesEnd);
+            replayCommit(target, entry, commit);
+          },
         });
       }
     } finally {

@@ -132,6 +132,8 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
     parts.files.expectedGeneration = () => null;
     parts.files.forgetAll();
     await readNativeLog(disk, parts, { segmentIds, mark: before.mark, tolerant: true, limit });
+    // What others read meanwhile, and of segments whose files were closed, was of the log as it had been.
+    parts.frames.forgetAll();
     if (parts.layout === "native") parts.files.expectedGeneration = (id) => parts.log.index.segmentWithId(id)?.generation ?? null;
     const after = await readerView(disk, directory);
     const settled = before.writer ? before.mark !== null : !after.writer;

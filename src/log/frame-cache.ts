@@ -6,6 +6,8 @@
  * 1. Pages never leave: bytes are copied out. So their memory is used again, and an event that is kept pins none of it.
  * 2. A page may be older than its file, whose end grows: whoever finds no right frame in what was copied must read the file itself.
  * 3. What was loaded of a segment whose file was replaced is dropped with `forget`.
+ * 4. A page may hold more than was visible when it was loaded, whole frames too, and another process may cut that and write others in its place,
+ *    right ones at the same offsets. So a reader drops the page where its view ended before it shows more (`FrameSource.goesOn`).
  */
 import { assert } from "../base/assert.ts";
 import { uninitializedBytes } from "../base/uninitialized.ts";
@@ -75,6 +77,11 @@ export class FrameCache {
   /** Drops everything of a segment. */
   forget(segmentId: number): void {
     for (let place = 0; place < this.#count; place++) if (this.#segmentIds[place] === segmentId) this.#segmentIds[place] = 0;
+  }
+
+  /** Drops everything. */
+  forgetAll(): void {
+    this.#segmentIds.fill(0);
   }
 
   #group(segmentId: number, number: number): number {

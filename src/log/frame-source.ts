@@ -54,6 +54,17 @@ export class FrameSource {
     this.#lastSlice = null;
   }
 
+  /** Forgets everything, pages included: the log is read anew. */
+  forgetAll(): void {
+    this.forget();
+    this.#cache.forgetAll();
+  }
+
+  /** For a reader: the segment goes on at `offset`. What a page holds past it may be whole frames of a torn commit that recovery has cut since. */
+  goesOn(segmentId: number, offset: number): void {
+    this.#cache.drop(segmentId, offset);
+  }
+
   /** Null where the pages that are held do not have the frame: only the file can say that it is not there. */
   #readCached(segmentId: number, offset: number): FrameSlice | null {
     const slice = this.#slabs.reserve(FIRST_READ_BYTES);
