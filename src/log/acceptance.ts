@@ -59,6 +59,8 @@ export class Acceptance {
   #staged: Staged[] = [];
   #stagedBytes = 0;
   #draining = false;
+  /** A request is being encoded at the end of the open group. Its payload may be a getter's, which may append as well: that waits its turn. */
+  #stagingInPlace = false;
   /** The most bytes that were ever queued at once. */
   queuedBytesPeak = 0;
 
@@ -111,17 +113,21 @@ export class Acceptance {
   beginStaging(lookups: boolean): ByteSink {
     const { queue } = this.#parts;
     queue.assertSound();
-    if (lookups || this.#staged.length > 0 || this.#draining) return new GrowingSink();
+    if (lookups || this.#staged.length > 0 || this.#draining || this.#stagingInPlace) return new GrowingSink();
     if (queue.open === null && !this.#parts.makeRoom(0)) return new GrowingSink();
-    return queue.open ?? new GrowingSink();
+    if (queue.open === null) return new GrowingSink();
+    this.#stagingInPlace = true;
+    return queue.open;
   }
 
   /** Forgets what was staged in the sink from `start` on. */
   unstage(sink: ByteSink, start: number): void {
     sink.position = start;
     if (sink === this.#parts.queue.open) {
+      this.#stagingInPlace = false;
       this.#parts.queue.open.limit = Number.POSITIVE_INFINITY;
       this.#parts.queue.abandonEmpty();
+      if (this.#staged.length > 0) this.drain();
     }
   }
 
@@ -140,6 +146,7 @@ export class Acceptance {
   submit(request: AppendRequest, sink: ByteSink, start: number): void {
     const group = this.#parts.queue.open;
     if (group !== null && sink === group) {
+      this.#stagingInPlace = false;
       group.limit = Number.POSITIVE_INFINITY;
       // The room that was there before staging may not do for what it became.
       group.position = start;
@@ -147,11 +154,13 @@ export class Acceptance {
       if (verdict.kind === "accept" && this.#fits(group, request)) {
         group.position = start + request.bytes;
         this.#accept(request, group, true);
+        if (this.#staged.length > 0) this.drain();
         return;
       }
       if (verdict.kind !== "accept") {
         this.#parts.queue.abandonEmpty();
         this.#deliver(request, verdict);
+        if (this.#staged.length > 0) this.drain();
         return;
       }
       moveOut(request, group, start);
@@ -191,7 +200,7 @@ export class Acceptance {
 
   /** Judges and accepts what is staged, in order, as far as there is room; then lets in what waits. */
   drain(): void {
-    if (this.#draining) return;
+    if (this.#draining || this.#stagingInPlace) return;
     this.#draining = true;
     try {
       while (this.#staged.length > 0 && this.#staged[0].ready && this.#judgeFirst());
@@ -201,7 +210,8 @@ export class Acceptance {
     while (this.#waiting.length > 0 && this.#staged.length === 0) {
       const [first] = this.#waiting;
       if (!first.start()) break;
-      this.#waiting.shift();
+      // Encoding it may have run code that aborted its signal.
+      if (this.#waiting[0] === first) this.#waiting.shift();
       detach(first, first.signal);
     }
   }

@@ -84,6 +84,8 @@ export class CommitQueue {
     this.#open = null;
     group.reset();
     this.#spare.push(group);
+    // Whoever closes the store may wait for it since it was begun.
+    if (this.#flying === null) this.#tellIdle();
   }
 
   /** Something was accepted into the open group: sees to it that it is written. */
