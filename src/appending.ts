@@ -419,7 +419,8 @@ function conditionsOf(items: readonly AppendItem[]): readonly ConditionResult[] 
 }
 
 function assertNewKey(keys: Set<string>, entity: string, idempotencyKey: string): void {
-  const key = `${entity}\0${idempotencyKey}`;
+  // Either may hold any character: the length tells where one ends.
+  const key = `${entity.length}:${entity}${idempotencyKey}`;
   if (keys.has(key)) {
     throw invalidArgument(`Cannot append: the key ${idempotencyKey} of ${entity} comes twice in the batch, once is allowed`);
   }

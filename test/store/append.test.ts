@@ -280,3 +280,14 @@ test("a batch of a definition that the store does not know yet records it once",
   };
   assert.equal(await bytes(5), await bytes(1, 4));
 });
+
+test("keys of one batch are told apart by entity and key, whatever characters these hold", () =>
+  withStore(async (store) => {
+    const batch = [
+      { coordinate: { entity: "a\0b", scope: "s" }, event: Counted({ n: 1 }), idempotencyKey: "c" },
+      { coordinate: { entity: "a", scope: "s" }, event: Counted({ n: 2 }), idempotencyKey: "b\0c" },
+    ];
+    const receipts = await store.appendBatch(batch);
+    assert.deepEqual(await store.appendBatch(batch), receipts);
+    await assert.rejects(store.appendBatch([batch[0], batch[0]]), { code: "INVALID_ARGUMENT" });
+  }));
