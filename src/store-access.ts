@@ -203,7 +203,11 @@ export class StoreAccess {
     this.assertReadable();
     if (this.writer !== null) return;
     // One look serves everybody who asks while it is under way: two at once would take up the same frames twice.
-    this.#refreshing ??= this.#takeUp().finally(() => {
+    const takenUp = (): Promise<void> =>
+      this.#takeUp().catch((error: unknown) => {
+        throw asStoreError("read", this.directory, error);
+      });
+    this.#refreshing ??= takenUp().finally(() => {
       this.#refreshing = null;
     });
     await this.#refreshing;

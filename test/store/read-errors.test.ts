@@ -22,3 +22,20 @@ test("get, head and read reject with IO when the disk fails, and go on when it i
   assert.equal((await store.get(receipts[7].id))?.sequence, 7);
   await store.close();
 });
+
+test("refresh rejects with IO when the disk fails or the directory is gone, in either layout", async () => {
+  for (const layout of ["native", "batpak-0.3"] as const) {
+    const disk = new SimulatedDisk();
+    const store = await Store.open("/store", { disk, layout });
+    await store.append({ entity: "a", scope: "s" }, { kind: 0x1001, data: 1 });
+    const reader = await Store.open("/store", { disk: disk.asProcess(7), readOnly: true });
+    await store.append({ entity: "a", scope: "s" }, { kind: 0x1001, data: 2 });
+    disk.faults = ({ kind }) => (kind === "open" || kind === "read" || kind === "list" ? { error: "ENOENT" } : undefined);
+    await assert.rejects(reader.refresh(), (error) => isStoreError(error, "IO"));
+    disk.faults = undefined;
+    await reader.refresh();
+    assert.equal(await reader.count(), 2);
+    await reader.close();
+    await store.close();
+  }
+});
