@@ -96,7 +96,7 @@ export async function openConsumer(
       follow: (after, signal) => access.subscribe(query, { after, ...(signal === undefined ? {} : { signal }) }),
       countBehind: (behind) => countBehind(access, query, behind),
       visible: () => access.visibleSequence,
-      hashAt: (sequence) => access.at(sequence)?.hash ?? null,
+      hashAt: (sequence) => access.renewing(() => access.at(sequence)?.hash ?? null),
       assertReadable: () => access.assertReadable(),
       owner: access,
       release: async () => {
@@ -139,7 +139,7 @@ async function begin(
   }
   const place = options.resetTo ?? options.after ?? "start";
   const position = placeOf(place, access.visibleSequence, `open the consumer ${name}`);
-  await keeper.write(position, access.at(position)?.hash ?? null);
+  await keeper.write(position, await access.renewing(() => access.at(position)?.hash ?? null));
   return { keeper, position };
 }
 
@@ -158,7 +158,7 @@ async function assertInLog(access: StoreAccess, name: string, position: number, 
   if (position >= access.visibleSequence) await access.refresh();
   const lastSequence = access.visibleSequence - 1;
   const ahead = position > lastSequence;
-  const event = ahead || hash === null ? null : access.at(position);
+  const event = ahead || hash === null ? null : await access.renewing(() => access.at(position));
   if (!ahead && (event === null || event.hash === hash)) return;
   const reason = ahead ? `the log ends at ${lastSequence}` : "the log has another event there";
   throw new StoreError(

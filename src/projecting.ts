@@ -113,7 +113,7 @@ export class Projecting {
         const behind = filters(known).map((filter) => ({ ...filter, sequenceFrom: Math.max(filter.sequenceFrom ?? 0, after + 1) }));
         return await countMatches(access.reading, behind.map(searchFilter), bound);
       },
-      hashAt: (sequence) => access.at(sequence)?.hash ?? null,
+      hashAt: (sequence) => access.renewing(() => access.at(sequence)?.hash ?? null),
       origin: () => this.#originOf(projection, query, operation, types()),
       snapshots: this.#snapshots,
       writable: access.writer !== null,

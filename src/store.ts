@@ -14,7 +14,7 @@ import type { AppendOptions, BatchItem, BatchOptions, EventReading } from "./eve
 import { assertName, type Coordinate } from "./events/coordinate.ts";
 import type { AnyDefinition, AnyNewEvent } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
-import type { Receipt } from "./events/event.ts";
+import type { Receipt, StoredEvent } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
 import { type ConsumerOptions, type ConsumerStatus, listConsumers, openConsumer } from "./consuming.ts";
 import { compileReadOptions, type Query, type QueryEvents, type ReadOptions } from "./events/query.ts";
@@ -362,15 +362,18 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
    * @throws StoreError `NOT_FOUND` when the event, or a cause on the way, is not in the store
    */
   async *ancestors(id: string): AsyncGenerator<Event<Definitions>, undefined> {
-    this.#access.assertReadable();
-    let event = this.#access.find(parseId(id, "read ancestors"));
+    const find = (one: string): Promise<StoredEvent | null> =>
+      this.#access.renewing(() => {
+        this.#access.assertReadable();
+        return this.#access.find(parseId(one, "read ancestors"));
+      });
+    let event = await find(id);
     if (event === null) throw notFound(`event ${id}`);
     const seen = new Set<string>([event.id]);
     while (event.causationId !== null && !seen.has(event.causationId)) {
       const cause = event.causationId;
       seen.add(cause);
-      this.#access.assertReadable();
-      event = this.#access.find(parseId(cause, "read ancestors"));
+      event = await find(cause);
       if (event === null) throw notFound(`event ${cause}, a cause on the way,`);
       yield event as unknown as Event<Definitions>;
     }

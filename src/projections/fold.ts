@@ -41,7 +41,7 @@ export interface FoldSource {
   /** How many there are; with `kinds`, of these only. */
   count(after: number, bound: number, kinds?: readonly number[]): Promise<number>;
   /** The hash of the event with this sequence; null when there is none. */
-  hashAt(sequence: number): string | null;
+  hashAt(sequence: number): Promise<string | null>;
   /** What a snapshot of it has to say; null where none are kept. */
   origin(): SnapshotOrigin | null;
   readonly snapshots: SnapshotFolder;
@@ -97,7 +97,10 @@ export class Fold<State> {
     const { position, kinds, state } = snapshot;
     // Not for now: an earlier state was asked for.
     if (position.sequence < source.visible() && (position.sequence > sequenceMax || position.timestamp > timestampMax)) return;
-    if (source.hashAt(position.sequence) !== position.hash) {
+    const hash = await source.hashAt(position.sequence);
+    // Looking found that another process has compacted the store: then of what is left, from the beginning.
+    if (source.origin()?.generation !== origin.generation) return;
+    if (hash !== position.hash) {
       source.snapshots.ignored(origin, `the log has no such event at sequence ${position.sequence}`);
       return;
     }

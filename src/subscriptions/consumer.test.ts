@@ -329,7 +329,7 @@ test("a commit that is passed by one under way writes nothing; one that failed i
     follow: () => assert.fail("nobody reads"),
     countBehind: () => Promise.resolve(0),
     visible: () => 100,
-    hashAt: () => null,
+    hashAt: () => Promise.resolve(null),
     assertReadable: () => {},
     owner: {},
     release: () => Promise.resolve(),

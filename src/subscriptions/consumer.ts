@@ -41,7 +41,7 @@ export interface ConsumerSource<Read extends ConsumedEvent> {
   /** The next visible event's sequence. */
   visible(): number;
   /** The hash of an event, as hex; null where there is none. */
-  hashAt(sequence: number): string | null;
+  hashAt(sequence: number): Promise<string | null>;
   /** Throws where the store is closed. */
   assertReadable(): void;
   /** The store, as the positions that go with batches name it. */
@@ -142,7 +142,13 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     this.#assertOpen("commit");
     const position = this.#checked(done, "commit");
     if (position === this.#position && this.#wanted === null) return;
-    const hash = typeof done === "number" ? this.#source.hashAt(position) : done.hash;
+    let hash: string | null;
+    if (typeof done === "number") {
+      hash = await this.#source.hashAt(position);
+      // Meanwhile it may have been closed, or moved further.
+      this.#assertOpen("commit");
+      if (position <= this.#position && this.#wanted === null) return;
+    } else ({ hash } = done);
     if (this.#wanted === null || position > this.#wanted.position) this.#wanted = { position, hash };
     this.#queued ??= this.#writeNext();
     await this.#queued;
@@ -207,8 +213,10 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
   async reset(to: ConsumerPlace): Promise<void> {
     this.#assertOpen("reset");
     const position = placeOf(to, this.#source.visible(), `reset ${this.name}`);
+    const hash = await this.#source.hashAt(position);
+    this.#assertOpen("reset");
     await this.#idle();
-    await this.#write(position, this.#source.hashAt(position));
+    await this.#write(position, hash);
   }
 
   /** Forgets the position and closes the consumer: who opens the name again begins a new one. */

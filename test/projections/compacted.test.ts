@@ -45,3 +45,19 @@ test("states are folded anew of what is left, and commands keep their ids", asyn
   assert.equal(next.clock, 3, "what is left decides, and the clock goes on");
   await store.close();
 });
+
+test("a follower that was opened before a compaction folds what is left, and uses no snapshot of before", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openAccounts(disk, { segmentBytesMax: 4096 });
+  for (let i = 0; i < 100; i++) await store.append(at(i < 50 ? "a" : "b"), Deposited({ cents: 1 }));
+  await store.append(at("a"), Noted({ text: "the end" }));
+  for (let i = 0; i < 50; i++) await store.append(at("filler"), Noted({ text: "fills segments" }));
+  assert.equal((await store.project(Kept)).state.cents, 100);
+  await store.close();
+  const follower = await openAccounts(disk, { readOnly: true });
+  // The segment of the event that the snapshot ends with is written anew too.
+  const { removedEvents } = await compactStore("/store", { disk, keep: ({ entity }) => entity === "b" });
+  assert.ok(removedEvents > 50);
+  assert.equal((await follower.project(Kept)).state.cents, 50);
+  await follower.close();
+});

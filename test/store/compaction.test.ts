@@ -336,6 +336,58 @@ test("a read-only store goes on over a compaction beside it, at any point of a r
   await left.close();
 });
 
+test("in a read-only store, placed reads, ancestors and consumers go on over a compaction beside it too", async () => {
+  const disk = createMemoryDisk();
+  const store = await Store.open(DIRECTORY, { ...SMALL, disk });
+  let causedBy: string | null = null;
+  const chain: string[] = [];
+  for (let n = 0; n < 120; n++) {
+    const isOfChain: boolean = n % 10 === 0;
+    const cause: { causedBy?: string } = isOfChain && causedBy !== null ? { causedBy } : {};
+    const event = { kind: KIND + (isOfChain ? 1 : 0), data: { n, pad: "x".repeat(300) } };
+    const { id }: Receipt = await store.append({ entity: `e:${n % 3}`, scope: "s" }, event, cause);
+    if (isOfChain) chain.unshift((causedBy = id));
+  }
+  await store.close();
+  const readers = await Promise.all(Array.from({ length: 5 }, () => Store.open(DIRECTORY, { disk, readOnly: true })));
+  const [forward, backward, ancestors, consumers] = readers as [Store, Store, Store, Store];
+  const damages: unknown[] = [];
+  const reads = [forward, backward].map((reader, i) => {
+    const direction = i === 0 ? ("forward" as const) : ("backward" as const);
+    return reader.readPlaced({}, { direction, onDamage: (error) => damages.push(error) })[Symbol.asyncIterator]();
+  });
+  const given = await Promise.all(reads.map(async (read) => [...((await read.next()).value ?? [])]));
+  const consumer = await consumers.consumer("one");
+  const isOfChain = ({ kind }: { kind: number }): boolean => kind === KIND + 1;
+  await compactStore(DIRECTORY, { keep: isOfChain as never, disk });
+  for (const [i, read] of reads.entries()) {
+    for (let next = await read.next(); next.done !== true; next = await read.next()) given[i].push(...next.value);
+    const sequences = given[i].map(({ event }) => event.sequence);
+    if (i === 1) sequences.reverse();
+    assert.deepEqual(
+      sequences,
+      [...new Set(sequences)].sort((a, b) => a - b),
+      "in order, each once",
+    );
+    const there = new Set(given[i].map(({ event }) => event.id));
+    assert.ok(
+      chain.every((id) => there.has(id)),
+      "what stays is given",
+    );
+  }
+  assert.deepEqual(damages, []);
+  const causes: string[] = [];
+  for await (const { id } of ancestors.ancestors(chain[0])) causes.push(id);
+  assert.deepEqual(causes, chain.slice(1));
+  // A sequence, whose event must be looked up; and one whose event is gone.
+  await consumer.commit(20);
+  await consumer.commit(21);
+  assert.equal(consumer.position, 21);
+  await consumer.close();
+  await (await (readers[4] as Store).consumer("one")).close();
+  for (const reader of readers) await reader.close();
+});
+
 test("verify tells what retention removed from what somebody took out, and from records that were changed", async () => {
   const disk = createMemoryDisk();
   const model = new Model(5);
