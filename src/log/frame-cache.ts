@@ -55,8 +55,9 @@ export class FrameCache {
    * @returns how many; 0 where nothing is held and nothing may be
    */
   copy(segmentId: number, offset: number, length: number, target: Uint8Array, at: number): number {
-    if (this.#pagesMax === 0) return 0;
     const number = Math.floor(offset / PAGE_BYTES);
+    // A forged header may name any place.
+    if (this.#pagesMax === 0 || number > 0xffff_ffff) return 0;
     const within = offset - number * PAGE_BYTES;
     let place = this.#find(segmentId, number);
     if (place === NOTHING) place = this.#load(segmentId, number);

@@ -5,7 +5,7 @@ import { fuzzTarget } from "./fuzz-run.ts";
 import { makeTargets, sharesOf } from "./targets.ts";
 
 const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000);
-const runs = Number(process.env.FUZZ_RUNS ?? 20_000);
+const runs = Number(process.env.FUZZ_RUNS ?? 10_000);
 const targets = await makeTargets();
 let tried = 0;
 

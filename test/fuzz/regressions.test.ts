@@ -208,3 +208,16 @@ test("a forged header with a right checksum, which tells of a compaction that ne
   await assert.rejects(store.read().toArray(), { code: "COMPACTED" });
   await store.close();
 });
+
+test("a forged header that names a far place for what was removed is damage, not a broken invariant", async () => {
+  const forged = changed("000001.fbat", (bytes) => {
+    const outcome = decodeSegmentHeader(bytes);
+    assert(outcome.kind === "ok");
+    const { generation, segmentId } = outcome.header;
+    bytes.set(encodeSegmentHeader({ ...outcome.header, generation, replacesFrom: segmentId, replacesTo: segmentId, retentionAt: 2 ** 50 }));
+    return bytes;
+  });
+  const store = await openToRead(forged);
+  assert((await store.verify()).problems.some(({ code }) => code === "RETENTION_MISMATCH"));
+  await store.close();
+});
