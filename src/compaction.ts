@@ -39,7 +39,7 @@ import { segmentName } from "./log/segment-files.ts";
 import { type NativeStoreParts, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, directoryExists, listDirectory } from "./open-directory.ts";
-import { notFound } from "./open-store.ts";
+import { noStoreIn } from "./open-store.ts";
 import { searchFilter } from "./reading.ts";
 import { settleNativeLog } from "./recover-native.ts";
 import { Store } from "./store.ts";
@@ -96,7 +96,7 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
   const path = options.disk === undefined ? resolve(directory) : directory;
   await loadHashing();
   try {
-    if (!(await directoryExists(disk, path))) throw notFound(`the directory ${path}`);
+    if (!(await directoryExists(disk, path))) throw noStoreIn(path, "compact");
     const lock = await acquireDirectoryLock(disk, path, { waitMs: 0, clock: systemClock });
     let report: CompactReport;
     try {
@@ -137,7 +137,7 @@ function checkOptions(directory: string, options: CompactOptions): CompactOption
 
 async function compactLocked(disk: Disk, directory: string, options: CompactOptions): Promise<CompactReport> {
   const { segmentIds, layout } = await listDirectory(disk, directory);
-  if (layout === null) throw notFound(`a store in ${directory}`);
+  if (layout === null) throw noStoreIn(directory, "compact");
   if (layout !== "native") {
     const message = "Cannot compact: the batpak 0.3 layout has no room for what compaction records, import the store into a native one";
     throw new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout, feature: "compaction" });

@@ -24,6 +24,12 @@ export function notFound(what: string): StoreError<"NOT_FOUND"> {
   return new StoreError("NOT_FOUND", `Cannot read: ${what} is not in this store`, { what });
 }
 
+/** A directory that was named is not there, or has no store in it. */
+export function noStoreIn(directory: string, operation: string): StoreError<"NOT_FOUND"> {
+  const message = `Cannot ${operation}: there is no store in ${directory}, a directory that holds one is allowed`;
+  return new StoreError("NOT_FOUND", message, { what: `a store in ${directory}` });
+}
+
 /** What `open` hands to the store that it makes. */
 export interface Opened {
   readonly directory: string;
@@ -96,9 +102,9 @@ async function openForWriting(
 }
 
 async function openForReading(directory: string, disk: Disk, options: CompiledOptions, started: number): Promise<Opened> {
-  if (!(await directoryExists(disk, directory))) throw notFound(`the directory ${directory}`);
+  if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "open the store read-only");
   const listing = await listDirectory(disk, directory);
-  if (listing.segmentIds.length === 0 && !listing.orphanCheckpoint) throw notFound(`a store in ${directory}`);
+  if (listing.segmentIds.length === 0 && !listing.orphanCheckpoint) throw noStoreIn(directory, "open the store read-only");
   assertLayout(listing.layout, options);
   const parts = prepareNative(disk, directory, options.indexCacheBytes, listing.layout ?? "native");
   try {

@@ -31,7 +31,8 @@ import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
 import { findFrames } from "./log/segment-scan.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
-import { asStoreError, layoutOf } from "./open-directory.ts";
+import { asStoreError, directoryExists, layoutOf } from "./open-directory.ts";
+import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
 
 export interface RepairOptions {
@@ -59,7 +60,8 @@ export interface RepairReport {
 /**
  * Repairs a damaged store, or says what repairing would do.
  *
- * @throws StoreError `LOCKED` while a writer has the store, `UNSUPPORTED_BY_LAYOUT` for a batpak 0.3 store, `CORRUPT` where nothing says whose store it is, `IO`
+ * @throws StoreError `LOCKED` while a writer has the store, `UNSUPPORTED_BY_LAYOUT` for a batpak 0.3 store, `CORRUPT` where nothing says whose store it is,
+ * `NOT_FOUND`, `IO`
  * @example
  * const plan = await repairStore("./data");
  * if (plan.actions.length > 0) await repairStore("./data", { apply: true });
@@ -68,6 +70,7 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   const disk = options.disk ?? nodeDisk;
   await loadHashing();
   try {
+    if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "repair");
     const lock = await acquireDirectoryLock(disk, directory, { waitMs: 0, clock: systemClock });
     try {
       return await new Repair(disk, directory).run(options.apply === true);

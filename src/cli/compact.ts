@@ -48,6 +48,10 @@ function optionsOf({ scope, entity, prefix, keepNewerThan, keepLast }: Given): C
   const time = keepNewerThan === undefined ? undefined : /^\d+$/.test(keepNewerThan) ? Number(keepNewerThan) : Date.parse(keepNewerThan);
   if (time !== undefined && !Number.isFinite(time))
     throw new UsageError(`Cannot compact: ${keepNewerThan} is no time, ISO text or ms are allowed`);
+  if (Object.keys(filter).length === 0 && time === undefined && keepLast === undefined) {
+    const options = "--scope, --entity, --prefix, --keep-newer-than and --keep-last";
+    throw new UsageError(`Cannot compact: nothing says what goes, at least one of ${options} is required`);
+  }
   return {
     ...(Object.keys(filter).length === 0 ? {} : { query: filter }),
     ...(time === undefined ? {} : { keepNewerThan: time }),

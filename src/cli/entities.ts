@@ -1,4 +1,4 @@
-/** `batpak entities DIR`: lists the entities, in the order of their first events. */
+/** `batpak entities DIR`: lists the entities with an event, each once. */
 import type { Command } from "commander";
 import { withReader } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
@@ -7,7 +7,7 @@ export function addEntities(program: Command, terminal: Terminal): void {
   program
     .command("entities")
     .argument("<dir>", "the store's directory")
-    .description("list the entities, in the order of their first events")
+    .description("list the entities, each once, in no order that lasts")
     .option("--prefix <text>", "those whose names begin with this")
     .action((directory: string, flags: { readonly prefix?: string }) =>
       withReader(directory, terminal, async (store) => {

@@ -2,7 +2,9 @@
 import type { Command } from "commander";
 import { defineEvent } from "../events/definition.ts";
 import type { Filter, Range } from "../events/query.ts";
+import type { Store } from "../store.ts";
 import { UsageError } from "./exit-code.ts";
+import type { Terminal } from "./terminal.ts";
 
 export interface FilterOptions {
   readonly entity?: string;
@@ -51,6 +53,14 @@ export function filterOf(options: FilterOptions): Filter {
     ...(sequence === undefined ? {} : { sequence: range(sequence, "--sequence", wholeNumber) }),
     ...(time === undefined ? {} : { time: range(time, "--time", timeOf) }),
   };
+}
+
+/** Tells, on standard error, of each name given with `--kind` that no event of the store has: a misspelt one would silently match nothing. */
+export async function tellUnknownNames(store: Store, options: FilterOptions, terminal: Terminal): Promise<void> {
+  for (const name of options.kind ?? []) {
+    if (kindNumber(name) !== null || (await store.count({ kind: defineEvent(name) })) > 0) continue;
+    terminal.tell(`No event in the store has the name ${name}; batpak read shows the names, a number asks for a kind`);
+  }
 }
 
 /** The kind that the text is the number of; null where it is a name. */

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { Event } from "../events/event-union.ts";
 import { eventJson, eventLine } from "./event-text.ts";
 import { UsageError } from "./exit-code.ts";
-import { addFilters, type FilterOptions, filterOf, wholeNumber } from "./filters.ts";
+import { addFilters, type FilterOptions, filterOf, tellUnknownNames, wholeNumber } from "./filters.ts";
 import { withReader } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -25,6 +25,7 @@ export function addFollow(program: Command, terminal: Terminal): void {
     .action((directory: string, flags: FollowFlags) =>
       withReader(directory, terminal, async (store) => {
         const filter = filterOf(flags);
+        await tellUnknownNames(store, flags, terminal);
         const after = flags.after === undefined ? {} : { after: wholeNumber(flags.after, "--after") };
         let left = flags.limit === undefined ? Number.POSITIVE_INFINITY : wholeNumber(flags.limit, "--limit");
         if (left === 0) throw new UsageError("Cannot use --limit 0: whole numbers from 1 are allowed");

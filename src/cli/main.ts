@@ -3,6 +3,7 @@
  * The command line: `batpak VERB DIR …`. One file a verb; this one puts them together, and turns what goes wrong into a message on standard
  * error and an exit status (`exit-code.ts`).
  */
+import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { isStoreError } from "../base/store-error.ts";
 import { addAppend } from "./append.ts";
@@ -45,10 +46,16 @@ const VERBS = [
   addConvert,
 ];
 
+/** Of package.json, which lies at the same distance from the sources and from what is built of them. */
+function packageVersion(): string {
+  return (createRequire(import.meta.url)("../../package.json") as { readonly version: string }).version;
+}
+
 function createProgram(terminal: Terminal): Command {
   const program = new Command("batpak")
     .description("An embedded, append-only, hash-chained event store: look into one, add to it, take it out.")
     .configureOutput({ writeErr: (text) => process.stderr.write(text) })
+    .version(packageVersion(), "-V, --version", "print the version of the package")
     .exitOverride();
   for (const add of VERBS) add(program, terminal);
   for (const command of program.commands) addJson(command, terminal);

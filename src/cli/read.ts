@@ -4,7 +4,7 @@ import type { Filter } from "../events/query.ts";
 import type { PlacedReadOptions } from "../placed-reading.ts";
 import type { Store } from "../store.ts";
 import { eventJson, eventLine } from "./event-text.ts";
-import { addFilters, type FilterOptions, filterOf, wholeNumber } from "./filters.ts";
+import { addFilters, type FilterOptions, filterOf, tellUnknownNames, wholeNumber } from "./filters.ts";
 import { withReader } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -23,6 +23,7 @@ export function addRead(program: Command, terminal: Terminal): void {
     .action((directory: string, flags: ReadFlags) =>
       withReader(directory, terminal, async (store) => {
         const { direction, limit, after } = flags;
+        await tellUnknownNames(store, flags, terminal);
         await printEvents(store, terminal, filterOf(flags), {
           ...(direction === undefined ? {} : { direction }),
           ...(limit === undefined ? {} : { limit: wholeNumber(limit, "--limit") }),

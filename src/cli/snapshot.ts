@@ -23,7 +23,7 @@ export function addSnapshot(program: Command, terminal: Terminal): void {
         await terminal.print(
           terminal.json
             ? `${JSON.stringify(copy)}\n`
-            : printable(`${copy.directory} has ${copy.events} events, up to sequence ${copy.nextSequence}`) + "\n",
+            : printable(`${copy.directory} has ${copy.events} events; the next sequence is ${copy.nextSequence}`) + "\n",
         );
       }),
     );

@@ -1,6 +1,6 @@
 /** `batpak tail DIR`: prints the newest events, and with `-f` those that come. */
 import type { Command } from "commander";
-import { addFilters, type FilterOptions, filterOf, wholeNumber } from "./filters.ts";
+import { addFilters, type FilterOptions, filterOf, tellUnknownNames, wholeNumber } from "./filters.ts";
 import { eventJson, eventLine } from "./event-text.ts";
 import { withReader } from "./open-directory.ts";
 import { printEvents } from "./read.ts";
@@ -22,6 +22,7 @@ export function addTail(program: Command, terminal: Terminal): void {
     .action((directory: string, flags: TailFlags) =>
       withReader(directory, terminal, async (store) => {
         const filter = filterOf(flags);
+        await tellUnknownNames(store, flags, terminal);
         const limit = flags.lines === undefined ? LINES_DEFAULT : wholeNumber(flags.lines, "--lines");
         let next = (await store.stats()).nextSequence;
         const newest: string[] = [];

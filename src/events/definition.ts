@@ -187,6 +187,11 @@ export function assertNewEvent(event: unknown, operation: string): asserts event
     throw invalidArgument(`Cannot ${operation}: the event's definition was not made by defineEvent, such a one is allowed`);
   }
   const { kind, version } = event as { kind?: unknown; version?: unknown };
+  if (kind === undefined) {
+    throw invalidArgument(
+      `Cannot ${operation}: the event has no definition and no kind, what a definition makes of data or { kind, data } is allowed`,
+    );
+  }
   assertPublicKind(kind, operation);
   if (version !== undefined) assertVersion(version, operation);
 }

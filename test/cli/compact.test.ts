@@ -32,7 +32,7 @@ test("compact says what it would do, does it with --yes, and a snapshot of the r
   assert.ok(applied && removedEvents > 20);
   const copied = batpak("snapshot", path, join(directory, "copy"));
   assert.equal(copied.status, 0, copied.stderr);
-  assert.match(copied.stdout, new RegExp(`has ${60 - removedEvents} events, up to sequence 60`));
+  assert.match(copied.stdout, new RegExp(`has ${60 - removedEvents} events; the next sequence is 60`));
   assert.equal(batpak("snapshot", path, join(directory, "copy")).status, 2, "the target is not empty");
   for (const name of ["store", "copy"]) {
     const opened = await Store.open(join(directory, name), { readOnly: true });

@@ -286,6 +286,28 @@ test("damage is told on stderr and in the exit status, and what is whole is prin
   for (const { err } of [read, backward, dump]) assert.match(err, /Event 11 is lost/);
 });
 
+test("a name that no event has is told on stderr, and fails nothing", async (context) => {
+  const path = await sample(temporaryDirectory(context), 5);
+  const [wrong, right, number] = await Promise.all([
+    batpak(["read", path, "--kind", "Payd", "--kind", "Paid", "--json"]),
+    batpak(["tail", path, "--kind", "Paid"]),
+    batpak(["read", path, "--kind", "0x1fff"]),
+  ]);
+  assert.deepEqual([wrong.code, jsonLines(wrong.out).length], [0, 1]);
+  assert.match(wrong.err, /No event in the store has the name Payd/);
+  assert.doesNotMatch(wrong.err, /name Paid/);
+  assert.deepEqual([right.err, number.err, number.code], ["", "", 0]);
+});
+
+test("the version is printed, and compacting without a rule names the options", async (context) => {
+  const version = await batpak(["--version"]);
+  assert.match(version.out, /^\d+\.\d+\.\d+/);
+  const path = await sample(temporaryDirectory(context), 5);
+  const refused = await batpak(["compact", path, "--yes"]);
+  assert.equal(refused.code, 2);
+  assert.match(refused.err, /--keep-last/);
+});
+
 test("a torn tail is told on stderr, and is no failure", async (context) => {
   const path = await sample(temporaryDirectory(context), 5);
   const segment = join(path, "000001.fbat");

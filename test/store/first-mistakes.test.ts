@@ -1,0 +1,36 @@
+// What somebody gets wrong on the first day: a path with no store, an event that none of the definitions made. The message says what to do.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { compactStore, repairStore, Store } from "../../src/index.ts";
+import { openMemoryStore } from "../../src/testing/index.ts";
+
+test("a directory without a store is NOT_FOUND, by name, and nothing is made there", async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "batpak-mistakes-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const missing = join(directory, "missing");
+  const tries = [
+    () => Store.open(missing, { readOnly: true }),
+    () => Store.open(directory, { readOnly: true }),
+    () => compactStore(missing, { keepLast: 1 }),
+    () => repairStore(missing),
+  ];
+  for (const attempt of tries) {
+    await assert.rejects(attempt, (error: Error & { code: string }) => {
+      assert.equal(error.code, "NOT_FOUND", `${String(attempt)}: ${error.message}`);
+      assert.match(error.message, /there is no store in .*batpak-mistakes-/);
+      return true;
+    });
+  }
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test("plain data in place of an event is told as what it is", async () => {
+  const store = await openMemoryStore();
+  const plain = { cents: 5 } as never;
+  await assert.rejects(store.append({ entity: "a", scope: "s" }, plain), /no definition and no kind, what a definition makes/);
+  await store.close();
+});
