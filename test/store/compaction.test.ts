@@ -388,6 +388,57 @@ test("in a read-only store, placed reads, ancestors and consumers go on over a c
   for (const reader of readers) await reader.close();
 });
 
+test("a compaction looks at a bounded number of bytes, and then lets the event loop turn", async () => {
+  const disk = createMemoryDisk();
+  const store = await Store.open(DIRECTORY, { segmentBytesMax: 2 * 1024 * 1024, disk });
+  for (let batch = 0; batch < 16; batch++) {
+    const items = Array.from({ length: 1000 }, (_, n) => ({
+      coordinate: { entity: `e:${n % 50}`, scope: "s" },
+      event: { kind: KIND, data: { n: batch * 1000 + n, pad: "x".repeat(250) } },
+    }));
+    await store.appendBatch(items);
+  }
+  await store.close();
+  let [inThisTurn, mostInATurn, inAll, turns] = [0, 0, 0, 0];
+  const counted = watched(disk, "openSync", (file) =>
+    watched(file as object, "read", (result, [, , length]) => {
+      inThisTurn += length as number;
+      inAll += length as number;
+      mostInATurn = Math.max(mostInATurn, inThisTurn);
+      return result;
+    }),
+  );
+  let goesOn = true;
+  const turn = (): void => {
+    turns++;
+    inThisTurn = 0;
+    if (goesOn) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const odd = ({ data }: { data: unknown }): boolean => (data as { n: number }).n % 2 === 1;
+  const { removedEvents } = await compactStore(DIRECTORY, { keep: odd, disk: counted });
+  goesOn = false;
+  assert.ok(removedEvents > 5000);
+  assert.ok(inAll > 10_000_000, `${inAll} bytes in all`);
+  assert.ok(mostInATurn <= 512 * 1024, `${mostInATurn} bytes in one turn of ${turns}`);
+});
+
+/** The same object, with the results of one of its methods seen to. */
+function watched<Target extends object>(
+  target: Target,
+  method: string,
+  see: (result: unknown, given: readonly unknown[]) => unknown,
+): Target {
+  return new Proxy(target, {
+    get(_target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== "function") return value;
+      const call = value.bind(target) as (...given: unknown[]) => unknown;
+      return name === method ? (...given: unknown[]) => see(call(...given), given) : call;
+    },
+  });
+}
+
 test("verify tells what retention removed from what somebody took out, and from records that were changed", async () => {
   const disk = createMemoryDisk();
   const model = new Model(5);
