@@ -32,18 +32,25 @@ function testFiles() {
       .map((name) => `${folder}/${name}`),
   );
   files.push("test/fuzz/regressions.test.ts", "test/projections/crash.test.ts", "test/reactions/consumer-crash.test.ts");
-  return files.filter((file) => !bounded.has(file));
+  return files.filter((file) => !bounded.has(file) && file !== DAMAGE);
 }
+
+/** The longest file is run in parts. */
+const DAMAGE = "test/crash/damage.test.ts";
+const damageParts = ["native: flip", "native: cut", "native: (delete|swap|duplicate|zero|repair)"];
+
+const testJob = (file, ...options) => program("--test", "--test-timeout=2400000", "--test-reporter=spec", ...options, file);
 
 const jobs = [
   // Its workers take both cores.
   { name: "crash states", processes: 2, given: program("test/crash/main.ts", "--seed", values.seed) },
-  { name: "fuzz inputs", processes: 1, given: program("test/fuzz/main.ts", "--seed", values.seed, "--runs", String(FUZZ_RUNS)) },
-  ...testFiles().map((file) => ({
-    name: file,
+  ...damageParts.map((part) => ({
+    name: `${DAMAGE}, ${part}`,
     processes: 1,
-    given: program("--test", "--test-timeout=2400000", "--test-reporter=spec", file),
+    given: testJob(DAMAGE, `--test-name-pattern=${part}|how many`),
   })),
+  { name: "fuzz inputs", processes: 1, given: program("test/fuzz/main.ts", "--seed", values.seed, "--runs", String(FUZZ_RUNS)) },
+  ...testFiles().map((file) => ({ name: file, processes: 1, given: testJob(file) })),
 ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
 if (jobs.length === 0) {
   console.error(`Cannot run the crash tests: no job has a name that contains ${words.join(" or ")}`);
