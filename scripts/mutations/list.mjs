@@ -151,7 +151,7 @@ export const mutations = [
     name: "order: the mark calls synced what is only written",
     file: WRITER,
     edits: [["if (durable) this.syncedOffset = this.#writtenTo;", "this.syncedOffset = this.#writtenTo;"]],
-    suites: ["crash, os durability"],
+    suites: ["acknowledgement"],
   },
   {
     name: "order: the cut comes before what is cut is kept aside",

@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Disk, DiskFile, FileMode } from "../../src/disk/disk.ts";
+import { readMark } from "../../src/log/mark-file.ts";
+import { segmentName } from "../../src/log/segment-files.ts";
 import { Store } from "../../src/store.ts";
 import type { StoreOptions } from "../../src/store-options.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
@@ -164,4 +166,21 @@ test("a checkpoint gets its name only once all that it speaks of is durable, wha
     disk.faults = undefined;
     await store.close();
   }
+});
+
+test("the mark calls nothing synced that a power cut may take", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk, durability: "os", segmentBytesMax: 4096, checkpoint: false });
+  let positions = 0;
+  for (let i = 0; i < 12; i++) {
+    await store.append({ entity: "a", scope: "s" }, { kind: KIND, data: { i, pad: "p".repeat(600) } });
+    if (i % 5 === 4) await store.sync();
+    const mark = await readMark(disk, DIRECTORY);
+    assert.ok(mark !== null);
+    if (mark.syncedOffset > 0) positions++;
+    const path = `${DIRECTORY}/${segmentName(mark.syncedSegment)}`;
+    assert.ok(disk.isDurable(path, 0, mark.syncedOffset), `${path} is not durable up to ${mark.syncedOffset}, after append ${i}`);
+  }
+  assert.ok(positions > 5);
+  await store.close();
 });
