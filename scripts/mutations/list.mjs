@@ -133,10 +133,9 @@ export const mutations = [
     name: "order: a rename before the sync of what is renamed",
     file: REPLACE,
     edits: [
-      ["    await fill(temporary.file, content);\n", ""],
       [
-        "    await disk.rename(temporary.path, target);",
-        "    await disk.rename(temporary.path, target);\n    await fill(temporary.file, content);",
+        "await putInPlace(disk, directory, name, await writeTemporary(disk, directory, name, content));",
+        "const { path, file } = await createTemporary(disk, directory, name);\n  await putInPlace(disk, directory, name, path);\n  await fill(file, content);",
       ],
     ],
     suites: ["replace file"],
@@ -150,7 +149,7 @@ export const mutations = [
   {
     name: "order: the mark calls synced what is only written",
     file: WRITER,
-    edits: [["if (durable) this.syncedOffset = this.#writtenTo;", "this.syncedOffset = this.#writtenTo;"]],
+    edits: [["if (durable) this.syncedOffset = end;", "this.syncedOffset = end;"]],
     suites: ["acknowledgement"],
   },
   {
@@ -351,7 +350,7 @@ export const mutations = [
     file: "src/compaction.ts",
     edits: [
       [
-        "      // Commit point: the rename in `replaceFile`.\n",
+        "      // Commit point: the rename in `putInPlace`.\n",
         "      for (const { id } of segments.slice(1)) await this.#disk.remove(files.path(id));\n",
       ],
       ["      for (const { id } of segments.slice(1)) await this.#disk.remove(files.path(id));\n      if", "      if"],
