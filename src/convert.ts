@@ -69,6 +69,8 @@ const OPTION_NAMES: ReadonlySet<string> = new Set(["layout", "lossy", "segmentBy
 /** So much is on its way to the disk at once. */
 const FLYING_BYTES_MAX = 8 * 1024 * 1024;
 const PROGRESS_EVENTS = 5000;
+/** What verifying finds where events contradict each other. */
+const CONTRADICTIONS: ReadonlySet<string> = new Set(["CLOCK_GAP", "LOST_EVENTS", "CHAIN_BROKEN", "HASH_MISMATCH"]);
 
 /**
  * Makes a store of the other layout out of a store, verifies it, and gives it its name only then.
@@ -257,7 +259,7 @@ class Conversion {
         onProgress: ({ events }) => this.#tell("verifying", events),
         ...(this.#options.signal === undefined ? {} : { signal: this.#options.signal }),
       });
-      if (!ok) throw this.#different(problems[0].message);
+      if (!ok) throw (await this.#contradiction(source)) ?? this.#different(problems[0].message);
       const copies = batchesOf(copy);
       for await (const batch of batchesOf(source)) {
         this.#options.signal?.throwIfAborted();
@@ -276,6 +278,20 @@ class Conversion {
     } finally {
       copy.parts.files.closeAll();
     }
+  }
+
+  /** What the source's own events say against each other, where that is why the copy is not sound: the original has numbered entities anew. */
+  async #contradiction(source: Opened): Promise<StoreError<"CORRUPT"> | null> {
+    const { signal } = this.#options;
+    const { problems } = await verifyStore(source.disk, source.parts, signal === undefined ? {} : { signal });
+    const problem = problems.find(({ code }) => CONTRADICTIONS.has(code));
+    if (problem === undefined) return null;
+    const { message: reason, segmentId, offset } = problem;
+    return new StoreError(
+      "CORRUPT",
+      `Cannot convert: the events of the source contradict each other (${reason}), clocks that ascend and chains that hold are allowed`,
+      { reason, ...(segmentId === undefined ? {} : { segmentId }), ...(offset === undefined ? {} : { offset }) },
+    );
   }
 
   #different(reason: string): StoreError<"CORRUPT"> {

@@ -3,8 +3,9 @@
  * else by its frames alone, numbered in file order. Each step down has its reason in the report. Changes nothing on disk.
  *
  * Footers have no checksum, and stores exist whose footers are wrong: every entry is compared with its frame, so that a footer adds the
- * sequences, which no frame holds, and nothing else. They are believed if each fits its segment's events one by one, if they ascend from
- * segment to segment, and if no segment without one comes before one that has some.
+ * sequences, which no frame holds, and nothing else. They are believed if each fits its segment's events one by one, and if they ascend from
+ * segment to segment. A segment without one (its writer died, or it was compacted) is numbered on from the one before it, as the original does;
+ * where that comes to more than the next footer begins with, they do not ascend.
  */
 import type { Disk } from "./disk/disk.ts";
 import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/footer.ts";
@@ -103,16 +104,11 @@ class Batpak03Opening {
   async #believableFooters(): Promise<Map<number, Batpak03Segment> | null> {
     const believed = new Map<number, Batpak03Segment>();
     let next = 0;
-    let without = 0;
     for (const segment of this.#log.segments) {
       const footer = await this.#footerOf(segment);
-      if (footer === null) {
-        if (segment.end > segment.framesOffset) without = segment.id;
-        continue;
-      }
+      if (footer === null) continue;
       believed.set(segment.id, segment);
       if (footer.entryCount === 0) continue;
-      if (without > 0) return this.#refuse(`the footers are ignored: segment ${without} has none, segment ${segment.id} after it has`);
       const first = footer.globalSequence(0);
       const last = footer.globalSequence(footer.entryCount - 1);
       if (first < next || last >= SEQUENCE_MAX)

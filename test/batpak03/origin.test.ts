@@ -1,15 +1,17 @@
 /** What comparing random stores of the original (`npm run interop`) has found. */
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Store } from "../../src/index.ts";
+import { convertStore, Store, type StoreError } from "../../src/index.ts";
 import { FIXTURES_DIRECTORY } from "../support/batpak03-fixtures.ts";
 
 const EXTRA_DIRECTORY = join(dirname(fileURLToPath(import.meta.url)), "../fixtures/batpak-0.3-extra");
 const TRAILER_BYTES = 16;
+/** Where the first frame of a segment with a low number stands. */
+const FIRST_FRAME = 57;
 const made: string[] = [];
 after(() => made.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
 
@@ -81,4 +83,67 @@ test("a header that was never written whole is a torn tail for verify, as it is 
   truncateSync(next, 29);
   assert.equal(statSync(next).size, 29);
   assert.deepEqual(await problemsOf(store), []);
+});
+
+/** `[segment, sequence]` of each event, in the order of reading, and the route. */
+async function numbersOf(directory: string): Promise<{ route: string; numbers: [number, number][] }> {
+  const store = await Store.open(directory, { readOnly: true });
+  try {
+    const numbers: [number, number][] = [];
+    for await (const batch of store.readPlaced({})) for (const { event, segmentId } of batch) numbers.push([segmentId, event.sequence]);
+    return { route: store.openReport.route, numbers };
+  } finally {
+    await store.close();
+  }
+}
+
+const counted = (segment: number, first: number, count: number): [number, number][] =>
+  Array.from({ length: count }, (_, index) => [segment, first + index]);
+
+test("behind a compacted segment without a footer the footers still number their events, and what is written then goes on behind them", async () => {
+  const store = copyOf(join(FIXTURES_DIRECTORY, "compact_retention"));
+  // As it is when the newest segment was being written while the others were compacted, and no checkpoint was wanted.
+  rmSync(join(store, "index.ckpt"));
+  rmSync(join(store, "000006.fbat"));
+  const expected = { route: "footers", numbers: [...counted(1, 0, 20), ...counted(5, 32, 8)] };
+  assert.deepEqual(await numbersOf(store), expected);
+  const writing = await Store.open(store);
+  const { sequence } = await writing.append({ entity: "new", scope: "new" }, { kind: 0x1001, data: null });
+  await writing.close();
+  assert.equal(sequence, 40);
+});
+
+test("footers are not believed where those of later segments begin below what stands before them", async () => {
+  const store = copyOf(join(FIXTURES_DIRECTORY, "compact_retention"));
+  rmSync(join(store, "index.ckpt"));
+  // The original counted the events that compaction had left, 28, and went on from there, below the 39 of the segment before.
+  const expected = { route: "scan", numbers: [...counted(1, 0, 20), ...counted(5, 20, 8), ...counted(6, 28, 1)] };
+  assert.deepEqual(await numbersOf(store), expected);
+  const reopened = copyOf(join(FIXTURES_DIRECTORY, "reopen"));
+  rmSync(join(reopened, "index.ckpt"));
+  // Without its footer the second segment is numbered on from the first, which comes to the same.
+  const whole = await numbersOf(reopened);
+  assert.equal(whole.route, "footers");
+  const second = whole.numbers.filter(([segment]) => segment === 2).length;
+  const path = join(reopened, "000002.fbat");
+  truncateSync(path, Number(readFileSync(path).readBigUInt64LE(statSync(path).size - TRAILER_BYTES)));
+  assert.ok(second > 0);
+  assert.deepEqual(await numbersOf(reopened), whole);
+});
+
+test("a source whose events contradict each other is not converted, and the error says what the source has", async () => {
+  const store = copyOf(join(FIXTURES_DIRECTORY, "tiny"));
+  rmSync(join(store, "index.ckpt"));
+  // The original begins the clocks of an entity anew where it has lost sight of its events: the same again in a second segment.
+  const bytes = readFileSync(join(store, "000001.fbat"));
+  const frames = bytes.subarray(FIRST_FRAME, Number(bytes.readBigUInt64LE(bytes.length - TRAILER_BYTES)));
+  const header = Buffer.from(bytes.subarray(0, FIRST_FRAME));
+  header[FIRST_FRAME - 1] = 2;
+  writeFileSync(join(store, "000002.fbat"), Buffer.concat([header, frames]));
+  const target = join(newDirectory(), "native");
+  await assert.rejects(convertStore(store, target, { layout: "native" }), (error: StoreError) => {
+    assert.equal(error.code, "CORRUPT");
+    assert.match(error.message, /the events of the source contradict each other \(Segment 2 at offset 57, .*: its clock is 0, 3 is due\)/);
+    return true;
+  });
 });
