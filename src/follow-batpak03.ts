@@ -10,6 +10,7 @@ import { listSegmentIds } from "./log/segment-list.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import { restingBetween } from "./open-batpak03-attempt.ts";
+import { readerView } from "./open-directory.ts";
 
 export interface FollowBatpak03Input {
   readonly disk: Disk;
@@ -28,7 +29,15 @@ export async function followBatpak03({ disk, parts, mark }: FollowBatpak03Input)
   if (mark !== null && mark.visibleSegment === active.id && mark.visibleOffset <= active.framesEnd) return true;
   const later = (await listSegmentIds(disk, files.directory)).filter((id) => id > active.id);
   const shown = mark === null ? later : later.filter((id) => id <= mark.visibleSegment);
-  const following = new Following(parts, mark);
+  const ends = new Map<number, number>();
+  if (mark !== null) ends.set(mark.visibleSegment, mark.visibleOffset);
+  else {
+    for (const id of [active.id, ...shown]) ends.set(id, files.file(id).sizeSync());
+    // Where no writer lived, one may have come since, and what it has not committed yet is nobody's to see: it is asked for again.
+    const isMore = shown.length > 0 || (ends.get(active.id) ?? 0) > active.framesEnd;
+    if (isMore && (await readerView(disk, parts.directory)).writer) return true;
+  }
+  const following = new Following(parts, ends);
   if (!active.sealed && !(await following.take(active.id, active.framesEnd, shown.length > 0))) return false;
   for (const [i, id] of shown.entries()) {
     following.rows.beginSegment(id);
@@ -41,12 +50,13 @@ export async function followBatpak03({ disk, parts, mark }: FollowBatpak03Input)
 class Following {
   readonly rows: Batpak03Rows;
   readonly #parts: NativeStoreParts;
-  readonly #mark: DurableMark | null;
+  /** Nothing at or past these offsets is looked at, by segment. */
+  readonly #ends: ReadonlyMap<number, number>;
   readonly #reader = new FrameReader();
 
-  constructor(parts: NativeStoreParts, mark: DurableMark | null) {
+  constructor(parts: NativeStoreParts, ends: ReadonlyMap<number, number>) {
     this.#parts = parts;
-    this.#mark = mark;
+    this.#ends = ends;
     this.rows = new Batpak03Rows(parts.log.index);
   }
 
@@ -54,7 +64,7 @@ class Following {
   async take(id: number, from: number, isOver: boolean): Promise<boolean> {
     const { rows } = this;
     const { files } = this.#parts;
-    const limit = this.#mark?.visibleSegment === id ? this.#mark.visibleOffset : Number.POSITIVE_INFINITY;
+    const limit = this.#ends.get(id) ?? Number.POSITIVE_INFINITY;
     const file = files.pin(id);
     try {
       const segment: Batpak03Segment = lookAtSegment(file, id, limit);

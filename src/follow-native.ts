@@ -8,6 +8,7 @@ import { newSegmentEntry } from "./log/segment-entry.ts";
 import { readHeader } from "./log/segment-list.ts";
 import { scanSegment } from "./log/segment-scan.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
+import { readerView } from "./open-directory.ts";
 
 export interface FollowInput {
   readonly disk: Disk;
@@ -34,11 +35,13 @@ export async function followNative(input: FollowInput): Promise<boolean> {
     try {
       if (!segment.sealed) {
         const entry = segment;
+        const scan = { file, seed: segmentSeed(storeId, segment.id), from: segment.framesEnd };
+        // Where no writer lived, one may have come since, and what it has not committed yet is nobody's to see: it is asked for again.
+        const end = mark !== null ? to : (await scanSegment({ ...scan, visit: () => {} })).end;
+        if (mark === null && end !== undefined && end > scan.from && (await readerView(disk, parts.directory)).writer) return true;
         await scanSegment({
-          file,
-          seed: segmentSeed(storeId, segment.id),
-          from: segment.framesEnd,
-          ...(to === undefined ? {} : { to }),
+          ...scan,
+          ...(end === undefined ? {} : { to: end }),
           visit: (commit) => {
             parts.frames.goesOn(entry.id, entry.framesEnd);
             replayCommit(target, entry, commit);

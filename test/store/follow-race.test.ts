@@ -1,0 +1,70 @@
+/** A reader asks whether a writer lives before it looks at the log, and again after: one may have come in between. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Store } from "../../src/index.ts";
+import type { Disk } from "../../src/disk/disk.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+
+const at = { entity: "a", scope: "s" };
+const event = (data: number): { kind: number; data: number } => ({ kind: 0x1001, data });
+
+/** The disk, on which `meanwhile` happens once before it next lists the directory or opens a file of events. */
+function interrupted(disk: Disk, meanwhile: () => Promise<void> | undefined): Disk {
+  return new Proxy(disk, {
+    get(target, name) {
+      if (name === "open") {
+        return async (...[path, mode]: Parameters<Disk["open"]>) => {
+          if (path.endsWith(".fbat")) await meanwhile();
+          return await target.open(path, mode);
+        };
+      }
+      if (name === "list") {
+        return async (path: string): Promise<string[]> => {
+          await meanwhile();
+          return await target.list(path);
+        };
+      }
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+for (const layout of ["native", "batpak-0.3"] as const)
+  test(`a reader that found no writer shows nothing of a commit that one has in flight since (${layout})`, async () => {
+    const disk = new SimulatedDisk();
+    const options = { disk, checkpoint: false, durability: "fsync", layout } as const;
+    const first = await Store.open("/store", options);
+    await first.append(at, event(1));
+    await first.close();
+
+    let writer: Store | null = null;
+    let letGo = (): void => {};
+    let appending: Promise<unknown> = Promise.resolve();
+    let armed = false;
+    const meanwhile = async (): Promise<void> => {
+      if (!armed) return;
+      armed = false;
+      writer = await Store.open("/store", options);
+      await writer.append(at, event(2));
+      const until = new Promise<void>((resolve) => {
+        letGo = resolve;
+      });
+      // Too large for a synced write: what is written is there for all to read before it is synced.
+      disk.faults = ({ kind, path }) => (path.endsWith(".fbat") && kind === "sync" ? { until } : undefined);
+      appending = writer.append(at, { kind: 0x1001, data: "x".repeat(200_000) });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    const reader = await Store.open("/store", { disk: interrupted(disk.asProcess(7), meanwhile), readOnly: true });
+    armed = true;
+    await reader.refresh();
+    assert.ok((await reader.count()) <= 2);
+    assert.ok(((await reader.head("a"))?.sequence ?? 9) <= 1);
+    disk.faults = undefined;
+    letGo();
+    await appending;
+    await reader.refresh();
+    assert.equal(await reader.count(), 3);
+    await reader.close();
+    await (writer as Store | null)?.close();
+  });
