@@ -308,7 +308,11 @@ class CheckpointEntries implements CheckpointVisitor {
     const to = Math.min(watermark, segment.end);
     const rest = this.#passRest(segment, to);
     // Beside a living writer the checkpoint may be ahead of what may be shown.
-    if (watermark <= segment.end) rows.index.acceptedSequence = Math.max(rows.index.acceptedSequence, allocator);
+    if (watermark <= segment.end) {
+      rows.nextAtLeast = allocator;
+      // Entries behind a batch that was never ended are still held, with sequences below the allocator.
+      if (rows.idle) rows.index.acceptedSequence = Math.max(rows.index.acceptedSequence, allocator);
+    }
     if (rest.atFooter || tornTails.length > torn) rows.endSegment(rest.framesEnd, rest.atFooter);
     else await this.#replay(segment, Math.max(rest.framesEnd, to));
   }

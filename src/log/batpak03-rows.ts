@@ -53,6 +53,8 @@ export class Batpak03Rows {
   events = 0;
   claimedEvents = 0;
   dropped = 0;
+  /** Events without a sequence of their own are numbered from here on at the least: the checkpoint's allocator, past its watermark. */
+  nextAtLeast = 0;
   /** Where and why the first event was dropped. */
   firstDrop = "";
   readonly #tracker: BatchTracker;
@@ -150,7 +152,7 @@ export class Batpak03Rows {
     if (this.fault !== null) return;
     const { index } = this;
     const { entityId, slot } = row;
-    const sequence = row.sequence < 0 ? index.acceptedSequence : row.sequence;
+    const sequence = row.sequence < 0 ? Math.max(index.acceptedSequence, this.nextAtLeast) : row.sequence;
     if (row.claim !== "free") this.#checkClaim(row, sequence);
     if (row.offset > OFFSET_MASK) throw tooLong(this.#slots[slot].id);
     if (slot !== this.#entrySlot) this.#enterSlots(slot);

@@ -147,3 +147,20 @@ test("a source whose events contradict each other is not converted, and the erro
     return true;
   });
 });
+
+test("what is written behind a batch that was never ended is found again by the checkpoint", async () => {
+  const store = copyOf(join(EXTRA_DIRECTORY, "batch_segments"));
+  rmSync(join(store, "index.ckpt"));
+  stripFooters(store);
+  for (const name of readdirSync(store)) if (Number.parseInt(name) > 6) rmSync(join(store, name));
+  for (let session = 0; session < 2; session++) {
+    const writing = await Store.open(store);
+    // Fewer than the batch still lacks, so that it stays open.
+    await writing.append({ entity: "new", scope: "new" }, { kind: 0x1001, data: session });
+    await writing.close();
+  }
+  const byCheckpoint = await numbersOf(store);
+  assert.equal(byCheckpoint.route, "checkpoint");
+  rmSync(join(store, "index.ckpt"));
+  assert.deepEqual((await numbersOf(store)).numbers, byCheckpoint.numbers);
+});
