@@ -1,8 +1,10 @@
 /**
  * Writes stores of the batpak 0.3 layout with one side and reads them with the other: this package and the original, through the small program in
  * `interop/`. Both must list the same events, key by key, and the original must open what we closed through our checkpoint.
+ * Then stores that the original writes at random, from seeds, are read by every route and gone on with (`interop-random.mjs`).
  *
- *   npm run interop
+ *   npm run interop                                 a few seeds
+ *   npm run interop -- --seeds 200 --first-seed 61  more of them; each is told where it fails, and its store is kept
  *
  * It needs cargo, and the crates that the program depends on. Where they cannot be had it says so and is skipped.
  */
@@ -11,7 +13,9 @@ import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { Store } from "../dist/index.js";
+import { compareRandom } from "./interop-random.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const manifest = join(root, "interop", "Cargo.toml");
@@ -20,6 +24,8 @@ const cli = join(root, "dist", "cli", "main.js");
 const FETCH_MS_MAX = 180_000;
 const BUILD_MS_MAX = 600_000;
 const RUN_MS_MAX = 60_000;
+const SEEDS = 8;
+const FIRST_SEED = 1;
 
 /** The keys that both sides' dumps have. */
 const KEYS = [
@@ -150,7 +156,28 @@ async function append(store, from, count) {
   return await store.count();
 }
 
+function wholeNumber(name, value, least) {
+  if (!/^\d{1,9}$/.test(value) || Number(value) < least)
+    throw new RangeError(`--${name} is ${value}, whole numbers from ${least} on are allowed`);
+  return Number(value);
+}
+
+async function compareSeeds(first, count) {
+  const scratch = mkdtempSync(join(tmpdir(), "batpak-interop-random-"));
+  const { seeds, sessions, events, failed } = await compareRandom(program, scratch, first, count, { keepGoing: true });
+  const what = `${seeds} random stores of the original from seed ${first} on: ${sessions} sessions, ${events} events`;
+  // What differs is kept.
+  if (failed > 0) throw new Error(`${what}; ${failed} of them differ, kept in ${scratch}`);
+  rmSync(scratch, { recursive: true, force: true });
+  console.log(`interop: ${what}, the same on both sides`);
+}
+
 async function main() {
+  const { values } = parseArgs({
+    options: { seeds: { type: "string", default: String(SEEDS) }, "first-seed": { type: "string", default: String(FIRST_SEED) } },
+  });
+  const seeds = wholeNumber("seeds", values.seeds, 0);
+  const first = wholeNumber("first-seed", values["first-seed"], 1);
   build();
   const scratch = mkdtempSync(join(tmpdir(), "batpak-interop-"));
   try {
@@ -197,6 +224,7 @@ async function main() {
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+  if (seeds > 0) await compareSeeds(first, seeds);
 }
 
 await main();

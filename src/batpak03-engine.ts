@@ -24,7 +24,7 @@ import { poisonedError } from "./log/commit-queue.ts";
 import { MarkFile } from "./log/mark-file.ts";
 import type { NativeStoreParts, NativeWriterInput } from "./native-engine.ts";
 import type { OpenReport } from "./open-report.ts";
-import { settleBatpak03Log } from "./recover-batpak03.ts";
+import { endCarriedBatch, settleBatpak03Log } from "./recover-batpak03.ts";
 import type { StoreWriter } from "./store-writer.ts";
 
 export interface Batpak03WriterInput extends NativeWriterInput {
@@ -86,6 +86,7 @@ export class Batpak03Writer implements StoreWriter {
   static async open(input: Batpak03WriterInput): Promise<Batpak03Writer> {
     const { disk, parts } = input;
     const cut = await settleBatpak03Log(disk, parts, input.mark);
+    await endCarriedBatch(disk, parts, input.options.clock.nowMicros());
     const mark = await MarkFile.open(disk, parts.directory);
     let writer: Batpak03Writer | null = null;
     try {

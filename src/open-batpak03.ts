@@ -179,6 +179,7 @@ class Batpak03Opening {
       eventsReplayed: this.#replayed,
       problems: attempt.problems,
       tornTails,
+      carriesBatch: rows.carriesBatch,
       unsettled: {
         segmentId: newest?.id ?? null,
         end: isTailNewest ? tail.offset : (newest?.framesEnd ?? 0),

@@ -60,6 +60,8 @@ export interface OpenedNativeLog {
   readonly problems: readonly StoreProblem[];
   /** Torn ends that are left out, of a batpak 0.3 log: any segment may have one. */
   readonly tornTails?: readonly TornTail[];
+  /** The log ends in a batch without its COMMIT, of which the next segment might be the rest. */
+  readonly carriesBatch?: boolean;
   /** What a writer must do before it may show or append anything. */
   readonly unsettled: {
     /** The newest segment; null where there is none. */

@@ -8,19 +8,24 @@
  * Every step may be repeated after a crash.
  */
 import { join } from "node:path";
+import { GrowingSink } from "./base/byte-sink.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
 import { readCheckpointHead } from "./format/batpak03/checkpoint-decoder.ts";
 import { decodeFooter, decodeTrailer, Footer, footerMismatch } from "./format/batpak03/footer.ts";
 import { decodeFrame } from "./format/batpak03/frame.ts";
 import { FOOTER_TRAILER, SEGMENT_HEADER } from "./format/batpak03/layout.ts";
+import { SegmentBuilder } from "./format/batpak03/segment-builder.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import { keepAside, settleTail } from "./log/recovery.ts";
+import { newSegmentEntry } from "./log/segment-entry.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenReport } from "./open-report.ts";
 import { removeNeverBegun, removeTemporaries } from "./recover-native.ts";
+
+const HEADER_ROOM_BYTES = 128;
 
 /** Settles what opening found; gives what was cut, for the report. */
 export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mark: DurableMark | null): Promise<OpenReport["cut"]> {
@@ -60,6 +65,32 @@ export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mar
     // What was read of it ends elsewhere now.
     files.forget(segmentId);
   }
+}
+
+/**
+ * Where the log ends in a batch without its COMMIT and a footer behind it, readers take the next segment for the batch's rest and drop it too. A
+ * segment with nothing in it and no footer tells them that this writer went no further; the next one stands for itself.
+ */
+export async function endCarriedBatch(disk: Disk, { files, log }: NativeStoreParts, nowMicros: number): Promise<void> {
+  const { index } = log;
+  const newest = index.active;
+  if (log.carriesBatch !== true || newest === undefined) return;
+  const segment = newSegmentEntry(index, newest.id + 1, 0);
+  const sink = new GrowingSink(HEADER_ROOM_BYTES);
+  const builder = new SegmentBuilder(sink, { segmentId: segment.id, createdNs: BigInt(nowMicros) * 1000n, segmentBytesMax: 1 });
+  const header = sink.copy();
+  const file = await disk.open(files.path(segment.id), "create");
+  try {
+    await file.write(header, 0, header.length, 0, false);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.syncDirectory(files.directory);
+  segment.framesEnd = builder.writtenBytes;
+  index.segments.push(segment);
+  index.visible.segmentId = segment.id;
+  index.visible.offset = segment.framesEnd;
 }
 
 /** The newest segment's file is gone: it held nothing. */

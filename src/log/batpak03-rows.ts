@@ -55,6 +55,8 @@ export class Batpak03Rows {
   dropped = 0;
   /** Events without a sequence of their own are numbered from here on at the least: the checkpoint's allocator, past its watermark. */
   nextAtLeast = 0;
+  /** Behind the last segment: a next one with a footer would be taken for the rest of a batch, and be dropped with it. */
+  carriesBatch = false;
   /** Where and why the first event was dropped. */
   firstDrop = "";
   readonly #tracker: BatchTracker;
@@ -91,6 +93,8 @@ export class Batpak03Rows {
     slot.framesEnd = framesEnd;
     slot.sealed = sealed;
     this.#tracker.endSegment(sealed);
+    // A segment that never began is removed by the next writer, and then proves nothing any more.
+    this.carriesBatch = this.#tracker.carriesBatch || (this.carriesBatch && framesEnd === 0);
     this.#forgetDecided();
   }
 

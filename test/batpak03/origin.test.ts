@@ -164,3 +164,30 @@ test("what is written behind a batch that was never ended is found again by the 
   rmSync(join(store, "index.ckpt"));
   assert.deepEqual((await numbersOf(store)).numbers, byCheckpoint.numbers);
 });
+
+test("what is written behind a batch that was never ended, in a segment with a footer, is not taken for its rest", async () => {
+  const store = copyOf(join(EXTRA_DIRECTORY, "batch_segments"));
+  rmSync(join(store, "index.ckpt"));
+  const before = await numbersOf(store);
+  // The batch begins in segment 3. A footer stands behind each segment, as where the original failed half-way and was closed.
+  for (const name of readdirSync(store)) if (Number.parseInt(name) > 5) rmSync(join(store, name));
+  const sequences: number[] = [];
+  for (let session = 0; session < 3; session++) {
+    const writing = await Store.open(store);
+    for (let number = 0; number < session; number++) {
+      const { sequence } = await writing.append({ entity: "new", scope: "new" }, { kind: 0x1001, data: number });
+      sequences.push(sequence);
+    }
+    await writing.close();
+  }
+  const kept = before.numbers.slice(0, 2).map(([, sequence]) => sequence);
+  const byCheckpoint = await numbersOf(store);
+  assert.equal(byCheckpoint.route, "checkpoint");
+  assert.deepEqual(
+    byCheckpoint.numbers.map(([, sequence]) => sequence),
+    [...kept, ...sequences],
+  );
+  rmSync(join(store, "index.ckpt"));
+  assert.equal((await numbersOf(store)).numbers.length, kept.length + sequences.length);
+  assert.equal(readdirSync(store).filter((name) => name.endsWith(".fbat")).length, 5 + 1 + 2);
+});

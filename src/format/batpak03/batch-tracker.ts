@@ -53,6 +53,11 @@ export class BatchTracker {
     return this.#state.kind === "idle";
   }
 
+  /** Whether the next segment, if it has a footer, is taken for the rest of a batch. */
+  get carriesBatch(): boolean {
+    return this.#state.kind === "open" && !this.#state.batch.tentative;
+  }
+
   /** The next frame. `handle` is the caller's number for it, given back in `accept` or `drop`; markers are neither. */
   push(frame: Frame, handle: number): void {
     if (frame.eventKind === BATCH.beginKind) this.#begin(frame);
