@@ -80,7 +80,7 @@ class Truth {
   compacted = false;
   /** The newest segment before the session. */
   segmentBefore = 0;
-  /** The original did not list all that is there: what it wrote later may begin an entity's clock anew. */
+  /** The original listed other events than are there, or in another order: what it wrote later may begin an entity's clock anew. */
   forgot = false;
 
   take(line) {
@@ -256,6 +256,7 @@ class Seed {
     const lost = new Set(truth.events.filter((event) => !whole.includes(event)).map(placeOf));
     if (lost.size > 0 || left < bytes) {
       truth.events = whole;
+      truth.lost = new Set([...(truth.lost ?? []), ...lost]);
       truth.maybe = new Set([...(truth.maybe ?? []), ...this.#batchMates(number)]);
     }
   }
@@ -353,14 +354,13 @@ class Seed {
       return;
     }
     const byPlace = new Map(rows.map((row) => [placeOf(row), row]));
-    const listed = new Set(original.rows.map((row) => row.event_id));
-    if (rows.some((row) => !listed.has(row.event_id))) this.forgets = true;
     let sequence = -1;
     const inOrder = original.rows.every((row, index) => {
       const isNext = row.global_sequence > sequence && placeOf(row) === (rows[index] === undefined ? "" : placeOf(rows[index]));
       sequence = row.global_sequence;
       return isNext;
     });
+    if (!inOrder || original.rows.length !== rows.length) this.forgets = true;
     if (!inOrder) this.story.push(`${when}: the original numbers its events out of order, or lists others`);
     for (const row of original.rows) {
       const ours = byPlace.get(placeOf(row));
@@ -414,7 +414,7 @@ class Seed {
     // A batch over several segments has its entries in the last one's footer: that one is wrong, and so are the earlier ones.
     if (code.startsWith("INDEX_")) return this.small;
     if (code === "SEGMENT_MISSING") return this.sevenDigits;
-    return this.truth.forgot && (code === "CLOCK_GAP" || code === "CHAIN_BROKEN");
+    return (this.truth.forgot || (this.sevenDigits && this.truth.compacted)) && (code === "CLOCK_GAP" || code === "CHAIN_BROKEN");
   }
 
   async #verify(directory, { error }, when) {
@@ -423,6 +423,9 @@ class Seed {
     try {
       const result = await store.verify();
       const problems = result.problems.filter(({ code }) => !this.#isExpected(code, store.openReport.route));
+      // What was torn off is damage once a checkpoint names it.
+      const isLost = ({ code, segmentId, offset }) => code === "DAMAGED" && this.truth.lost?.has(`${segmentId}:${offset}`);
+      if (problems.some(isLost)) this.truth.uncertain ??= "a checkpoint names what was torn off";
       if (problems.length === 0 || this.truth.uncertain !== null) return;
       const texts = problems.slice(0, 3).map(({ code, message }) => `${code} ${message}`);
       fail(`${when}: verify finds ${texts.join("; ")}`);
