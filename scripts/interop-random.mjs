@@ -492,7 +492,7 @@ class Seed {
     const [there, again] = [await rowsOf(native), await rowsOf(back)];
     for (const [what, { rows }, keys] of [
       ["native", there, []],
-      ["back", again, this.truth.compacted || this.truth.uncertain !== null ? [] : HASHES],
+      ["back", again, this.truth.compacted || this.truth.forgot || this.truth.uncertain !== null ? [] : HASHES],
     ]) {
       if (rows.length !== this.last.rows.length) fail(`converted (${what}): ${rows.length} events of ${this.last.rows.length}`);
       for (const [index, row] of this.last.rows.entries()) {
