@@ -21,6 +21,23 @@ async function segmentsOf(sizes: readonly number[]): Promise<{ disk: Disk; files
   return { disk, files, contents };
 }
 
+/** Copies from a page that was asked for before. */
+function copyHeld(cache: FrameCache, segmentId: number, offset: number, length: number, target: Uint8Array, at: number): number {
+  cache.copy(segmentId, offset, 1, target, at);
+  return cache.copy(segmentId, offset, length, target, at);
+}
+
+test("a page is held when it is asked for the second time", async () => {
+  const { files } = await segmentsOf([100_000]);
+  const cache = new FrameCache(files, 1 << 20);
+  const target = new Uint8Array(64);
+  assert.equal(cache.copy(1, 5000, 64, target, 0), 0);
+  assert.equal(cache.bytes, 0);
+  assert.equal(cache.copy(1, 5100, 64, target, 0), 64);
+  assert.equal(cache.pagesLoaded, 1);
+  files.closeAll();
+});
+
 test("what is copied is what the file holds, whatever was held before", async () => {
   const seed = Math.floor(Math.random() * 2 ** 31);
   const fraction = seededRandom(seed);
@@ -34,7 +51,7 @@ test("what is copied is what the file holds, whatever was held before", async ()
     const bytes = contents[segment];
     const offset = random(bytes.length + 50);
     const length = 1 + random(640);
-    const count = cache.copy(segment + 1, offset, length, target, 5);
+    const count = copyHeld(cache, segment + 1, offset, length, target, 5);
     const expected = bytes.subarray(offset, Math.min(offset + length, (Math.floor(offset / 4096) + 1) * 4096));
     assert.deepEqual(target.subarray(5, 5 + count), expected, `seed ${seed}, look ${look}, offset ${offset}`);
     if (random(500) === 0) cache.forget(segment + 1);
@@ -48,7 +65,7 @@ test("a page that is held is read once", async () => {
   const { files } = await segmentsOf([1_000_000]);
   const cache = new FrameCache(files, 1 << 20);
   const target = new Uint8Array(64);
-  for (let round = 0; round < 3; round++) for (let offset = 0; offset < 900_000; offset += 1000) cache.copy(1, offset, 64, target, 0);
+  for (let round = 0; round < 3; round++) for (let offset = 0; offset < 900_000; offset += 1000) copyHeld(cache, 1, offset, 64, target, 0);
   assert.equal(cache.pagesLoaded, Math.ceil(899_064 / 4096));
   files.closeAll();
 });
@@ -57,17 +74,17 @@ test("a page that was dropped shows what the file has by now, and one of a forgo
   const { disk, files } = await segmentsOf([100]);
   const cache = new FrameCache(files, 1 << 20);
   const target = new Uint8Array(200);
-  assert.equal(cache.copy(1, 0, 200, target, 0), 100);
+  assert.equal(copyHeld(cache, 1, 0, 200, target, 0), 100);
   const file = await disk.open(files.path(1), "write");
   await file.write(new Uint8Array(100).fill(9), 0, 100, 100, false);
-  assert.equal(cache.copy(1, 0, 200, target, 0), 100);
+  assert.equal(copyHeld(cache, 1, 0, 200, target, 0), 100);
   cache.drop(1, 50);
-  assert.equal(cache.copy(1, 0, 200, target, 0), 200);
+  assert.equal(copyHeld(cache, 1, 0, 200, target, 0), 200);
   assert.equal(target[150], 9);
   await file.write(new Uint8Array(200).fill(7), 0, 200, 0, false);
   await file.close();
   cache.forget(1);
-  assert.equal(cache.copy(1, 0, 200, target, 0), 200);
+  assert.equal(copyHeld(cache, 1, 0, 200, target, 0), 200);
   assert.ok(target.every((byte) => byte === 7));
   files.closeAll();
 });
@@ -75,7 +92,7 @@ test("a page that was dropped shows what the file has by now, and one of a forgo
 test("with no room nothing is held and nothing copied", async () => {
   const { files } = await segmentsOf([100]);
   const cache = new FrameCache(files, 4095);
-  assert.equal(cache.copy(1, 0, 10, new Uint8Array(10), 0), 0);
+  assert.equal(copyHeld(cache, 1, 0, 10, new Uint8Array(10), 0), 0);
   assert.equal(cache.bytes, 0);
 });
 
@@ -83,11 +100,11 @@ test("after forgetAll nothing is held, of segments whose files were closed eithe
   const { files } = await segmentsOf([5000, 5000]);
   const cache = new FrameCache(files, 1 << 20);
   const target = new Uint8Array(64);
-  for (const id of [1, 2]) cache.copy(id, 0, 64, target, 0);
+  for (const id of [1, 2]) copyHeld(cache, id, 0, 64, target, 0);
   files.closeAll();
   files.forgetAll();
   cache.forgetAll();
-  for (const id of [1, 2]) cache.copy(id, 0, 64, target, 0);
+  for (const id of [1, 2]) copyHeld(cache, id, 0, 64, target, 0);
   assert.equal(cache.pagesLoaded, 4);
   files.closeAll();
 });

@@ -1,6 +1,6 @@
 /**
- * Pages of segment files that single frames were read from, so that reading a frame near one that was read before asks nothing of the system.
- * Where memory is full, the page that came first makes room.
+ * Pages of segment files that single frames were read from more than once, so that reading from them again asks nothing of the system. Where
+ * memory is full, the page that came first makes room.
  *
  * Invariants:
  * 1. Pages never leave: bytes are copied out. So their memory is used again, and an event that is kept pins none of it.
@@ -21,6 +21,8 @@ const CHUNK_PAGES = 256;
 const WAYS = 4;
 const BYTES_MAX = 64 * 1024 * 1024;
 const NOTHING = -1;
+const ASKED_SHIFT = 16;
+const ASKED_SLOTS = 1 << (32 - ASKED_SHIFT);
 
 export class FrameCache {
   readonly #files: SegmentFiles;
@@ -35,6 +37,8 @@ export class FrameCache {
   #tableMask = 0;
   #next = 0;
   #count = 0;
+  /** Hashes of pages that were asked for and not held. */
+  #asked = new Uint32Array(0);
   /** Pages loaded so far. */
   pagesLoaded = 0;
 
@@ -52,7 +56,7 @@ export class FrameCache {
   /**
    * Copies bytes from `offset` of a segment on, `length` of them or as many as its page has.
    *
-   * @returns how many; 0 where nothing is held and nothing may be
+   * @returns how many; 0 where the page is not held, and is not worth it yet
    */
   copy(segmentId: number, offset: number, length: number, target: Uint8Array, at: number): number {
     const number = Math.floor(offset / PAGE_BYTES);
@@ -60,12 +64,25 @@ export class FrameCache {
     if (this.#pagesMax === 0 || number > 0xffff_ffff) return 0;
     const within = offset - number * PAGE_BYTES;
     let place = this.#find(segmentId, number);
-    if (place === NOTHING) place = this.#load(segmentId, number);
+    if (place === NOTHING) {
+      if (!this.#wasAsked(segmentId, number)) return 0;
+      place = this.#load(segmentId, number);
+    }
     const count = Math.min(length, this.#lengths[place] - within);
     if (count <= 0) return 0;
     const from = (place & (CHUNK_PAGES - 1)) * PAGE_BYTES + within;
     target.set(this.#chunks[place >>> 8].subarray(from, from + count), at);
     return count;
+  }
+
+  /** Whether the page was asked for lately: one that is asked for once is not worth four kilobytes. */
+  #wasAsked(segmentId: number, number: number): boolean {
+    if (this.#asked.length === 0) this.#asked = new Uint32Array(ASKED_SLOTS);
+    const tag = (Math.imul(Math.imul(segmentId, 0x9e3779b1) ^ number, 0x85ebca6b) | 1) >>> 0;
+    const slot = tag >>> ASKED_SHIFT;
+    if (this.#asked[slot] === tag) return true;
+    this.#asked[slot] = tag;
+    return false;
   }
 
   /** Drops the page that holds this byte: the file has more, or other bytes, by now. */

@@ -25,6 +25,8 @@ const READ_BYTES_MAX = 256 * 1024;
 const CLOSE_BYTES = 2048;
 /** Up to this size a read is made at once: from the page cache it costs a few microseconds, asynchronously ten times that. */
 const SYNC_READ_BYTES = 32 * 1024;
+/** Up to so many rows that lie apart, their pages are kept: a long stream goes by once. */
+const KEPT_PAGES_ROWS_MAX = 64;
 /** Kernels that are kept for the next load. */
 const SPARE_KERNELS_MAX = 2;
 /** So many loads at once have a kernel each; more of them check frame by frame. Each kernel reserves gigabytes of addresses. */
@@ -105,7 +107,8 @@ export class FrameLoader {
     const loaded: LoadedFrame[] = [];
     for (let i = 0; i < count; i++) {
       const row = rows[from + i];
-      const slice = this.#frames.read(segment.id, index.offsetAt(row));
+      const offset = index.offsetAt(row);
+      const slice = this.#frames.read(segment.id, offset, count <= KEPT_PAGES_ROWS_MAX, this.#endOf(segment, index, row) - offset);
       loaded.push({ slab: slice, at: slice.at, row });
     }
     return loaded;

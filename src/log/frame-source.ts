@@ -36,12 +36,16 @@ export class FrameSource {
     this.seedOf = seedOf;
   }
 
-  /** The frame at this place, in memory that may be kept. Throws `CORRUPT` when there is none. */
-  read(segmentId: number, offset: number): FrameSlice {
+  /**
+   * The frame at this place, in memory that may be kept. Throws `CORRUPT` when there is none. `keepPages`: others near it may be
+   * asked for. `bytesMax`: how long it is at the most, where that is known; only a hint.
+   */
+  read(segmentId: number, offset: number, keepPages = true, bytesMax = FIRST_READ_BYTES): FrameSlice {
     // A look-up by id checks a frame and then gives it: the same one twice in a row.
     if (this.#lastSlice !== null && this.#lastOffset === offset && this.#lastSegmentId === segmentId) return this.#lastSlice;
     this.framesRead++;
-    const slice = this.#readCached(segmentId, offset) ?? this.#readFile(segmentId, offset);
+    const slice =
+      (keepPages ? this.#readCached(segmentId, offset) : null) ?? this.#readFile(segmentId, offset, Math.min(bytesMax, FIRST_READ_BYTES));
     this.#slabs.keep(slice, this.format.length(slice.view, slice.at));
     this.#lastSegmentId = segmentId;
     this.#lastOffset = offset;
@@ -70,12 +74,15 @@ export class FrameSource {
     const slice = this.#slabs.reserve(FIRST_READ_BYTES);
     const seed = this.seedOf(segmentId);
     let count = this.#cache.copy(segmentId, offset, FIRST_READ_BYTES, slice.bytes, slice.at);
+    if (count === 0) return null;
     let outcome = this.format.check(slice.bytes, slice.view, slice.at, slice.at + count, seed, offset);
-    if (outcome === "short" && count > 0 && count < FIRST_READ_BYTES) {
+    if (outcome === "short" && count < FIRST_READ_BYTES) {
       // It goes on in the next page.
       const length = count < 12 ? FIRST_READ_BYTES : this.format.length(slice.view, slice.at);
       if (length > FIRST_READ_BYTES) return null;
-      count += this.#cache.copy(segmentId, offset + count, length - count, slice.bytes, slice.at + count);
+      const more = this.#cache.copy(segmentId, offset + count, length - count, slice.bytes, slice.at + count);
+      if (more === 0) return null;
+      count += more;
       outcome = this.format.check(slice.bytes, slice.view, slice.at, slice.at + count, seed, offset);
     }
     if (outcome === "ok") return slice;
@@ -88,10 +95,10 @@ export class FrameSource {
     this.#cache.drop(segmentId, offset + FIRST_READ_BYTES - 1);
   }
 
-  #readFile(segmentId: number, offset: number): FrameSlice {
+  #readFile(segmentId: number, offset: number, firstBytes: number): FrameSlice {
     const file = this.#files.file(segmentId);
-    let slice = this.#slabs.reserve(FIRST_READ_BYTES);
-    let count = file.readSync(slice.bytes, slice.at, FIRST_READ_BYTES, offset);
+    let slice = this.#slabs.reserve(firstBytes);
+    let count = file.readSync(slice.bytes, slice.at, firstBytes, offset);
     const seed = this.seedOf(segmentId);
     let outcome = this.format.check(slice.bytes, slice.view, slice.at, slice.at + count, seed, offset);
     if (outcome === "short" && count >= 12) {
