@@ -174,8 +174,8 @@ export const mutations = [
   },
   {
     name: "poison: a failed background sync is forgotten",
-    file: "src/log/log-writer.ts",
-    edits: [["      this.queue.poison(error);\n", ""]],
+    file: "src/log/log-syncer.ts",
+    edits: [["      this.#queue.poison(error);\n", ""]],
     suites: ["poison"],
   },
   {
@@ -260,7 +260,7 @@ export const mutations = [
   {
     name: "mark: not written before an append is acknowledged",
     file: "src/log/log-writer.ts",
-    edits: [["    this.writeMark();\n    this.#eventsSinceSync += events;", "    this.#eventsSinceSync += events;"]],
+    edits: [["    this.writeMark();\n    this.#syncer.note(events);", "    this.#syncer.note(events);"]],
     suites: ["model"],
   },
   {

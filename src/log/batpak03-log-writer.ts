@@ -19,6 +19,7 @@ import { CommitQueue } from "./commit-queue.ts";
 import type { FramePlacer } from "./frame-placer.ts";
 import type { UnwrittenFrames } from "./frame-source.ts";
 import type { Durability } from "./log-writer.ts";
+import { LogSyncer } from "./log-syncer.ts";
 import type { MarkFile } from "./mark-file.ts";
 import { newSegmentEntry } from "./segment-entry.ts";
 import type { FrameSlice } from "./slab.ts";
@@ -56,10 +57,8 @@ export class Batpak03LogWriter implements UnwrittenFrames {
   #nextSegmentId: number;
   /** The next segment, where it has nothing in it yet and is not in the index. */
   #begun: SegmentEntry | null = null;
-  #eventsSinceSync = 0;
-  #syncTimer: NodeJS.Timeout | null = null;
+  readonly #syncer: LogSyncer;
   #markTimer: NodeJS.Timeout | null = null;
-  #syncing: Promise<void> | null = null;
   #markSyncing: Promise<void> = Promise.resolve();
 
   constructor(parts: Batpak03LogParts, placer: FramePlacer, nextSegmentId: number) {
@@ -71,6 +70,10 @@ export class Batpak03LogWriter implements UnwrittenFrames {
       complete: (group) => this.#complete(group),
       roomMade: () => parts.roomMade(),
       poisoned: (error) => parts.poisoned(error),
+    });
+    this.#syncer = new LogSyncer(this.queue, parts.durability.mode === "interval" ? parts.durability : null, async () => {
+      await parts.segments.sync();
+      if (!this.queue.isPoisoned) this.writeMark();
     });
   }
 
@@ -178,7 +181,7 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     const { index, segments } = this.#parts;
     const before = index.segments.find(({ id }) => this.#making.has(id) && id !== next?.id);
     if (before === undefined) return false;
-    await this.#syncing;
+    await this.#syncer.underWay;
     await segments.seal(this.#inTheMaking(before).builder.seal());
     before.sealed = true;
     this.#making.delete(before.id);
@@ -194,12 +197,12 @@ export class Batpak03LogWriter implements UnwrittenFrames {
   }
 
   #complete(group: CommitGroup): void {
-    const { durability, gate } = this.#parts;
+    const { gate } = this.#parts;
     this.#makeVisible(group);
     this.writeMark();
-    this.#eventsSinceSync += group.frames;
+    this.#syncer.note(group.frames);
     gate.open();
-    if (durability.mode === "interval") this.#planSync(durability);
+    this.#syncer.plan();
     this.#markTimer ??= setTimeout(this.#syncMark, MARK_SYNC_EVERY_MS).unref();
   }
 
@@ -234,48 +237,17 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     this.#markSyncing = this.#parts.mark.sync().catch((error: unknown) => this.queue.poison(error));
   };
 
-  #planSync(durability: { everyMs: number; everyEvents: number }): void {
-    if (this.#eventsSinceSync >= durability.everyEvents) this.#syncInBackground();
-    else if (this.#syncTimer === null && this.#eventsSinceSync > 0) {
-      this.#syncTimer = setTimeout(() => this.#syncInBackground(), durability.everyMs).unref();
-    }
-  }
-
-  #syncInBackground(): void {
-    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
-    this.#syncTimer = null;
-    // A failure poisons the store, which tells everybody; there is nobody here to tell.
-    this.sync().catch(() => {});
-  }
-
   /** Resolves when everything visible now is on stable storage. A failure poisons the store. */
-  async sync(): Promise<void> {
-    this.queue.assertSound();
-    while (this.#syncing !== null) await this.#syncing;
-    this.#eventsSinceSync = 0;
-    this.#syncing = this.#syncOnce().finally(() => {
-      this.#syncing = null;
-    });
-    await this.#syncing;
-  }
-
-  async #syncOnce(): Promise<void> {
-    try {
-      await this.#parts.segments.sync();
-      if (!this.queue.isPoisoned) this.writeMark();
-    } catch (error) {
-      this.queue.poison(error);
-      this.queue.assertSound();
-    }
+  sync(): Promise<void> {
+    return this.#syncer.sync();
   }
 
   /** Nothing is planned any more, and nothing is under way. */
   async rest(): Promise<void> {
-    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
+    this.#syncer.stop();
     if (this.#markTimer !== null) clearTimeout(this.#markTimer);
-    this.#syncTimer = null;
     this.#markTimer = null;
-    await this.#syncing?.catch(() => {});
+    await this.#syncer.underWay?.catch(() => {});
     await this.#markSyncing;
   }
 }

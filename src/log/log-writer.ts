@@ -17,6 +17,7 @@ import { CommitQueue } from "./commit-queue.ts";
 import type { CommitGroup } from "./commit-group.ts";
 import type { FramePlacer } from "./frame-placer.ts";
 import type { UnwrittenFrames } from "./frame-source.ts";
+import { LogSyncer } from "./log-syncer.ts";
 import type { MarkFile } from "./mark-file.ts";
 import { addRecordInForce } from "./records-in-force.ts";
 import { newSegmentEntry } from "./segment-entry.ts";
@@ -70,9 +71,7 @@ export class LogWriter implements UnwrittenFrames {
   /** The newest id issued for a visible event. */
   readonly visibleIssuedId: Uint8Array;
   lastFrame: LastFrame | null;
-  #eventsSinceSync = 0;
-  #syncTimer: NodeJS.Timeout | null = null;
-  #syncing: Promise<void> | null = null;
+  readonly #syncer: LogSyncer;
 
   constructor(parts: LogWriterParts, placer: FramePlacer) {
     this.#parts = parts;
@@ -84,6 +83,11 @@ export class LogWriter implements UnwrittenFrames {
       complete: (group) => this.#complete(group),
       roomMade: () => parts.roomMade(),
       poisoned: (error) => parts.poisoned(error),
+    });
+    this.#syncer = new LogSyncer(this.queue, parts.durability.mode === "interval" ? parts.durability : null, async () => {
+      if (parts.segments.segmentId === 0) return;
+      await parts.segments.sync();
+      if (!this.queue.isPoisoned) this.writeMark();
     });
   }
 
@@ -144,7 +148,7 @@ export class LogWriter implements UnwrittenFrames {
     const { index, storeId, segments, clock, generation } = this.#parts;
     const before = index.segments[index.segments.indexOf(segment) - 1];
     if (before !== undefined && !before.sealed) {
-      await this.#syncing;
+      await this.#syncer.underWay;
       const seed = segmentSeed(storeId, before.id);
       const seal = {
         frames: before.frames,
@@ -169,13 +173,13 @@ export class LogWriter implements UnwrittenFrames {
   };
 
   #complete(group: CommitGroup): void {
-    const { durability, gate } = this.#parts;
+    const { gate } = this.#parts;
     const events = this.#makeVisible(group);
     this.writeMark();
-    this.#eventsSinceSync += events;
+    this.#syncer.note(events);
     this.#parts.committed(events);
     gate.open();
-    if (durability.mode === "interval") this.#planSync(durability);
+    this.#syncer.plan();
   }
 
   #makeVisible(group: CommitGroup): number {
@@ -232,45 +236,12 @@ export class LogWriter implements UnwrittenFrames {
     });
   }
 
-  #planSync(durability: { everyMs: number; everyEvents: number }): void {
-    if (this.#eventsSinceSync >= durability.everyEvents) this.#syncInBackground();
-    else if (this.#syncTimer === null && this.#eventsSinceSync > 0) {
-      this.#syncTimer = setTimeout(() => this.#syncInBackground(), durability.everyMs).unref();
-    }
-  }
-
-  #syncInBackground(): void {
-    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
-    this.#syncTimer = null;
-    // A failure poisons the store, which tells everybody; there is nobody here to tell.
-    this.sync().catch(() => {});
-  }
-
   /** Resolves when everything visible now is on stable storage. A failure poisons the store. */
-  async sync(): Promise<void> {
-    this.queue.assertSound();
-    while (this.#syncing !== null) await this.#syncing;
-    this.#eventsSinceSync = 0;
-    this.#syncing = this.#syncOnce().finally(() => {
-      this.#syncing = null;
-    });
-    await this.#syncing;
-  }
-
-  async #syncOnce(): Promise<void> {
-    if (this.#parts.segments.segmentId === 0) return;
-    try {
-      await this.#parts.segments.sync();
-      if (!this.queue.isPoisoned) this.writeMark();
-    } catch (error) {
-      // A mark that cannot be written poisons here as it does after a commit: readers beside would follow a mark that stands still.
-      this.queue.poison(error);
-      this.queue.assertSound();
-    }
+  sync(): Promise<void> {
+    return this.#syncer.sync();
   }
 
   stopTimers(): void {
-    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);
-    this.#syncTimer = null;
+    this.#syncer.stop();
   }
 }

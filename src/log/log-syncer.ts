@@ -1,0 +1,84 @@
+/**
+ * Brings a log to stable storage: when somebody asks, and in the background where commits are not synced one by one. Both layouts' writers have
+ * one.
+ *
+ * Invariants:
+ * 1. One sync is under way at a time; whoever asks meanwhile gets one that began after the question.
+ * 2. A failure poisons the queue and is never tried again.
+ */
+import type { CommitQueue } from "./commit-queue.ts";
+
+/** When a background sync is due. */
+export interface SyncInterval {
+  readonly everyMs: number;
+  readonly everyEvents: number;
+}
+
+export class LogSyncer {
+  readonly #queue: CommitQueue;
+  readonly #interval: SyncInterval | null;
+  readonly #sync: () => Promise<void>;
+  #events = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #syncing: Promise<void> | null = null;
+
+  /** @param interval null: only when asked. @param sync syncs the segment and notes it in the mark */
+  constructor(queue: CommitQueue, interval: SyncInterval | null, sync: () => Promise<void>) {
+    this.#queue = queue;
+    this.#interval = interval;
+    this.#sync = sync;
+  }
+
+  /** So many events more are visible. */
+  note(events: number): void {
+    this.#events += events;
+  }
+
+  /** Begins a background sync where one is due, or plans it. */
+  plan(): void {
+    const interval = this.#interval;
+    if (interval === null) return;
+    if (this.#events >= interval.everyEvents) this.#syncInBackground();
+    else if (this.#timer === null && this.#events > 0) {
+      this.#timer = setTimeout(() => this.#syncInBackground(), interval.everyMs).unref();
+    }
+  }
+
+  #syncInBackground(): void {
+    this.stop();
+    // A failure poisons the store, which tells everybody; there is nobody here to tell.
+    this.sync().catch(() => {});
+  }
+
+  /** Resolves when everything visible now is on stable storage. A failure poisons the store. */
+  async sync(): Promise<void> {
+    this.#queue.assertSound();
+    while (this.#syncing !== null) await this.#syncing;
+    this.#events = 0;
+    this.#syncing = this.#syncOnce().finally(() => {
+      this.#syncing = null;
+    });
+    await this.#syncing;
+  }
+
+  async #syncOnce(): Promise<void> {
+    try {
+      await this.#sync();
+    } catch (error) {
+      // A mark that cannot be written poisons here as it does after a commit: readers beside would follow a mark that stands still.
+      this.#queue.poison(error);
+      this.#queue.assertSound();
+    }
+  }
+
+  /** The sync that is under way; null where there is none. */
+  get underWay(): Promise<void> | null {
+    return this.#syncing;
+  }
+
+  /** Nothing is planned any more. */
+  stop(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+}
