@@ -29,7 +29,7 @@ export function createIndexSource(parts: IndexSourceParts): IndexSource {
       }
       return known.retention?.batchOf(id) ?? null;
     },
-    hasId: (segment, offset, id) => parts.frames.hasId(segment.id, offset, id),
+    hasId: (segment, offset, id, bytesMax) => parts.frames.hasId(segment.id, offset, id, bytesMax),
     loadIndex(segment: SegmentEntry): SegmentIndex {
       const opened = openBlock(parts.files, segment.id, parts.storeId(), parts.cache);
       if (opened.kind === "ok") return opened.block.index;

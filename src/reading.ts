@@ -7,7 +7,7 @@ import type { EventReading } from "./events/append-types.ts";
 import { StoredEvent } from "./events/event.ts";
 import type { CompiledFilter, CompiledReadOptions } from "./events/query.ts";
 import type { EventType } from "./events/upcast.ts";
-import { idTag } from "./index/id-tag.ts";
+import { idTag, viewOfId } from "./index/id-tag.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import type { FrameLoader, LoadedFrame } from "./log/frame-loader.ts";
@@ -44,7 +44,7 @@ export function searchFilter(filter: CompiledFilter): SearchFilter {
 }
 
 function tagOf(id: Uint8Array): number {
-  return idTag(new DataView(id.buffer, id.byteOffset, id.byteLength), 0);
+  return idTag(viewOfId(id), 0);
 }
 
 /** Lets the event loop turn. */

@@ -112,15 +112,25 @@ export class StoreAccess {
   }
 
   /** Looks, and again where another process has compacted the store meanwhile. */
-  async renewing<Result>(look: () => Result): Promise<Result> {
-    for (let attempt = 1; ; attempt++) {
+  renewing<Result>(look: () => Result): Promise<Result> {
+    try {
+      return Promise.resolve(look());
+    } catch (error) {
+      return this.#renewed(look, error);
+    }
+  }
+
+  async #renewed<Result>(look: () => Result, failure: unknown): Promise<Result> {
+    let error = failure;
+    for (let attempt = 1; attempt < RENEWALS_MAX && this.writer === null && isStoreError(error, "COMPACTED"); attempt++) {
+      await this.refresh();
       try {
         return look();
-      } catch (error) {
-        if (this.writer !== null || !isStoreError(error, "COMPACTED") || attempt === RENEWALS_MAX) throw error;
-        await this.refresh();
+      } catch (another) {
+        error = another;
       }
     }
+    throw error;
   }
 
   /** A look at index and frames: again where a page of the index was bad, and with the store's errors. */
@@ -133,8 +143,9 @@ export class StoreAccess {
   }
 
   #eventAt(segmentId: number, offset: number, sequence: number): StoredEvent {
-    const { format } = this.parts.frames;
-    const slice = this.parts.frames.read(segmentId, offset);
+    const { frames } = this.parts;
+    const { format } = frames;
+    const slice = frames.read(segmentId, offset);
     return new StoredEvent(format, slice, slice.at, sequence, this.registry.typeOf(format.kind(slice.view, slice.at)));
   }
 

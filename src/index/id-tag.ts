@@ -3,6 +3,16 @@
  * Candidates found by a tag are always checked against the id in the frame.
  */
 
+const ID_BYTES = 16;
+const viewed = new Uint8Array(new ArrayBuffer(ID_BYTES));
+const viewOfViewed = new DataView(viewed.buffer);
+
+/** A view of an id's 16 bytes, good until the next call. (A DataView of a small array of its own makes the engine move that out of its heap.) */
+export function viewOfId(id: Uint8Array): DataView {
+  for (let i = 0; i < ID_BYTES; i++) viewed[i] = id[i];
+  return viewOfViewed;
+}
+
 /** A 32-bit tag of the 16 bytes at `offset`. */
 export function idTag(view: DataView, offset: number): number {
   let hash = Math.imul(view.getUint32(offset, true), 0x9e3779b1) ^ Math.imul(view.getUint32(offset + 4, true), 0x85ebca77);

@@ -19,10 +19,12 @@ const ENTITIES = 40;
 interface BlockOptions {
   foreign?: boolean;
   emptied?: ReadonlyMap<number, EmptiedEntity>;
+  tag?: (row: number) => number;
 }
 
 /** A block over rows of 40 entities in turn, three of four rows of entity 0. */
 function blockOf(rowCount: number, options: BlockOptions = {}): Buffer {
+  const tag = options.tag ?? tagOf;
   const entities = new Interner();
   const scopes = new Interner();
   for (let i = 0; i < ENTITIES + 5; i++) entities.intern(`order:${i}`);
@@ -32,19 +34,7 @@ function blockOf(rowCount: number, options: BlockOptions = {}): Buffer {
   for (let row = 0; row < rowCount; row++) {
     const entity = row % 4 === 0 ? (row >>> 2) % ENTITIES : 0;
     const offset = 128 + row * 100 + (options.foreign === true && row % 3 === 0 ? OFFSET_FOREIGN_ID : 0);
-    rows.pushValues(
-      entity,
-      row % 3,
-      0x1000 + (row % 5),
-      clocks[entity]!++,
-      offset,
-      1_000_000 + row,
-      tagOf(row),
-      tagOf(row),
-      0,
-      500 + row,
-      -1,
-    );
+    rows.pushValues(entity, row % 3, 0x1000 + (row % 5), clocks[entity]!++, offset, 1_000_000 + row, tag(row), tag(row), 0, 500 + row, -1);
   }
   const source = blockSource(rows, entities, scopes, {
     storeId: STORE_ID,
@@ -361,4 +351,29 @@ test("a file that was cut after opening is found out at the page", () => {
   assert.equal(index.clockAt(0), 0);
   file = file.subarray(0, 20_000);
   assert.throws(() => index.clockAt(0), IndexPageError);
+});
+
+test("an id is found however its tags are spread: evenly, in lumps, all alike, or at the edges", () => {
+  const rowCount = 20_000;
+  const spreads: Record<string, (row: number) => number> = {
+    evenly: tagOf,
+    "in lumps": (row) => 1 + (row % 3) * 0x5000_0000 + (row >>> 6),
+    "nearly all alike": (row) => (row % 10 === 0 ? tagOf(row) : 0x8000_0000 + (row >>> 8)),
+    "at the edges": (row) => (row % 2 === 0 ? 1 + (row >>> 4) : 0xffff_ffff - (row >>> 4)),
+  };
+  for (const [name, tag] of Object.entries(spreads)) {
+    const index = opened(blockOf(rowCount, { tag }), new PageCache(64 * 1024 * 1024));
+    const rowsByTag = new Map<number, number[]>();
+    for (let row = 0; row < rowCount; row++) rowsByTag.set(tag(row), [...(rowsByTag.get(tag(row)) ?? []), row]);
+    for (const [asked, rows] of rowsByTag)
+      assert.deepEqual(
+        index.rowsByIdTag(asked).toSorted((a, b) => a - b),
+        rows,
+        `${name}: ${asked}`,
+      );
+    for (let i = 0; i < 2000; i++) {
+      const absent = randomInt(2 ** 32);
+      if (!rowsByTag.has(absent)) assert.deepEqual(index.rowsByIdTag(absent), [], `${name}: ${absent}`);
+    }
+  }
 });

@@ -373,19 +373,17 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     key: number,
     visit: (value: number, page: Page, position: number) => boolean,
   ): void {
-    let low = 0;
-    let high = firstKeys.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (firstKeys[middle]! < key) low = middle + 1;
-      else high = middle;
-    }
     // Equal keys may begin in the page before the first that begins with one.
-    for (let index = Math.max(0, low - 1); index < firstKeys.length && firstKeys[index]! <= key; index++) {
+    for (
+      let index = Math.max(0, firstAtOrAfter(firstKeys, firstKeys.length, key, 0, KEYS) - 1);
+      index < firstKeys.length && firstKeys[index]! <= key;
+      index++
+    ) {
       const page = this.#page(section, index);
       const values = page.u32;
       const count = values.length >>> 1;
-      for (let at = firstAtOrAfter(values, count, key); at < count && values[at] === key; at++) {
+      const next = index + 1 < firstKeys.length ? firstKeys[index + 1]! : KEYS;
+      for (let at = firstAtOrAfter(values, count, key, firstKeys[index]!, next); at < count && values[at] === key; at++) {
         if (!visit(values[count + at]!, page, (index << ROW_SHIFT) + at)) return;
       }
     }
@@ -415,10 +413,34 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   }
 }
 
-/** The first of the `count` sorted elements that is not below `key`. */
-function firstAtOrAfter(values: Uint32Array, count: number, key: number): number {
+const KEYS = 0x1_0000_0000;
+/** How far from where a key should stand it is looked for first. */
+const NEAR = 32;
+
+/**
+ * The first of the `count` sorted elements that is not below `key`, which lie between `lowest` and `highest`. Keys are hashes, spread evenly: it
+ * looks first where the key should stand, and then further away in growing steps, so that few lines of memory are touched. Where they are
+ * not spread evenly, as in a forged block, it is a binary search all the same.
+ */
+function firstAtOrAfter(values: Uint32Array, count: number, key: number, lowest: number, highest: number): number {
+  if (count === 0) return 0;
+  const share = highest > lowest ? (key - lowest) / (highest - lowest) : 0;
+  const guess = Math.max(0, Math.min(count - 1, Math.floor(share * count)));
   let low = 0;
   let high = count;
+  if (values[guess]! < key) {
+    low = guess + 1;
+    for (let step = NEAR; low + step < high; step *= 2) {
+      if (values[low + step]! >= key) high = low + step;
+      else low += step + 1;
+    }
+  } else {
+    high = guess;
+    for (let step = NEAR; high - step > low; step *= 2) {
+      if (values[high - step]! < key) low = high - step + 1;
+      else high -= step;
+    }
+  }
   while (low < high) {
     const middle = (low + high) >>> 1;
     if (values[middle]! < key) low = middle + 1;

@@ -16,7 +16,7 @@ import { forgetFrame } from "../format/batpak03/frame-format.ts";
 import { BATCH, HASH_BYTES, ID_BYTES } from "../format/batpak03/layout.ts";
 import type { SegmentBuilder } from "../format/batpak03/segment-builder.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
-import { idTag } from "../index/id-tag.ts";
+import { idTag, viewOfId } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
 import type { StoreIndex } from "../index/store-index.ts";
 import { blake3 } from "../kernel/frame-kernel.ts";
@@ -226,5 +226,5 @@ export class Batpak03Placer implements FramePlacer {
 }
 
 function tagOf(id: Uint8Array): number {
-  return idTag(new DataView(id.buffer, id.byteOffset, ID_BYTES), 0);
+  return idTag(viewOfId(id), 0);
 }

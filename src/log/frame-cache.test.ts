@@ -108,3 +108,23 @@ test("after forgetAll nothing is held, of segments whose files were closed eithe
   assert.equal(cache.pagesLoaded, 4);
   files.closeAll();
 });
+
+test("a place counts as checked until its page is loaded anew, and no place beside it does", async () => {
+  const { files } = await segmentsOf([100_000]);
+  const cache = new FrameCache(files, 2 * 4096);
+  const target = new Uint8Array(64);
+  copyHeld(cache, 1, 5000, 64, target, 0);
+  assert.equal(cache.isChecked, false);
+  cache.noteChecked();
+  assert.equal(cache.isChecked, true);
+  for (const offset of [4999, 5001, 5128]) {
+    cache.copy(1, offset, 64, target, 0);
+    assert.equal(cache.isChecked, false, `offset ${offset}`);
+  }
+  cache.copy(1, 5000, 64, target, 0);
+  assert.equal(cache.isChecked, true);
+  cache.drop(1, 5000);
+  copyHeld(cache, 1, 5000, 64, target, 0);
+  assert.equal(cache.isChecked, false, "the file may hold other bytes by now");
+  files.closeAll();
+});

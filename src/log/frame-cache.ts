@@ -6,7 +6,8 @@
  * 1. Pages never leave: bytes are copied out. So their memory is used again, and an event that is kept pins none of it.
  * 2. A page may be older than its file, whose end grows: whoever finds no right frame in what was copied must read the file itself.
  * 3. What was loaded of a segment whose file was replaced is dropped with `forget`.
- * 4. A page may hold more than was visible when it was loaded, whole frames too, and another process may cut that and write others in its place,
+ * 4. A frame is checked once for as long as its page is held: `isChecked`.
+ * 5. A page may hold more than was visible when it was loaded, whole frames too, and another process may cut that and write others in its place,
  *    right ones at the same offsets. So a reader drops the page where its view ended before it shows more (`FrameSource.goesOn`).
  */
 import { assert } from "../base/assert.ts";
@@ -21,6 +22,10 @@ const CHUNK_PAGES = 256;
 const WAYS = 4;
 const BYTES_MAX = 64 * 1024 * 1024;
 const NOTHING = -1;
+/** No frame is shorter, so that mostly no more than one begins in so many bytes. */
+const CHECKED_SHIFT = 7;
+const CHECKED_BYTES = 1 << CHECKED_SHIFT;
+const CHECKED_PER_PAGE = PAGE_BYTES / CHECKED_BYTES;
 const ASKED_SHIFT = 16;
 const ASKED_SLOTS = 1 << (32 - ASKED_SHIFT);
 
@@ -35,8 +40,13 @@ export class FrameCache {
   /** By a hash of segment and number, in groups of `WAYS`: places in memory, perhaps of another page by now. */
   #table = new Int32Array(0);
   #tableMask = 0;
+  /** Per page and `CHECKED_BYTES` of it: where in them a frame begins that was checked, from 1; 0 for none. */
+  #checked = new Uint8Array(0);
   #next = 0;
   #count = 0;
+  /** Where `copy` found what it copied last. */
+  #lastPlace = NOTHING;
+  #lastWithin = 0;
   /** Hashes of pages that were asked for and not held. */
   #asked = new Uint32Array(0);
   /** Pages loaded so far. */
@@ -69,10 +79,24 @@ export class FrameCache {
       place = this.#load(segmentId, number);
     }
     const count = Math.min(length, this.#lengths[place] - within);
+    this.#lastPlace = place;
+    this.#lastWithin = within;
     if (count <= 0) return 0;
     const from = (place & (CHUNK_PAGES - 1)) * PAGE_BYTES + within;
     target.set(this.#chunks[place >>> 8].subarray(from, from + count), at);
     return count;
+  }
+
+  /** Whether the frame that begins where bytes were last copied from was checked since its page was loaded. */
+  get isChecked(): boolean {
+    const within = this.#lastWithin;
+    return this.#checked[this.#lastPlace * CHECKED_PER_PAGE + (within >>> CHECKED_SHIFT)] === (within & (CHECKED_BYTES - 1)) + 1;
+  }
+
+  /** Notes that a whole, right frame lies there, all of it in this page. */
+  noteChecked(): void {
+    const within = this.#lastWithin;
+    this.#checked[this.#lastPlace * CHECKED_PER_PAGE + (within >>> CHECKED_SHIFT)] = (within & (CHECKED_BYTES - 1)) + 1;
   }
 
   /** Whether the page was asked for lately: one that is asked for once is not worth four kilobytes. */
@@ -125,6 +149,7 @@ export class FrameCache {
     const chunk = (this.#chunks[place >>> 8] ??= uninitializedBytes(Math.min(CHUNK_PAGES, this.#pagesMax - place) * PAGE_BYTES));
     // Nothing is there until the read has succeeded.
     this.#segmentIds[place] = 0;
+    this.#checked.fill(0, place * CHECKED_PER_PAGE, (place + 1) * CHECKED_PER_PAGE);
     const from = (place & (CHUNK_PAGES - 1)) * PAGE_BYTES;
     this.#lengths[place] = this.#files.file(segmentId).readSync(chunk, from, PAGE_BYTES, number * PAGE_BYTES);
     this.#segmentIds[place] = segmentId;
@@ -158,5 +183,6 @@ export class FrameCache {
     this.#segmentIds = new Uint32Array(this.#pagesMax);
     this.#numbers = new Uint32Array(this.#pagesMax);
     this.#lengths = new Uint16Array(this.#pagesMax);
+    this.#checked = new Uint8Array(this.#pagesMax * CHECKED_PER_PAGE);
   }
 }

@@ -26,7 +26,7 @@ const CLOSE_BYTES = 2048;
 /** Up to this size a read is made at once: from the page cache it costs a few microseconds, asynchronously ten times that. */
 const SYNC_READ_BYTES = 32 * 1024;
 /** Up to so many rows that lie apart, their pages are kept: a long stream goes by once. */
-const KEPT_PAGES_ROWS_MAX = 64;
+const KEPT_PAGES_ROWS_MAX = 16;
 /** Kernels that are kept for the next load. */
 const SPARE_KERNELS_MAX = 2;
 /** So many loads at once have a kernel each; more of them check frame by frame. Each kernel reserves gigabytes of addresses. */

@@ -14,6 +14,8 @@ export interface UnwrittenFrames {
 }
 
 const FIRST_READ_BYTES = 640;
+/** What a frame is said to be at the most comes from an index: nothing shorter than this is believed. */
+const HINT_BYTES_MIN = 128;
 
 export class FrameSource {
   readonly format: FrameFormat;
@@ -44,8 +46,8 @@ export class FrameSource {
     // A look-up by id checks a frame and then gives it: the same one twice in a row.
     if (this.#lastSlice !== null && this.#lastOffset === offset && this.#lastSegmentId === segmentId) return this.#lastSlice;
     this.framesRead++;
-    const slice =
-      (keepPages ? this.#readCached(segmentId, offset) : null) ?? this.#readFile(segmentId, offset, Math.min(bytesMax, FIRST_READ_BYTES));
+    const firstBytes = bytesMax < FIRST_READ_BYTES && bytesMax >= HINT_BYTES_MIN ? bytesMax : FIRST_READ_BYTES;
+    const slice = (keepPages ? this.#readCached(segmentId, offset, firstBytes) : null) ?? this.#readFile(segmentId, offset, firstBytes);
     this.#slabs.keep(slice, this.format.length(slice.view, slice.at));
     this.#lastSegmentId = segmentId;
     this.#lastOffset = offset;
@@ -70,17 +72,21 @@ export class FrameSource {
   }
 
   /** Null where the pages that are held do not have the frame: only the file can say that it is not there. */
-  #readCached(segmentId: number, offset: number): FrameSlice | null {
+  #readCached(segmentId: number, offset: number, firstBytes: number): FrameSlice | null {
     const slice = this.#slabs.reserve(FIRST_READ_BYTES);
     const seed = this.seedOf(segmentId);
-    let count = this.#cache.copy(segmentId, offset, FIRST_READ_BYTES, slice.bytes, slice.at);
+    const cache = this.#cache;
+    let count = cache.copy(segmentId, offset, firstBytes, slice.bytes, slice.at);
     if (count === 0) return null;
+    const { shape } = this.format;
+    if (shape !== undefined && cache.isChecked && shape(slice.view, slice.at, slice.at + count) === "ok") return slice;
     let outcome = this.format.check(slice.bytes, slice.view, slice.at, slice.at + count, seed, offset);
-    if (outcome === "short" && count < FIRST_READ_BYTES) {
-      // It goes on in the next page.
+    if (outcome === "ok") cache.noteChecked();
+    else if (outcome === "short") {
+      // It goes on in the next page, or is longer than it was said to be.
       const length = count < 12 ? FIRST_READ_BYTES : this.format.length(slice.view, slice.at);
       if (length > FIRST_READ_BYTES) return null;
-      const more = this.#cache.copy(segmentId, offset + count, length - count, slice.bytes, slice.at + count);
+      const more = cache.copy(segmentId, offset + count, length - count, slice.bytes, slice.at + count);
       if (more === 0) return null;
       count += more;
       outcome = this.format.check(slice.bytes, slice.view, slice.at, slice.at + count, seed, offset);
@@ -116,12 +122,12 @@ export class FrameSource {
   }
 
   /** The same, also among the frames not yet written: for a look, not to be kept. */
-  peek(segmentId: number, offset: number): FrameSlice {
-    return this.unwritten?.find(segmentId, offset) ?? this.read(segmentId, offset);
+  peek(segmentId: number, offset: number, bytesMax?: number): FrameSlice {
+    return this.unwritten?.find(segmentId, offset) ?? this.read(segmentId, offset, true, bytesMax);
   }
 
-  hasId(segmentId: number, offset: number, id: Uint8Array): boolean {
-    const slice = this.peek(segmentId, offset);
+  hasId(segmentId: number, offset: number, id: Uint8Array, bytesMax: number): boolean {
+    const slice = this.peek(segmentId, offset, bytesMax);
     return this.format.hasId(slice.bytes, slice.view, slice.at, id);
   }
 }
