@@ -78,8 +78,7 @@ export class FrameSource {
     const cache = this.#cache;
     let count = cache.copy(segmentId, offset, firstBytes, slice.bytes, slice.at);
     if (count === 0) return null;
-    const { shape } = this.format;
-    if (shape !== undefined && cache.isChecked && shape(slice.view, slice.at, slice.at + count) === "ok") return slice;
+    if (cache.isChecked && this.format.shape?.(slice.view, slice.at, slice.at + count) === "ok") return slice;
     let outcome = this.format.check(slice.bytes, slice.view, slice.at, slice.at + count, seed, offset);
     if (outcome === "ok") cache.noteChecked();
     else if (outcome === "short") {
