@@ -192,10 +192,9 @@ class ImportRun {
 
   /** In what the stored event with the record's id differs from it; null where it is the same. */
   #difference(record: CheckedRecord, found: FoundRow): string | null {
-    const { index, frames } = this.#parts;
+    const { frames } = this.#parts;
     const { format } = frames;
-    const offset = index.withSoundIndex(() => index.indexOf(found.segment).offsetAt(found.row));
-    const { bytes, view, at } = frames.peek(found.segment.id, offset);
+    const { bytes, view, at } = frames.peek(found.segment.id, found.offset);
     if (format.entity(bytes, view, at) !== record.entity) return "entity";
     if (format.scope(bytes, view, at) !== record.scope) return "scope";
     if (format.kind(view, at) !== record.kind) return "kind";

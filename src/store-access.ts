@@ -80,7 +80,7 @@ export class StoreAccess {
       const found = index.findById(id, index.visible.sequence);
       if (found === null) return null;
       const segmentIndex = index.indexOf(found.segment);
-      return this.#eventAt(found.segment.id, segmentIndex.offsetAt(found.row), segmentIndex.sequenceAt(found.row));
+      return this.#eventAt(found.segment.id, found.offset, segmentIndex.sequenceAt(found.row));
     });
   }
 

@@ -12,6 +12,7 @@ import type { RemovedRow } from "../format/native/retention.ts";
 import { Heads } from "./heads.ts";
 import { idTag, idTag2, viewOfId } from "./id-tag.ts";
 import { Interner } from "./interner.ts";
+import { RecentRows } from "./recent-rows.ts";
 import { IndexPageError } from "./sealed-segment-index.ts";
 import type { EntitySummary, SegmentIndex } from "./segment-index.ts";
 
@@ -47,9 +48,14 @@ export interface LogPosition {
   sequence: number;
 }
 
-export interface FoundRow {
+export interface RowPlace {
   readonly segment: SegmentEntry;
   readonly row: number;
+}
+
+export interface FoundRow extends RowPlace {
+  /** Where the row's frame begins in the segment. */
+  readonly offset: number;
 }
 
 /** What the index needs of the log: it never reads files itself. */
@@ -82,6 +88,7 @@ export class StoreIndex {
   /** Events that are visible: less than the sequence where numbers were skipped or events removed. */
   visibleEvents = 0;
   readonly #source: IndexSource;
+  readonly #recent = new RecentRows();
 
   constructor(source: IndexSource, entities = new Interner(), scopes = new Interner(), heads = new Heads()) {
     this.#source = source;
@@ -175,9 +182,13 @@ export class StoreIndex {
   /** The row of the event with this id among those before `sequenceBound`; null when there is none. */
   findById(id: Uint8Array, sequenceBound: number): FoundRow | null {
     const tag = idTag(viewOfId(id), 0);
+    const recent = this.#recent.find(tag, this.segments);
+    if (recent !== null && this.indexOf(recent.segment).sequenceAt(recent.row) < sequenceBound) {
+      if (this.#source.hasId(recent.segment, recent.offset, id, recent.bytesMax)) return recent;
+    }
     const likely = id[UUID_VERSION_BYTE] >>> 4 === ISSUED_VERSION ? this.#segmentOfIssuedId(id) : -1;
     if (likely >= 0) {
-      const found = this.#findIn(this.segments[likely], tag, id, sequenceBound);
+      const found = this.#findIn(likely, tag, id, sequenceBound);
       if (found !== null) return found;
     }
     const tag2 = idTag2(viewOfId(id), 0);
@@ -186,7 +197,7 @@ export class StoreIndex {
       const segment = this.segments[i];
       if (segment.nextSequence === segment.firstSequence && segment.index === null) continue;
       if (!this.indexOf(segment).mayHoldForeignId(tag, tag2)) continue;
-      const found = this.#findIn(segment, tag, id, sequenceBound);
+      const found = this.#findIn(i, tag, id, sequenceBound);
       if (found !== null) return found;
     }
     return null;
@@ -201,19 +212,20 @@ export class StoreIndex {
     return null;
   }
 
-  #findIn(segment: SegmentEntry, tag: number, id: Uint8Array, sequenceBound: number): FoundRow | null {
+  #findIn(position: number, tag: number, id: Uint8Array, sequenceBound: number): FoundRow | null {
+    const segment = this.segments[position];
     const index = this.indexOf(segment);
     for (const row of index.rowsByIdTag(tag)) {
       if (index.sequenceAt(row) >= sequenceBound) continue;
-      if (this.#source.hasId(segment, index.offsetAt(row), id, this.frameBytesMax(segment, row))) return { segment, row };
+      const offset = index.offsetAt(row);
+      // How long the frame is at the most. A hint for reading: a forged index may say anything.
+      const end = row + 1 < index.rowCount ? index.offsetAt(row + 1) : segment.framesEnd;
+      if (!this.#source.hasId(segment, offset, id, end - offset)) continue;
+      const found = { segment, row, offset, bytesMax: end - offset };
+      this.#recent.note(tag, position, found);
+      return found;
     }
     return null;
-  }
-
-  /** How long the frame of the row is at the most: what stands before the next row's. A hint for reading: a forged index may say anything. */
-  frameBytesMax(segment: SegmentEntry, row: number): number {
-    const index = this.indexOf(segment);
-    return (row + 1 < index.rowCount ? index.offsetAt(row + 1) : segment.framesEnd) - index.offsetAt(row);
   }
 
   /** Ids that the writer issues ascend, so each segment holds a range of them: the first segment whose last one is not before `id`. */

@@ -6,7 +6,7 @@ import { sameBytes } from "../base/hex.ts";
 import { StoreError } from "../base/store-error.ts";
 import { formatId } from "../events/id.ts";
 import type { RemovedRow } from "../format/native/retention.ts";
-import type { FoundRow, StoreIndex } from "../index/store-index.ts";
+import type { FoundRow, RowPlace, StoreIndex } from "../index/store-index.ts";
 import { blake3 } from "../kernel/frame-kernel.ts";
 import type { AppendItem, AppendRequest, ExpectedState } from "./append-request.ts";
 import type { FrameSource } from "./frame-source.ts";
@@ -15,7 +15,7 @@ import { RowSearch, type SearchFilter } from "./row-search.ts";
 export type Verdict =
   | { readonly kind: "accept" }
   /** A retry: the events are there already, from this row on. */
-  | { readonly kind: "repeat"; readonly first: FoundRow; readonly lastSequence: number }
+  | { readonly kind: "repeat"; readonly first: RowPlace; readonly lastSequence: number }
   /** A retry of a batch that compaction removed. */
   | { readonly kind: "removed"; readonly rows: readonly RemovedRow[]; readonly lastSequence: number }
   /** `metSequence`: the event that the request ran into, -1 for none. The answer is given once that event is visible. */
@@ -138,7 +138,7 @@ function resolveCause(events: readonly AppendItem[], position: number, index: St
     const error = new StoreError("NOT_FOUND", `Cannot append: the cause, ${what}, is not in this store`, { what });
     return { kind: "refuse", error, metSequence: -1 };
   }
-  const { bytes, view, at } = frames.peek(found.segment.id, index.indexOf(found.segment).offsetAt(found.row));
+  const { bytes, view, at } = frames.peek(found.segment.id, found.offset);
   const correlation = frames.format.correlationAt(view, at);
   item.correlation = bytes.slice(correlation, correlation + 16);
   return null;

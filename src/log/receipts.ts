@@ -7,7 +7,7 @@ import type { Receipt } from "../events/event.ts";
 import { formatHex, formatId } from "../events/id.ts";
 import type { FrameFormat } from "../format/frame-format.ts";
 import type { RemovedRow } from "../format/native/retention.ts";
-import type { FoundRow, StoreIndex } from "../index/store-index.ts";
+import type { RowPlace, StoreIndex } from "../index/store-index.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
 import type { Settle } from "./append-request.ts";
 import type { FrameSource } from "./frame-source.ts";
@@ -133,7 +133,7 @@ export class WaiterForReceipts implements Waiter {
 
 /** The receipts of events that were there already. */
 export function repeatedReceipts(
-  first: FoundRow,
+  first: RowPlace,
   count: number,
   index: StoreIndex,
   frames: FrameSource,

@@ -1,0 +1,54 @@
+/**
+ * Where events were found by their ids lately: one line of memory each, where the way through a long store's index touches half a dozen. Only
+ * a guess: whoever takes it compares the id in the frame.
+ *
+ * Invariant: what is given was found in the segment with this id and this generation at this position. A segment of the same id and generation
+ * has the same frames in the same rows for ever.
+ */
+import type { RowPlace, SegmentEntry } from "./store-index.ts";
+
+/** A power of two; 512 KiB of memory, taken at the first note. */
+const SLOTS = 16_384;
+const WORDS_PER_SLOT = 8;
+const TAG = 0;
+const POSITION = 1;
+const SEGMENT_ID = 2;
+const GENERATION = 3;
+const ROW = 4;
+const OFFSET = 5;
+const BYTES_MAX = 6;
+
+export interface RecentRow extends RowPlace {
+  readonly offset: number;
+  /** How long the frame is at the most. */
+  readonly bytesMax: number;
+}
+
+export class RecentRows {
+  #words = new Uint32Array(0);
+
+  /** The row noted last for this tag (never 0), if `segments` still has its segment. */
+  find(tag: number, segments: readonly SegmentEntry[]): RecentRow | null {
+    const words = this.#words;
+    const slot = (tag & (SLOTS - 1)) * WORDS_PER_SLOT;
+    if (words[slot + TAG] !== tag) return null;
+    const segment = segments[words[slot + POSITION]];
+    if (segment === undefined || segment.id !== words[slot + SEGMENT_ID] || segment.generation !== words[slot + GENERATION]) return null;
+    return { segment, row: words[slot + ROW], offset: words[slot + OFFSET], bytesMax: words[slot + BYTES_MAX] };
+  }
+
+  /** Notes a row; numbers that do not fit are not noted. */
+  note(tag: number, position: number, { segment, row, offset, bytesMax }: RecentRow): void {
+    if (segment.id > 0xffff_ffff || segment.generation > 0xffff_ffff || !(bytesMax >= 0 && bytesMax <= 0xffff_ffff)) return;
+    if (this.#words.length === 0) this.#words = new Uint32Array(SLOTS * WORDS_PER_SLOT);
+    const words = this.#words;
+    const slot = (tag & (SLOTS - 1)) * WORDS_PER_SLOT;
+    words[slot + TAG] = tag;
+    words[slot + POSITION] = position;
+    words[slot + SEGMENT_ID] = segment.id;
+    words[slot + GENERATION] = segment.generation;
+    words[slot + ROW] = row;
+    words[slot + OFFSET] = offset;
+    words[slot + BYTES_MAX] = bytesMax;
+  }
+}
