@@ -52,10 +52,12 @@ export function rest(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Steps without a result after which the event loop gets its turn. */
 /** A reader reads the log anew at most this often in a row. */
 export const RENEWALS_MAX = 10;
+/** Steps without a result after which the event loop gets its turn. */
 const STEPS_PER_REST = 8;
+/** Events given without a wait after which it does: awaiting what is there already does not let it turn. */
+const EVENTS_PER_REST = 4096;
 /** Rows looked up at once; the first look is small, so that the first events come soon. */
 const FIRST_ROWS = 16;
 const ROWS_MAX = 2048;
@@ -80,6 +82,8 @@ export class EventChunks {
   #to = 0;
   #segment: SegmentEntry | null = null;
   #ended = false;
+  /** Events given since the event loop had its turn. */
+  #unrested = 0;
   /** How often the log was read anew since the last event given, and which one that was. */
   #renewals = 0;
   #renewedAt = -1;
@@ -153,12 +157,17 @@ export class EventChunks {
   }
 
   #step(): StoredEvent[] | null | Promise<StoredEvent[] | null> {
+    if (this.#unrested >= EVENTS_PER_REST) {
+      this.#unrested = 0;
+      return rest().then(() => this.next());
+    }
     for (let step = 0; step < STEPS_PER_REST; step++) {
       if (this.#search !== null && this.#searched !== this.#parts.index) this.#restart();
       if (this.#ended || this.#left <= 0) return null;
       if (this.#from === this.#to && !this.#find()) continue;
       const events = this.#load();
       if (events instanceof Promise) {
+        this.#unrested = 0;
         return events.then(
           (loaded) => (loaded.length > 0 ? loaded : this.next()),
           (error: unknown) => {
@@ -167,6 +176,7 @@ export class EventChunks {
           },
         );
       }
+      this.#unrested += events.length;
       if (events.length > 0) return events;
     }
     return rest().then(() => this.next());

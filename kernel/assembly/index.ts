@@ -2,7 +2,7 @@
 import { prepareSchedule } from "./compress-lanes";
 import { prepareCrc32 } from "./crc32";
 import { framesFit, setLayout } from "./memory";
-import { firstWrongCrc, firstWrongHash, sealFrames } from "./schedule";
+import { firstWrongCrc, firstWrongCrcPlaced, firstWrongHash, sealFrames } from "./schedule";
 import { hashFinish, hashStart, hashSubtrees } from "./tree";
 
 export { hashFinish, hashStart, hashSubtrees };
@@ -35,4 +35,9 @@ export function check(count: i32, crcSeed: u32, positionBase: u32, hashes: i32):
   const wrongCrc = firstWrongCrc(count, crcSeed, positionBase);
   const wrongHash = hashes == 0 ? -1 : firstWrongHash(wrongCrc < 0 ? count : wrongCrc);
   return wrongHash < 0 ? wrongCrc : wrongHash;
+}
+
+/** Index of the first of the frames [0, count) whose CRC is wrong, each at the position that stands in place of its link; -1 and -2 as above. */
+export function checkPlaced(count: i32, crcSeed: u32): i32 {
+  return framesFit(count) ? firstWrongCrcPlaced(count, crcSeed) : -2;
 }

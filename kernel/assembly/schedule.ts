@@ -334,3 +334,12 @@ export function firstWrongCrc(count: i32, seed: u32, base: u32): i32 {
   }
   return NONE;
 }
+
+/** The same for frames that were brought together from places of their own: where each stands is in the column of links. */
+export function firstWrongCrcPlaced(count: i32, seed: u32): i32 {
+  for (let frame = 0; frame < count; frame++) {
+    const at = load<u32>(column(offsets, frame));
+    if (load<u32>(region + at) != frameCrc(frame, seed, load<u32>(column(links, frame)) - at)) return frame;
+  }
+  return NONE;
+}

@@ -147,6 +147,30 @@ for (const [name, hashing] of Object.entries(kernels)) {
       }
     });
 
+    test("frames brought together are checked against the places that they come from", () => {
+      const seed = randomInt(2 ** 31);
+      console.log(`seed ${seed}`);
+      const random = generator(seed);
+      const kernel = hashing.createFrameKernel(1000, 1);
+      for (let round = 0; round < 60; round++) {
+        const frames = 1 + random(40);
+        fill(kernel, { frames, chains: frames, bytesMax: 600, gapMax: random(2) * 70 }, random);
+        const crcSeed = random(2 ** 31) * 2 + 1;
+        const places = Array.from({ length: frames }, () => random(2 ** 30));
+        for (let frame = 0; frame < frames; frame++) {
+          const [offset, length] = [kernel.offsets[frame] as number, kernel.lengths[frame] as number];
+          const covered = kernel.bytes.subarray(offset + KERNEL_FRAME.length, offset + length);
+          kernel.view.setUint32(offset, crc32(covered, (crcSeed ^ (places[frame] as number)) >>> 0), true);
+        }
+        kernel.links.set(places);
+        assert.equal(kernel.checkPlaced(frames, crcSeed), -1, `seed ${seed}, round ${round}`);
+        const bad = random(frames);
+        kernel.links[bad] = ((places[bad] as number) + 1) | 0;
+        assert.equal(kernel.checkPlaced(frames, crcSeed), bad, `seed ${seed}, round ${round}: another place`);
+      }
+      assert.throws(() => kernel.checkPlaced(kernel.frameCapacity + 1, 0), { name: "InvariantError" });
+    });
+
     test("frames of every length, in one group", () => {
       const kernel = hashing.createFrameKernel(4 << 20, 2500);
       let offset = 0;

@@ -45,6 +45,12 @@ export interface FrameKernel {
    * looked at. Changes nothing. Lengths that come from a file are the caller's to check: a frame outside the region is a broken invariant.
    */
   check(count: number, crcSeed: number, positionBase: number, hashes: boolean): number;
+
+  /**
+   * Index of the first of the frames [0, count) whose CRC is wrong, for frames brought together from places of their own: `links[frame]` is the
+   * position (its lower 32 bits) that counts in place of `positionBase + offset`. -1 when all are right.
+   */
+  checkPlaced(count: number, crcSeed: number): number;
 }
 
 /** One way of hashing. */

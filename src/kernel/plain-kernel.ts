@@ -87,6 +87,17 @@ class PlainFrameKernel implements FrameKernel {
     return -1;
   }
 
+  checkPlaced(count: number, crcSeed: number): number {
+    assert(count <= this.frameCapacity, "the frames to check are in the table");
+    for (let frame = 0; frame < count; frame++) assert(this.#fits(frame), "frames lie in the region");
+    for (let frame = 0; frame < count; frame++) {
+      const offset = this.offsets[frame] as number;
+      const stored = this.view.getUint32(offset + KERNEL_FRAME.crc, true);
+      if (stored !== this.#crcOf(frame, crcSeed, (this.links[frame] as number) - offset)) return frame;
+    }
+    return -1;
+  }
+
   #fits(frame: number): boolean {
     const length = this.lengths[frame] as number;
     return length >= KERNEL_FRAME.bytesMin && (this.offsets[frame] as number) + length <= this.capacity;

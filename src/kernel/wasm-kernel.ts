@@ -42,6 +42,7 @@ interface KernelExports {
   layout(table: number, frameCapacity: number, region: number, regionBytes: number): void;
   seal(count: number, crcSeed: number, positionBase: number): number;
   check(count: number, crcSeed: number, positionBase: number, hashes: number): number;
+  checkPlaced(count: number, crcSeed: number): number;
   hashStart(): void;
   hashSubtrees(from: number, count: number): void;
   hashFinish(from: number, byteCount: number, target: number): void;
@@ -113,6 +114,13 @@ class WasmFrameKernel implements FrameKernel {
   check(count: number, crcSeed: number, positionBase: number, hashes: boolean): number {
     assert(count <= this.frameCapacity, "the frames to check are in the table");
     const bad = this.#exports.check(count, crcSeed, positionBase, hashes ? 1 : 0);
+    assert(bad >= -1, "frames lie in the region");
+    return bad;
+  }
+
+  checkPlaced(count: number, crcSeed: number): number {
+    assert(count <= this.frameCapacity, "the frames to check are in the table");
+    const bad = this.#exports.checkPlaced(count, crcSeed);
     assert(bad >= -1, "frames lie in the region");
     return bad;
   }

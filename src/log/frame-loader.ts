@@ -25,8 +25,10 @@ const READ_BYTES_MAX = 256 * 1024;
 const CLOSE_BYTES = 2048;
 /** Up to this size a read is made at once: from the page cache it costs a few microseconds, asynchronously ten times that. */
 const SYNC_READ_BYTES = 32 * 1024;
-/** Up to so many rows that lie apart, their pages are kept: a long stream goes by once. */
+/** Up to so many rows that lie apart are looked for among the pages that are held, and these kept: a long stream goes by once. */
 const KEPT_PAGES_ROWS_MAX = 16;
+/** So many rows that lie apart are read in one go at the most: where the page cache has none of them, each waits for the disk. */
+const APART_ROWS_MAX = 256;
 /** Kernels that are kept for the next load. */
 const SPARE_KERNELS_MAX = 2;
 /** So many loads at once have a kernel each; more of them check frame by frame. Each kernel reserves gigabytes of addresses. */
@@ -61,6 +63,13 @@ export class FrameLoader {
     const start = index.offsetAt(rows[from]);
     let count = 1;
     while (from + count < to && index.offsetAt(rows[from + count]) - start < READ_BYTES_MAX - 4096) count++;
+    if (from + count === to || index.offsetAt(rows[from + count]) - start <= (count + 1) * CLOSE_BYTES) return count;
+    // They lie apart: what counts is how long they are themselves.
+    let bytes = 0;
+    for (count = 0; from + count < to && count < APART_ROWS_MAX && bytes < READ_BYTES_MAX; count++) {
+      const row = rows[from + count];
+      bytes += this.#endOf(segment, index, row) - index.offsetAt(row);
+    }
     return count;
   }
 
@@ -70,7 +79,9 @@ export class FrameLoader {
     const start = index.offsetAt(rows[from]);
     const last = rows[from + count - 1];
     const end = this.#endOf(segment, index, last);
-    if (count === 1 || end <= start || end - start > count * CLOSE_BYTES) return this.#loadSingly(segment, index, rows, from, count);
+    if (count === 1 || end <= start || end - start > count * CLOSE_BYTES) {
+      return this.#loadTogether(segment, index, rows, from, count) ?? this.#loadSingly(segment, index, rows, from, count);
+    }
     const block = this.#takeBlock(end - start, count);
     this.blocksRead++;
     if (end - start > SYNC_READ_BYTES) return this.#loadBlock(segment, index, rows, from, count, block, start, end);
@@ -112,6 +123,37 @@ export class FrameLoader {
       loaded.push({ slab: slice, at: slice.at, row });
     }
     return loaded;
+  }
+
+  /** Reads frames that lie apart one after the other into a kernel's memory, and checks them at once. Null where that is not the way, or one is bad. */
+  #loadTogether(segment: SegmentEntry, index: SegmentIndex, rows: Uint32Array, from: number, count: number): LoadedFrame[] | null {
+    const { format } = this.#frames;
+    if (count <= KEPT_PAGES_ROWS_MAX || format.shape === undefined) return null;
+    const file = this.#files.file(segment.id);
+    const block = this.#takeBlock(READ_BYTES_MAX, count);
+    try {
+      const { bytes, view, kernel } = block;
+      if (kernel === null) return null;
+      let at = 0;
+      for (let i = 0; i < count; i++) {
+        const offset = index.offsetAt(rows[from + i]);
+        const length = this.#endOf(segment, index, rows[from + i]) - offset;
+        if (!(length > 0 && length <= block.bytes.length - at)) return null;
+        const read = file.readSync(bytes, at, length, offset);
+        if (format.shape(view, at, at + read) !== "ok") return null;
+        kernel.offsets[i] = at;
+        kernel.lengths[i] = format.length(view, at);
+        kernel.links[i] = offset;
+        at += kernel.lengths[i];
+      }
+      if (kernel.checkPlaced(count, this.#frames.seedOf(segment.id)) >= 0) return null;
+      const slabs = new SlabFiller(block, at);
+      const loaded = Array.from({ length: count }, (_, i) => slabs.take(kernel.offsets[i], kernel.lengths[i], rows[from + i]));
+      slabs.finish();
+      return loaded;
+    } finally {
+      this.#giveBack(block);
+    }
   }
 
   async #loadBlock(
