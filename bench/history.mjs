@@ -1,74 +1,117 @@
-/** What things cost as the history grows: the same work at 10,000, 100,000, 1,000,000 and, in a long run, 10,000,000 events. */
-import { spawnSync } from "node:child_process";
+/**
+ * What things cost as the history grows: the same work at 10,000, 100,000, 1,000,000 and, in a long run, 10,000,000 events. The stores take
+ * turns in each round, and what grows is a ratio within a round: else it would be the machine's mood that grew.
+ */
 import { performance } from "node:perf_hooks";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { median } from "./measure.mjs";
+import { loseCheckpoint, loseIndexBlocks, openInChild } from "./opening.mjs";
 import { fill } from "./reading.mjs";
 import { coordinatesOf, entityName, itemOf, kindOf, payloadOf, randomNumbers } from "./workload.mjs";
 
-const CHILD = fileURLToPath(new URL("./opening-child.mjs", import.meta.url));
+const ROUNDS = 21;
+const WARM_UPS = 3;
+const OPENINGS = 5;
 
 export async function measureHistory({ batpak, dist, folder, quick, long }) {
   const sizes = long ? [10_000, 100_000, 1_000_000, 10_000_000] : quick ? [10_000, 100_000] : [10_000, 100_000, 1_000_000];
-  const results = {};
+  const stores = [];
   for (const events of sizes) {
     process.stderr.write(`  ${events} events …\n`);
-    results[events] = await measureAt(batpak, dist, path.join(folder, `history-${events}`), events);
+    stores.push(await fillStore(batpak, path.join(folder, `history-${events}`), events));
   }
+  // By what is measured, then by store: a figure of each round.
+  const rounds = {
+    getMicros: await inTurns(stores, (one) => getMany(one, 2000)),
+    tenOfStreamMicros: await inTurns(stores, readTen),
+    appendMicros: await inTurns(stores, (one) => appendSingly(one, 200)),
+    batchMicros: await inTurns(stores, (one) => appendBatches(one, 10)),
+  };
+  const results = {};
+  for (const [i, one] of stores.entries()) {
+    const figures = Object.fromEntries(Object.entries(rounds).map(([what, byStore]) => [what, byStore[i]]));
+    results[one.events] = { rounds: figures, ...(await endOf(one, dist, batpak)) };
+  }
+  if (long) results[sizes.at(-1)].lost = openWithLosses(dist, stores.at(-1).directory);
   return results;
 }
 
-async function measureAt({ rawEvent, Store }, dist, directory, events) {
-  let store = await Store.open(directory);
+async function fillStore({ rawEvent, Store }, directory, events) {
+  const store = await Store.open(directory);
   const ids = [];
   const step = Math.max(1, Math.floor(events / 5000));
   await fill(store, rawEvent, events, 1000, (receipts) => {
     for (const receipt of receipts) if (receipt.sequence % step === 0) ids.push(receipt.id);
   });
-  const random = randomNumbers(7);
-  const coordinates = coordinatesOf(1000);
   // Warm: every page of the index and of the log that is asked for was asked for before.
   for (const id of ids) await store.get(id);
-  const getMicros = await medianMicros(9, 2000, async (count) => {
-    let cents = 0;
-    for (let i = 0; i < count; i++) cents += (await store.get(ids[random(ids.length)])).data.cents;
-    return cents;
-  });
-  const streamMs = await medianMicros(9, 1, async () => {
-    let count = 0;
-    const clock = { from: Math.floor(events / 2000) };
-    for await (const event of store.read({ entity: entityName(random(1000)), clock }, { limit: 10 })) if (event.data !== null) count++;
-    return count;
-  });
-  let number = events;
-  const appendMicros = await medianMicros(9, 200, async (count) => {
-    for (let i = 0; i < count; i++) await store.append(coordinates[number % 1000], rawEvent(kindOf(number), payloadOf(number++)));
-  });
-  const batchMicros = await medianMicros(9, 10_000, async (count) => {
-    const batches = [];
-    for (let i = 0; i < count; i += 1000) {
-      batches.push(store.appendBatch(Array.from({ length: 1000 }, () => itemOf(rawEvent, coordinates, number++))));
+  return { directory, events, store, rawEvent, ids, random: randomNumbers(7), coordinates: coordinatesOf(1000), next: events };
+}
+
+/** Microseconds for one unit of the work, by store and round. */
+async function inTurns(stores, work) {
+  const figures = stores.map(() => []);
+  for (let round = -WARM_UPS; round < ROUNDS; round++) {
+    for (let turn = 0; turn < stores.length; turn++) {
+      const i = (turn + round + WARM_UPS) % stores.length;
+      globalThis.gc?.();
+      const start = performance.now();
+      const units = await work(stores[i]);
+      if (round >= 0) figures[i].push(((performance.now() - start) * 1000) / units);
     }
-    await Promise.all(batches);
-  });
+  }
+  return figures;
+}
+
+async function getMany({ store, ids, random }, count) {
+  let cents = 0;
+  for (let i = 0; i < count; i++) cents += (await store.get(ids[random(ids.length)])).data.cents;
+  return cents > 0 ? count : Number.NaN;
+}
+
+/** Ten events from the middle of an entity's, ten times. */
+async function readTen({ store, events, random }) {
+  const clock = { from: Math.floor(events / 2000) };
+  let found = 0;
+  for (let i = 0; i < 10; i++) {
+    for await (const event of store.read({ entity: entityName(random(1000)), clock }, { limit: 10 })) if (event.data !== null) found++;
+  }
+  return found > 0 ? 10 : Number.NaN;
+}
+
+async function appendSingly(one, count) {
+  const { store, rawEvent, coordinates } = one;
+  for (let i = 0; i < count; i++) {
+    const number = one.next++;
+    await store.append(coordinates[number % 1000], rawEvent(kindOf(number), payloadOf(number)));
+  }
+  return count;
+}
+
+async function appendBatches(one, count) {
+  const { store, rawEvent, coordinates } = one;
+  const batches = [];
+  for (let i = 0; i < count; i++) {
+    batches.push(store.appendBatch(Array.from({ length: 1000 }, () => itemOf(rawEvent, coordinates, one.next++))));
+  }
+  await Promise.all(batches);
+  return count * 1000;
+}
+
+async function endOf({ store, directory }, dist, { Store }) {
   const checkpointMs = await timed(() => store.checkpoint());
   const verifyMs = await timed(async () => {
     const { ok } = await store.verify();
     if (!ok) throw new Error("The store does not verify");
   });
   const closeMs = await timed(() => store.close());
-  const opened = openInChild(dist, directory);
-  store = await Store.open(directory, { readOnly: true });
-  const { events: held, bytes } = await store.stats();
-  await store.close();
+  const opened = Array.from({ length: OPENINGS }, () => openInChild(dist, directory, "close"));
+  const reader = await Store.open(directory, { readOnly: true });
+  const { events, bytes } = await reader.stats();
+  await reader.close();
   return {
-    events: held,
+    events,
     bytes,
-    getMicros,
-    tenOfStreamMs: streamMs / 1000,
-    appendMicros,
-    batchMicros,
     checkpointMs,
     verifyMs,
     closeMs,
@@ -77,24 +120,19 @@ async function measureAt({ rawEvent, Store }, dist, directory, events) {
   };
 }
 
-function openInChild(dist, directory) {
-  return Array.from({ length: 5 }, () => {
-    const { stdout, stderr } = spawnSync(process.execPath, [CHILD, dist, directory, "close"], { encoding: "utf8" });
-    if (stdout === "") throw new Error(`Opening ${directory} failed: ${stderr}`);
-    return JSON.parse(stdout);
+/** The store opened without its checkpoint, and without its index blocks as well. */
+function openWithLosses(dist, directory) {
+  const blocks = Array.from({ length: 3 }, () => {
+    loseCheckpoint(directory);
+    return openInChild(dist, directory, "kill");
   });
+  loseCheckpoint(directory);
+  loseIndexBlocks(directory);
+  return { blocks, scan: [openInChild(dist, directory, "kill")] };
 }
 
 async function timed(work) {
   const start = performance.now();
   await work();
   return performance.now() - start;
-}
-
-/** Microseconds for one of `count`, the median of `rounds` after a warm-up. */
-async function medianMicros(rounds, count, work) {
-  await work(count);
-  const values = [];
-  for (let round = 0; round < rounds; round++) values.push(((await timed(() => work(count))) * 1000) / count);
-  return median(values);
 }

@@ -7,7 +7,8 @@ import { makeBatpak03Store } from "./batpak03-store.mjs";
 
 const CHILD = fileURLToPath(new URL("./opening-child.mjs", import.meta.url));
 
-function openInChild(dist, directory, ending, ...rest) {
+/** Opens the store in a process of its own; gives what that took. */
+export function openInChild(dist, directory, ending, ...rest) {
   const { stdout, stderr } = spawnSync(process.execPath, [CHILD, dist, directory, ending, ...rest], { encoding: "utf8" });
   if (stdout === "") throw new Error(`Opening ${directory} failed: ${stderr}`);
   return JSON.parse(stdout);
@@ -21,12 +22,12 @@ function segmentFiles(directory) {
     .map((name) => path.join(directory, name));
 }
 
-function loseCheckpoint(directory) {
+export function loseCheckpoint(directory) {
   fs.rmSync(path.join(directory, "index.ckpt"), { force: true });
 }
 
 /** Spoils the trailer of every index block: each segment but the newest has one. */
-function loseIndexBlocks(directory) {
+export function loseIndexBlocks(directory) {
   for (const file of segmentFiles(directory).slice(0, -1)) {
     const { size } = fs.statSync(file);
     const descriptor = fs.openSync(file, "r+");

@@ -69,7 +69,9 @@ const SERIES = [
 
 function lines(title, history, machine) {
   const sizes = Object.keys(history).map(Number);
-  const values = SERIES.flatMap(([figure]) => sizes.map((size) => history[size][figure]));
+  const valueOf = (size, figure) =>
+    history[size].rounds[figure] === undefined ? history[size][figure] : median(history[size].rounds[figure]);
+  const values = SERIES.flatMap(([figure]) => sizes.map((size) => valueOf(size, figure)));
   const bottom = Math.floor(Math.log10(Math.min(...values)));
   const top = Math.ceil(Math.log10(Math.max(...values)));
   const x = (size) => 70 + ((Math.log10(size) - Math.log10(sizes[0])) / Math.max(1, Math.log10(sizes.at(-1) / sizes[0]))) * 420;
@@ -81,10 +83,10 @@ function lines(title, history, machine) {
   }
   for (const size of sizes) parts.push(`<text x="${x(size)}" y="320" ${FONT} text-anchor="middle">${number.format(size)}</text>`);
   for (const [figure, label, color] of SERIES) {
-    const points = sizes.map((size) => `${x(size).toFixed(1)},${y(history[size][figure]).toFixed(1)}`);
+    const points = sizes.map((size) => `${x(size).toFixed(1)},${y(valueOf(size, figure)).toFixed(1)}`);
     parts.push(`<polyline points="${points.join(" ")}" fill="none" stroke="${color}" stroke-width="2"/>`);
     const last = sizes.at(-1);
-    parts.push(`<text x="${x(last) + 8}" y="${y(history[last][figure]) + 4}" ${FONT} font-size="12" style="fill:${color}">${label}</text>`);
+    parts.push(`<text x="${x(last) + 8}" y="${y(valueOf(last, figure)) + 4}" ${FONT} font-size="12" style="fill:${color}">${label}</text>`);
   }
   return frame(720, 360, title, machine, parts.join("\n"));
 }
