@@ -252,8 +252,9 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
   #position = 0;
   #ahead: Promise<StoredEvent[] | null> | null = null;
   #done = false;
-  /** Set while a call of next waits for events. */
-  #refilling: Promise<void> | null = null;
+  /** Calls of next that wait, and what the last of them waits for. */
+  #waiting = 0;
+  #lastWait: Promise<unknown> | null = null;
 
   constructor(chunks: EventChunks) {
     this.#chunks = chunks;
@@ -264,25 +265,29 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
   }
 
   next(): Promise<IteratorResult<StoredEvent, undefined>> {
-    if (this.#refilling === null && this.#position < this.#events.length) {
+    if (this.#waiting === 0 && this.#position < this.#events.length) {
       return Promise.resolve({ done: false, value: this.#events[this.#position++] });
     }
     // Calls that do not wait for each other are answered in their order.
-    const refilling = (this.#refilling ?? Promise.resolve()).then(() => this.#refill());
-    const settled = refilling.then(
-      () => {},
-      () => {},
-    );
-    this.#refilling = settled;
-    void settled.then(() => {
-      if (this.#refilling === settled) this.#refilling = null;
-    });
-    return refilling;
+    this.#waiting++;
+    const answer = this.#lastWait === null ? this.#refill() : this.#lastWait.then(() => this.#refill());
+    this.#lastWait = answer.catch(() => {});
+    return answer;
   }
 
   async #refill(): Promise<IteratorResult<StoredEvent, undefined>> {
-    if (this.#done) return END;
-    if (this.#position < this.#events.length) return { done: false, value: this.#events[this.#position++] };
+    try {
+      if (this.#position === this.#events.length && !this.#done) await this.#load();
+      if (this.#done) return END;
+      return { done: false, value: this.#events[this.#position++] };
+    } finally {
+      // Before the answer is given: who asks again at once finds what is there.
+      if (--this.#waiting === 0) this.#lastWait = null;
+    }
+  }
+
+  /** Brings the next events, one at the least, or notes the end. */
+  async #load(): Promise<void> {
     const ahead = this.#ahead;
     this.#ahead = null;
     let events: readonly StoredEvent[] | null;
@@ -293,13 +298,12 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
       this.#done = true;
       throw error;
     }
-    if (events === null) {
-      this.#done = true;
-      return END;
+    // It may have been abandoned meanwhile.
+    if (events === null || this.#done) this.#done = true;
+    else {
+      this.#events = events;
+      this.#position = 0;
     }
-    this.#events = events;
-    this.#position = 1;
-    return { done: false, value: this.#events[0] };
   }
 
   return(): Promise<IteratorResult<StoredEvent, undefined>> {

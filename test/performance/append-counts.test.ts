@@ -3,13 +3,12 @@
  * for each thousand events, frames for each group. A count that grows is a way that got slower.
  */
 import assert from "node:assert/strict";
-import type { HeapProfiler } from "node:inspector";
-import { Session } from "node:inspector/promises";
 import { test } from "node:test";
 import { type AnyNewEvent, rawEvent } from "../../src/events/definition.ts";
 import type { Disk, DiskFile } from "../../src/disk/disk.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
+import { allocatedBytes } from "./allocated-bytes.ts";
 
 const ENTITIES = Array.from({ length: 1000 }, (_, n) => ({
   entity: `order:${String(n).padStart(7, "0")}`,
@@ -173,23 +172,6 @@ test("one at a time: a write and a mark for each", async () => {
   });
   await appender.store.close();
 });
-
-/** Heap bytes that `work` allocates, whatever was collected meanwhile: a sample of them. */
-async function allocatedBytes(work: () => Promise<void>): Promise<number> {
-  const session = new Session();
-  session.connect();
-  await session.post("HeapProfiler.startSampling", {
-    samplingInterval: 4096,
-    includeObjectsCollectedByMajorGC: true,
-    includeObjectsCollectedByMinorGC: true,
-  } as object);
-  await work();
-  const { profile } = await session.post("HeapProfiler.stopSampling");
-  session.disconnect();
-  const sum = (node: HeapProfiler.SamplingHeapProfileNode): number =>
-    node.children.reduce((bytes, child) => bytes + sum(child), node.selfSize);
-  return sum(profile.head);
-}
 
 test("bytes allocated for an event, the caller's own objects included", async () => {
   const appender = await Appender.open();
