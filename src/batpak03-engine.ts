@@ -176,7 +176,7 @@ export class Batpak03Writer implements StoreWriter {
     this.acceptance.rejectWaiting(closed);
     this.appending.rejectUnanswered(closed);
     try {
-      while (this.acceptance.hasStaged || this.log.queue.open !== null || this.log.queue.flying !== null) {
+      while (this.acceptance.hasStaged || !this.log.queue.isIdle) {
         this.log.queue.assertSound();
         await this.log.queue.idle();
         if (this.acceptance.hasStaged) await new Promise((resolve) => setImmediate(resolve));

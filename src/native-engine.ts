@@ -154,10 +154,8 @@ export class NativeWriter implements StoreWriter {
     const ids = new IdIssuer(options.random ?? cryptoRandom);
     ids.resumeAfter(parts.log.lastIssuedId);
     const fsync = options.durability.mode === "fsync";
-    const syncedOffset = (segmentId: number): number => {
-      if (fsync) return -1;
-      return segments.segmentId === segmentId ? segments.syncedOffset : HEADER_END;
-    };
+    // A segment that is not made yet will have its header synced before anything else is written to it.
+    const syncedOffset = (segmentId: number): number => (segments.segmentId === segmentId ? segments.syncedOffset : HEADER_END);
     const placer = new NativePlacer({ index, storeId: this.#storeId, clock: options.clock, ids, syncedOffset });
     this.log = this.#createLog(placer, ids);
     parts.frames.unwritten = this.log;
@@ -241,18 +239,22 @@ export class NativeWriter implements StoreWriter {
         },
         sealed: (segment) => this.#writeBlock(segment),
         recordVisible: (frame) => addRecordInForce(this.#records, frame),
-        committed: (events) => this.#committed(events),
+        committed: (events, isQuiet) => this.#committed(events, isQuiet),
       },
       placer,
     );
   }
 
-  #committed(events: number): void {
+  #committed(events: number, isQuiet: boolean): void {
     const every = this.#input.options.checkpointEveryEvents;
     this.#eventsSinceCheckpoint += events;
-    if (this.#checkpointsAsked.length > 0 && !this.checkpointer.isWriting) return this.#answerCheckpoints();
-    if (every === null || this.checkpointer.isWriting) return;
-    if (!this.#checkpointDue && this.#eventsSinceCheckpoint < every) return;
+    if (this.checkpointer.isWriting) return;
+    const asked = this.#checkpointsAsked.length > 0;
+    const due = every !== null && (this.#checkpointDue || this.#eventsSinceCheckpoint >= every);
+    if (!asked && !due) return;
+    // The picture is taken while nothing is in flight.
+    if (!isQuiet) return this.log.queue.drain();
+    if (asked) return this.#answerCheckpoints();
     this.#checkpointDue = false;
     this.#eventsSinceCheckpoint = 0;
     this.checkpointer.beginInBackground();
@@ -290,9 +292,10 @@ export class NativeWriter implements StoreWriter {
   async checkpoint(): Promise<void> {
     // Whoever waits for the same end may have begun the next one first.
     while (this.checkpointer.isWriting) await this.checkpointer.idle();
-    if (this.log.queue.flying !== null) {
-      // The picture is taken between two commits: at the end of the one in flight.
+    if (this.log.queue.flying.length > 0) {
+      // The picture is taken while nothing is in flight: at the end of what is.
       this.log.queue.assertSound();
+      this.log.queue.drain();
       await new Promise<void>((resolve, reject) => this.#checkpointsAsked.push({ resolve, reject }));
       return;
     }
@@ -318,7 +321,7 @@ export class NativeWriter implements StoreWriter {
     this.acceptance.rejectWaiting(closed);
     this.appending.rejectUnanswered(closed);
     try {
-      while (this.acceptance.hasStaged || this.log.queue.open !== null || this.log.queue.flying !== null) {
+      while (this.acceptance.hasStaged || !this.log.queue.isIdle) {
         this.log.queue.assertSound();
         await this.log.queue.idle();
         if (this.acceptance.hasStaged) await new Promise((resolve) => setImmediate(resolve));

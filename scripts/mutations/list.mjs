@@ -11,6 +11,7 @@ export const suites = {
   "crash, checkpoints": enumeration("checkpoints asked"),
   "crash, rotation": enumeration("rotation without"),
   poison: { files: ["test/crash/poison.test.ts"] },
+  "overlapping writes": { files: ["test/crash/overlapping-writes.test.ts"] },
   recovery: { files: ["test/store/recovery.test.ts"] },
   checkpoint: { files: ["test/store/checkpoint.test.ts"] },
   "replace file": { files: ["src/disk/replace-file.test.ts"] },
@@ -37,6 +38,28 @@ const REPLACE = "src/disk/replace-file.ts";
 
 /** @type {{ name: string, file: string, edits: [string, string][], suites: (keyof typeof suites)[] }[]} */
 export const mutations = [
+  // Writes that overlap.
+  {
+    name: "overlap: acknowledged before what stands before it is written",
+    file: QUEUE,
+    edits: [
+      ["count < this.#flying.length && this.#flying[count].isWritten", "count < this.#flying.length"],
+      ["if (this.#flying[0] === group) this.#settle();", "this.#settle();"],
+    ],
+    suites: ["overlapping writes"],
+  },
+  {
+    name: "overlap: frames say that all before their group was synced",
+    file: "src/log/native-placer.ts",
+    edits: [["group.baseOffset - this.#parts.syncedOffset(group.segment.id)", "0"]],
+    suites: ["overlapping writes"],
+  },
+  {
+    name: "overlap: beside the making of a segment",
+    file: "src/log/log-writer.ts",
+    edits: [["if (!this.#syncsCommits || group.opensSegment || group.segment.id !== this.#parts.segments.segmentId) return false;", ""]],
+    suites: ["overlapping writes"],
+  },
   // Syncs left out.
   {
     name: "sync left out: a commit is written and not synced",

@@ -304,8 +304,7 @@ export class Acceptance {
   #groupOf(sequence: number): CommitGroup | null {
     if (sequence < this.#parts.index.visible.sequence) return null;
     const { flying, open } = this.#parts.queue;
-    if (flying !== null && sequence < flying.nextSequence) return flying;
-    return open;
+    return flying.find((group) => sequence < group.nextSequence) ?? open;
   }
 
   /** Rejects what has no place in the order yet. */

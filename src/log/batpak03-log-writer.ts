@@ -67,9 +67,13 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     this.queue = new CommitQueue({
       seal: (group) => placer.seal(group),
       write: (group) => writeTraced(parts.directory, group, this.#write),
+      // No room is laid out beforehand in this layout.
+      mayOverlap: () => false,
       complete: (group) => this.#complete(group),
+      publish: () => this.#publish(),
       roomMade: () => parts.roomMade(),
       poisoned: (error) => parts.poisoned(error),
+      monotonicMs: () => parts.clock.monotonicMs(),
     });
     this.#syncer = new LogSyncer(this.queue, parts.durability.mode === "interval" ? parts.durability : null, async () => {
       await parts.segments.sync();
@@ -158,7 +162,7 @@ export class Batpak03LogWriter implements UnwrittenFrames {
 
   find(segmentId: number, offset: number): FrameSlice | null {
     const { open, flying } = this.queue;
-    for (const group of [flying, open]) {
+    for (const group of [...flying, open]) {
       if (group === null || group.segment.id !== segmentId || offset < group.baseOffset) continue;
       const at = offset - group.baseOffset;
       if (at < group.position) return { bytes: group.bytes, view: group.view, at, length: group.position - at };
@@ -197,11 +201,13 @@ export class Batpak03LogWriter implements UnwrittenFrames {
   }
 
   #complete(group: CommitGroup): void {
-    const { gate } = this.#parts;
     this.#makeVisible(group);
-    this.writeMark();
     this.#syncer.note(group.frames);
-    gate.open();
+  }
+
+  #publish(): void {
+    this.writeMark();
+    this.#parts.gate.open();
     this.#syncer.plan();
     this.#markTimer ??= setTimeout(this.#syncMark, MARK_SYNC_EVERY_MS).unref();
   }

@@ -2,7 +2,7 @@
  * The frames that one write commits together, in the memory of a hash kernel: encoded, hashed and written from where they lie.
  *
  * Life: open (appends are accepted into it) -> sealed (hashes and CRCs written, being written to disk) -> settled, then reused. At most one
- * group is open and one is sealed at any time. Its bytes belong to the commit queue; no view of them leaves `log/`.
+ * group is open and a few are sealed at any time. Its bytes belong to the commit queue; no view of them leaves `log/`.
  */
 import type { ByteSink } from "../base/byte-sink.ts";
 import { StoreError } from "../base/store-error.ts";
@@ -38,6 +38,10 @@ export class CommitGroup implements ByteSink {
   baseOffset = 0;
   /** Whether its segment must be made before it can be written. */
   opensSegment = false;
+  /** Whether its write may overlap with others; known from the launch on. */
+  overlaps = false;
+  /** Whether its write is done. Those before it may not be. */
+  isWritten = false;
   frames = 0;
   firstSequence = 0;
   nextSequence = 0;
@@ -102,6 +106,8 @@ export class CommitGroup implements ByteSink {
     this.frames = 0;
     this.waiters = [];
     this.opensSegment = false;
+    this.overlaps = false;
+    this.isWritten = false;
     if (this.capacity > KEPT_CAPACITY_BYTES) {
       this.#kernel = createFrameKernel(INITIAL_CAPACITY_BYTES, INITIAL_FRAMES);
       this.#refresh();

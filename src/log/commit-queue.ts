@@ -1,46 +1,74 @@
 /**
- * Group commit: while one write-and-sync is in flight, appends collect in the next group; then one write commits them all.
+ * Group commit: while writes are in flight, appends collect in the next group; then one write commits them all.
  *
- *   open group --flush--> sealed, in flight --committed--> visible, waiters told, group reused
- *                                           --failed-----> poisoned: in flight COMMIT_UNKNOWN, the rest POISONED, for ever
+ *   open group --launch--> sealed, in flight --written, and all before it--> visible, waiters told, group reused
+ *                                            --failed----------------------> poisoned: in flight COMMIT_UNKNOWN, the rest POISONED, for ever
  *
  * Invariants:
- * 1. At most one group is open and one in flight; a group is written only after the one before it has completed.
- * 2. Waiters are told in order, and only after `complete` has made their group visible.
- * 3. After a failure nothing is ever written again: a sync is not retried, since the kernel may have dropped the dirty pages.
+ * 1. At most one group is open. Those in flight are sealed and launched in the order of the log, and become visible in it, whichever is
+ *    written first: nothing is acknowledged before everything before it is as durable as itself.
+ * 2. Writes overlap only where the surroundings allow it (`mayOverlap`): small synced ones, into room laid out beforehand. Any other group is
+ *    written alone, after all before it have completed.
+ * 3. Waiters are told in order, and only after `complete` and `publish` have made their group visible.
+ * 4. After a failure nothing is ever written again: a sync is not retried, since the kernel may have dropped the dirty pages. Groups behind the one
+ *    that failed count as failed, even where they were written.
+ *
+ * What a crash can leave: any part of any group in flight, so a hole with whole groups behind it. Their frames say up to where the log was
+ * synced when they were sealed, which is before the hole; so recovery cuts there, and nothing behind it was ever acknowledged
+ * (docs/decisions/0012).
  *
  * A group that is small waits for the end of the current turn of the event loop, so that appends made together, and those made when their
- * predecessors resolve, share one write (measured: 64 callers in a loop all meet in one group). A group that is large starts at once, within
- * the call that made it so, and what comes after it is encoded while the disk is at work.
+ * predecessors resolve, share one write. From some size on it starts at once, within the call that made it so, beside those in flight: the
+ * next events are encoded while the disk is at work. How large depends on the disk: on one that takes long to sync, many small syncs would
+ * cost more than they save.
  */
 import { StoreError } from "../base/store-error.ts";
 import { CommitGroup } from "./commit-group.ts";
 
 /** What the queue needs from its surroundings; tests bring their own. */
 export interface CommitEnvironment {
-  /** Writes hashes and CRCs; synchronous. */
+  /** Writes what is known at the launch, hashes and CRCs; synchronous. */
   seal(group: CommitGroup): void;
+  /** Whether the group's write may overlap with others. */
+  mayOverlap(group: CommitGroup): boolean;
   /** Makes the group as durable as was asked. */
   write(group: CommitGroup): Promise<void>;
-  /** Makes the group visible; synchronous, before any waiter is told. */
+  /** The group and all before it are written: makes it visible; synchronous, in order. */
   complete(group: CommitGroup): void;
+  /** Tells the world what was completed, before any waiter is told; synchronous. `isQuiet`: nothing else is in flight. */
+  publish(isQuiet: boolean): void;
   /** There is room in the open group again. */
   roomMade(): void;
   /** The queue is poisoned. */
   poisoned(error: unknown): void;
+  /** Milliseconds from any origin, never running backwards. */
+  monotonicMs(): number;
 }
 
 /** From this size on a group does not wait for the turn of the event loop to end. */
 const EAGER_BYTES = 32 * 1024;
+/** Nor from so many frames on, at the least. */
+const EAGER_FRAMES_MIN = 16;
+/** About as many frames are encoded in a millisecond's eighth: a group that took less than an eighth of a write to gather is not worth one. */
+const EAGER_FRAMES_PER_WRITE_MS = 60;
+/** How much longer than the quickest write the next one may be taken to be: so a disk that has become slower is noticed. */
+const QUICKEST_DRIFT = 1.02;
+/** So many groups are in flight at the most. */
+const FLYING_MAX = 4;
 
 export class CommitQueue {
   readonly #environment: CommitEnvironment;
   readonly #spare: CommitGroup[] = [];
   #open: CommitGroup | null = null;
-  #flying: CommitGroup | null = null;
+  /** In the order of the log. */
+  #flying: CommitGroup[] = [];
   #scheduled = false;
+  /** Nothing is launched beside others until nothing is in flight. */
+  #drains = false;
   #poison: { readonly cause: unknown } | null = null;
   #idleWaiters: (() => void)[] = [];
+  #quickestMs = 0;
+  #eagerFrames = EAGER_FRAMES_MIN;
   /** Groups committed so far. */
   commits = 0;
 
@@ -53,13 +81,20 @@ export class CommitQueue {
     return this.#open;
   }
 
-  get flying(): CommitGroup | null {
+  /** The groups in flight, in the order of the log. */
+  get flying(): readonly CommitGroup[] {
     return this.#flying;
+  }
+
+  get isIdle(): boolean {
+    return this.#open === null && this.#flying.length === 0;
   }
 
   /** Bytes accepted and not yet settled. */
   get queuedBytes(): number {
-    return (this.#open?.position ?? 0) + (this.#flying?.position ?? 0);
+    let bytes = this.#open?.position ?? 0;
+    for (const group of this.#flying) bytes += group.position;
+    return bytes;
   }
 
   get isPoisoned(): boolean {
@@ -85,16 +120,36 @@ export class CommitQueue {
     group.reset();
     this.#spare.push(group);
     // Whoever closes the store may wait for it since it was begun.
-    if (this.#flying === null) this.#tellIdle();
+    if (this.#flying.length === 0) this.#tellIdle();
+  }
+
+  /** Sees to it that soon nothing is in flight, for one call of `publish`: what is accepted meanwhile waits for that. */
+  drain(): void {
+    this.#drains = this.#flying.length > 0;
   }
 
   /** Something was accepted into the open group: sees to it that it is written. */
   schedule(): void {
-    if (this.#flying !== null || this.#open === null) return;
-    if (this.#open.position >= EAGER_BYTES) return this.#launch(this.#open);
+    const group = this.#open;
+    if (group === null) return;
+    if (this.#flying.length > 0) {
+      if (group.frames >= this.#eagerFrames && this.#mayJoin(group)) this.#launch(group);
+      return;
+    }
+    if (this.#isEager(group)) return this.#launch(group);
     if (this.#scheduled) return;
     this.#scheduled = true;
     process.nextTick(this.#flushScheduled);
+  }
+
+  #isEager(group: CommitGroup): boolean {
+    return group.position >= EAGER_BYTES || group.frames >= this.#eagerFrames;
+  }
+
+  /** Whether the group may be written beside those in flight. */
+  #mayJoin(group: CommitGroup): boolean {
+    if (this.#drains || this.#flying.length >= FLYING_MAX || this.#poison !== null) return false;
+    return this.#flying.every(({ overlaps }) => overlaps) && this.#environment.mayOverlap(group);
   }
 
   readonly #flushScheduled = (): void => {
@@ -104,7 +159,7 @@ export class CommitQueue {
 
   #flush(): void {
     const group = this.#open;
-    if (group === null || this.#flying !== null || this.#poison !== null) return;
+    if (group === null || this.#flying.length > 0 || this.#poison !== null) return;
     this.#launch(group);
     this.#environment.roomMade();
   }
@@ -112,30 +167,47 @@ export class CommitQueue {
   /** Begins to write the open group. Tells nobody of the room that it makes: whoever accepts is at it already. */
   #launch(group: CommitGroup): void {
     this.#open = null;
-    this.#flying = group;
+    group.overlaps = this.#environment.mayOverlap(group);
     this.#environment.seal(group);
+    this.#flying.push(group);
     void this.#commit(group);
   }
 
   async #commit(group: CommitGroup): Promise<void> {
+    const launchedMs = this.#environment.monotonicMs();
     try {
       await this.#environment.write(group);
       if (this.#poison !== null) return;
-      this.#environment.complete(group);
+      group.isWritten = true;
+      if (group.overlaps) this.#noteWrite(this.#environment.monotonicMs() - launchedMs);
+      if (this.#flying[0] === group) this.#settle();
     } catch (error) {
       this.poison(error);
-      return;
     }
-    this.#flying = null;
-    this.commits++;
-    for (const waiter of group.waiters) waiter.committed(group);
-    group.reset();
-    if (this.#spare.length < 2) this.#spare.push(group);
+  }
+
+  #noteWrite(milliseconds: number): void {
+    this.#quickestMs = this.#quickestMs === 0 ? milliseconds : Math.min(milliseconds, this.#quickestMs * QUICKEST_DRIFT);
+    this.#eagerFrames = Math.max(EAGER_FRAMES_MIN, Math.floor(this.#quickestMs * EAGER_FRAMES_PER_WRITE_MS));
+  }
+
+  /** The first group in flight is written: completes it and those behind it that are written too. */
+  #settle(): void {
+    let count = 0;
+    while (count < this.#flying.length && this.#flying[count].isWritten) this.#environment.complete(this.#flying[count++]);
+    const isQuiet = count === this.#flying.length;
+    this.#environment.publish(isQuiet);
+    if (isQuiet) this.#drains = false;
+    for (const group of this.#flying.splice(0, count)) {
+      this.commits++;
+      for (const waiter of group.waiters) waiter.committed(group);
+      group.reset();
+      if (this.#spare.length < FLYING_MAX) this.#spare.push(group);
+    }
     this.#environment.roomMade();
     // Read again: completing may have accepted more.
-    const next: CommitGroup | null = this.#open;
-    if (next === null) this.#tellIdle();
-    else if (next.position >= EAGER_BYTES) this.#flush();
+    if (this.isIdle) this.#tellIdle();
+    else if (this.#flying.length === 0 && this.#open !== null && this.#isEager(this.#open)) this.#flush();
     else this.schedule();
   }
 
@@ -145,9 +217,9 @@ export class CommitQueue {
     this.#poison = { cause };
     const flying = this.#flying;
     const open = this.#open;
-    this.#flying = null;
+    this.#flying = [];
     this.#open = null;
-    for (const waiter of flying?.waiters ?? []) waiter.failed(unknownError(cause, flying));
+    for (const group of flying) for (const waiter of group.waiters) waiter.failed(unknownError(cause, group));
     for (const waiter of open?.waiters ?? []) waiter.failed(poisonedError(cause));
     this.#environment.poisoned(cause);
     this.#tellIdle();
@@ -155,7 +227,7 @@ export class CommitQueue {
 
   /** Resolves when nothing is accepted that is not settled. */
   async idle(): Promise<void> {
-    while (this.#open !== null || this.#flying !== null) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    while (!this.isIdle) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
   #tellIdle(): void {
@@ -174,8 +246,8 @@ export function poisonedError(cause: unknown): StoreError<"POISONED"> {
   );
 }
 
-function unknownError(cause: unknown, group: CommitGroup | null): StoreError<"COMMIT_UNKNOWN"> {
-  const details = group === null ? {} : { firstSequence: group.firstSequence, lastSequence: group.nextSequence - 1 };
+function unknownError(cause: unknown, group: CommitGroup): StoreError<"COMMIT_UNKNOWN"> {
+  const details = { firstSequence: group.firstSequence, lastSequence: group.nextSequence - 1 };
   return new StoreError(
     "COMMIT_UNKNOWN",
     "Cannot say whether the events were stored: the write that held them failed; open the store again and look",

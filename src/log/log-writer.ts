@@ -58,8 +58,8 @@ export interface LogWriterParts {
   sealed(segment: SegmentEntry): void;
   /** A system record is visible: a whole frame of its own memory. */
   recordVisible(frame: Uint8Array): void;
-  /** More is visible; called between two commits. */
-  committed(events: number): void;
+  /** More is visible; called between two commits. `isQuiet`: nothing is in flight. */
+  committed(events: number, isQuiet: boolean): void;
 }
 
 /** A group does not grow past this while another is in flight, unless a single batch is larger. */
@@ -72,6 +72,8 @@ export class LogWriter implements UnwrittenFrames {
   readonly visibleIssuedId: Uint8Array;
   lastFrame: LastFrame | null;
   readonly #syncer: LogSyncer;
+  /** Events completed and not yet published. */
+  #completed = 0;
 
   constructor(parts: LogWriterParts, placer: FramePlacer) {
     this.#parts = parts;
@@ -80,9 +82,12 @@ export class LogWriter implements UnwrittenFrames {
     this.queue = new CommitQueue({
       seal: (group) => placer.seal(group),
       write: (group) => writeTraced(parts.directory, group, this.#write),
+      mayOverlap: (group) => this.#mayOverlap(group),
       complete: (group) => this.#complete(group),
+      publish: (isQuiet) => this.#publish(isQuiet),
       roomMade: () => parts.roomMade(),
       poisoned: (error) => parts.poisoned(error),
+      monotonicMs: () => parts.clock.monotonicMs(),
     });
     this.#syncer = new LogSyncer(this.queue, parts.durability.mode === "interval" ? parts.durability : null, async () => {
       if (parts.segments.segmentId === 0) return;
@@ -129,7 +134,7 @@ export class LogWriter implements UnwrittenFrames {
 
   find(segmentId: number, offset: number): FrameSlice | null {
     const { open, flying } = this.queue;
-    for (const group of [flying, open]) {
+    for (const group of [...flying, open]) {
       if (group === null || group.segment.id !== segmentId || offset < group.baseOffset) continue;
       const at = offset - group.baseOffset;
       if (at < group.position) return { bytes: group.bytes, view: group.view, at, length: group.position - at };
@@ -139,9 +144,18 @@ export class LogWriter implements UnwrittenFrames {
 
   readonly #write = async (group: CommitGroup): Promise<void> => {
     if (group.opensSegment) await turnTraced(this.#parts.directory, group.segment, this.#turnTo);
-    const durable = this.#parts.durability.mode === "fsync";
-    await this.#parts.segments.write(group.bytes, group.position, group.baseOffset, durable);
+    await this.#parts.segments.write(group.bytes, group.position, group.baseOffset, this.#syncsCommits);
   };
+
+  get #syncsCommits(): boolean {
+    return this.#parts.durability.mode === "fsync";
+  }
+
+  /** Small synced writes into zeros that are there already: nothing else has to be done for them, before or after. */
+  #mayOverlap(group: CommitGroup): boolean {
+    if (!this.#syncsCommits || group.opensSegment || group.segment.id !== this.#parts.segments.segmentId) return false;
+    return this.#parts.segments.isPrepared(group.position, group.baseOffset);
+  }
 
   /** Seals the segment before, if it is not, and makes the next one. Commit point: the new segment's directory sync. */
   readonly #turnTo = async (segment: SegmentEntry): Promise<void> => {
@@ -173,12 +187,18 @@ export class LogWriter implements UnwrittenFrames {
   };
 
   #complete(group: CommitGroup): void {
-    const { gate } = this.#parts;
+    this.#parts.segments.noteWritten(group.baseOffset + group.position, group.position, this.#syncsCommits);
     const events = this.#makeVisible(group);
-    this.writeMark();
+    this.#completed += events;
     this.#syncer.note(events);
-    this.#parts.committed(events);
-    gate.open();
+  }
+
+  #publish(isQuiet: boolean): void {
+    const events = this.#completed;
+    this.#completed = 0;
+    this.writeMark();
+    this.#parts.committed(events, isQuiet);
+    this.#parts.gate.open();
     this.#syncer.plan();
   }
 

@@ -8,7 +8,7 @@
 import type { ByteSink } from "../base/byte-sink.ts";
 import type { Clock } from "../base/clock.ts";
 import type { IdIssuer } from "../events/id.ts";
-import { beginFrame, endFrame, markFrame, segmentSeed, stampFrame } from "../format/native/frame.ts";
+import { beginFrame, endFrame, markFrame, segmentSeed, stampFrame, stampSynced } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { idTag } from "../index/id-tag.ts";
@@ -23,7 +23,7 @@ export interface NativePlacerParts {
   readonly storeId: Uint8Array;
   readonly clock: Clock;
   readonly ids: IdIssuer;
-  /** The offset up to which the segment is synced; -1 where every commit is synced before the next is written. */
+  /** The offset up to which the segment is synced now. */
   syncedOffset(segmentId: number): number;
 }
 
@@ -68,8 +68,7 @@ export class NativePlacer implements FramePlacer {
     group.reserveFrames(items.length);
     if (!inPlace && sink !== null) copyStaged(group, request);
     const now = this.#parts.clock.nowMicros();
-    const syncedOffset = this.#parts.syncedOffset(group.segment.id);
-    for (let i = 0; i < items.length; i++) this.#placeItem(group, items[i], now, syncedOffset, i === items.length - 1);
+    for (let i = 0; i < items.length; i++) this.#placeItem(group, items[i], now, i === items.length - 1);
     const { segment } = group;
     segment.frames += items.length;
     segment.framesEnd = group.baseOffset + group.position;
@@ -77,7 +76,7 @@ export class NativePlacer implements FramePlacer {
     group.nextSequence = this.#index.acceptedSequence;
   }
 
-  #placeItem(group: CommitGroup, item: AppendItem, now: number, syncedOffset: number, last: boolean): void {
+  #placeItem(group: CommitGroup, item: AppendItem, now: number, last: boolean): void {
     const index = this.#index;
     const { heads } = index;
     const { view, bytes, frames } = group;
@@ -91,7 +90,8 @@ export class NativePlacer implements FramePlacer {
     const ownMicros = item.timeMicros < 0 ? now : item.timeMicros;
     const timeMicros = placement === null ? Math.max(ownMicros, index.lastTimeMicros) : ownMicros;
     const offset = group.baseOffset + at;
-    stampFrame(view, at, clock, sequence, timeMicros, syncedOffset < 0 ? at : offset - syncedOffset);
+    // How far back the segment is synced is known when the group is sealed.
+    stampFrame(view, at, clock, sequence, timeMicros, 0);
     if (id === null) this.#parts.ids.issue(Math.floor(timeMicros / 1000), bytes, at + FRAME.id);
     else bytes.set(id, at + FRAME.id);
     this.#link(group, at, item.length, entityId);
@@ -152,9 +152,11 @@ export class NativePlacer implements FramePlacer {
       this.#seedSegment = group.segment.id;
       this.#seed = segmentSeed(this.#parts.storeId, group.segment.id);
     }
-    group.kernel.seal(group.frames, this.#seed, group.baseOffset);
     const { view, kernel, frames, entityIds } = group;
     const { offsets, lengths } = kernel;
+    const unsynced = group.baseOffset - this.#parts.syncedOffset(group.segment.id);
+    for (let frame = 0; frame < frames; frame++) stampSynced(view, offsets[frame], unsynced + offsets[frame]);
+    kernel.seal(frames, this.#seed, group.baseOffset);
     const { hashView } = this.#index.heads;
     for (let frame = 0; frame < frames; frame++) {
       const entityId = entityIds[frame];

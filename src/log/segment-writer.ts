@@ -76,7 +76,15 @@ export class SegmentWriter {
     this.#extendStepBytes = EXTEND_STEP_BYTES_MIN;
   }
 
-  /** Writes `length` bytes at `position`, the end of what was written. With `durable`, resolves when they are on stable storage. */
+  /** Whether a synced write of `length` bytes at `position` needs nothing but itself: then others may be in flight beside it. */
+  isPrepared(length: number, position: number): boolean {
+    return length <= EXTEND_FOR_BYTES_MAX && position + length <= this.#extendedTo && this.#failure === null;
+  }
+
+  /**
+   * Writes `length` bytes at `position`. With `durable`, resolves when they are on stable storage. Only writes that are prepared may overlap;
+   * any other begins at the end of what was noted as written.
+   */
   async write(bytes: Uint8Array, length: number, position: number, durable: boolean): Promise<void> {
     const file = this.#open();
     const end = position + length;
@@ -84,9 +92,14 @@ export class SegmentWriter {
     if (end > this.#extendedTo || this.#failure !== null) await this.#extended();
     if (isSmall && this.#extends && end > this.#extendedTo) await this.#extend(file, end);
     await file.write(bytes, 0, length, position, durable);
+  }
+
+  /** Everything before `end` is written, with a last write of `length` bytes, and `durable` as well. Called in the order of the log. */
+  noteWritten(end: number, length: number, durable: boolean): void {
     this.#writtenTo = end;
-    if (durable) this.syncedOffset = end;
-    if (isSmall) this.#extendBeside(file);
+    if (!durable) return;
+    this.syncedOffset = end;
+    if (length <= EXTEND_FOR_BYTES_MAX && this.#file !== null) this.#extendBeside(this.#file);
   }
 
   /** Lays out the next zeros before they are needed, so that no commit waits for them. */

@@ -141,14 +141,15 @@ test("batches of 1,000 with four in flight: a write for each group, none for zer
   await appender.store.close();
 });
 
-test("64 in flight: 64 frames in each group, and zeros laid out beside them in growing steps", async () => {
+test("64 in flight: groups of 16 and more, four at a time, and zeros laid out beside them in growing steps", async () => {
   const appender = await Appender.open();
   await appender.callers(64, 2);
   const cost = await appender.cost(() => appender.callers(64, 100));
   const bytes = 6400 * FRAME_BYTES;
-  assert.equal(cost.commits, 100);
-  assert.equal(cost.durableWrites, 100);
-  assert.equal(cost.marks, 100);
+  assert(cost.commits >= 100 && cost.commits <= 400, `${cost.commits} commits`);
+  assert.equal(cost.durableWrites, cost.commits);
+  // Groups that are written together are told of together.
+  assert(cost.marks <= cost.commits, `${cost.marks} marks`);
   assert.equal(cost.durableBytes, bytes);
   // Ahead by half a step at the least, each step twice the one before.
   const zeros = 2 * bytes + 2 * 1024 * 1024;

@@ -9,7 +9,8 @@
  *   frame that stands in another store, segment or place does not pass (`frame-check.ts`).
  * - `length` is that of the whole frame, prefix and hash included, in the low 30 bits. The top bit marks the last frame of a commit. It lies
  *   outside the hashed body, so that compaction can keep batch boundaries without changing a hash (docs/decisions/0001).
- * - `syncBack` is the distance from the frame's offset back to the position up to which this segment was synced when it was encoded.
+ * - `syncBack` is the distance from the frame's offset back to the position up to which this segment was synced when its group
+ *   was sealed.
  */
 export const FRAME = {
   crc: 0, // u32

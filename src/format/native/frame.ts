@@ -70,10 +70,15 @@ export function endFrame(sink: ByteSink, start: number): number {
 
 /** Fills in what acceptance decides: where the event stands. Id, correlation, causation and previous hash are written by the caller. */
 export function stampFrame(view: DataView, start: number, clock: number, sequence: number, timeMicros: number, syncBack: number): void {
-  view.setUint32(start + FRAME.syncBack, syncBack, true);
+  stampSynced(view, start, syncBack);
   setUint64(view, start + FRAME.clock, clock);
   setUint64(view, start + FRAME.sequence, sequence);
   setUint64(view, start + FRAME.time, timeMicros);
+}
+
+/** Fills in how far before the frame the segment is synced when the frame is written. */
+export function stampSynced(view: DataView, start: number, syncBack: number): void {
+  view.setUint32(start + FRAME.syncBack, syncBack, true);
 }
 
 /** Marks the frame as the last of its commit. */
