@@ -6,7 +6,7 @@
  */
 import { after, describe, test } from "node:test";
 import { CrashCount, crashEverywhere, type EnumerationSettings } from "./crash-enumeration.ts";
-import type { Scenario } from "./crash-run.ts";
+import type { Scenario } from "./driver.ts";
 import { scenarios } from "./scenarios.ts";
 
 const SEED = Number(process.env.BATPAK_SEED ?? 1);

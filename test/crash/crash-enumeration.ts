@@ -5,7 +5,8 @@
  */
 import { seededRandom } from "../../src/testing/seeded-random.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
-import { checkState, runScenario, type Scenario } from "./crash-run.ts";
+import { checkState, runScenario } from "./crash-run.ts";
+import type { Scenario } from "./driver.ts";
 
 export interface EnumerationSettings {
   readonly seed: number;

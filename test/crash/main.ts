@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import type { Layout } from "../../src/store-options.ts";
 import { CrashCount, crashEverywhere, type EnumerationSettings } from "./crash-enumeration.ts";
-import type { Scenario } from "./crash-run.ts";
+import type { Scenario } from "./driver.ts";
 import { randomScenario } from "./random-scenario.ts";
 import { scenarios } from "./scenarios.ts";
 

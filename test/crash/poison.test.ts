@@ -8,7 +8,7 @@ import { isStoreError } from "../../src/base/store-error.ts";
 import { Store } from "../../src/store.ts";
 import type { DiskOperation } from "../../src/testing/simulated-machine.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
-import { DIRECTORY, Driver, type Scenario } from "./crash-run.ts";
+import { DIRECTORY, Driver, type Scenario } from "./driver.ts";
 import { look } from "./ledger.ts";
 
 const KIND = 0x1000;
