@@ -112,6 +112,6 @@ for (const name of ["rotate", "batch_rotate"]) {
 }
 
 test("how many", () => {
-  console.log(`${total} damaged batpak 0.3 stores tried`);
+  console.log(`damage of batpak 0.3: ${total} damaged stores tried`);
   assert(total > 100);
 });

@@ -123,5 +123,5 @@ describe("a disk that fails once", () => {
     // Found here: the mark that follows a sync failed, and store.sync() rejected with the disk's bare error and went on as if sound.
     test(`${way.error} after ${way.afterBytes} bytes, os`, () => failEverywhere(way, { ...OPTIONS, durability: "os" }));
   }
-  after(() => console.log(`faults tried: ${faultsTried}`));
+  after(() => console.log(`poison: ${faultsTried} failing operations tried`));
 });
