@@ -11,7 +11,8 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { mutations, suites } from "./mutations/list.mjs";
+import { mutations } from "./mutations/list.mjs";
+import { suites } from "./mutations/suites.mjs";
 import { projectRoot } from "./tool.mjs";
 
 const RUN_MS_MAX = 180_000;

@@ -11,15 +11,16 @@ import { scenarios } from "./scenarios.ts";
 
 const SEED = Number(process.env.BATPAK_SEED ?? 1);
 const ONLY = process.env.BATPAK_SCENARIO ?? "";
+const SHARE = process.env.BATPAK_CRASH_SHARE;
 
 const settings: EnumerationSettings = {
   seed: SEED,
   listedMax: 16,
   checkedMax: 2,
   checkedShare: 0.25,
-  secondCrashShare: 0.15,
+  secondCrashShare: Number(SHARE ?? 0.15),
   secondCrashDisks: 1,
-  fullShare: 0.15,
+  fullShare: Number(SHARE ?? 0.15),
 };
 
 const inThisLayout = scenarios
