@@ -65,6 +65,27 @@ for (const layout of ["native", "batpak-0.3"] as const) {
     await store.close();
   });
 
+  test(`what closing makes durable without a checkpoint, and what is durable when a checkpoint gets its name (${layout})`, async () => {
+    const disk = watched();
+    const options = { disk, layout, durability: "os", checkpoint: false } as const;
+    const first = await Store.open(DIRECTORY, options);
+    for (let n = 0; n < 3; n++) await first.append({ entity: "a", scope: "s" }, { kind: KIND, data: n });
+    await first.close();
+    assertSettled(disk, "closing");
+    const store = await Store.open(DIRECTORY, { ...options, checkpoint: { everyEvents: 1000 } });
+    for (let n = 0; n < 3; n++) await store.append({ entity: "a", scope: "s" }, { kind: KIND, data: n });
+    let named = 0;
+    disk.faults = ({ kind, to = "" }) => {
+      if (kind !== "rename" || !to.endsWith("/index.ckpt")) return undefined;
+      named++;
+      for (const path of disk.paths()) if (path.endsWith(".fbat")) assert.ok(disk.isContentDurable(path), `${path} under a checkpoint`);
+      return undefined;
+    };
+    await store.checkpoint();
+    assert.equal(named, 1);
+    await store.close();
+  });
+
   test(`what recovery keeps, whether a mark speaks of it or not (${layout})`, async () => {
     for (const hasMark of [true, false]) {
       const disk = watched();
