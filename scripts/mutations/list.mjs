@@ -10,8 +10,8 @@ const REPLACE = "src/disk/replace-file.ts";
 
 /**
  * Syncs that have no mutation, since leaving them out loses nothing: that of zeros laid out ahead and that of the 0.3 mark once a second
- * (`segment-writer`, `batpak03-log-writer`: they make later syncs cheap, and damage easier to tell from a torn tail), and that of a 0.3
- * store's closing, since the footer's sync covers it.
+ * (`segment-writer`, `batpak03-log-writer`: they make later syncs cheap, and damage easier to tell from a torn tail); that of a 0.3 store's
+ * closing, which its footer's sync covers; that of the name of the checkpoint that a compaction removes, whose generation gives it away.
  *
  * @type {{ name: string, file: string, edits: [string, string][], suites: (keyof typeof import("./suites.mjs").suites)[] }[]}
  */

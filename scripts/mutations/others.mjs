@@ -76,14 +76,6 @@ export const others = [
     "names",
   ),
   leftOut(
-    "the checkpoint that a compaction removes",
-    COMPACTION,
-    "await this.#disk.remove(join(directory, CHECKPOINT_FILE));\n      await this.#disk.syncDirectory(directory);",
-    "await this.#disk.remove(join(directory, CHECKPOINT_FILE));",
-    "compaction",
-    "crash, compaction",
-  ),
-  leftOut(
     "the index block of a merged segment, before it gets its name",
     "src/log/block-files.ts",
     "      await file.write(end, 0, end.length, at, false);\n      at += end.length;\n      end = piece;\n    }\n    await file.sync();\n    await file.write(end, 0, end.length, at, false);\n    await file.sync();",
