@@ -67,7 +67,7 @@ const millisecondsMax = new Map();
 for (const name of new Set(wanted.flatMap((mutation) => mutation.suites))) {
   const began = performance.now();
   const failed = failuresOf(name, undefined);
-  millisecondsMax.set(name, Math.max(HANGS_AFTER_MS_MIN, HANGS_AFTER * (performance.now() - began)));
+  millisecondsMax.set(name, Math.ceil(Math.max(HANGS_AFTER_MS_MIN, HANGS_AFTER * (performance.now() - began))));
   if (failed !== null) {
     console.error(`Cannot try mutations: ${name} fails on the unchanged store: ${failed[0]}`);
     process.exit(1);

@@ -72,8 +72,8 @@ async function openForWriting(
 ): Promise<Opened> {
   const listing = await listDirectory(disk, directory);
   assertLayout(listing.layout, options);
-  // Whoever made the directory may have been killed before its name was synced: nothing is promised in it until that is done.
-  if (listing.segmentIds.length === 0) await disk.makeDirectory(directory);
+  // Whoever made the directory, or gave it its name, may have been killed before that was synced: nothing is promised in it until it is.
+  if (listing.segmentIds.length === 0 || listing.converted) await disk.makeDirectory(directory);
   if (listing.orphanCheckpoint) {
     throw new StoreError(
       "CORRUPT",

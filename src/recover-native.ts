@@ -16,6 +16,8 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
   await removeTemporaries(disk, directory);
   const { unsettled } = log;
   for (const id of unsettled.neverBegun) await removeNeverBegun(disk, files, id);
+  // Whoever gave the merged segment its name may have been killed before that was durable: a power cut must not take it and keep the removals.
+  if (unsettled.replaced.length > 0) await disk.syncDirectory(directory);
   for (const id of unsettled.replaced) {
     files.forget(id);
     await disk.remove(files.path(id));

@@ -11,7 +11,8 @@ const REPLACE = "src/disk/replace-file.ts";
 /**
  * Syncs that have no mutation, since leaving them out loses nothing: that of zeros laid out ahead and that of the 0.3 mark once a second
  * (`segment-writer`, `batpak03-log-writer`: they make later syncs cheap, and damage easier to tell from a torn tail); that of a 0.3 store's
- * closing, which its footer's sync covers; that of the name of the checkpoint that a compaction removes, whose generation gives it away.
+ * closing, which its footer's sync covers; that of the name of the checkpoint that a compaction removes, whose generation gives it away; that of a
+ * repair's folder of copies, whose making syncs its name.
  *
  * @type {{ name: string, file: string, edits: [string, string][], suites: (keyof typeof import("./suites.mjs").suites)[] }[]}
  */
@@ -57,7 +58,7 @@ export const mutations = [
   {
     name: "sync left out: a directory that was there already, made by a process that was killed",
     file: "src/open-store.ts",
-    edits: [["if (listing.segmentIds.length === 0) await disk.makeDirectory(directory);", ""]],
+    edits: [["if (listing.segmentIds.length === 0 || listing.converted) await disk.makeDirectory(directory);", ""]],
     suites: ["acknowledgement"],
   },
   {

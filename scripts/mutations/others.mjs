@@ -98,28 +98,6 @@ export const others = [
     "crash, copies",
     "snapshot",
   ),
-  leftOut(
-    "the copies that a repair made, before it changes anything",
-    "src/repair.ts",
-    "    await this.#disk.syncDirectory(this.#directory);\n    return name;",
-    "    return name;",
-    "changes",
-  ),
-  {
-    name: "order: a copy's oldest segment gets its name first",
-    file: SNAPSHOT,
-    edits: [
-      [
-        "    for (const { id } of segments.slice(1)) await this.#name(id);",
-        "    await this.#name(first.id);\n    for (const { id } of segments.slice(1)) await this.#name(id);",
-      ],
-      [
-        "    await this.#name(first.id);\n    await this.#disk.syncDirectory(this.#target);\n    return",
-        "    await this.#disk.syncDirectory(this.#target);\n    return",
-      ],
-    ],
-    suites: ["snapshot"],
-  },
   {
     name: "order: a conversion's target gets its name before it is compared",
     file: "src/convert.ts",
@@ -135,6 +113,20 @@ export const others = [
     ],
     suites: ["changes"],
   },
+  leftOut(
+    "the name of a merged segment that a killed compaction gave, before what it replaces is removed",
+    "src/recover-native.ts",
+    "if (unsettled.replaced.length > 0) await disk.syncDirectory(directory);",
+    "",
+    "killed compaction",
+  ),
+  leftOut(
+    "the name that a killed conversion gave its target",
+    "src/open-store.ts",
+    "listing.segmentIds.length === 0 || listing.converted",
+    "listing.segmentIds.length === 0",
+    "changes",
+  ),
   {
     name: "recovery: a torn tail is cut, and not kept aside",
     file: "src/recover-native.ts",
