@@ -23,11 +23,11 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
     await disk.remove(files.path(id));
   }
   if (unsettled.neverBegun.length + unsettled.replaced.length > 0) await disk.syncDirectory(directory);
-  const { segmentId, end, cutBytes, provenSynced } = unsettled;
+  const { segmentId, end, cutBytes, marked, provenSynced } = unsettled;
   if (segmentId === null) return null;
   const size = files.file(segmentId).sizeSync();
   const sealed = log.index.active?.sealed === true;
-  if (provenSynced >= end && (sealed || size === end)) return null;
+  if (marked && provenSynced >= end && (sealed || size === end)) return null;
   const file = await disk.open(files.path(segmentId), "write");
   try {
     let cut: OpenReport["cut"] = null;

@@ -118,8 +118,14 @@ export const others = [
     "src/recover-native.ts",
     "if (unsettled.replaced.length > 0) await disk.syncDirectory(directory);",
     "",
-    "killed compaction",
+    "killed makers",
   ),
+  {
+    name: "recovery: a log without a mark passes for one that its writer has closed",
+    file: "src/recover-native.ts",
+    edits: [["if (marked && provenSynced >= end", "if ((marked || true) && provenSynced >= end"]],
+    suites: ["killed makers"],
+  },
   leftOut(
     "the name that a killed conversion gave its target",
     "src/open-store.ts",

@@ -29,7 +29,7 @@ export const suites = {
   snapshot: { files: ["test/store/snapshot.test.ts"] },
   consumer: { files: ["test/reactions/consumer-crash.test.ts"] },
   "recovery on a full disk": { files: ["test/crash/full-recovery.test.ts"] },
-  "killed compaction": { files: ["test/crash/killed-compaction.test.ts"] },
+  "killed makers": { files: ["test/crash/killed-makers.test.ts"] },
   names: { files: ["test/crash/names.test.ts"] },
   "projection snapshots": { files: ["test/projections/crash.test.ts"] },
 };

@@ -1,4 +1,7 @@
-/** A compaction that is killed at any operation, and the next writer's opening that loses its power at any of its own: nothing that stays is lost. */
+/**
+ * A compaction or a copy that is killed at any operation, and what comes after it: another process that relies on what it finds, and then a power
+ * cut. Nothing that stays is lost, and nothing that was appended since.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compactStore } from "../../src/compaction.ts";
@@ -76,4 +79,42 @@ test("what a merged segment replaces is removed only once its name is durable", 
     }
   }
   console.log(`killed compactions: ${states} crash states tried`);
+});
+
+// Found by looking, as the one above: a copy whose maker was killed before the name of its oldest segment was durable was taken for a store that had
+// been closed, and what was appended to it went with that name.
+test("what is appended to a copy whose maker was killed outlasts a power cut", async () => {
+  for (const layout of ["native", "batpak-0.3"] as const) {
+    const copied = async (during: number): Promise<{ disk: SimulatedDisk; first: number }> => {
+      const disk = new SimulatedDisk();
+      const store = await Store.open(DIRECTORY, { disk, layout, ...repeatable() });
+      for (let n = 0; n < 4; n++) await store.append({ entity: "e", scope: "s" }, { kind: KIND, data: { n } });
+      await store.checkpoint();
+      const first = disk.operationCount;
+      disk.crashDuring(first + during);
+      await store.snapshot("/copy").catch(() => {});
+      if (!disk.crashed) disk.kill();
+      await store.close().catch(() => {});
+      return { disk, first };
+    };
+    const { disk: whole, first } = await copied(1_000_000);
+    const operations = whole.operationCount - first;
+    let appended = 0;
+    for (let during = 1; during <= operations + 1; during++) {
+      const { disk } = await copied(during);
+      const left = disk.diskAfterKill();
+      const copy = await Store.open("/copy", { disk: left, layout, ...repeatable() }).catch(() => null);
+      if (copy === null) continue;
+      const count = await copy.count();
+      await copy.append({ entity: "e", scope: "s" }, { kind: KIND, data: { n: "more" } });
+      appended++;
+      for (const survivor of left.possibleDisks({ limit: 16, seed: during })) {
+        const again = await Store.open("/copy", { disk: survivor });
+        assert.equal(await again.count(), count + 1, `killed during operation ${during} of ${operations} (${layout})`);
+        await again.close();
+      }
+      await copy.close();
+    }
+    assert.ok(appended > 1, `${appended} copies could be written to`);
+  }
 });
