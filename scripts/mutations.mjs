@@ -11,10 +11,13 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { mutations, suites } from "./mutations/list.mjs";
+import { mutations } from "./mutations/list.mjs";
+import { suites } from "./mutations/suites.mjs";
 import { projectRoot } from "./tool.mjs";
 
-const RUN_MS_MAX = 180_000;
+/** A suite that takes so many times as long as on the unchanged store hangs. */
+const HANGS_AFTER = 10;
+const HANGS_AFTER_MS_MIN = 120_000;
 const words = process.argv.slice(2);
 const wanted = mutations.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
 if (wanted.length === 0) {
@@ -30,13 +33,13 @@ for (const name of ["src", "test", "package.json", "tsconfig.json"]) {
 symlinkSync(path.join(projectRoot, "node_modules"), path.join(copy, "node_modules"), "junction");
 
 /** Runs a suite in the copy; gives the names of the tests that failed, or null where all passed. */
-function failuresOf(suiteName) {
+function failuresOf(suiteName, millisecondsMax) {
   const { files, env = {}, pattern } = suites[suiteName];
   const narrowed = pattern === undefined ? [] : [`--test-name-pattern=${pattern}`];
   const result = spawnSync(process.execPath, ["--import", "tsx", "--test", "--test-reporter=tap", ...narrowed, ...files], {
     cwd: copy,
     encoding: "utf8",
-    timeout: RUN_MS_MAX,
+    timeout: millisecondsMax,
     maxBuffer: 256 * 1024 * 1024,
     env: { ...process.env, BATPAK_SEED: "1", BATPAK_TEST_LONG: "0", ...env },
   });
@@ -59,8 +62,12 @@ function mutated(text, { edits, file }) {
 
 const started = performance.now();
 const problems = [];
+/** By suite. */
+const millisecondsMax = new Map();
 for (const name of new Set(wanted.flatMap((mutation) => mutation.suites))) {
-  const failed = failuresOf(name);
+  const began = performance.now();
+  const failed = failuresOf(name, undefined);
+  millisecondsMax.set(name, Math.ceil(Math.max(HANGS_AFTER_MS_MIN, HANGS_AFTER * (performance.now() - began))));
   if (failed !== null) {
     console.error(`Cannot try mutations: ${name} fails on the unchanged store: ${failed[0]}`);
     process.exit(1);
@@ -73,7 +80,7 @@ for (const mutation of wanted) {
   try {
     writeFileSync(file, mutated(original, mutation));
     for (const name of mutation.suites) {
-      const failed = failuresOf(name);
+      const failed = failuresOf(name, millisecondsMax.get(name));
       if (failed === null) continue;
       caughtBy = `${name}: ${failed[0]}`;
       break;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Runs the tests: lists the files itself (Node 20 finds no TypeScript tests and reports success), and fails when there are none.
 //
-//   npm test                                   everything, crash and fuzz tests in their bounded form
+//   npm test                                   everything, crash and fuzz tests in their bounded form; prints at the end how much these tried
 //   npm test -- frame test/style               files whose path contains one of these words
 //   npm test -- --test-name-pattern=torn       options for Node's test runner are passed on
 // `scripts/test-crash.mjs` runs the crash tests and fuzzers in full.
@@ -47,8 +47,10 @@ const defaults = [
   "--test-reporter=spec",
   "--test-reporter-destination=stdout",
 ];
+// What was tried comes last, beside whichever reporter was asked for. A path of the file system would be no module on Windows.
+const counts = [`--test-reporter=${new URL("tried.mjs", import.meta.url).href}`, "--test-reporter-destination=stdout"];
 const nameOf = (option) => option.split("=")[0];
 const given = new Set(runnerOptions.map(nameOf));
-const options = [...defaults.filter((option) => !given.has(nameOf(option))), ...runnerOptions];
+const options = [...defaults.filter((option) => !given.has(nameOf(option))), ...runnerOptions, ...counts];
 
 process.exitCode = run(process.execPath, ["--import", "tsx", "--test", ...options, ...wanted]);

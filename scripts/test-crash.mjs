@@ -5,16 +5,20 @@
 //   npm run test:crash -- damage fuzz          the jobs whose name contains one of these words
 //   npm run test:crash -- --seed 7             another sample of crash states, other inputs; default 1
 //
-// Jobs: "crash states" and "fuzz inputs", and each of the test files below. The output of a job is printed when it has ended.
+// Jobs: "crash states", "damaged stores" and "fuzz inputs", and each of the test files below. The output of a job is printed when it has ended.
+// The whole of it fails where it tried fewer than `LEAST`.
 
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { projectRoot } from "./tool.mjs";
+import { triedIn, triedLine } from "./tried.mjs";
 
 const FUZZ_RUNS = 1_000_000;
 const PROCESSES = 2;
+/** What the whole of it covers at the least. */
+const LEAST = { "distinct disks": 100_000, "damaged stores": 40_000, "fuzz inputs": FUZZ_RUNS };
 /** Lines that tell how much was tried. */
 const COUNTS = /\b(tried|survived|repaired|killed|harmless|looked at)\b/;
 
@@ -22,8 +26,8 @@ const { positionals: words, values } = parseArgs({ allowPositionals: true, optio
 
 const program = (...given) => ["--import", "tsx", ...given];
 
-/** Their states are checked by the first job, far more of them. */
-const bounded = new Set(["test/crash/enumeration.test.ts", "test/crash/batpak03.test.ts"]);
+/** What these try a sample of, the first jobs try far more of. */
+const bounded = new Set(["test/crash/enumeration.test.ts", "test/crash/batpak03.test.ts", "test/crash/damage.test.ts"]);
 
 function testFiles() {
   const files = ["test/crash", "test/model", "test/process"].flatMap((folder) =>
@@ -32,23 +36,16 @@ function testFiles() {
       .map((name) => `${folder}/${name}`),
   );
   files.push("test/fuzz/regressions.test.ts", "test/projections/crash.test.ts", "test/reactions/consumer-crash.test.ts");
-  return files.filter((file) => !bounded.has(file) && file !== DAMAGE);
+  files.push("test/store/snapshot.test.ts");
+  return files.filter((file) => !bounded.has(file));
 }
 
-/** The longest file is run in parts. */
-const DAMAGE = "test/crash/damage.test.ts";
-const damageParts = ["native: flip", "native: cut", "native: (delete|swap|duplicate|zero|repair)"];
-
-const testJob = (file, ...options) => program("--test", "--test-timeout=2400000", "--test-reporter=spec", ...options, file);
+const testJob = (file) => program("--test", "--test-timeout=2400000", "--test-reporter=spec", file);
 
 const jobs = [
   // Its workers take both cores.
   { name: "crash states", processes: 2, given: program("test/crash/main.ts", "--seed", values.seed) },
-  ...damageParts.map((part) => ({
-    name: `${DAMAGE}, ${part}`,
-    processes: 1,
-    given: testJob(DAMAGE, `--test-name-pattern=${part}|how many`),
-  })),
+  { name: "damaged stores", processes: 2, given: program("test/crash/damage-main.ts") },
   { name: "fuzz inputs", processes: 1, given: program("test/fuzz/main.ts", "--seed", values.seed, "--runs", String(FUZZ_RUNS)) },
   ...testFiles().map((file) => ({ name: file, processes: 1, given: testJob(file) })),
 ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
@@ -105,4 +102,9 @@ for (const { milliseconds, name, ok, output } of results) {
   const counts = output.split("\n").filter((line) => COUNTS.test(line) && !/^\s*[✔✖▶]/.test(line));
   for (const line of counts) console.log(`          ${line.trim()}`);
 }
-process.exitCode = results.every(({ ok }) => ok) ? 0 : 1;
+const tried = triedIn(results.map(({ output }) => output).join("\n"));
+console.log(triedLine(tried));
+const isWhole = words.length === 0;
+const missing = Object.entries(LEAST).filter(([kind, least]) => isWhole && tried.get(kind) < least);
+for (const [kind, least] of missing) console.error(`Too few ${kind}: ${tried.get(kind)}, ${least} are wanted`);
+process.exitCode = results.every(({ ok }) => ok) && missing.length === 0 ? 0 : 1;

@@ -12,7 +12,7 @@
  * 3. These are removed. Where that did not happen, the next writer does it.
  */
 import { join, resolve } from "node:path";
-import { systemClock } from "./base/clock.ts";
+import { type Clock, systemClock } from "./base/clock.ts";
 import { rest } from "./base/rest.ts";
 import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
@@ -60,6 +60,8 @@ export interface CompactOptions<Known extends readonly AnyDefinition[] = readonl
   /** A merged segment grows no larger, in bytes: 64 MiB. */
   readonly segmentBytesMax?: number;
   readonly disk?: Disk;
+  /** Where the time comes from; default the machine's clock. */
+  readonly clock?: Clock;
 }
 
 export interface CompactReport {
@@ -73,7 +75,7 @@ export interface CompactReport {
   readonly applied: boolean;
 }
 
-const OPTIONS = new Set(["query", "keep", "keepNewerThan", "keepLast", "dryRun", "events", "segmentBytesMax", "disk"]);
+const OPTIONS = new Set(["query", "keep", "keepNewerThan", "keepLast", "dryRun", "events", "segmentBytesMax", "disk", "clock"]);
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 /** What a removed event with a key leaves behind, about. */
 const ROW_BYTES = 200;
@@ -92,12 +94,12 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
   options: CompactOptions<Known>,
 ): Promise<CompactReport> {
   const rules = checkOptions(directory, options as unknown as CompactOptions);
-  const disk = options.disk ?? nodeDisk;
+  const { clock = systemClock, disk = nodeDisk } = options;
   const path = options.disk === undefined ? resolve(directory) : directory;
   await loadHashing();
   try {
     if (!(await directoryExists(disk, path))) throw noStoreIn(path, "compact");
-    const lock = await acquireDirectoryLock(disk, path, { waitMs: 0, clock: systemClock });
+    const lock = await acquireDirectoryLock(disk, path, { waitMs: 0, clock });
     let report: CompactReport;
     try {
       report = await compactLocked(disk, path, rules);
@@ -106,7 +108,7 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
     }
     if (report.applied && report.ranges.length > 0) {
       // Checkpoint and mark of the new generation.
-      const store = await Store.open(path, { disk });
+      const store = await Store.open(path, { disk, clock });
       await store.close();
     }
     return report;
@@ -306,7 +308,7 @@ class Compaction {
     }
     for (const segments of ranges) {
       const storeId = log.storeId as Uint8Array;
-      const nowMicros = systemClock.nowMicros();
+      const nowMicros = (this.#options.clock ?? systemClock).nowMicros();
       const entries = segments.map(({ entry }) => entry);
       const input = { files, frames, index, storeId, generation, nowMicros, segments, entries, pause: rest };
       const { path } = await writeMergedFile(input);

@@ -6,7 +6,6 @@
  *
  * Commit point of a position in the log: that of the batch that its record is in. Of a consumer's records only the latest is in force.
  */
-import { systemClock } from "./base/clock.ts";
 import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
 import type { BatchItem, BatchOptions } from "./events/append-types.ts";
 import { ConsumerPosition } from "./events/consumer-position.ts";
@@ -88,7 +87,7 @@ export async function openConsumer(
   access.compile(query, "open the consumer");
   if (options.positionIn === "log") writerForRecords(access, name);
   const file = fileOf(access, name);
-  const lock = await file.hold(systemClock, options.lockWaitMs ?? 0, options.signal);
+  const lock = await file.hold(access.clock, options.lockWaitMs ?? 0, options.signal);
   try {
     access.assertReadable();
     const { keeper, position } = await begin(access, file, options);

@@ -18,9 +18,6 @@ import type { LoadedFrame } from "./log/frame-loader.ts";
 import { RowSearch } from "./log/row-search.ts";
 import type { Opened } from "./open-store.ts";
 
-/** Beside the log of a converted store: the source's last hash of each entity. */
-export const CONVERSION_FILE = "conversion.jsonl";
-
 /** Where the native layout's metadata keeps what only the batpak 0.3 layout has fields for. */
 export const METADATA_NAME = "batpak03";
 

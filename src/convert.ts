@@ -14,7 +14,7 @@
 import { dirname, join, resolve } from "node:path";
 import { sameBytes } from "./base/hex.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
-import { batchesOf, CONVERSION_FILE, METADATA_NAME } from "./convert-source.ts";
+import { batchesOf, METADATA_NAME } from "./convert-source.ts";
 import type { Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
@@ -26,7 +26,7 @@ import { blake3, loadHashing } from "./kernel/frame-kernel.ts";
 import { GapLedger } from "./log/gap-ledger.ts";
 import { AppendItem, type StoredPayload } from "./log/append-request.ts";
 import { definitionRecordOf } from "./native-records.ts";
-import { asStoreError } from "./open-directory.ts";
+import { asStoreError, CONVERSION_FILE } from "./open-directory.ts";
 import { openParts, type Opened } from "./open-store.ts";
 import { compileOptions, type Layout } from "./store-options.ts";
 import type { StoreWriter } from "./store-writer.ts";

@@ -185,6 +185,7 @@ class Batpak03Opening {
         end: isTailNewest ? tail.offset : (newest?.framesEnd ?? 0),
         cutBytes: isTailNewest ? tail.bytes : 0,
         provenSynced: 0,
+        marked: false,
         neverBegun: [],
         replaced: [],
       },

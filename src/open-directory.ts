@@ -12,6 +12,9 @@ import { segmentName } from "./log/segment-files.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import type { Layout } from "./store-options.ts";
 
+/** Beside the log of a converted store: the source's last hash of each entity. */
+export const CONVERSION_FILE = "conversion.jsonl";
+
 /** Makes an error of the file system one of ours; anything else passes. */
 export function asStoreError(operation: string, path: string, error: unknown): unknown {
   if (error instanceof StoreError || errorCode(error) === undefined || errorCode(error) === "INVALID_ARGUMENT") return error;
@@ -54,13 +57,16 @@ export interface DirectoryListing {
   readonly layout: Layout | null;
   /** Whether there is a checkpoint although there are no segments. */
   readonly orphanCheckpoint: boolean;
+  /** Whether a conversion made the directory. */
+  readonly converted: boolean;
 }
 
 export async function listDirectory(disk: Disk, directory: string): Promise<DirectoryListing> {
   const segmentIds = await listSegmentIds(disk, directory);
   const layout = layoutOf(disk, directory, segmentIds);
   const orphanCheckpoint = segmentIds.length === 0 && (await disk.status(join(directory, CHECKPOINT_FILE))) !== null;
-  return { segmentIds, layout, orphanCheckpoint };
+  const converted = (await disk.status(join(directory, CONVERSION_FILE))) !== null;
+  return { segmentIds, layout, orphanCheckpoint, converted };
 }
 
 /** What a reader may see: everything that recovery would keep, or, beside a living writer, what its mark says. */

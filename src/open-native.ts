@@ -69,6 +69,8 @@ export interface OpenedNativeLog {
     readonly end: number;
     readonly cutBytes: number;
     readonly provenSynced: number;
+    /** Whether there is a mark that counts: a writer, or whoever copied the store, had made all names in the directory durable. */
+    readonly marked: boolean;
     /** Newest segments that never began. */
     readonly neverBegun: readonly number[];
     /** Segments that another one replaces. */
@@ -156,6 +158,7 @@ class NativeOpening {
         end: this.#end,
         cutBytes: this.#cutBytes,
         provenSynced: this.#provenSynced,
+        marked: this.#believedMark() !== null,
         neverBegun: this.#neverBegun,
         replaced,
       },

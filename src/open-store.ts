@@ -2,6 +2,7 @@
  * Opening a store: the lock, the log by its fastest sound route, recovery, the writer. What `Store.open` puts into the store that it makes.
  */
 import { Batpak03Writer } from "./batpak03-engine.ts";
+import type { Clock } from "./base/clock.ts";
 import { StoreError } from "./base/store-error.ts";
 import { acquireDirectoryLock, type DirectoryLock } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -34,6 +35,7 @@ export function noStoreIn(directory: string, operation: string): StoreError<"NOT
 export interface Opened {
   readonly directory: string;
   readonly disk: Disk;
+  readonly clock: Clock;
   readonly parts: NativeStoreParts;
   readonly registry: DefinitionRegistry;
   readonly writer: StoreWriter | null;
@@ -70,8 +72,8 @@ async function openForWriting(
 ): Promise<Opened> {
   const listing = await listDirectory(disk, directory);
   assertLayout(listing.layout, options);
-  // Whoever made the directory may have been killed before its name was synced: nothing is promised in it until that is done.
-  if (listing.segmentIds.length === 0) await disk.makeDirectory(directory);
+  // Whoever made the directory, or gave it its name, may have been killed before that was synced: nothing is promised in it until it is.
+  if (listing.segmentIds.length === 0 || listing.converted) await disk.makeDirectory(directory);
   if (listing.orphanCheckpoint) {
     throw new StoreError(
       "CORRUPT",
@@ -94,7 +96,7 @@ async function openForWriting(
     const input = { disk, parts, options, registry, reading, assertWritable: () => life.assertWritable() };
     const writer = layout === "native" ? await NativeWriter.open(input) : await Batpak03Writer.open({ ...input, mark });
     const report = reportOf(parts, writer.cut, options.clock.monotonicMs() - started);
-    return { directory, disk, parts, registry, writer, lock, reading, report, life };
+    return { directory, disk, clock: options.clock, parts, registry, writer, lock, reading, report, life };
   } catch (error) {
     parts.files.closeAll();
     throw error;
@@ -113,7 +115,7 @@ async function openForReading(directory: string, disk: Disk, options: CompiledOp
     const life = { assertReadable: () => {}, assertWritable: () => {} };
     const reading = readingOf(parts, registry, life);
     const report = { ...reportOf(parts, null, options.clock.monotonicMs() - started), tornTail: await tornTailOf(disk, parts) };
-    return { directory, disk, parts, registry, writer: null, lock: null, reading, report, life };
+    return { directory, disk, clock: options.clock, parts, registry, writer: null, lock: null, reading, report, life };
   } catch (error) {
     parts.files.closeAll();
     throw error;

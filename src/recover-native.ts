@@ -16,16 +16,18 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
   await removeTemporaries(disk, directory);
   const { unsettled } = log;
   for (const id of unsettled.neverBegun) await removeNeverBegun(disk, files, id);
+  // Whoever gave the merged segment its name may have been killed before that was durable: a power cut must not take it and keep the removals.
+  if (unsettled.replaced.length > 0) await disk.syncDirectory(directory);
   for (const id of unsettled.replaced) {
     files.forget(id);
     await disk.remove(files.path(id));
   }
   if (unsettled.neverBegun.length + unsettled.replaced.length > 0) await disk.syncDirectory(directory);
-  const { segmentId, end, cutBytes, provenSynced } = unsettled;
+  const { segmentId, end, cutBytes, marked, provenSynced } = unsettled;
   if (segmentId === null) return null;
   const size = files.file(segmentId).sizeSync();
   const sealed = log.index.active?.sealed === true;
-  if (provenSynced >= end && (sealed || size === end)) return null;
+  if (marked && provenSynced >= end && (sealed || size === end)) return null;
   const file = await disk.open(files.path(segmentId), "write");
   try {
     let cut: OpenReport["cut"] = null;

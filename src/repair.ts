@@ -11,7 +11,7 @@
  */
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { systemClock } from "./base/clock.ts";
+import { type Clock, systemClock } from "./base/clock.ts";
 import { StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
@@ -39,6 +39,8 @@ export interface RepairOptions {
   /** False (default): only says what it would do. */
   readonly apply?: boolean;
   readonly disk?: Disk;
+  /** Where the time comes from; default the machine's clock. */
+  readonly clock?: Clock;
 }
 
 export interface RepairAction {
@@ -67,13 +69,13 @@ export interface RepairReport {
  * if (plan.actions.length > 0) await repairStore("./data", { apply: true });
  */
 export async function repairStore(directory: string, options: RepairOptions = {}): Promise<RepairReport> {
-  const disk = options.disk ?? nodeDisk;
+  const { clock = systemClock, disk = nodeDisk } = options;
   await loadHashing();
   try {
     if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "repair");
-    const lock = await acquireDirectoryLock(disk, directory, { waitMs: 0, clock: systemClock });
+    const lock = await acquireDirectoryLock(disk, directory, { waitMs: 0, clock });
     try {
-      return await new Repair(disk, directory).run(options.apply === true);
+      return await new Repair(disk, directory, clock).run(options.apply === true);
     } finally {
       await lock.release();
     }
@@ -90,15 +92,17 @@ interface RightFrame {
 class Repair {
   readonly #disk: Disk;
   readonly #directory: string;
+  readonly #clock: Clock;
   readonly #files: SegmentFiles;
   #storeId: Uint8Array = new Uint8Array(16);
   /** The store that opening made out. */
   #storeFound: Uint8Array | undefined;
   #generation = 0;
 
-  constructor(disk: Disk, directory: string) {
+  constructor(disk: Disk, directory: string, clock: Clock) {
     this.#disk = disk;
     this.#directory = directory;
+    this.#clock = clock;
     this.#files = new SegmentFiles(disk, directory);
   }
 
@@ -171,7 +175,8 @@ class Repair {
 
   /** Copies every file that will be changed. Commit point: the sync of the directory that holds the copies. */
   async #copyAside(problems: readonly StoreProblem[], actions: readonly RepairAction[]): Promise<string> {
-    const name = `damaged-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
+    const repairedAt = new Date(Math.floor(this.#clock.nowMicros() / 1000)).toISOString();
+    const name = `damaged-${repairedAt.replaceAll(/[:.]/g, "-")}`;
     const target = join(this.#directory, name);
     await this.#disk.makeDirectory(target);
     for (const { file, kind } of actions) {
@@ -179,7 +184,7 @@ class Repair {
       await replaceFile(this.#disk, target, file, await this.#readWhole(file));
     }
     // What was wrong and what was done about it, for whoever meets the holes later.
-    const record = JSON.stringify({ repairedAt: new Date().toISOString(), problems, actions }, null, 2);
+    const record = JSON.stringify({ repairedAt, problems, actions }, null, 2);
     await replaceFile(this.#disk, target, "repair.json", new TextEncoder().encode(`${record}\n`));
     await this.#disk.syncDirectory(this.#directory);
     return name;
@@ -248,7 +253,7 @@ class Repair {
     const length = frames.reduce<number>((sum, frame) => sum + frame.length, SEGMENT_HEADER.bytes);
     const made = new Uint8Array(length + (isNewest ? 0 : FRAME.bytesMin));
     const view = new DataView(made.buffer);
-    const createdMicros = systemClock.nowMicros();
+    const createdMicros = this.#clock.nowMicros();
     const merged = compactedHeader(bytes, frames);
     const header = {
       storeId: this.#storeId,

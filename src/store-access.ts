@@ -2,6 +2,7 @@
  * What the parts of an open store share: files and index, its life, looking up, reading and following. `Store` is its public face; consumers,
  * projections, reactions and compaction work on it. The life of a store is told in `store.ts`.
  */
+import type { Clock } from "./base/clock.ts";
 import { tell } from "./base/diagnostics.ts";
 import { isStoreError, StoreError } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -26,6 +27,7 @@ export class StoreAccess {
   /** The directory, as an absolute path. */
   readonly directory: string;
   readonly disk: Disk;
+  readonly clock: Clock;
   readonly parts: NativeStoreParts;
   readonly registry: DefinitionRegistry;
   /** Null in a read-only store. */
@@ -43,6 +45,7 @@ export class StoreAccess {
   constructor(opened: Opened) {
     this.directory = opened.directory;
     this.disk = opened.disk;
+    this.clock = opened.clock;
     this.parts = opened.parts;
     this.registry = opened.registry;
     this.writer = opened.writer;

@@ -96,6 +96,13 @@ class SnapshotTaking {
     }
     for (const { id, bytes } of segments) await this.#take(segmentName(id), bytes, this.#temporary(id));
     if (this.#access.parts.layout === "native") for (const { id, generation: own } of segments) this.#assertGeneration(id, own);
+    await this.#disk.syncDirectory(this.#target);
+    for (const { id } of segments.slice(1)) await this.#name(id);
+    if (segments.length > 1) await this.#disk.syncDirectory(this.#target);
+    // Commit point: with the oldest segment the copy is whole.
+    await this.#name(first.id);
+    await this.#disk.syncDirectory(this.#target);
+    // Last: it says that nothing is left to be made durable, names among it.
     if (this.#access.parts.layout === "native") {
       const bytes = new Uint8Array(DURABLE_MARK.bytes);
       const [visibleSegment, visibleOffset, visibleSequence] = [segmentId, offset, sequence];
@@ -104,12 +111,6 @@ class SnapshotTaking {
       encodeDurableMark(mark, bytes, new DataView(bytes.buffer));
       await replaceFile(this.#disk, this.#target, DURABLE_MARK_FILE, bytes);
     }
-    await this.#disk.syncDirectory(this.#target);
-    for (const { id } of segments.slice(1)) await this.#name(id);
-    if (segments.length > 1) await this.#disk.syncDirectory(this.#target);
-    // Commit point: with the oldest segment the copy is whole.
-    await this.#name(first.id);
-    await this.#disk.syncDirectory(this.#target);
     return {
       directory: this.#target,
       nextSequence: sequence,

@@ -9,7 +9,6 @@
  */
 import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
-import { CONVERSION_FILE } from "./convert-source.ts";
 import { BatchTracker } from "./format/batpak03/batch-tracker.ts";
 import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/footer.ts";
 import { type Frame, frameEntity, isBatchMarker } from "./format/batpak03/frame.ts";
@@ -27,6 +26,7 @@ import { listSegmentIds } from "./log/segment-list.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { Disk } from "./disk/disk.ts";
 import { checkBatpak03Checkpoint } from "./verify-batpak03-checkpoint.ts";
+import { CONVERSION_FILE } from "./open-directory.ts";
 import type { ProblemList } from "./verify-problems.ts";
 
 export interface VerifyBatpak03Input {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import fs, { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -47,6 +48,33 @@ describe("node disk", () => {
     assert.equal(readFileSync(join(directory, "renamed"), "utf8"), "mine");
     assert.equal(readFileSync(path, "utf8"), "a stranger under the old name");
     assert.equal(descriptors().filter((line) => (flagsOf(line) & 0o10000) !== 0).length, 0, "and closed with the file");
+  });
+
+  it("goes on where the system wrote or read less than it was asked to", async (context) => {
+    let calls = 0;
+    for (const name of ["read", "write", "readSync", "writeSync"] as const) {
+      const whole = fs[name] as (...given: unknown[]) => unknown;
+      context.mock.method(fs, name, (descriptor: number, bytes: Uint8Array, offset: number, length: number, ...rest: unknown[]) => {
+        calls++;
+        return whole(descriptor, bytes, offset, Math.min(length, 700), ...rest);
+      });
+    }
+    syncBuiltinESMExports();
+    const bytes = Uint8Array.from({ length: 6000 }, (_, i) => (i * 7) % 251);
+    const file = await nodeDisk.open(join(directory, "short"), "create");
+    await file.write(bytes, 0, 2000, 0, false);
+    await file.write(bytes, 2000, 2000, 2000, true);
+    file.writeSync(bytes, 4000, 2000, 4000);
+    const found = new Uint8Array(6100);
+    assert.equal(await file.read(found, 50, 6050, 0), 6000);
+    assert.deepEqual(found.subarray(50, 6050), bytes);
+    found.fill(0);
+    assert.equal(file.readSync(found, 0, 6100, 0), 6000);
+    assert.deepEqual(found.subarray(0, 6000), bytes);
+    await file.close();
+    context.mock.restoreAll();
+    syncBuiltinESMExports();
+    assert.ok(calls >= 27, `${calls} calls`);
   });
 
   it("writes to a file whose size is limited as far as it goes, and reports what the system says", {

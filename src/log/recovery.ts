@@ -10,6 +10,7 @@
 import { join } from "node:path";
 import { StoreError } from "../base/store-error.ts";
 import type { Disk, DiskFile } from "../disk/disk.ts";
+import { replaceFile } from "../disk/replace-file.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { segmentName } from "./segment-files.ts";
 import { type ScanResult, findFrames } from "./segment-scan.ts";
@@ -91,16 +92,9 @@ export async function keepAside(
 ): Promise<string> {
   for (let attempt = 0; ; attempt++) {
     const name = `${segmentName(segmentId)}.cut-${from}${attempt === 0 ? "" : `-${attempt}`}`;
-    const path = join(directory, name);
-    if ((await disk.status(path)) !== null) continue;
-    const target = await disk.open(path, "create");
-    try {
-      await copyRange(source, from, target, 0, Math.min(length, KEPT_BYTES_MAX));
-      await target.sync();
-    } finally {
-      await target.close();
-    }
-    await disk.syncDirectory(directory);
+    if ((await disk.status(join(directory, name))) !== null) continue;
+    // Under a temporary name until it is whole: what a crash or a full disk cuts short is removed, not left beside the next attempt's.
+    await replaceFile(disk, directory, name, (target) => copyRange(source, from, target, 0, Math.min(length, KEPT_BYTES_MAX)));
     return name;
   }
 }

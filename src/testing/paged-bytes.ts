@@ -1,14 +1,22 @@
 /**
- * The bytes of a file in memory: grows without moving what is there, reads holes as zeros, and makes cheap copies.
+ * The bytes of a file in memory: grows without moving what is there, reads holes as zeros, and makes cheap copies that are cheap to tell apart.
  *
  * Invariants:
  * 1. A page is changed only by the one that owns it. `share` takes ownership from both sides, so that the next writer of a page copies it.
  * 2. Bytes of a page behind `size` are zeros, so that growing needs no clearing.
+ * 3. A page's digest is kept until the page is written to: copies share it, as they share the page.
  */
+import { createHash } from "node:crypto";
+
+/** A page without a digest yet, or of zeros only, as those that are not there. */
+const UNKNOWN = "";
+const ZEROS = "0";
+
 export class PagedBytes {
   readonly #pageBytes: number;
   #pages: (Uint8Array | undefined)[] = [];
   #owned: boolean[] = [];
+  #digests: string[] = [];
   #size = 0;
 
   constructor(pageBytes: number) {
@@ -24,6 +32,7 @@ export class PagedBytes {
   share(): PagedBytes {
     const copy = new PagedBytes(this.#pageBytes);
     copy.#pages = this.#pages.slice();
+    copy.#digests = this.#digests.slice();
     copy.#owned = new Array<boolean>(this.#pages.length).fill(false);
     copy.#size = this.#size;
     this.#owned.fill(false);
@@ -61,6 +70,7 @@ export class PagedBytes {
       const pageCount = Math.ceil(size / this.#pageBytes);
       this.#pages.length = Math.min(this.#pages.length, pageCount);
       this.#owned.length = this.#pages.length;
+      this.#digests.length = this.#pages.length;
       const used = size % this.#pageBytes;
       if (used > 0 && this.#pages[pageCount - 1] !== undefined) this.#ownPage(pageCount - 1).fill(0, used);
     }
@@ -74,17 +84,36 @@ export class PagedBytes {
     return bytes;
   }
 
+  /** Tells files apart: the same for the same bytes, whatever was done to get there. */
+  digest(): string {
+    const parts = [String(this.#size)];
+    const pageCount = Math.ceil(this.#size / this.#pageBytes);
+    for (let index = 0; index < pageCount; index += 1) {
+      if (index >= this.#pages.length) parts.push(ZEROS);
+      else parts.push((this.#digests[index] ||= digestOf(this.#pages[index])));
+    }
+    return parts.join(" ");
+  }
+
   #ownPage(index: number): Uint8Array {
     let page = this.#pages[index];
+    if (index < this.#digests.length) this.#digests[index] = UNKNOWN;
     if (page === undefined) page = new Uint8Array(this.#pageBytes);
     else if (this.#owned[index] === true) return page;
     else page = page.slice();
     while (this.#pages.length < index) {
       this.#pages.push(undefined);
       this.#owned.push(false);
+      this.#digests.push(UNKNOWN);
     }
     this.#pages[index] = page;
     this.#owned[index] = true;
+    this.#digests[index] = UNKNOWN;
     return page;
   }
+}
+
+function digestOf(page: Uint8Array | undefined): string {
+  if (page === undefined || page.every((byte) => byte === 0)) return ZEROS;
+  return createHash("sha1").update(page).digest("base64");
 }

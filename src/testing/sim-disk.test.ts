@@ -423,3 +423,46 @@ describe("paged bytes", () => {
     }
   });
 });
+
+it("a fingerprint tells names and bytes apart, whatever was done to get there", async () => {
+  const write = async (
+    disk: SimulatedDisk,
+    pieces: readonly (readonly [position: number, length: number, byte: number])[],
+  ): Promise<string> => {
+    const file = await disk.open("/f", "create");
+    for (const [position, length, byte] of pieces) await file.write(new Uint8Array(length).fill(byte), 0, length, position, false);
+    await file.close();
+    return disk.fingerprint();
+  };
+  const plain = await write(new SimulatedDisk(), [[0, 10_000, 7]]);
+  assert.equal(
+    await write(new SimulatedDisk(), [
+      [0, 10_000, 1],
+      [4000, 6000, 7],
+      [0, 4000, 7],
+    ]),
+    plain,
+  );
+  assert.notEqual(
+    await write(new SimulatedDisk(), [
+      [0, 10_000, 7],
+      [9999, 1, 8],
+    ]),
+    plain,
+  );
+  assert.notEqual(await write(new SimulatedDisk(), [[0, 9999, 7]]), plain);
+  // Zeros that were written, and zeros of a hole.
+  const zeros = await write(new SimulatedDisk(), [
+    [0, 9000, 0],
+    [9000, 1, 1],
+  ]);
+  assert.equal(await write(new SimulatedDisk(), [[9000, 1, 1]]), zeros);
+  // Copies change by themselves, and are asked again.
+  const disk = new SimulatedDisk();
+  await write(disk, [[0, 10_000, 7]]);
+  const copy = disk.diskAfterKill();
+  assert.equal(copy.fingerprint(), plain);
+  copy.corrupt("/f", 5000, (byte) => byte ^ 1);
+  assert.notEqual(copy.fingerprint(), plain);
+  assert.equal(disk.fingerprint(), plain);
+});

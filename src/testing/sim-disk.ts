@@ -205,6 +205,12 @@ export class SimulatedDisk implements Disk {
     return node?.type === "file" && this.isNameDurable(path) && this.#machine.storage.areBytesDurable(node, start, end);
   }
 
+  /** Whether all of a file's bytes are there after any power cut, should its name be: what must hold before it is given one that counts. */
+  isContentDurable(path: string): boolean {
+    const node = this.#tree.file(path, "open");
+    return this.#machine.storage.areBytesDurable(node, 0, node.bytes.size);
+  }
+
   /** Whether a file or directory is there under this name after any power cut. */
   isNameDurable(path: string): boolean {
     return this.#machine.storage.isNameDurable(path);

@@ -330,9 +330,8 @@ export class SimulatedStorage {
     const hash = createHash("sha1");
     const visit = (directory: DirectoryNode): void => {
       for (const [name, node] of [...directory.entries].sort(([one], [other]) => (one < other ? -1 : 1))) {
-        hash.update(`${name.length}:${name}:${node.type === "file" ? node.bytes.size : "d"}:`);
-        if (node.type === "file") hash.update(node.bytes.toBytes());
-        else visit(node);
+        hash.update(`${name.length}:${name}:${node.type === "file" ? node.bytes.digest() : "d"}:`);
+        if (node.type === "directory") visit(node);
       }
       hash.update("/");
     };

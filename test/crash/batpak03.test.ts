@@ -6,20 +6,21 @@
  */
 import { after, describe, test } from "node:test";
 import { CrashCount, crashEverywhere, type EnumerationSettings } from "./crash-enumeration.ts";
-import type { Scenario } from "./crash-run.ts";
+import type { Scenario } from "./driver.ts";
 import { scenarios } from "./scenarios.ts";
 
 const SEED = Number(process.env.BATPAK_SEED ?? 1);
 const ONLY = process.env.BATPAK_SCENARIO ?? "";
+const SHARE = process.env.BATPAK_CRASH_SHARE;
 
 const settings: EnumerationSettings = {
   seed: SEED,
   listedMax: 16,
   checkedMax: 2,
   checkedShare: 0.25,
-  secondCrashShare: 0.15,
+  secondCrashShare: Number(SHARE ?? 0.15),
   secondCrashDisks: 1,
-  fullShare: 0.15,
+  fullShare: Number(SHARE ?? 0.15),
 };
 
 const inThisLayout = scenarios

@@ -97,6 +97,7 @@ test("a compaction cut off anywhere leaves each range as it was or as it shall b
       }
     }
   }
+  console.log(`compaction: ${states} crash states tried, of ${operations} operations`);
   assert.ok(states > 20, `${states} states`);
 });
 

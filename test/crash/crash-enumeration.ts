@@ -5,7 +5,8 @@
  */
 import { seededRandom } from "../../src/testing/seeded-random.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
-import { checkState, runScenario, type Scenario } from "./crash-run.ts";
+import { checkState, runScenario } from "./crash-run.ts";
+import type { Scenario } from "./driver.ts";
 
 export interface EnumerationSettings {
   readonly seed: number;
@@ -52,10 +53,12 @@ export async function crashEverywhere(scenario: Scenario, settings: EnumerationS
   const operations = whole.operationCount;
   const random = seededRandom(settings.seed);
   const checked = new Set<string>();
-  for (let number = 1; number <= operations; number++) {
+  // The last turn: the power fails after all has resolved, with what closing promised.
+  for (let number = 1; number <= operations + 1; number++) {
     const disk = new SimulatedDisk();
     disk.crashDuring(number);
     const { ledger } = await runScenario(scenario, disk);
+    if (number > operations) disk.crashNow();
     const promises = ledger.attempts.map(({ receipts, durable, lost }) => (receipts === null ? 0 : 1) + (durable ? 2 : 0) + (lost ? 4 : 0));
     const promised = promises.join("");
     let which = 0;

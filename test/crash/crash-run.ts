@@ -5,130 +5,17 @@
  * the recovery from a mere kill. Two are the same when every name and byte is. `crash-enumeration.ts` chooses the states.
  */
 import assert from "node:assert/strict";
-import type { Clock } from "../../src/base/clock.ts";
 import { isStoreError } from "../../src/base/store-error.ts";
-import type { AppendOptions, BatchItem } from "../../src/events/append-types.ts";
 import { StoredReading } from "../../src/reading.ts";
 import { prepareNative, readNativeLog } from "../../src/native-engine.ts";
 import { listDirectory } from "../../src/open-directory.ts";
 import { readMark } from "../../src/log/mark-file.ts";
 import { segmentName } from "../../src/log/segment-files.ts";
 import { Store } from "../../src/store.ts";
-import type { Layout, StoreOptions } from "../../src/store-options.ts";
-import { seededRandom } from "../../src/testing/seeded-random.ts";
+import type { StoreOptions } from "../../src/store-options.ts";
 import type { SimulatedDisk } from "../../src/testing/sim-disk.ts";
-import { type Attempt, Ledger, look, type Seen } from "./ledger.ts";
-
-export const DIRECTORY = "/store";
-const KIND = 0x1000;
-
-export interface Scenario {
-  readonly name: string;
-  readonly options: StoreOptions;
-  /** The layouts that can do what it does; all of them where it does not say. */
-  readonly layouts?: readonly Layout[];
-  run(driver: Driver): Promise<void>;
-}
-
-/** Appends for a scenario, and enters in the ledger what it tried and what it was promised. */
-export class Driver {
-  readonly ledger = new Ledger();
-  #disk: SimulatedDisk;
-  readonly #options: StoreOptions;
-  #store: Store | null = null;
-  #processes = 1;
-
-  constructor(disk: SimulatedDisk, options: StoreOptions) {
-    this.#disk = disk;
-    this.#options = { ...options, ...repeatable() };
-  }
-
-  get disk(): SimulatedDisk {
-    return this.#disk;
-  }
-
-  get store(): Store {
-    assert.ok(this.#store !== null, "the scenario has opened its store");
-    return this.#store;
-  }
-
-  async open(): Promise<void> {
-    this.#store = await Store.open(DIRECTORY, { ...this.#options, disk: this.#disk });
-  }
-
-  /**
-   * The process is killed, whatever is in flight, and another one opens the store. What that one shows is promised from then on, and what
-   * it does not show must never come back.
-   */
-  async dieAndReopen(inFlight: readonly Promise<unknown>[] = []): Promise<void> {
-    const settled = Promise.allSettled(inFlight);
-    this.#disk.kill();
-    await settled;
-    await this.abandon();
-    this.#disk = this.#disk.asProcess(5000 + this.#processes++);
-    await this.open();
-    this.ledger.settle(await this.store.read().toArray());
-  }
-
-  /** One append of one event. */
-  async append(entity: string, options: AppendOptions & { padBytes?: number } = {}): Promise<Attempt> {
-    const { padBytes = 20, ...rest } = options;
-    const attempt = this.ledger.begin([{ entity, scope: "scope:a" }], padBytes);
-    await this.retry(attempt, rest);
-    return attempt;
-  }
-
-  /** The same events once more: with a key, as a client does that got no answer. */
-  async retry(attempt: Attempt, options: AppendOptions): Promise<void> {
-    const [item] = attempt.items;
-    assert.ok(item !== undefined, "an attempt has an item");
-    const { entity, scope, data } = item;
-    const receipt = await this.store.append({ entity, scope }, { kind: KIND, data }, options);
-    this.ledger.acknowledge(attempt, [receipt]);
-  }
-
-  /** One batch of an event for each entity. */
-  async batch(entities: readonly string[], padBytes = 20, keys = false): Promise<Attempt> {
-    const attempt = this.ledger.begin(
-      entities.map((entity, i) => ({ entity, scope: i % 2 === 0 ? "scope:a" : "scope:b" })),
-      padBytes,
-    );
-    const items = attempt.items.map(({ entity, scope, data }, item): BatchItem => {
-      const plain = { coordinate: { entity, scope }, event: { kind: KIND, data } };
-      return keys ? { ...plain, idempotencyKey: `batch-${attempt.number}-${item}` } : plain;
-    });
-    this.ledger.acknowledge(attempt, await this.store.appendBatch(items));
-    return attempt;
-  }
-
-  async sync(): Promise<void> {
-    const visible = this.ledger.acknowledged();
-    await this.store.sync();
-    for (const attempt of visible) attempt.durable = true;
-  }
-
-  async close(): Promise<void> {
-    await this.store.close();
-    for (const attempt of this.ledger.acknowledged()) attempt.durable = true;
-  }
-
-  /** Lets go of what a crash has cut short: timers above all. */
-  async abandon(): Promise<void> {
-    await this.#store?.close().catch(() => {});
-  }
-}
-
-/** A clock that steps and randomness that repeats: the same run makes the same operations. */
-function repeatable(): { readonly clock: Clock; random(target: Uint8Array): void } {
-  let micros = 1_700_000_000_000_000;
-  const random = seededRandom(7);
-  return {
-    clock: { nowMicros: () => (micros += 700), monotonicMs: () => micros / 1000 },
-    random: (target) => {
-      for (let i = 0; i < target.length; i++) target[i] = Math.floor(random() * 256);
-    },
-  };
-}
+import { DIRECTORY, Driver, KIND, repeatable, type Scenario } from "./driver.ts";
+import { type Ledger, look, type Seen } from "./ledger.ts";
 
 /** Runs the scenario until it ends or the disk has crashed. */
 export async function runScenario(scenario: Scenario, disk: SimulatedDisk): Promise<Driver> {
@@ -196,6 +83,7 @@ export async function checkState(disk: SimulatedDisk, checks: StateChecks): Prom
     const { ok, problems } = await store.verify();
     assert.ok(ok, `a recovered store does not verify: ${JSON.stringify(problems)}`);
     if (options.layout !== "batpak-0.3") await checkRoutes(before, options, seen);
+    await checkPromises(store, ledger, disk, seen);
   }
   // What was shown, even if nobody had acknowledged it, must never go away again.
   for (const left of disk.possibleDisks({ limit: secondCrashDisks, seed: Math.floor(random() * 2 ** 31) })) {
@@ -206,6 +94,35 @@ export async function checkState(disk: SimulatedDisk, checks: StateChecks): Prom
   if (isFull) await checkShown(disk.diskAfterCrash(), options, seen, false);
   if (secondCrashDisks > 0 && recoveryOperations > 0) await crashRecovery(before, recoveryOperations, checks);
   if (!powerCut) await appendThenCutPower(before, options, seen);
+}
+
+/** Keys are answered, consumers stand where they were promised to, copies are whole. */
+async function checkPromises(store: Store, ledger: Ledger, disk: SimulatedDisk, seen: readonly Seen[]): Promise<void> {
+  for (const { again, durable, number, receipts } of ledger.attempts) {
+    if (again === null || receipts === null || !durable) continue;
+    const answered = await again(store);
+    assert.deepEqual(
+      answered.map(({ id, sequence, clock, hash }) => ({ id, sequence, clock, hash })),
+      receipts.map(({ id, sequence, clock, hash }) => ({ id, sequence, clock, hash })),
+      `attempt ${number} had a key, and was answered otherwise when it was repeated`,
+    );
+  }
+  assert.equal(await store.count(), seen.length, "a repeated key appended something");
+  for (const [name, { asked, promised }] of ledger.commits) {
+    const consumer = await store.consumer(name);
+    const { position } = consumer;
+    await consumer.close();
+    assert.ok(
+      position >= promised && position <= asked,
+      `consumer ${name} is at ${position}: ${promised} was promised, ${asked} asked for`,
+    );
+  }
+  for (const { directory, events } of ledger.copies) {
+    const copy = await Store.open(directory, { readOnly: true, disk });
+    assert.equal(await copy.count(), events, `${directory} has lost events`);
+    assert.ok((await copy.verify()).ok, `${directory} does not verify`);
+    await copy.close();
+  }
 }
 
 /** What a recovered store shows and what it then acknowledges survives a power cut, though recovery itself has never been closed. */
@@ -247,9 +164,10 @@ async function checkShown(disk: SimulatedDisk, options: StoreOptions, shown: rea
   if (appends) {
     const data = { attempt: -1, item: 0, pad: "after" };
     const entity = shown[shown.length - 1]?.entity ?? "entity:new";
-    const clock = shown.reduce((clocks, event) => clocks + (event.entity === entity ? 1 : 0), 0);
+    const clock = (shown.findLast((event) => event.entity === entity)?.clock ?? -1) + 1;
+    const sequence = (shown.at(-1)?.sequence ?? -1) + 1;
     const receipt = await store.append({ entity, scope: "scope:a" }, { kind: KIND, data });
-    assert.deepEqual({ sequence: receipt.sequence, clock: receipt.clock }, { sequence: shown.length, clock }, "appending after a crash");
+    assert.deepEqual({ sequence: receipt.sequence, clock: receipt.clock }, { sequence, clock }, "appending after a crash");
     assert.equal((await look(store)).length, shown.length + 1, "the event appended after a crash is not there");
   }
   await store.close();

@@ -17,7 +17,8 @@ export interface FrameSpan {
   readonly last: boolean;
 }
 
-export type Way = "flip" | "cut" | "delete" | "swap" | "duplicate" | "zero";
+export const WAYS = ["flip", "cut", "delete", "swap", "duplicate", "zero"] as const;
+export type Way = (typeof WAYS)[number];
 
 export interface Damage {
   readonly kind: Way;

@@ -8,7 +8,7 @@ import { isStoreError } from "../../src/base/store-error.ts";
 import { Store } from "../../src/store.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import type { DiskOperation, Fault } from "../../src/testing/simulated-machine.ts";
-import { DIRECTORY, Driver } from "./crash-run.ts";
+import { DIRECTORY, Driver } from "./driver.ts";
 import { look } from "./ledger.ts";
 
 /** Bytes in use, as far as the files reach: a write that would go beyond `bytesMax` writes what fits, and fails. */

@@ -1,6 +1,6 @@
 /** What is under way when the power fails. Small, so that every operation of each can be crashed. */
 import { defineEvent } from "../../src/events/definition.ts";
-import type { Scenario } from "./crash-run.ts";
+import type { Scenario } from "./driver.ts";
 
 const SMALL = { segmentBytesMax: 4096, checkpoint: false } as const;
 
@@ -154,6 +154,107 @@ export const scenarios: readonly Scenario[] = [
         const data = attempt.items[0]?.data;
         driver.ledger.acknowledge(attempt, [await driver.store.append({ entity: "a", scope: "scope:a" }, definition(data))]);
       }
+      await driver.close();
+    },
+  },
+  {
+    name: "compaction, and keys asked for after it",
+    layouts: ["native"],
+    options: { segmentBytesMax: 4096, checkpoint: { everyEvents: 4 } },
+    async run(driver) {
+      await driver.open();
+      for (let i = 0; i < 9; i++) {
+        await driver.append(`entity:${i % 2}`, { padBytes: 700, ...(i % 3 === 0 ? { idempotencyKey: `key:${i}` } : {}) });
+      }
+      await driver.batch(["entity:0", "b", "entity:1"], 900, true);
+      await driver.batch(["b", "c", "b"], 500);
+      await driver.append("c", { padBytes: 900 });
+      await driver.close();
+      await driver.compact(({ attempt }) => attempt % 4 === 1);
+      await driver.retryAll();
+      await driver.append("b");
+      await driver.close();
+      // What is compacted once is compacted again: merged segments, and removals recorded already.
+      await driver.compact(({ attempt }) => attempt > 6);
+      await driver.retryAll();
+      await driver.close();
+    },
+  },
+  {
+    name: "compaction that is killed, and appends after it",
+    layouts: ["native"],
+    options: { segmentBytesMax: 4096, checkpoint: false },
+    async run(driver) {
+      await driver.open();
+      for (let i = 0; i < 8; i++) await driver.append(`entity:${i % 2}`, { padBytes: 800, idempotencyKey: `key:${i}` });
+      await driver.close();
+      await driver.dieInCompaction(({ attempt }) => attempt % 2 === 1, 14);
+      await driver.retryAll();
+      await Promise.all([driver.append("entity:0"), driver.batch(["entity:1", "new"], 900)]);
+      await driver.close();
+    },
+  },
+  {
+    name: "index blocks that a kill has cut short",
+    layouts: ["native"],
+    options: { segmentBytesMax: 4096, checkpoint: false },
+    async run(driver) {
+      await driver.open();
+      for (let i = 0; i < 3; i++) await driver.append(`entity:${i}`, { padBytes: 1100 });
+      // The segment is sealed with this one, and its block is being written beside it.
+      await driver.dieAndReopen([driver.append("a", { padBytes: 1500 }), driver.append("b", { padBytes: 1500 })]);
+      for (let i = 0; i < 3; i++) await driver.append(`entity:${i}`, { padBytes: 1100 });
+      await driver.close();
+      await driver.open();
+      await driver.append("a");
+      await driver.close();
+    },
+  },
+  {
+    name: "the lock, given and taken by one process after another",
+    options: { segmentBytesMax: 64 * 1024, checkpoint: false },
+    async run(driver) {
+      await driver.open();
+      await driver.append("a");
+      await driver.refused();
+      await driver.dieAndReopen();
+      await driver.append("a");
+      await driver.close();
+      await driver.open();
+      await driver.refused();
+      await driver.append("b");
+      await driver.dieAndReopen([driver.append("b")]);
+      await driver.close();
+    },
+  },
+  {
+    name: "a consumer's commits",
+    options: { segmentBytesMax: 4096, durability: "os", checkpoint: { everyEvents: 4 } },
+    async run(driver) {
+      await driver.open();
+      for (let i = 0; i < 5; i++) {
+        await driver.append("a", { padBytes: 800 });
+        if (i % 2 === 0) await driver.commit("mailer");
+      }
+      await driver.close();
+      await driver.open();
+      await Promise.all([driver.commit("mailer"), driver.append("b")]);
+      await driver.commit("mailer");
+      await driver.close();
+    },
+  },
+  {
+    name: "a copy of the open store, and a compaction of what it shares",
+    layouts: ["native"],
+    options: { segmentBytesMax: 4096, checkpoint: { everyEvents: 4 } },
+    async run(driver) {
+      await driver.open();
+      for (let i = 0; i < 8; i++) await driver.append(`entity:${i % 2}`, { padBytes: 800 });
+      await Promise.all([driver.copy(), driver.append("b"), driver.append("a", { padBytes: 1200 })]);
+      await driver.close();
+      await driver.compact(({ attempt }) => attempt % 3 === 0);
+      await driver.copy();
+      await driver.append("b");
       await driver.close();
     },
   },

@@ -1,5 +1,6 @@
-// Loads main.ts in a worker: what `--import tsx` sets up does not reach workers on Node 20.
+// Loads a script in a worker: what `--import tsx` sets up does not reach workers on Node 20.
+import { workerData } from "node:worker_threads";
 import { register } from "tsx/esm/api";
 
 register();
-await import("./main.ts");
+await import(workerData);

@@ -36,7 +36,7 @@ async function work(task: Task): Promise<void> {
     const outcomes = [...done.outcomes].sort((a, b) => b[1] - a[1]).map(([outcome, count]) => `${outcome} ${count}`);
     print(`${target.name.padEnd(22)} ${String(done.runs).padStart(8)} inputs  ${String(rate).padStart(7)}/s  ${outcomes.join(", ")}`);
   }
-  print(`${runs} inputs tried, nothing wrong (seed ${task.seed})`);
+  print(`${runs} fuzz inputs tried, nothing wrong (seed ${task.seed})`);
 }
 
 function supervise(): void {

@@ -4,6 +4,7 @@ import { fixtureFiles, makeNativeFiles } from "../support/small-stores.ts";
 import { batpak03Targets } from "./batpak03-targets.ts";
 import type { FuzzTarget } from "./fuzz-run.ts";
 import { forgeFile, nativeTargets } from "./native-targets.ts";
+import { recordTargets } from "./record-targets.ts";
 import { storeTarget } from "./store-targets.ts";
 import { valueTargets } from "./value-targets.ts";
 
@@ -14,6 +15,7 @@ export async function makeTargets(): Promise<FuzzTarget[]> {
     ...nativeTargets(files),
     ...batpak03Targets(),
     ...valueTargets(),
+    ...recordTargets(),
     storeTarget("native-store", files, forgeFile),
     storeTarget("0.3-store", fixtureFiles("rotate")),
   ];

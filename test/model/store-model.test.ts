@@ -9,7 +9,7 @@ import type { BatchItem } from "../../src/events/append-types.ts";
 import type { Receipt } from "../../src/events/event.ts";
 import type { Filter } from "../../src/events/query.ts";
 import { Store } from "../../src/store.ts";
-import type { StoreOptions } from "../../src/store-options.ts";
+import type { Layout, StoreOptions } from "../../src/store-options.ts";
 import { seededRandom } from "../../src/testing/seeded-random.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { type Expected, type ModelEvent, type ModelItem, type Outcome, StoreModel } from "./store-model.ts";
@@ -322,13 +322,15 @@ const VARIANTS: readonly (readonly [string, StoreOptions])[] = [
   ["os durability, no checkpoint", { segmentBytesMax: 8192, durability: "os", checkpoint: false }],
   ["interval durability", { segmentBytesMax: 8192, durability: { everyMs: 1, everyEvents: 7 }, checkpoint: { everyEvents: 20 } }],
   ["one segment", { segmentBytesMax: 256 * 1024 }],
+  ["batpak 0.3, small segments", { segmentBytesMax: 4096, layout: "batpak-0.3" }],
 ];
 
 /** Any of them may meet any other; the answers must be the same. */
-function randomOptions(seed: number): StoreOptions {
+function randomOptions(seed: number, layout: Layout): StoreOptions {
   const random = seededRandom(seed ^ 0x0a7);
   const one = <Value>(values: readonly Value[]): Value => values[Math.floor(random() * values.length)] as Value;
   return {
+    layout,
     segmentBytesMax: one([4096, 8192, 16 * 1024, 64 * 1024, 1024 * 1024]),
     indexCacheBytes: one([64 * 1024, 256 * 1024, 16 * 1024 * 1024]),
     durability: one(["fsync", "os", { everyMs: 1, everyEvents: 3 }, { everyMs: 50, everyEvents: 100 }] as const),
@@ -337,7 +339,12 @@ function randomOptions(seed: number): StoreOptions {
   };
 }
 
-for (const [name, given] of [...VARIANTS, ["random options", randomOptions] as const]) {
+// The same work with the same options in both layouts: what answers like the model in one answers like the other.
+const RANDOM = (["native", "batpak-0.3"] as const).map(
+  (layout) => [`random options, ${layout}`, (seed: number) => randomOptions(seed, layout)] as const,
+);
+
+for (const [name, given] of [...VARIANTS, ...RANDOM]) {
   test(`a store answers like the model: ${name}`, async () => {
     for (const seed of SEEDS) {
       const options = typeof given === "function" ? given(seed) : given;

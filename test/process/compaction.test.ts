@@ -15,7 +15,7 @@ before(() => {
 });
 after(() => compiled.remove());
 
-test(`${KILLS} compactions killed: nothing that stays is lost, keys go on answering, readers go on`, { timeout: 120_000 }, (context) =>
+test(`${KILLS} compactions killed: nothing that stays is lost, keys go on answering, readers go on`, (context) =>
   inDirectory(async (directory) => {
     const seed = Number(process.env.BATPAK_SEED ?? Date.now() % 1_000_000);
     const random = seededRandom(seed);
@@ -58,8 +58,7 @@ test(`${KILLS} compactions killed: nothing that stays is lost, keys go on answer
     }
     await fill();
     context.diagnostic(`${begun} compactions begun, ${ended} ended before they were killed`);
-  }),
-);
+  }));
 
 function noted(n: number): ReturnType<typeof Noted> {
   return Noted({ n, pad: "x".repeat((n * 37) % 300) });

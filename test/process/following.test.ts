@@ -10,7 +10,7 @@ const Placed = defineEvent("Placed", { schema: type<{ n: number }>() });
 const Billed = defineEvent("Billed", { schema: type<{ n: number; line: number; lines: number; run: string }>() });
 const EVENTS = [Placed, Billed] as const;
 const LONG = process.env.BATPAK_TEST_LONG === "1";
-const KILLS = LONG ? 200 : 8;
+const KILLS = LONG ? 100 : 8;
 /** Each adds a follower that reads all from the beginning: the work grows with the square. */
 const FOLLOWED_KILLS = LONG ? 30 : 4;
 const SEED = Number(process.env.BATPAK_SEED ?? Date.now() % 1_000_000);
@@ -38,20 +38,22 @@ async function countOf(directory: string, definition: typeof Billed): Promise<nu
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-test(`a reaction that is killed ${KILLS} times derives from every cause once, and whole (seed ${SEED})`, { timeout: 240_000 }, () =>
+test(`a reaction that is killed ${KILLS} times derives from every cause once, and whole (seed ${SEED})`, () =>
   inDirectory(async (directory) => {
     const random = seededRandom(SEED);
-    // How far a run comes depends on the machine: there are more of them, and longer ones, where few came to anything.
+    // How far a run comes depends on the machine and on who else is busy: after one that came to nothing the next may go on for longer.
+    let lifeMs = 80;
     let derived = 0;
     let fruitful = 0;
     for (let run = 0; run < KILLS || (fruitful <= KILLS / 2 && run < KILLS * 10); run++) {
       const child = startConsumer(directory, "react", run);
       assert.equal(await child.line(), "open");
-      await pause(random() * 80 * (1 + run / KILLS));
+      await pause(random() * lifeMs);
       await kill(child);
       assert.deepEqual(child.lines, ["open"]);
       const count = await countOf(directory, Billed);
       if (count > derived) fruitful++;
+      lifeMs *= count > derived ? 0.9 : 1.2;
       derived = count;
     }
     const store = await Store.open(directory, { events: EVENTS });
@@ -87,10 +89,9 @@ test(`a reaction that is killed ${KILLS} times derives from every cause once, an
     assert(fruitful > KILLS / 2, "many runs got something done");
     assert((await store.verify()).ok);
     await store.close();
-  }),
-);
+  }));
 
-test(`a consumer beside the writer that is killed goes on at its last commit (seed ${SEED})`, { timeout: 240_000 }, () =>
+test(`a consumer beside the writer that is killed goes on at its last commit (seed ${SEED})`, () =>
   inDirectory(async (directory) => {
     const random = seededRandom(SEED + 1);
     const store = await Store.open(directory, { events: EVENTS });
@@ -126,10 +127,9 @@ test(`a consumer beside the writer that is killed goes on at its last commit (se
     const consumer = await store.consumer("reader");
     assert(consumer.position >= kept && consumer.position <= did);
     await store.close();
-  }),
-);
+  }));
 
-test(`readers follow writers that are killed: every one sees the log, once and in order (seed ${SEED})`, { timeout: 240_000 }, () =>
+test(`readers follow writers that are killed: every one sees the log, once and in order (seed ${SEED})`, () =>
   inDirectory(async (directory) => {
     const random = seededRandom(SEED + 2);
     let child = startWriter(compiled.entry, directory, "race", "first");
@@ -171,5 +171,4 @@ test(`readers follow writers that are killed: every one sees the log, once and i
     await Promise.all(followers);
     for (const sequences of seen) assert.deepEqual(sequences, all);
     await store.close();
-  }),
-);
+  }));

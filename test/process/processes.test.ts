@@ -49,7 +49,7 @@ class Promises {
   }
 }
 
-test(`${KILLS} times SIGKILL: no acknowledged event is lost, no half batch is shown`, { timeout: 240_000 }, async (context) => {
+test(`${KILLS} times SIGKILL: no acknowledged event is lost, no half batch is shown`, async (context) => {
   const seed = Number(process.env.BATPAK_SEED ?? Date.now() % 1_000_000);
   let acknowledged = 0;
   let events = 0;

@@ -73,6 +73,7 @@ for (const durability of ["fsync", "os"] as const) {
         if (await check(left, `operation ${number} of ${operations}, disk ${disks}`)) used++;
       }
     }
+    console.log(`projections: ${disks} crash states tried`);
     assert.ok(disks > operations && used > 0, `${disks} disks, of which ${used} had a snapshot that was used`);
   });
 

@@ -50,12 +50,14 @@ for (const [positionIn, durability] of [
     const whole = new SimulatedDisk();
     await run(whole, positionIn, { promised: -1, asked: -1 }, durability);
     let between = 0;
+    let states = 0;
     for (let operation = 1; operation <= whole.operationCount; operation++) {
       const disk = new SimulatedDisk();
       disk.crashDuring(operation);
       const told = { promised: -1, asked: -1 };
       await run(disk, positionIn, told, durability).catch((error: unknown) => assert(disk.crashed, String(error)));
       for (const left of [disk.diskAfterKill(), ...disk.possibleDisks({ limit: 2, seed: operation })]) {
+        states++;
         const store = await Store.open("/store", { events: EVENTS, disk: left });
         const consumer = await store.consumer("c", { kind: Ticked });
         const { position } = consumer;
@@ -71,6 +73,7 @@ for (const [positionIn, durability] of [
         await store.close();
       }
     }
+    console.log(`consumer: ${states} crash states tried`);
     assert(between > 0, "some crash came after the commit point and before the promise");
   });
 }

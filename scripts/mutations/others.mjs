@@ -1,0 +1,161 @@
+// More of what `scripts/mutations.mjs` breaks: the batpak 0.3 log, directories, index blocks, compaction, copies, consumers.
+
+const WRITER03 = "src/log/batpak03-segment-writer.ts";
+const RECOVER03 = "src/recover-batpak03.ts";
+const SNAPSHOT = "src/store-snapshot.ts";
+const COMPACTION = "src/compaction.ts";
+
+const leftOut = (what, file, from, to, ...suites) => ({ name: `sync left out: ${what}`, file, edits: [[from, to]], suites });
+
+/** @type {{ name: string, file: string, edits: [string, string][], suites: string[] }[]} */
+export const others = [
+  leftOut(
+    "a commit of the 0.3 layout",
+    WRITER03,
+    "write(bytes, 0, length, position, durable);",
+    "write(bytes, 0, length, position, false);",
+    "0.3, single appends",
+  ),
+  leftOut(
+    "a new 0.3 segment's header",
+    WRITER03,
+    "await file.write(header, 0, header.length, 0, false);\n    await file.sync();",
+    "await file.write(header, 0, header.length, 0, false);",
+    "0.3, os durability",
+    "0.3, single appends",
+  ),
+  leftOut("a new 0.3 segment's name", WRITER03, "await disk.syncDirectory(directory);", "", "0.3, single appends"),
+  leftOut("store.sync() in the 0.3 layout", WRITER03, "await this.#file.sync();", "", "0.3, os durability"),
+  leftOut(
+    "a 0.3 segment with its footer, before the next one is made",
+    WRITER03,
+    "      position += part.length;\n    }\n    await file.sync();",
+    "      position += part.length;\n    }",
+    "0.3, os durability",
+  ),
+  leftOut(
+    "the mark, before anything is in the 0.3 segment that it names",
+    "src/log/batpak03-log-writer.ts",
+    "    await mark.sync();",
+    "",
+    "0.3, single appends",
+    "0.3, killed",
+    "0.3, os durability",
+  ),
+  leftOut(
+    "what recovery of a 0.3 log keeps, where no mark speaks of it",
+    RECOVER03,
+    "      await file.sync();\n      await disk.syncDirectory(directory);\n      return null;",
+    "      return null;",
+    "0.3, single appends",
+    "0.3, killed",
+    "names",
+  ),
+  leftOut("the log before its 0.3 checkpoint", "src/batpak03-engine.ts", "    await this.log.sync();\n    try {", "    try {", "names"),
+  leftOut("what a store closes with", "src/native-engine.ts", "      await this.log.sync();", "", "names"),
+  leftOut(
+    "the directory above one that was found",
+    "src/disk/make-directories.ts",
+    "await verbs.syncDirectory(above);",
+    "",
+    "acknowledgement",
+  ),
+  leftOut(
+    "the log before a consumer's position",
+    "src/consuming.ts",
+    "await access.writer.log.sync();",
+    "",
+    "crash, a consumer",
+    "consumer",
+  ),
+  leftOut(
+    "a consumer's position that is removed",
+    "src/subscriptions/consumer-file.ts",
+    "await this.#disk.syncDirectory(this.#folder);",
+    "",
+    "names",
+  ),
+  leftOut(
+    "the index block of a merged segment, before it gets its name",
+    "src/log/block-files.ts",
+    "      await file.write(end, 0, end.length, at, false);\n      at += end.length;\n      end = piece;\n    }\n    await file.sync();\n    await file.write(end, 0, end.length, at, false);\n    await file.sync();",
+    "      await file.write(end, 0, end.length, at, false);\n      at += end.length;\n      end = piece;\n    }\n    await file.write(end, 0, end.length, at, false);",
+    "names",
+  ),
+  leftOut(
+    "the names of a copy's segments",
+    SNAPSHOT,
+    "if (segments.length > 1) await this.#disk.syncDirectory(this.#target);",
+    "",
+    "snapshot",
+    "crash, copies",
+  ),
+  leftOut(
+    "the name of a copy's oldest segment",
+    SNAPSHOT,
+    "await this.#name(first.id);\n    await this.#disk.syncDirectory(this.#target);",
+    "await this.#name(first.id);",
+    "crash, copies",
+    "snapshot",
+  ),
+  {
+    name: "order: a conversion's target gets its name before it is compared",
+    file: "src/convert.ts",
+    edits: [
+      [
+        "      const entities = await this.#compare(source);\n",
+        "      await this.#disk.rename(this.#work, this.#target);\n      const entities = await this.#compare(source);\n",
+      ],
+      [
+        "      await this.#disk.rename(this.#work, this.#target);\n      await this.#disk.syncDirectory",
+        "      await this.#disk.syncDirectory",
+      ],
+    ],
+    suites: ["changes"],
+  },
+  leftOut(
+    "the name of a merged segment that a killed compaction gave, before what it replaces is removed",
+    "src/recover-native.ts",
+    "if (unsettled.replaced.length > 0) await disk.syncDirectory(directory);",
+    "",
+    "killed makers",
+  ),
+  {
+    name: "recovery: a log without a mark passes for one that its writer has closed",
+    file: "src/recover-native.ts",
+    edits: [["if (marked && provenSynced >= end", "if ((marked || true) && provenSynced >= end"]],
+    suites: ["killed makers"],
+  },
+  leftOut(
+    "the name that a killed conversion gave its target",
+    "src/open-store.ts",
+    "listing.segmentIds.length === 0 || listing.converted",
+    "listing.segmentIds.length === 0",
+    "changes",
+  ),
+  {
+    name: "recovery: a torn tail is cut, and not kept aside",
+    file: "src/recover-native.ts",
+    edits: [
+      ["const keptIn = await keepAside(disk, directory, segmentId, file, end, cutBytes);", 'const keptIn = "nowhere"; void keepAside;'],
+    ],
+    suites: ["kept aside"],
+  },
+  {
+    name: "recovery: what is kept aside of a torn tail has its name from the start",
+    file: "src/log/recovery.ts",
+    edits: [
+      [
+        "await replaceFile(disk, directory, name, (target) => copyRange(source, from, target, 0, Math.min(length, KEPT_BYTES_MAX)));",
+        'void replaceFile; const target = await disk.open(join(directory, name), "create"); await copyRange(source, from, target, 0, Math.min(length, KEPT_BYTES_MAX)); await target.sync(); await target.close(); await disk.syncDirectory(directory);',
+      ],
+    ],
+    suites: ["recovery on a full disk"],
+  },
+  {
+    name: "compaction: a merged segment is of the generation before",
+    file: COMPACTION,
+    edits: [["const generation = log.generation + 1;", "const { generation } = log;"]],
+    suites: ["compaction", "crash, compaction"],
+  },
+];

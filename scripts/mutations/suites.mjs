@@ -1,0 +1,44 @@
+// The parts of the tests that mutations are tried on, each a few seconds long.
+
+export const suites = {
+  acknowledgement: { files: ["test/crash/acknowledgement.test.ts"] },
+  "crash, single appends": enumeration("single appends"),
+  "crash, groups": enumeration("group commits"),
+  "crash, batches": enumeration("batches over"),
+  "crash, os durability": enumeration("os durability"),
+  "crash, killed": enumeration("killed"),
+  "crash, checkpoints": enumeration("checkpoints asked"),
+  "crash, rotation": enumeration("rotation without"),
+  "crash, compaction": enumeration("compaction, and"),
+  "crash, a consumer": enumeration("a consumer"),
+  "crash, copies": enumeration("a copy"),
+  "0.3, single appends": enumeration03("single appends"),
+  "0.3, os durability": enumeration03("os durability"),
+  "0.3, killed": enumeration03("killed"),
+  "0.3, checkpoints": enumeration03("checkpoints asked"),
+  poison: { files: ["test/crash/poison.test.ts"] },
+  "overlapping writes": { files: ["test/crash/overlapping-writes.test.ts"] },
+  recovery: { files: ["test/store/recovery.test.ts"] },
+  checkpoint: { files: ["test/store/checkpoint.test.ts"] },
+  "replace file": { files: ["src/disk/replace-file.test.ts"] },
+  lock: { files: ["src/disk/directory-lock.test.ts"] },
+  "full disk": { files: ["test/crash/full-disk.test.ts"] },
+  "kept aside": { files: ["test/crash/kept-aside.test.ts"] },
+  model: { files: ["test/model/store-model.test.ts"] },
+  changes: { files: ["test/crash/changes.test.ts"] },
+  compaction: { files: ["test/crash/compaction.test.ts"] },
+  snapshot: { files: ["test/store/snapshot.test.ts"] },
+  consumer: { files: ["test/reactions/consumer-crash.test.ts"] },
+  "recovery on a full disk": { files: ["test/crash/full-recovery.test.ts"] },
+  "killed makers": { files: ["test/crash/killed-makers.test.ts"] },
+  names: { files: ["test/crash/names.test.ts"] },
+  "projection snapshots": { files: ["test/projections/crash.test.ts"] },
+};
+
+function enumeration(scenario) {
+  return { files: ["test/crash/enumeration.test.ts"], env: { BATPAK_SCENARIO: scenario, BATPAK_CRASH_SHARE: "1" } };
+}
+
+function enumeration03(scenario) {
+  return { files: ["test/crash/batpak03.test.ts"], env: { BATPAK_SCENARIO: scenario, BATPAK_CRASH_SHARE: "1" } };
+}
