@@ -37,6 +37,7 @@ export class Batpak03Writer implements StoreWriter {
   readonly log: Batpak03LogWriter;
   readonly gate = new SequenceGate();
   readonly checkpointer: { written: number; lastError: unknown } = { written: 0, lastError: null };
+  readonly compaction = null;
   readonly cut: OpenReport["cut"];
   readonly syncsCommits: boolean;
   readonly #input: Batpak03WriterInput;

@@ -1,7 +1,9 @@
 /** A reader takes up what the writer has made visible since it last looked, frame by frame. */
-import type { Disk } from "./disk/disk.ts";
+import type { Disk, DiskFile } from "./disk/disk.ts";
+import { errorCode } from "./disk/system-error.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { segmentSeed } from "./format/native/frame.ts";
+import { decodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { followBatpak03 } from "./follow-batpak03.ts";
 import { replayCommit, type ReplayTarget } from "./log/replay.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
@@ -31,8 +33,11 @@ export async function followNative(input: FollowInput): Promise<boolean> {
   for (let segment = active; ; ) {
     const to = mark === null || mark.visibleSegment > segment.id ? undefined : mark.visibleSegment === segment.id ? mark.visibleOffset : 0;
     if (to !== undefined && to <= segment.framesEnd) return true;
-    const file = await disk.open(files.path(segment.id), "read");
+    const file = await openIfThere(disk, files.path(segment.id));
+    if (file === null) return false;
     try {
+      // Compacted in this very moment: a frame of the new file may stand right where the view ended in the old one.
+      if (isCompacted(file, segment.generation)) return false;
       if (!segment.sealed) {
         const entry = segment;
         const scan = { file, seed: segmentSeed(storeId, segment.id), from: segment.framesEnd };
@@ -64,4 +69,21 @@ export async function followNative(input: FollowInput): Promise<boolean> {
     segment = newSegmentEntry(index, next, header.header.generation);
     index.segments.push(segment);
   }
+}
+
+/** A file that a compaction has removed is not there any more. */
+async function openIfThere(disk: Disk, path: string): Promise<DiskFile | null> {
+  try {
+    return await disk.open(path, "read");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** Whether the file is of a newer generation. A broken header does not tell, and its frames are checked one by one. */
+function isCompacted(file: DiskFile, generation: number): boolean {
+  const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
+  const outcome = decodeSegmentHeader(bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0)));
+  return outcome.kind === "ok" && outcome.header.generation > generation;
 }

@@ -28,6 +28,7 @@ import { FrameCache } from "./log/frame-cache.ts";
 import { FrameLoader } from "./log/frame-loader.ts";
 import { FrameSource } from "./log/frame-source.ts";
 import { LogWriter } from "./log/log-writer.ts";
+import { commitRange, type MergedRange } from "./log/range-commit.ts";
 import { MarkFile } from "./log/mark-file.ts";
 import { NativePlacer } from "./log/native-placer.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
@@ -40,17 +41,18 @@ import type { ReadingParts } from "./reading.ts";
 import { settleNativeLog } from "./recover-native.ts";
 import type { CompiledOptions, Layout } from "./store-options.ts";
 import type { OpenReport } from "./open-report.ts";
-import type { StoreWriter } from "./store-writer.ts";
+import type { CompactionHost, StoreWriter } from "./store-writer.ts";
 
 /** What both a writer and a reader of a native store have. */
 export interface NativeStoreParts {
   readonly directory: string;
   readonly layout: Layout;
+  readonly indexCacheBytes: number;
   readonly files: SegmentFiles;
   readonly cache: PageCache;
   readonly frames: FrameSource;
   readonly loader: FrameLoader;
-  /** Replaced as a whole when a reader takes a new look. */
+  /** Replaced as a whole, with all but the layout, when a reader takes a new look. */
   log: OpenedNativeLog;
 }
 
@@ -77,7 +79,7 @@ export function prepareNative(disk: Disk, directory: string, indexCacheBytes: nu
     frameCache.forget(segmentId);
     frames.forget();
   };
-  Object.assign(parts, { directory, layout, files, cache, frames });
+  Object.assign(parts, { directory, layout, indexCacheBytes, files, cache, frames });
   return parts;
 }
 
@@ -133,6 +135,7 @@ export class NativeWriter implements StoreWriter {
   readonly #mark: MarkFile;
   readonly #storeId: Uint8Array;
   readonly #records: Uint8Array[];
+  readonly compaction: CompactionHost;
   #eventsSinceCheckpoint = 0;
   #checkpointDue = false;
   #checkpointsAsked: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
@@ -158,6 +161,14 @@ export class NativeWriter implements StoreWriter {
     const syncedOffset = (segmentId: number): number => (segments.segmentId === segmentId ? segments.syncedOffset : HEADER_END);
     const placer = new NativePlacer({ index, storeId: this.#storeId, clock: options.clock, ids, syncedOffset });
     this.log = this.#createLog(placer, ids);
+    this.compaction = {
+      newestId: () => ids.newest(),
+      nowMicros: () => options.clock.nowMicros(),
+      blocksWritten: () => this.#sealing,
+      durableTo: (sequence) => this.#durableTo(sequence),
+      commit: (range) => this.#commitRange(range),
+      checkpointMissing: () => this.#checkpointMissing(),
+    };
     parts.frames.unwritten = this.log;
     this.acceptance = new Acceptance({
       index,
@@ -222,7 +233,7 @@ export class NativeWriter implements StoreWriter {
         directory: parts.directory,
         index: parts.log.index,
         storeId: this.#storeId,
-        generation: parts.log.generation,
+        generation: () => parts.log.generation,
         clock: options.clock,
         segments: this.#segments,
         mark: this.#mark,
@@ -312,6 +323,55 @@ export class NativeWriter implements StoreWriter {
       () => asked.forEach(({ resolve }) => resolve()),
       (error: unknown) => asked.forEach(({ reject }) => reject(error)),
     );
+  }
+
+  async #durableTo(sequence: number): Promise<void> {
+    const { index } = this.#input.parts.log;
+    // Each commit opens the gate, and so does a failure.
+    while (index.visible.sequence < sequence) {
+      this.log.queue.assertSound();
+      await new Promise<void>((resolve) => this.gate.onNext(resolve));
+    }
+    await this.log.sync();
+  }
+
+  /** Beside appending, with checkpoints held: see `log/range-commit.ts`. */
+  async #commitRange(range: MergedRange): Promise<void> {
+    const { disk, parts } = this.#input;
+    const { queue } = this.log;
+    const { directory, files, log } = parts;
+    const work = (): Promise<void> =>
+      commitRange(
+        {
+          disk,
+          files,
+          index: log.index,
+          moveOn: (generation) => {
+            parts.log.generation = generation;
+            if (!queue.isPoisoned) this.log.writeMark();
+          },
+          assertSound: () => queue.assertSound(),
+          poison: (error) => queue.poison(error),
+          notRemoved: (error) => tell("background-failed", { directory, what: "remove a replaced segment", error }),
+        },
+        range,
+      );
+    try {
+      await this.checkpointer.exclude(work);
+    } finally {
+      // Whoever asked for a checkpoint meanwhile is answered between two commits: at the end of the one in flight, or now.
+      if (this.#checkpointsAsked.length > 0 && queue.flying.length === 0 && !this.checkpointer.isWriting) this.#answerCheckpoints();
+    }
+  }
+
+  #checkpointMissing(): void {
+    if (this.#input.options.checkpointEveryEvents === null || this.log.queue.isPoisoned) return;
+    this.#checkpointDue = true;
+    // Else with the commit that is in flight.
+    if (this.log.queue.flying.length > 0 || this.checkpointer.isWriting) return;
+    this.#checkpointDue = false;
+    this.#eventsSinceCheckpoint = 0;
+    this.checkpointer.beginInBackground();
   }
 
   /** Waits for what is accepted, makes it durable, writes what opening needs, lets go of the files. */

@@ -49,7 +49,8 @@ export interface OpenedNativeLog {
   readonly index: StoreIndex;
   /** Null in a directory without any segment that ever began. */
   readonly storeId: Uint8Array | null;
-  readonly generation: number;
+  /** How many ranges were ever compacted. A writer that compacts moves it on. */
+  generation: number;
   /** System records in force: whole frames, oldest first. Kept up to date. */
   readonly records: Uint8Array[];
   readonly lastIssuedId: Uint8Array;

@@ -6,12 +6,14 @@ import type { Clock } from "./base/clock.ts";
 import { StoreError } from "./base/store-error.ts";
 import { acquireDirectoryLock, type DirectoryLock } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
+import { errorCode } from "./disk/system-error.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { DefinitionRegistry } from "./events/definition-registry.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
 import { unsupported } from "./log/batpak03-placer.ts";
 import { readMark } from "./log/mark-file.ts";
+import { listSegmentIds } from "./log/segment-list.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, directoryExists, listDirectory, readerView } from "./open-directory.ts";
@@ -130,24 +132,51 @@ async function tornTailOf(disk: Disk, parts: NativeStoreParts): Promise<OpenRepo
 }
 
 const READ_ATTEMPTS_MAX = 10;
+/** Beside a writer, which may be compacting, what is wrong is looked at again so often before it is believed. */
+const READ_ATTEMPTS_BESIDE_WRITER = 4;
 
 /** Reads the log as a reader may see it: whether a writer lives is asked before and after. */
 export async function readLogForReader(disk: Disk, parts: NativeStoreParts, directory: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const before = await readerView(disk, directory);
-    const { segmentIds } = await listDirectory(disk, directory);
-    const limit = before.writer ? { segmentId: before.mark?.visibleSegment ?? 0, offset: before.mark?.visibleOffset ?? 0 } : null;
-    parts.files.expectedGeneration = () => null;
-    parts.files.forgetAll();
-    await readNativeLog(disk, parts, { segmentIds, mark: before.mark, tolerant: true, limit });
-    // What others read meanwhile, and of segments whose files were closed, was of the log as it had been.
-    parts.frames.forgetAll();
-    if (parts.layout === "native") parts.files.expectedGeneration = (id) => parts.log.index.segmentWithId(id)?.generation ?? null;
+    // Read into parts of its own: who reads meanwhile does so by the old index, in the old files, and is told where those are gone.
+    const fresh = prepareNative(disk, directory, parts.indexCacheBytes, parts.layout);
+    let segmentIds: readonly number[] = [];
+    // Whether what was met may be due to a compaction beside it, which removes files and puts others in their place.
+    const mayBePassing = async (): Promise<boolean> => {
+      if (attempt === READ_ATTEMPTS_MAX) return false;
+      if (before.writer || (await readerView(disk, directory)).writer) return attempt < READ_ATTEMPTS_BESIDE_WRITER;
+      return String(await listSegmentIds(disk, directory)) !== String(segmentIds);
+    };
+    try {
+      ({ segmentIds } = await listDirectory(disk, directory));
+      const limit = before.writer ? { segmentId: before.mark?.visibleSegment ?? 0, offset: before.mark?.visibleOffset ?? 0 } : null;
+      await readNativeLog(disk, fresh, { segmentIds, mark: before.mark, tolerant: true, limit });
+    } catch (error) {
+      fresh.files.closeAll();
+      if (errorCode(error) !== "ENOENT" || !(await mayBePassing())) throw error;
+      await pauseBetweenLooks();
+      continue;
+    }
     const after = await readerView(disk, directory);
     const settled = before.writer ? before.mark !== null : !after.writer;
-    if (settled || attempt === READ_ATTEMPTS_MAX) return;
-    await new Promise((again) => setTimeout(again, 2));
+    const isRight = settled && (fresh.log.problems.length === 0 || !(await mayBePassing()));
+    if (isRight || attempt === READ_ATTEMPTS_MAX) return takeParts(parts, fresh);
+    fresh.files.closeAll();
+    await pauseBetweenLooks();
   }
+}
+
+/** All at once. Whoever has a file of before pinned reads on in it. */
+function takeParts(parts: NativeStoreParts, fresh: NativeStoreParts): void {
+  const { files } = parts;
+  if (fresh.layout === "native") fresh.files.expectedGeneration = (id) => fresh.log.index.segmentWithId(id)?.generation ?? null;
+  Object.assign(parts, fresh);
+  files.retire();
+}
+
+function pauseBetweenLooks(): Promise<void> {
+  return new Promise((again) => setTimeout(again, 2));
 }
 
 function assertLayout(found: "native" | "batpak-0.3" | null, options: CompiledOptions): void {
@@ -192,7 +221,9 @@ function readingOf(parts: NativeStoreParts, registry: DefinitionRegistry, life: 
     get index() {
       return parts.log.index;
     },
-    frames: parts.frames,
+    get frames() {
+      return parts.frames;
+    },
     get loader() {
       return parts.loader;
     },

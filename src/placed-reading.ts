@@ -6,7 +6,7 @@ import { isStoreError, type StoreError } from "./base/store-error.ts";
 import { StoredEvent } from "./events/event.ts";
 import type { CompiledReadOptions, ReadOptions } from "./events/query.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
-import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
 import type { LoadedFrame } from "./log/frame-loader.ts";
 import { RowSearch, type SearchFilter } from "./log/row-search.ts";
 import { type ReadingParts, rest } from "./reading.ts";
@@ -43,29 +43,32 @@ export async function* readPlaced(
   let from = backward || after === undefined ? 0 : Math.max(0, after + 1);
   let to = backward && after !== undefined ? Math.min(bound, after) : bound;
   const rows = new Uint32Array(backward ? ROWS_BACKWARD : ROWS_FORWARD);
-  let searched: StoreIndex | null = null;
+  let searched: symbol | null = null;
   let search: RowSearch | null = null;
   for (let left = limit; left > 0; ) {
     signal?.throwIfAborted();
     parts.assertReadable();
     try {
       const { index } = parts;
-      // Read anew meanwhile, after a compaction beside it: goes on behind what was given.
-      if (search === null || searched !== index) search = new RowSearch(index, filters, { from, to, direction });
-      searched = index;
-      const count = search.next(rows);
+      const { revision } = index;
+      // Compacted meanwhile, by this process or another: goes on behind what was given.
+      const sound: RowSearch | null = searched === revision ? search : null;
+      searched = revision;
+      const current: RowSearch = sound ?? new RowSearch(index, filters, { from, to, direction });
+      search = current;
+      const count = current.next(rows);
       if (count === 0) return;
       if (count < 0) {
         await rest();
         continue;
       }
-      const segment = search.segment as SegmentEntry;
+      const segment = current.segment as SegmentEntry;
       if (backward) rows.subarray(0, count).reverse();
-      for (let start = 0; start < count && left > 0 && parts.index === index; ) {
+      for (let start = 0; start < count && left > 0 && parts.index.revision === revision; ) {
         const length = backward ? count : parts.loader.chunk(segment, rows, start, count);
         const frames = await loadWhole(parts, segment, rows, start, length, onDamage);
-        if (parts.index !== index) break;
-        const events = placed(parts, search, segment, frames);
+        if (parts.index.revision !== revision) break;
+        const events = placed(parts, current, segment, frames);
         if (backward) events.reverse();
         if (events.length > left) events.length = left;
         left -= events.length;
@@ -77,7 +80,7 @@ export async function* readPlaced(
       }
     } catch (error) {
       search = null;
-      if (parts.index !== searched) continue;
+      if (parts.index.revision !== searched) continue;
       if (parts.renew !== undefined && isStoreError(error, "COMPACTED")) await parts.renew();
       else if (error instanceof IndexPageError) parts.index.rebuildIndex(error.segmentId);
       else throw error;
@@ -94,11 +97,11 @@ async function loadWhole(
   count: number,
   onDamage: PlacedReadOptions["onDamage"],
 ): Promise<readonly LoadedFrame[]> {
-  const searched = parts.index;
+  const { revision } = parts.index;
   try {
     return await parts.loader.load(segment, rows, from, count);
   } catch (error) {
-    if (onDamage === undefined || !isStoreError(error, "CORRUPT") || parts.index !== searched) throw error;
+    if (onDamage === undefined || !isStoreError(error, "CORRUPT") || parts.index.revision !== revision) throw error;
   }
   const index = parts.index.indexOf(segment);
   const whole: LoadedFrame[] = [];

@@ -28,7 +28,7 @@ export interface ReadingParts {
   renew?: () => Promise<void>;
 }
 
-/** The log was read anew meanwhile: what was found in the index before leads nowhere. */
+/** The log was read anew or compacted meanwhile: what was found in the index before leads nowhere. */
 class IndexReplaced extends Error {}
 
 const KINDS_PER_CATEGORY = 4096;
@@ -69,8 +69,8 @@ export class EventChunks {
   #bounds: SearchBounds;
   /** Null where it has to be begun, behind what was given last. */
   #search: RowSearch | null = null;
-  /** The index that was searched. */
-  #searched: StoreIndex | null = null;
+  /** The revision of the index that was searched. */
+  #searched: symbol | null = null;
   /** Of the event given last; -1 before the first. */
   #lastSequence = -1;
   readonly #backward: boolean;
@@ -103,7 +103,7 @@ export class EventChunks {
   /** Finding where to begin looks at pages already. */
   #newSearch(): RowSearch {
     const { index } = this.#parts;
-    this.#searched = index;
+    this.#searched = index.revision;
     return index.withSoundIndex(() => new RowSearch(index, this.#filters, this.#bounds));
   }
 
@@ -140,12 +140,12 @@ export class EventChunks {
   /** Whether the log that was searched is not the one that is there. */
   #isOutdated(error: unknown): boolean {
     const { index, renew } = this.#parts;
-    return this.#searched !== index || (renew !== undefined && isStoreError(error, "COMPACTED"));
+    return this.#searched !== index.revision || (renew !== undefined && isStoreError(error, "COMPACTED"));
   }
 
   async #renew(error: unknown): Promise<StoredEvent[] | null> {
     const { index, renew } = this.#parts;
-    if (this.#searched === index) {
+    if (this.#searched === index.revision) {
       // A log that was read anew and still contradicts itself is not being compacted.
       this.#renewals = this.#lastSequence === this.#renewedAt ? this.#renewals + 1 : 1;
       this.#renewedAt = this.#lastSequence;
@@ -162,7 +162,7 @@ export class EventChunks {
       return rest().then(() => this.next());
     }
     for (let step = 0; step < STEPS_PER_REST; step++) {
-      if (this.#search !== null && this.#searched !== this.#parts.index) this.#restart();
+      if (this.#search !== null && this.#searched !== this.#parts.index.revision) this.#restart();
       if (this.#ended || this.#left <= 0) return null;
       if (this.#from === this.#to && !this.#find()) continue;
       const events = this.#load();
@@ -224,7 +224,7 @@ export class EventChunks {
   #toEvents(segment: SegmentEntry, frames: readonly LoadedFrame[]): StoredEvent[] {
     const { index, frames: source, typeOf } = this.#parts;
     const search = this.#search;
-    if (search === null || this.#searched !== index) throw new IndexReplaced("The log was read anew");
+    if (search === null || this.#searched !== index.revision) throw new IndexReplaced("The log was read anew");
     const { format } = source;
     const segmentIndex = index.indexOf(segment);
     const { dense, firstSequence } = segmentIndex;
@@ -371,11 +371,11 @@ export function countMatches(parts: ReadingParts, filters: readonly SearchFilter
 /** Repeats a look that met a bad page of an index block, after that index was rebuilt. */
 async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<Result>): Promise<Result> {
   for (let renewals = 0; ; ) {
-    const { index } = parts;
+    const { revision } = parts.index;
     try {
       return await look();
     } catch (error) {
-      if (parts.index !== index) continue;
+      if (parts.index.revision !== revision) continue;
       if (parts.renew !== undefined && isStoreError(error, "COMPACTED") && renewals++ < RENEWALS_MAX) {
         await parts.renew();
         continue;
@@ -386,19 +386,20 @@ async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<R
   }
 }
 
-async function restOver(parts: ReadingParts, index: StoreIndex): Promise<void> {
+async function restOver(parts: ReadingParts, revision: symbol): Promise<void> {
   await rest();
-  if (parts.index !== index) throw new IndexReplaced("The log was read anew");
+  if (parts.index.revision !== revision) throw new IndexReplaced("The log was read anew");
 }
 
 async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
   const { index, frames } = parts;
+  const { revision } = index;
   const search = new RowSearch(index, filters, { from: 0, to: bound, direction: "forward" });
   const rows = new Uint32Array(4096);
   let total = 0;
   let steps = 0;
   for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
-    if (++steps % STEPS_PER_REST === 0) await restOver(parts, index);
+    if (++steps % STEPS_PER_REST === 0) await restOver(parts, revision);
     parts.assertReadable();
     if (count < 0) continue;
     total += search.needsFrames ? confirmed(search, rows, count, index, frames) : count;
@@ -424,11 +425,12 @@ export function findMatch(parts: ReadingParts, filters: readonly SearchFilter[],
 
 async function findOnce(parts: ReadingParts, filters: readonly SearchFilter[], from: number, to: number): Promise<number> {
   const { index, frames } = parts;
+  const { revision } = index;
   const search = new RowSearch(index, filters, { from, to, direction: "forward" });
   const rows = new Uint32Array(64);
   let steps = 0;
   for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
-    if (++steps % STEPS_PER_REST === 0) await restOver(parts, index);
+    if (++steps % STEPS_PER_REST === 0) await restOver(parts, revision);
     if (count < 0) continue;
     const segment = search.segment as SegmentEntry;
     const segmentIndex = index.indexOf(segment);

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "./base/clock.ts";
 import { tell } from "./base/diagnostics.ts";
+import { SharedLock } from "./base/shared-lock.ts";
 import { isStoreError, StoreError } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { DefinitionRegistry } from "./events/definition-registry.ts";
@@ -33,6 +34,8 @@ export class StoreAccess {
   /** Null in a read-only store. */
   readonly writer: StoreWriter | null;
   readonly reading: ReadingParts;
+  /** Shared by whoever goes through the log's files by their names, which compacting changes. */
+  readonly fileNames = new SharedLock();
   state: "open" | "closing" | "closed" = "open";
   /** Consumers that are open: they end with the store. */
   readonly consumers = new Set<{ close(): Promise<void> }>();
@@ -244,6 +247,8 @@ export class StoreAccess {
       }));
     if (followed) return;
     await readLogForReader(this.disk, this.parts, this.directory);
+    // Closed meanwhile.
+    if (this.state === "closed") this.parts.files.closeAll();
     for (const frame of this.parts.log.records) this.#learn(frame);
   }
 

@@ -16,6 +16,7 @@ import type { AnyDefinition, AnyNewEvent } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
 import type { Receipt, StoredEvent } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
+import { Compacting, type CompactOptions, type CompactReport } from "./compacting.ts";
 import { type ConsumerOptions, type ConsumerStatus, listConsumers, openConsumer } from "./consuming.ts";
 import { compileReadOptions, type Query, type QueryEvents, type ReadOptions } from "./events/query.ts";
 import { type ImportOptions, importRecords, type ImportResult, type ImportSource } from "./import.ts";
@@ -72,12 +73,14 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
   readonly #access: StoreAccess;
   readonly #projecting: Projecting;
   readonly #handling: Handling;
+  readonly #compacting: Compacting;
   readonly #lock: DirectoryLock | null;
 
   private constructor(opened: Opened) {
     this.#access = new StoreAccess(opened);
     this.#projecting = new Projecting(this.#access);
     this.#handling = new Handling(this.#access, this.#projecting);
+    this.#compacting = new Compacting(this.#access);
     this.directory = opened.directory;
     this.readOnly = opened.writer === null;
     this.openReport = opened.report;
@@ -388,7 +391,8 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
    */
   async verify(options: VerifyOptions = {}): Promise<VerifyResult> {
     this.#access.assertReadable();
-    return await verifyStore(this.#access.disk, this.#access.parts, options);
+    const { disk, parts, fileNames } = this.#access;
+    return await fileNames.share(() => verifyStore(disk, parts, options), options.signal);
   }
 
   /** Numbers about the store, of this moment. */
@@ -421,7 +425,23 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
    */
   async snapshot(directory: string): Promise<SnapshotResult> {
     this.#access.assertReadable();
-    return await snapshotStore(this.#access, directory);
+    return await this.#access.fileNames.share(() => snapshotStore(this.#access, directory));
+  }
+
+  /**
+   * Removes events from the sealed segments, beside appending and reading. At least one of `query`, `keep`, `keepNewerThan` and `keepLast` must be
+   * given; an event goes when it matches `query` and nothing keeps it. What stays keeps its hash and sequence, what goes is recorded, and retries
+   * of removed batches with keys are still answered. The newest segment is left alone, and so is the last event of each entity. Calls at the same
+   * time take turns. Reads under way may or may not still give what goes.
+   *
+   * @param options `dryRun`: only says what it would do; `segmentBytesMax`; `onProgress`; `signal`: ends it, what was committed before stays so
+   * @throws TypeError or RangeError `INVALID_ARGUMENT`; StoreError `CLOSED` where the store is closed meanwhile, `READ_ONLY`,
+   * `UNSUPPORTED_BY_LAYOUT` in the 0.3 layout, `POISONED`, `CORRUPT`, `IO`; what `keep` throws
+   * @example
+   * const { removedEvents } = await store.compact({ query: { scope: "sessions" }, keepNewerThan: Date.now() - 30 * 86_400_000 });
+   */
+  compact(options: CompactOptions<Definitions>): Promise<CompactReport> {
+    return this.#compacting.run(options as unknown as CompactOptions);
   }
 
   /** In a read-only store: takes up what the writer has made visible since. Gives the next event's sequence. */
@@ -443,6 +463,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
     const access = this.#access;
     access.state = "closing";
     try {
+      await this.#compacting.stop();
       if (access.writer === null) access.parts.files.closeAll();
       else await access.writer.close();
     } catch (error) {

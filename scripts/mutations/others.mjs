@@ -3,7 +3,7 @@
 const WRITER03 = "src/log/batpak03-segment-writer.ts";
 const RECOVER03 = "src/recover-batpak03.ts";
 const SNAPSHOT = "src/store-snapshot.ts";
-const COMPACTION = "src/compaction.ts";
+const COMPACTION = "src/compacting.ts";
 
 const leftOut = (what, file, from, to, ...suites) => ({ name: `sync left out: ${what}`, file, edits: [[from, to]], suites });
 
@@ -155,7 +155,7 @@ export const others = [
   {
     name: "compaction: a merged segment is of the generation before",
     file: COMPACTION,
-    edits: [["const generation = log.generation + 1;", "const { generation } = log;"]],
-    suites: ["compaction", "crash, compaction"],
+    edits: [["generation: log.generation + 1,", "generation: log.generation,"]],
+    suites: ["compacting", "crash, compaction"],
   },
 ];

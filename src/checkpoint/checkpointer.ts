@@ -57,6 +57,15 @@ export class Checkpointer {
     });
   }
 
+  /** Does other work for which none may be under way: the log is changed behind what a checkpoint pictures. */
+  async exclude(work: () => Promise<void>): Promise<void> {
+    while (this.#writing !== null) await this.idle();
+    this.#writing = work().finally(() => {
+      this.#writing = null;
+    });
+    await this.#writing;
+  }
+
   async #write(snapshot: Snapshot): Promise<void> {
     const { disk, directory } = this.#parts;
     await this.#parts.sync();

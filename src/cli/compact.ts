@@ -1,6 +1,7 @@
 /** `batpak compact DIR`: says what compacting would remove, and does it when told to. */
 import type { Command } from "commander";
-import { type CompactOptions, type CompactReport, compactStore } from "../compaction.ts";
+import type { CompactOptions, CompactReport } from "../compacting.ts";
+import { compactStore } from "../compaction.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
 import { assertStoreDirectory } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";

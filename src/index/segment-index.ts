@@ -113,4 +113,6 @@ export interface SegmentIndex {
    */
   entities(visit: (name: string, summary: EntitySummary) => boolean | void, from?: number): void;
   scopes(): string[];
+  /** The local id of a scope; -1 when it has no row here. */
+  findScope(name: string): number;
 }

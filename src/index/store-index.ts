@@ -87,6 +87,8 @@ export class StoreIndex {
   lastTimeMicros = 0;
   /** Events that are visible: less than the sequence where numbers were skipped or events removed. */
   visibleEvents = 0;
+  /** Another one once what was found before leads nowhere any more: rows, places and pages of segments that were replaced. */
+  revision = Symbol("index");
   readonly #source: IndexSource;
   readonly #recent = new RecentRows();
 
@@ -129,6 +131,30 @@ export class StoreIndex {
     assert(segment !== undefined, `segment ${segmentId} is in the index`);
     segment.index = this.#source.rebuildIndex(segment);
     segment.indexOnDisk = false;
+  }
+
+  /**
+   * Puts a merged segment in the place of those that it replaces, `removedEvents` of which it lacks. All at once: nobody ever sees both, or
+   * neither. Whoever holds rows or cursors of before compares `revision`.
+   */
+  replaceSegments(replaced: readonly SegmentEntry[], merged: SegmentEntry, removedEvents: number): void {
+    const position = this.segments.indexOf(replaced[0]);
+    assert(
+      position >= 0 && replaced.every((segment, i) => segment.sealed && this.segments[position + i] === segment),
+      "sealed segments that follow on each other are replaced",
+    );
+    assert(position + replaced.length < this.segments.length, "the newest segment is never replaced");
+    this.segments.splice(position, replaced.length, merged);
+    this.visibleEvents -= removedEvents;
+    this.revision = Symbol("index");
+  }
+
+  /** Takes the scope out of those that have events, unless a segment still holds one of it. */
+  dropEmptyScope(name: string): void {
+    const id = this.scopes.find(name);
+    const isHeld = this.withSoundIndex(() => this.segments.some((segment) => this.indexOf(segment).findScope(name) >= 0));
+    // The next event of it is the first one again.
+    if (id >= 0 && !isHeld) this.scopeFirstSequence[id] = Number.POSITIVE_INFINITY;
   }
 
   /** The id of a scope; its first event's sequence is kept for `scopes()`. */

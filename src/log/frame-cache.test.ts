@@ -96,19 +96,6 @@ test("with no room nothing is held and nothing copied", async () => {
   assert.equal(cache.bytes, 0);
 });
 
-test("after forgetAll nothing is held, of segments whose files were closed either", async () => {
-  const { files } = await segmentsOf([5000, 5000]);
-  const cache = new FrameCache(files, 1 << 20);
-  const target = new Uint8Array(64);
-  for (const id of [1, 2]) copyHeld(cache, id, 0, 64, target, 0);
-  files.closeAll();
-  files.forgetAll();
-  cache.forgetAll();
-  for (const id of [1, 2]) copyHeld(cache, id, 0, 64, target, 0);
-  assert.equal(cache.pagesLoaded, 4);
-  files.closeAll();
-});
-
 test("a place counts as checked until its page is loaded anew, and no place beside it does", async () => {
   const { files } = await segmentsOf([100_000]);
   const cache = new FrameCache(files, 2 * 4096);

@@ -121,11 +121,6 @@ export class FrameCache {
     for (let place = 0; place < this.#count; place++) if (this.#segmentIds[place] === segmentId) this.#segmentIds[place] = 0;
   }
 
-  /** Drops everything. */
-  forgetAll(): void {
-    this.#segmentIds.fill(0);
-  }
-
   #group(segmentId: number, number: number): number {
     const hash = Math.imul(Math.imul(segmentId, 0x9e3779b1) ^ number, 0x85ebca6b);
     return (hash ^ (hash >>> 15)) & this.#tableMask & ~(WAYS - 1);

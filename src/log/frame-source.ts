@@ -60,12 +60,6 @@ export class FrameSource {
     this.#lastSlice = null;
   }
 
-  /** Forgets everything, pages included: the log is read anew. */
-  forgetAll(): void {
-    this.forget();
-    this.#cache.forgetAll();
-  }
-
   /** For a reader: the segment goes on at `offset`. What a page holds past it may be whole frames of a torn commit that recovery has cut since. */
   goesOn(segmentId: number, offset: number): void {
     this.#cache.drop(segmentId, offset);

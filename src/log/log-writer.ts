@@ -41,7 +41,8 @@ export interface LogWriterParts {
   readonly directory: string;
   readonly index: StoreIndex;
   readonly storeId: Uint8Array;
-  readonly generation: number;
+  /** How many ranges were ever compacted: newer segments and marks bear it. */
+  generation(): number;
   readonly clock: Clock;
   readonly segments: SegmentWriter;
   readonly mark: MarkFile;
@@ -109,7 +110,7 @@ export class LogWriter implements UnwrittenFrames {
       group.baseOffset = active.framesEnd;
       group.opensSegment = false;
     } else {
-      group.segment = newSegmentEntry(this.#parts.index, (active?.id ?? 0) + 1, this.#parts.generation);
+      group.segment = newSegmentEntry(this.#parts.index, (active?.id ?? 0) + 1, this.#parts.generation());
       group.baseOffset = SEGMENT_HEADER.bytes;
       group.opensSegment = true;
     }
@@ -159,7 +160,7 @@ export class LogWriter implements UnwrittenFrames {
 
   /** Seals the segment before, if it is not, and makes the next one. Commit point: the new segment's directory sync. */
   readonly #turnTo = async (segment: SegmentEntry): Promise<void> => {
-    const { index, storeId, segments, clock, generation } = this.#parts;
+    const { index, storeId, segments, clock } = this.#parts;
     const before = index.segments[index.segments.indexOf(segment) - 1];
     if (before !== undefined && !before.sealed) {
       await this.#syncer.underWay;
@@ -178,7 +179,8 @@ export class LogWriter implements UnwrittenFrames {
       storeId,
       segmentId: segment.id,
       firstSequence: segment.firstSequence,
-      generation,
+      // Not that of now: the index, and each checkpoint, has the segment as it was placed.
+      generation: segment.generation,
       replacesFrom: 0,
       replacesTo: 0,
       createdMicros: clock.nowMicros(),
@@ -244,10 +246,10 @@ export class LogWriter implements UnwrittenFrames {
 
   /** Notes for other processes what is visible and what is synced. */
   writeMark(): void {
-    const { index, storeId, generation, segments, mark } = this.#parts;
+    const { index, storeId, segments, mark } = this.#parts;
     mark.write({
       storeId,
-      generation,
+      generation: this.#parts.generation(),
       visibleSegment: index.visible.segmentId,
       visibleOffset: index.visible.offset,
       visibleSequence: index.visible.sequence,

@@ -214,16 +214,25 @@ class Removed {
       bytes = 0;
       await pause();
     };
-    for (const [name, runs] of this.#runs) {
-      const flat: unknown[] = [name];
-      runs.sort((a, b) => a.from - b.from);
+    for (const [name, unsorted] of this.#runs) {
+      const byClock = (a: RemovedRun, b: RemovedRun): number => a.from - b.from;
+      const runs = unsorted.length > ITEMS_PER_STEP ? await sortedInSteps(unsorted, byClock, pause) : unsorted.sort(byClock);
+      let flat: unknown[] = [name];
+      const add = (): void => {
+        entities.push(flat);
+        bytes += name.length + flat.length * 13;
+        flat = [name];
+      };
       for (let i = 0; i < runs.length; i++) {
         let run = runs[i];
         while (i + 1 < runs.length && runs[i + 1].from === run.to + 1) run = { ...runs[++i], from: run.from };
         flat.push(run.from, run.to, run.lastSequence, run.lastHash);
+        // An entity of many runs goes on in the next frame, under its name once more.
+        if (bytes + flat.length * 13 <= RECORD_BYTES || i + 1 === runs.length) continue;
+        add();
+        await flush();
       }
-      entities.push(flat);
-      bytes += name.length + flat.length * 13;
+      add();
       if (bytes > RECORD_BYTES) await flush();
     }
     await flush();

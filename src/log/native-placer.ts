@@ -109,7 +109,9 @@ export class NativePlacer implements FramePlacer {
     if (system) return;
     const tag = idTag(view, at + FRAME.id);
     const flagged = (offset | (last ? OFFSET_ENDS_BATCH : 0) | (id === null ? 0 : OFFSET_FOREIGN_ID)) >>> 0;
-    const scopeId = item.scopeId < 0 ? index.internScope(item.scope, sequence) : item.scopeId;
+    // A scope that compaction emptied begins anew.
+    const isScopeKnown = item.scopeId >= 0 && index.scopeFirstSequence[item.scopeId] <= sequence;
+    const scopeId = isScopeKnown ? item.scopeId : index.internScope(item.scope, sequence);
     const rows = group.segment.index as ActiveSegmentIndex;
     rows.pushValues(
       entityId,

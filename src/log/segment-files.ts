@@ -40,6 +40,7 @@ export class SegmentFiles {
   expectedGeneration: (id: number) => number | null = () => null;
   /** Whether a file was found to be another than expected. */
   isOutdated = false;
+  #retired = false;
 
   /** @param pathOf where a segment's file lies, if not under its name in the directory */
   constructor(disk: Disk, directory: string, pathOf?: (id: number) => string) {
@@ -56,6 +57,7 @@ export class SegmentFiles {
   file(id: number): DiskFile {
     const open = this.#open.get(id);
     if (open !== undefined) return open;
+    if (this.#retired) throw this.#outdatedError(id);
     if (this.#open.size >= OPEN_FILES_MAX) this.#closeOne();
     const file = this.#openExpected(id);
     this.#open.set(id, file);
@@ -86,10 +88,10 @@ export class SegmentFiles {
     return new StoreError("COMPACTED", message, { segmentId: id });
   }
 
-  /** Forgets every file: the log is read anew. */
-  forgetAll(): void {
+  /** The log was read anew, into other parts: nothing is opened any more, and what somebody reads in stays open until he has done. */
+  retire(): void {
+    this.#retired = true;
     for (const id of Array.from(this.#open.keys())) this.forget(id);
-    this.isOutdated = false;
   }
 
   /** Keeps the file open until `unpin`. */

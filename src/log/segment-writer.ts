@@ -40,6 +40,7 @@ export class SegmentWriter {
   #extendStepBytes = EXTEND_STEP_BYTES_MIN;
   /** Zeros being laid out beside the commits, past `#extendedTo`. Whoever writes there, or ends the segment, waits for it first. */
   #extending: Promise<void> | null = null;
+  #syncing: Promise<void> | null = null;
   #failure: { readonly error: unknown } | null = null;
 
   constructor(files: SegmentFiles, segmentBytesMax: number) {
@@ -61,6 +62,8 @@ export class SegmentWriter {
   /** Makes a segment. Commit point: the directory sync, after which the name and the whole header are durable. */
   async create(header: SegmentHeader): Promise<void> {
     await this.#extended();
+    // Somebody may have begun to sync it since it was sealed: a file is not closed under a sync.
+    await this.#syncing;
     await this.#file?.close();
     this.#file = null;
     const file = await this.#disk.open(this.#files.path(header.segmentId), "create");
@@ -146,7 +149,12 @@ export class SegmentWriter {
     const end = this.#writtenTo;
     const { segmentId } = this;
     if (this.syncedOffset < end) {
-      await this.#open().sync();
+      this.#syncing = this.#open().sync();
+      try {
+        await this.#syncing;
+      } finally {
+        this.#syncing = null;
+      }
       if (this.segmentId === segmentId) this.syncedOffset = Math.max(this.syncedOffset, end);
     }
     return end;

@@ -5,7 +5,7 @@ import type { Retention } from "./retention.ts";
 export class RetentionCheck {
   /** Events removed, as the summary says. */
   readonly removed: number;
-  readonly #runs = new Map<string, { readonly runs: readonly RemovedRun[]; next: number }>();
+  readonly #runs = new Map<string, { readonly runs: RemovedRun[]; next: number }>();
   readonly #sequences: [number, number][] = [];
   #nextSequences = 0;
   readonly #contradiction: string | null;
@@ -15,7 +15,10 @@ export class RetentionCheck {
     let byClock = 0;
     let bySequence = 0;
     for (const [name, runs] of retention.entities()) {
-      this.#runs.set(name, { runs, next: 0 });
+      // An entity of many runs is told of in several frames.
+      const known = this.#runs.get(name);
+      if (known === undefined) this.#runs.set(name, { runs, next: 0 });
+      else for (const run of runs) known.runs.push(run);
       for (const { from, to } of runs) byClock += to - from + 1;
     }
     for (const [from, to] of retention.sequences()) {

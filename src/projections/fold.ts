@@ -66,6 +66,8 @@ export class Fold<State> {
   /** Events folded since the snapshot that is on disk. */
   #eventsUnsaved = 0;
   #last: TypedEvent | null = null;
+  /** Of the log as the fold began; -1 before. */
+  #generation = -1;
 
   constructor(projection: Projection<State>, source: FoldSource) {
     this.#projection = projection;
@@ -100,6 +102,7 @@ export class Fold<State> {
     const hash = await source.hashAt(position.sequence);
     // Looking found that another process has compacted the store: then of what is left, from the beginning.
     if (source.origin()?.generation !== origin.generation) return;
+    this.#generation = origin.generation;
     if (hash !== position.hash) {
       source.snapshots.ignored(origin, `the log has no such event at sequence ${position.sequence}`);
       return;
@@ -118,6 +121,7 @@ export class Fold<State> {
   /** Folds what is behind the state and before the bound. When the signal stops it, what was folded so far is kept on disk. */
   async advance(bound: number, { signal, onProgress, keep = true }: FoldControl = {}): Promise<void> {
     const source = this.#source;
+    if (this.#generation < 0) this.#generation = source.origin()?.generation ?? -1;
     const eventsTotal = onProgress === undefined ? 0 : this.#events + (await source.count(this.#sequence, bound));
     try {
       for await (const events of source.batches(this.#sequence, bound, signal)) {
@@ -157,6 +161,8 @@ export class Fold<State> {
     if (this.#eventsUnsaved < eventsMin || this.#last === null || !source.writable) return;
     const origin = source.origin();
     if (origin === null || this.#projection.snapshotEveryEvents === Number.POSITIVE_INFINITY) return;
+    // A state that was begun on one log and ended on another, compacted since, is of neither.
+    if (origin.generation !== this.#generation) return;
     const { hash, timestamp } = this.#last;
     // Counted from here on whatever comes of it: a disk that is full is not asked again at once.
     this.#eventsUnsaved = 0;

@@ -61,3 +61,22 @@ test("a follower that was opened before a compaction folds what is left, and use
   assert.equal((await follower.project(Kept)).state.cents, 50);
   await follower.close();
 });
+
+test("a state that was begun before a compaction and goes on behind it is given, and not kept on disk", async () => {
+  const disk = new SimulatedDisk();
+  const options = { segmentBytesMax: 4096 };
+  const store = await openAccounts(disk, options);
+  for (let i = 0; i < 10; i++) await store.append(at("a"), Deposited({ cents: 1 }));
+  for (let i = 0; i < 100; i++) await store.append(at("filler"), Noted({ text: "fills segments" }));
+  const watching = store.watch(Kept);
+  assert.equal((await watching.next()).value?.state.cents, 10);
+  assert.equal((await store.compact({ query: { entity: "a" } })).removedEvents, 9);
+  for (let i = 0; i < 10; i++) await store.append(at("a"), Deposited({ cents: 1 }));
+  let state = 0;
+  while (state < 20) state = (await watching.next()).value?.state.cents ?? Number.NaN;
+  await watching.return(undefined);
+  const told = await snapshotsTold(async () => assert.equal((await store.project(Kept)).state.cents, 11));
+  assert.deepEqual(told, ["ignored: the store was compacted since"]);
+  assert.equal((await store.project(Kept)).eventsRead, 0, "what was folded of one log alone is kept");
+  await store.close();
+});

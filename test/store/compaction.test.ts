@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { isStoreError } from "../../src/base/store-error.ts";
-import { type CompactOptions, compactStore } from "../../src/compaction.ts";
+import { type CompactStoreOptions as CompactOptions, compactStore } from "../../src/compaction.ts";
 import { FRAME, FRAME_FLAG } from "../../src/format/native/frame-layout.ts";
 import { frameLength, frameSeed, segmentSeed } from "../../src/format/native/frame.ts";
 import { decodeSeal, encodeSeal } from "../../src/format/native/seal.ts";

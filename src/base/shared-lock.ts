@@ -1,0 +1,68 @@
+/**
+ * Work that goes on side by side, and work that goes on alone: whoever comes later waits behind whoever waits already, so that neither kind
+ * keeps the other out for ever.
+ */
+
+interface Waiting {
+  readonly alone: boolean;
+  readonly enter: () => void;
+}
+
+export class SharedLock {
+  #sharing = 0;
+  #alone = false;
+  #waiting: Waiting[] = [];
+
+  /** Runs `work` beside others that share; never beside one that excludes. A signal ends the waiting, not the work. */
+  share<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+    return this.#run(false, work, signal);
+  }
+
+  /** Runs `work` alone. A signal ends the waiting, not the work. */
+  exclude<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+    return this.#run(true, work, signal);
+  }
+
+  async #run<Result>(alone: boolean, work: () => Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+    signal?.throwIfAborted();
+    await this.#enter(alone, signal);
+    try {
+      return await work();
+    } finally {
+      if (alone) this.#alone = false;
+      else this.#sharing--;
+      this.#letIn();
+    }
+  }
+
+  #enter(alone: boolean, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = {
+        alone,
+        enter: () => {
+          signal?.removeEventListener("abort", giveUp);
+          resolve();
+        },
+      };
+      const giveUp = (): void => {
+        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        reject(signal?.reason as Error);
+        this.#letIn();
+      };
+      signal?.addEventListener("abort", giveUp, { once: true });
+      this.#waiting.push(waiting);
+      this.#letIn();
+    });
+  }
+
+  #letIn(): void {
+    for (;;) {
+      const [first] = this.#waiting;
+      if (first === undefined || this.#alone || (first.alone && this.#sharing > 0)) return;
+      this.#waiting.shift();
+      if (first.alone) this.#alone = true;
+      else this.#sharing++;
+      first.enter();
+    }
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * `store.compact`: takes events out of the sealed segments of a store that is open, beside appending and reading. What stays keeps its bytes,
+ * hash, sequence and clock; what goes is recorded (`format/native/retention.ts`), so that `verify` tells it from tampering and retries are still
+ * answered.
+ *
+ * Steps: a survey that decides once about each event (`log/survey.ts`); then, for each range of segments, the merged segment under a temporary name
+ * (`log/merged-file.ts`), and the commit (`log/range-commit.ts`). Between two ranges the store is whole.
+ *
+ * Invariants:
+ * 1. One compaction at a time: whoever comes meanwhile waits for its turn.
+ * 2. A range is committed only when everything that was accepted as the survey ended is on stable storage: no event that may still be lost is the
+ *    reason for taking another one away.
+ * 3. Whoever goes through the log's files by their names (`verify`, `snapshot`) and a commit exclude each other.
+ */
+import { rest } from "./base/rest.ts";
+import { SharedLock } from "./base/shared-lock.ts";
+import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
+import type { AnyDefinition } from "./events/definition.ts";
+import type { Event } from "./events/event-union.ts";
+import type { StoredEvent } from "./events/event.ts";
+import type { Query } from "./events/query.ts";
+import { writeMergedFile } from "./log/merged-file.ts";
+import { rangesOf, type SegmentPlan, Survey } from "./log/survey.ts";
+import { asStoreError } from "./open-directory.ts";
+import { searchFilter } from "./reading.ts";
+import type { StoreAccess } from "./store-access.ts";
+import type { CompactionHost } from "./store-writer.ts";
+
+export interface CompactOptions<Known extends readonly AnyDefinition[] = readonly []> {
+  /** Only events that match may be removed; any, when left out. */
+  readonly query?: Query;
+  /** Keeps the events for which it returns true. It is asked for those that nothing else keeps. */
+  readonly keep?: (event: Event<Known>) => boolean;
+  /** Keeps the events of this time (Date or ms) and later ones. */
+  readonly keepNewerThan?: Date | number;
+  /** Keeps so many of the last events of each entity: 1 or more. */
+  readonly keepLast?: number;
+  /** True: only says what it would do. */
+  readonly dryRun?: boolean;
+  /** A merged segment grows no larger, in bytes: 64 MiB. */
+  readonly segmentBytesMax?: number;
+  /** Called after each segment that was surveyed, and each range that was written. */
+  readonly onProgress?: (progress: CompactProgress) => void;
+  /** Ends the work with its reason. Ranges that were committed before stay so. */
+  readonly signal?: AbortSignal;
+}
+
+export interface CompactProgress {
+  /** Deciding about events, or writing segments anew. */
+  readonly step: "survey" | "write";
+  /** Segments done in this step, and how many there are to do. */
+  readonly segments: number;
+  readonly segmentsTotal: number;
+}
+
+export interface CompactReport {
+  /** Events removed, or that would be. */
+  readonly removedEvents: number;
+  /** Events that the rules would remove, and that stay all the same: last of their entity, or of a batch with a key that stays in part. */
+  readonly heldEvents: number;
+  readonly removedBytes: number;
+  /** The ranges of segments that became one each, or would. */
+  readonly ranges: readonly { readonly from: number; readonly to: number; readonly removedEvents: number }[];
+  readonly applied: boolean;
+}
+
+const OPTIONS: ReadonlySet<string> = new Set([
+  "query",
+  "keep",
+  "keepNewerThan",
+  "keepLast",
+  "dryRun",
+  "segmentBytesMax",
+  "onProgress",
+  "signal",
+]);
+const SEGMENT_BYTES_MIN = 4096;
+const SEGMENT_BYTES_LIMIT = 2 ** 30;
+const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
+const MICROS_PER_MS = 1000;
+
+/** Refuses what `compact` does not take. */
+export function assertCompactOptions(options: CompactOptions): void {
+  for (const name of Object.keys(options)) {
+    if (!OPTIONS.has(name)) throw invalidArgument(`Cannot compact: the option ${name} is unknown, ${[...OPTIONS].join(", ")} are allowed`);
+  }
+  const { query, keep, keepNewerThan, keepLast, segmentBytesMax, onProgress, signal } = options;
+  if (query === undefined && keep === undefined && keepNewerThan === undefined && keepLast === undefined) {
+    throw invalidArgument("Cannot compact: nothing says what goes, at least one of query, keep, keepNewerThan and keepLast is required");
+  }
+  for (const [name, value] of Object.entries({ keep, onProgress })) {
+    if (value !== undefined && typeof value !== "function")
+      throw invalidArgument(`Cannot compact: ${name} is no function, a function is allowed`);
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw invalidArgument("Cannot compact: signal is no AbortSignal, one is allowed");
+  const time = keepNewerThan instanceof Date ? keepNewerThan.getTime() : keepNewerThan;
+  if (time !== undefined && !Number.isFinite(time)) throw outOfRange("Cannot compact: keepNewerThan is no time, a Date or ms are allowed");
+  if (keepLast !== undefined && (!Number.isSafeInteger(keepLast) || keepLast < 1))
+    throw outOfRange(`Cannot compact: keepLast is ${String(keepLast)}, whole numbers from 1 are allowed`);
+  if (segmentBytesMax === undefined) return;
+  if (!Number.isSafeInteger(segmentBytesMax) || segmentBytesMax < SEGMENT_BYTES_MIN || segmentBytesMax > SEGMENT_BYTES_LIMIT)
+    throw outOfRange(
+      `Cannot compact: segmentBytesMax is ${String(segmentBytesMax)}, ${SEGMENT_BYTES_MIN} to ${SEGMENT_BYTES_LIMIT} are allowed`,
+    );
+}
+
+/** What no layout but the native one has room for. */
+export function compactionUnsupported(layout: string): StoreError<"UNSUPPORTED_BY_LAYOUT"> {
+  const message = "Cannot compact: the batpak 0.3 layout has no room for what compaction records, import the store into a native one";
+  return new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout, feature: "compaction" });
+}
+
+/** The compactions of one open store. */
+export class Compacting {
+  readonly #access: StoreAccess;
+  readonly #turns = new SharedLock();
+  readonly #closing = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
+
+  constructor(access: StoreAccess) {
+    this.#access = access;
+  }
+
+  async run(options: CompactOptions): Promise<CompactReport> {
+    const access = this.#access;
+    const { compaction } = access.assertWritable("compact");
+    assertCompactOptions(options);
+    if (compaction === null) throw compactionUnsupported(access.parts.layout);
+    options.signal?.throwIfAborted();
+    const signals = options.signal === undefined ? [] : [options.signal];
+    const signal = AbortSignal.any([...signals, this.#closing.signal]);
+    const running = this.#turns.exclude(() => new Compaction(access, compaction, options, signal).run(), signal);
+    this.#running.add(running);
+    try {
+      return await running;
+    } catch (error) {
+      throw signal.aborted && error === signal.reason ? error : asStoreError("compact", access.directory, error);
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  /** The store is being closed: what is under way ends after the step that it is at. */
+  async stop(): Promise<void> {
+    if (this.#running.size === 0) return;
+    this.#closing.abort(new StoreError("CLOSED", "Cannot compact any further: the store was closed, open it and compact again", {}));
+    await Promise.allSettled(this.#running);
+  }
+}
+
+class Compaction {
+  readonly #access: StoreAccess;
+  readonly #host: CompactionHost;
+  readonly #options: CompactOptions;
+  readonly #signal: AbortSignal;
+
+  constructor(access: StoreAccess, host: CompactionHost, options: CompactOptions, signal: AbortSignal) {
+    this.#access = access;
+    this.#host = host;
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  readonly #pause = async (): Promise<void> => {
+    await rest();
+    this.#signal.throwIfAborted();
+    this.#access.writer?.log.queue.assertSound();
+  };
+
+  async run(): Promise<CompactReport> {
+    const { index } = this.#access.parts.log;
+    // Those with a visible one behind them. Their blocks are written, or it was tried: nobody writes to their files any more.
+    const segments = index.segments.filter(({ id }) => id < index.visible.segmentId);
+    await this.#host.blocksWritten();
+    const survey = this.#newSurvey();
+    const plans = await survey.run(segments, (done) => this.#tell("survey", done, segments.length));
+    const ranges = rangesOf(plans, this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX);
+    const applied = this.#options.dryRun !== true;
+    if (applied && ranges.length > 0) await this.#apply(ranges, index.acceptedSequence);
+    return {
+      removedEvents: ranges.reduce((sum, range) => sum + removedIn(range), 0),
+      heldEvents: survey.held,
+      removedBytes: ranges.flat().reduce((sum, plan) => sum + plan.framesEnd - plan.keptBytes, 0),
+      ranges: ranges.map((range) => ({ from: range[0].id, to: range[range.length - 1].id, removedEvents: removedIn(range) })),
+      applied,
+    };
+  }
+
+  #newSurvey(): Survey {
+    const { registry, parts } = this.#access;
+    const { query, keep = null, keepNewerThan, keepLast = null } = this.#options;
+    const time = keepNewerThan instanceof Date ? keepNewerThan.getTime() : keepNewerThan;
+    return new Survey({
+      files: parts.files,
+      index: parts.log.index,
+      storeId: parts.log.storeId as Uint8Array,
+      rules: {
+        filters: this.#access.compile(query, "compact").map(searchFilter),
+        keep: keep as unknown as ((event: StoredEvent) => boolean) | null,
+        newerMicros: time === undefined ? Number.POSITIVE_INFINITY : time * MICROS_PER_MS,
+        keepLast,
+      },
+      typeOf: (kind) => registry.typeOf(kind),
+      newestId: () => this.#host.newestId(),
+      pause: this.#pause,
+    });
+  }
+
+  #tell(step: CompactProgress["step"], segments: number, segmentsTotal: number): void {
+    this.#options.onProgress?.({ step, segments, segmentsTotal });
+  }
+
+  /** @param surveyedTo everything before this sequence was looked at: it must be durable before anything goes */
+  async #apply(ranges: readonly (readonly SegmentPlan[])[], surveyedTo: number): Promise<void> {
+    const total = ranges.flat().length;
+    let committed = 0;
+    try {
+      for (const range of ranges) {
+        await this.#write(range, surveyedTo);
+        committed += range.length;
+        this.#tell("write", committed, total);
+      }
+    } finally {
+      if (committed > 0) this.#host.checkpointMissing();
+    }
+  }
+
+  async #write(plans: readonly SegmentPlan[], surveyedTo: number): Promise<void> {
+    const { files, frames, log } = this.#access.parts;
+    const { index } = log;
+    const entries = plans.map(({ entry }) => entry);
+    const scopes = new Set(entries.flatMap((entry) => index.withSoundIndex(() => index.indexOf(entry).scopes())));
+    const merged = await writeMergedFile({
+      files,
+      frames,
+      index,
+      storeId: log.storeId as Uint8Array,
+      generation: log.generation + 1,
+      nowMicros: this.#host.nowMicros(),
+      segments: plans,
+      entries,
+      pause: this.#pause,
+    });
+    try {
+      await this.#host.durableTo(surveyedTo);
+      const commit = (): Promise<void> => this.#host.commit({ entries, merged, removedEvents: removedIn(plans) });
+      await this.#access.fileNames.exclude(commit, this.#signal);
+    } finally {
+      // Where it was not renamed.
+      if (index.segmentWithId(entries[0].id) !== merged.entry) await this.#access.disk.remove(merged.path).catch(() => {});
+    }
+    for (const scope of scopes) {
+      if (merged.scopes.has(scope)) continue;
+      index.dropEmptyScope(scope);
+      await rest();
+    }
+  }
+}
+
+function removedIn(range: readonly SegmentPlan[]): number {
+  return range.reduce((sum, plan) => sum + plan.removedEvents, 0);
+}
