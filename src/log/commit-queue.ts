@@ -48,7 +48,7 @@ export interface CommitEnvironment {
 /** From this size on a group does not wait for the turn of the event loop to end. */
 const EAGER_BYTES = 32 * 1024;
 /** Nor from so many frames on, at the least. */
-const EAGER_FRAMES_MIN = 16;
+const EAGER_FRAMES_MIN = 32;
 /** About as many frames are encoded in a millisecond's eighth: a group that took less than an eighth of a write to gather is not worth one. */
 const EAGER_FRAMES_PER_WRITE_MS = 60;
 /** How much longer than the quickest write the next one may be taken to be: so a disk that has become slower is noticed. */
