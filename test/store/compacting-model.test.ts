@@ -347,6 +347,7 @@ for (const seed of seeds) {
         actor(() => model.look(store, false)),
         actor(() => model.look(reader, true)),
         actor(async () => void (await store.verify().then(({ problems }) => assert.deepEqual(problems, [])))),
+        actor(async () => void (await reader.verify().then(({ problems }) => assert.deepEqual(problems, [])))),
       ].map((work) => work.catch(note));
       try {
         for (let round = 0; round < 4 && failed.length === 0; round++) {
