@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Store } from "../../src/store.ts";
 import type { StoreOptions } from "../../src/store-options.ts";
-import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import type { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { Counted, type CountedStore, diskAfter, DIRECTORY, known, openStore, settled } from "../store/support/log-image.ts";
 
 const LONG = process.env.BATPAK_TEST_LONG === "1";
