@@ -41,7 +41,8 @@ import { appendBatchTo, TracedReading, tracedAppend } from "./tracing.ts";
 import { react, type ReactionHandler, type ReactOptions } from "./reacting.ts";
 import type { Consumer } from "./subscriptions/consumer.ts";
 import type { Subscription, SubscribeOptions } from "./subscriptions/subscription.ts";
-import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts";
+import type { VerifyOptions, VerifyResult } from "./verify.ts";
+import { verifyOpen } from "./verifying.ts";
 
 /** The latest event of an entity. */
 export interface Head {
@@ -391,8 +392,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
    */
   async verify(options: VerifyOptions = {}): Promise<VerifyResult> {
     this.#access.assertReadable();
-    const { disk, parts, fileNames } = this.#access;
-    return await fileNames.share(() => verifyStore(disk, parts, options), options.signal);
+    return await verifyOpen(this.#access, options);
   }
 
   /** Numbers about the store, of this moment. */

@@ -374,7 +374,7 @@ export const mutations = [
     name: "compaction: a checkpoint may be written across the commit",
     file: "src/native-engine.ts",
     edits: [["await this.checkpointer.exclude(work);", "await work();"]],
-    suites: ["compacting"],
+    suites: ["compacting, beside"],
   },
   {
     name: "compaction: the file of the old segment is held on to, frames and all",

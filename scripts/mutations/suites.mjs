@@ -26,7 +26,7 @@ export const suites = {
   "kept aside": { files: ["test/crash/kept-aside.test.ts"] },
   model: { files: ["test/model/store-model.test.ts"] },
   changes: { files: ["test/crash/changes.test.ts"] },
-  compacting: { files: ["test/crash/compacting.test.ts"], env: { BATPAK_CRASH_SHARE: "1" } },
+  compacting: { files: ["test/crash/compacting.test.ts"] },
   "compacting, beside": { files: ["test/store/compacting.test.ts"] },
   snapshot: { files: ["test/store/snapshot.test.ts"] },
   consumer: { files: ["test/reactions/consumer-crash.test.ts"] },

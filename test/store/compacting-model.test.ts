@@ -303,8 +303,8 @@ function follow(store: Store, model: Model): { end(): Promise<void> } {
 }
 
 const drawn = Date.now() % 1_000_000;
-const seeds = process.env.BATPAK_SEED === undefined ? [1, 2, 3, drawn] : [Number(process.env.BATPAK_SEED)];
-if (LONG && process.env.BATPAK_SEED === undefined) for (let more = 4; more < 40; more++) seeds.push(more, drawn + more);
+const seeds = process.env.BATPAK_SEED === undefined ? [1, drawn] : [Number(process.env.BATPAK_SEED)];
+if (LONG && process.env.BATPAK_SEED === undefined) for (let more = 2; more < 40; more++) seeds.push(more, drawn + more);
 for (const seed of seeds) {
   test(`random work beside compactions, seed ${seed}`, { timeout: 120_000 }, async (context) => {
     context.diagnostic(`seed ${seed} (BATPAK_SEED replays it)`);
@@ -347,6 +347,7 @@ for (const seed of seeds) {
         actor(() => model.look(store, false)),
         actor(() => model.look(reader, true)),
         actor(async () => assert.deepEqual((await store.verify()).problems, [])),
+        actor(async () => assert.deepEqual((await reader.verify()).problems, [])),
       ].map((work) => work.catch(note));
       try {
         for (let round = 0; round < 4 && failed.length === 0; round++) {

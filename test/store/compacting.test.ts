@@ -345,3 +345,21 @@ test("a segment that is full is not closed under a sync that somebody asked for"
   assert.equal(await store.count(), 60);
   await store.close();
 });
+
+test("no checkpoint is written across the commit of a range: it would picture files that are not there any more", async () => {
+  const disk = slowDisk(createMemoryDisk(), () => 0);
+  const store = await open(disk, { checkpoint: { everyEvents: 100_000 } });
+  await fill(store, 0, 120);
+  await store.checkpoint();
+  const story: string[] = [];
+  disk.before = async (verb, path) => {
+    if (verb !== "rename") return;
+    // Held for longer than the segments are merged in.
+    if (path.endsWith("index.ckpt") && story.length === 0) for (let turns = 0; turns < 3000; turns++) await turn();
+    story.push(path.endsWith(".fbat") ? "segment" : "checkpoint");
+  };
+  await Promise.all([store.checkpoint(), store.compact(odd)]);
+  await store.close();
+  assert.equal(story[0], "checkpoint", story.join());
+  assert.ok(story.indexOf("segment") > 0 && story.lastIndexOf("checkpoint") > story.lastIndexOf("segment"), story.join());
+});

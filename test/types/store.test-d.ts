@@ -1,6 +1,16 @@
 /** Each line of the example in the design's section 2, held by the compiler against the real store. Never run. */
 import { z } from "zod";
-import { defineEvent, isStoreError, rawEvent, type Receipt, Store, type } from "../../src/index.ts";
+import {
+  type CompactOptions,
+  type CompactReport,
+  compactStore,
+  defineEvent,
+  isStoreError,
+  rawEvent,
+  type Receipt,
+  Store,
+  type,
+} from "../../src/index.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function expectType<Condition extends true>(_holds?: Condition): void {}
@@ -84,3 +94,27 @@ defineEvent("Chained", {
   // @ts-expect-error the first step gives something else than the second takes
   upcast: { 1: (old: { left: number }) => ({ y: old.left }), 2: (old: { x: number }) => old },
 });
+
+/** Compaction: `keep` is asked with the store's own events, as they are read. */
+export async function compaction(): Promise<void> {
+  const store = await Store.open("./data", { events: [PlayerMoved, PlayerJoined] });
+  const report = await store.compact({
+    query: { kind: PlayerMoved },
+    keep: (event) => {
+      expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | null>>();
+      return PlayerMoved.is(event) && event.data.x > 0;
+    },
+    keepNewerThan: new Date(0),
+    keepLast: 10,
+    onProgress: ({ step }) => expectType<Equal<typeof step, "survey" | "write">>(),
+    signal: AbortSignal.timeout(1),
+  });
+  expectType<Equal<typeof report, CompactReport>>();
+  const options: CompactOptions<readonly [typeof PlayerMoved, typeof PlayerJoined]> = { keepLast: 1, dryRun: true };
+  await store.compact(options);
+  await compactStore("./data", { events: [PlayerMoved], keep: (event) => PlayerMoved.is(event) && event.data.y > 0 });
+  // @ts-expect-error a disk is given when the store is opened
+  await store.compact({ keepLast: 1, disk: null });
+  // @ts-expect-error a predicate tells true or false
+  await store.compact({ keep: () => "yes" });
+}

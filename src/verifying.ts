@@ -1,0 +1,28 @@
+/** `store.verify` on a store as it is open: nobody changes the names of the log's files under it, or it looks again. */
+import { isStoreError } from "./base/store-error.ts";
+import { errorCode } from "./disk/system-error.ts";
+import { RENEWALS_MAX } from "./reading.ts";
+import type { StoreAccess } from "./store-access.ts";
+import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts";
+
+/** Longer than it takes the process that compacts to note it in the mark. */
+const SETTLE_MS = 5;
+
+/** Verifies; in a read-only store once more where another process has compacted it meanwhile, and what was found is of neither log. */
+export async function verifyOpen(access: StoreAccess, options: VerifyOptions): Promise<VerifyResult> {
+  const { disk, parts, fileNames } = access;
+  for (let attempt = 1; ; attempt++) {
+    const { generation } = parts.log;
+    let result: VerifyResult | null = null;
+    try {
+      result = await fileNames.share(() => verifyStore(disk, parts, options), options.signal);
+      if (result.ok || access.writer !== null || attempt === RENEWALS_MAX) return result;
+    } catch (error) {
+      const isPassing = isStoreError(error, "COMPACTED") || errorCode(error) === "ENOENT";
+      if (!isPassing || access.writer !== null || attempt === RENEWALS_MAX) throw error;
+    }
+    await new Promise((again) => setTimeout(again, SETTLE_MS));
+    await access.refresh();
+    if (result !== null && parts.log.generation === generation) return result;
+  }
+}
