@@ -12,6 +12,7 @@
  *    reason for taking another one away.
  * 3. Whoever goes through the log's files by their names (`verify`, `snapshot`) and a commit exclude each other.
  */
+import { traced } from "./base/diagnostics.ts";
 import { rest } from "./base/rest.ts";
 import { SharedLock } from "./base/shared-lock.ts";
 import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
@@ -130,7 +131,11 @@ export class Compacting {
     options.signal?.throwIfAborted();
     const signals = options.signal === undefined ? [] : [options.signal];
     const signal = AbortSignal.any([...signals, this.#closing.signal]);
-    const running = this.#turns.exclude(() => new Compaction(access, compaction, options, signal).run(), signal);
+    const running = traced(
+      "compact",
+      () => ({ directory: access.directory, dryRun: options.dryRun === true }),
+      () => this.#turns.exclude(() => new Compaction(access, compaction, options, signal).run(), signal),
+    );
     this.#running.add(running);
     try {
       return await running;

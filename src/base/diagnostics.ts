@@ -34,6 +34,7 @@ const traces = {
   rotate: tracingChannel<object>("batpak.rotate"),
   recover: tracingChannel<object>("batpak.recover"),
   project: tracingChannel<object>("batpak.project"),
+  compact: tracingChannel<object>("batpak.compact"),
 };
 
 export type TracedOperation = keyof typeof traces;

@@ -88,6 +88,7 @@ test("the page's code turns operations into spans and metrics", async () => {
   for await (const event of store.read()) if (event.sequence === 3) break;
   await store.read().first();
   await store.checkpoint();
+  assert.equal((await store.compact({ keepLast: 1000 })).removedEvents, 0);
   await store.close();
 
   const named = (name: string): SeenSpan[] => spans.filter((span) => span.name === `batpak ${name}`);
@@ -103,6 +104,7 @@ test("the page's code turns operations into spans and metrics", async () => {
   assert.equal(named("recover").length, 1);
   assert.equal(named("read").length, 3);
   assert.equal(named("read")[0].attributes["batpak.events"], 61);
+  assert.equal(named("compact").length, 1);
   assert(named("commit").length > 0 && named("rotate").length > 1 && named("checkpoint").length > 0);
   const sum = (operation: string): number =>
     measured
