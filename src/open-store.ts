@@ -148,21 +148,21 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
       if (before.writer || (await readerView(disk, directory)).writer) return attempt < READ_ATTEMPTS_BESIDE_WRITER;
       return String(await listSegmentIds(disk, directory)) !== String(segmentIds);
     };
+    let taken = false;
     try {
       ({ segmentIds } = await listDirectory(disk, directory));
       const limit = before.writer ? { segmentId: before.mark?.visibleSegment ?? 0, offset: before.mark?.visibleOffset ?? 0 } : null;
       await readNativeLog(disk, fresh, { segmentIds, mark: before.mark, tolerant: true, limit });
+      const after = await readerView(disk, directory);
+      const settled = before.writer ? before.mark !== null : !after.writer;
+      const isRight = settled && (fresh.log.problems.length === 0 || !(await mayBePassing()));
+      taken = isRight || attempt === READ_ATTEMPTS_MAX;
     } catch (error) {
-      fresh.files.closeAll();
       if (errorCode(error) !== "ENOENT" || !(await mayBePassing())) throw error;
-      await pauseBetweenLooks();
-      continue;
+    } finally {
+      if (!taken) fresh.files.closeAll();
     }
-    const after = await readerView(disk, directory);
-    const settled = before.writer ? before.mark !== null : !after.writer;
-    const isRight = settled && (fresh.log.problems.length === 0 || !(await mayBePassing()));
-    if (isRight || attempt === READ_ATTEMPTS_MAX) return takeParts(parts, fresh);
-    fresh.files.closeAll();
+    if (taken) return takeParts(parts, fresh);
     await pauseBetweenLooks();
   }
 }

@@ -116,7 +116,7 @@ export const others = [
   leftOut(
     "the name of a merged segment that a killed compaction gave, before what it replaces is removed",
     "src/recover-native.ts",
-    "if (unsettled.replaced.length > 0) await disk.syncDirectory(directory);",
+    'if (log.route !== "checkpoint" && log.index.segments.some(({ generation }) => generation > 0)) await disk.syncDirectory(directory);',
     "",
     "killed makers",
   ),
