@@ -28,6 +28,8 @@ import type { Batpak03Segment, WalkEnd } from "./log/batpak03-segment.ts";
 import { atOnce, Batpak03Attempt, type Batpak03Log, restingBetween } from "./open-batpak03-attempt.ts";
 
 const PIECE_BYTES = 1024 * 1024;
+/** The first pieces are smaller: all of this code is still cold, and takes several times as long for an entry. */
+const FIRST_PIECE_BYTES = 64 * 1024;
 /** Room before a piece for what the one before it left: more than any entry takes. */
 const HEAD_BYTES = 64 * 1024;
 /** A single value of more bytes than this is taken for none. */
@@ -78,7 +80,8 @@ export async function decodeInPieces(
   let buffer = new Uint8Array(HEAD_BYTES + PIECE_BYTES);
   let other = new Uint8Array(HEAD_BYTES + PIECE_BYTES);
   let left = buffer.subarray(0, 0);
-  let reading = file.read(buffer, HEAD_BYTES, PIECE_BYTES, 0);
+  let pieceBytes = FIRST_PIECE_BYTES;
+  let reading = file.read(buffer, HEAD_BYTES, pieceBytes, 0);
   for (let position = 0; ; ) {
     const count = await reading;
     if (count === 0) break;
@@ -90,7 +93,8 @@ export async function decodeInPieces(
     bytes.set(left, start);
     if (!fits) bytes.set(buffer.subarray(HEAD_BYTES, HEAD_BYTES + count), left.length);
     [buffer, other] = [other, buffer];
-    reading = file.read(buffer, HEAD_BYTES, PIECE_BYTES, position);
+    pieceBytes = Math.min(PIECE_BYTES, pieceBytes * 2);
+    reading = file.read(buffer, HEAD_BYTES, pieceBytes, position);
     const end = start + left.length + count;
     await rest?.();
     const stop = decoder.push(bytes, viewOf(bytes), start, end);

@@ -66,7 +66,9 @@ export interface VerifyResult {
 
 const PROBLEMS_MAX = 1000;
 const CACHE_BYTES = 16 * 1024 * 1024;
-const ENTITIES_PER_STEP = 4096;
+/** So many rows of entities are compared before the event loop gets its turn; an entity itself counts for some. */
+const ROWS_PER_STEP = 16_384;
+const ROWS_AN_ENTITY = 8;
 
 const OPTION_NAMES: ReadonlySet<string> = new Set(["onProgress", "signal"]);
 
@@ -249,7 +251,7 @@ class Verification {
     this.#comparisons = [];
     // Where frames are missing, the index is bound to differ from what is left.
     if (this.#damagedHere || comparisons.length === 0) return;
-    let steps = 0;
+    let rowsCompared = 0;
     for (const [id, { rows, firstClock, previousSequence, previousEver }] of this.#within) {
       const { clock, sequence, hash } = this.#heads;
       const says = {
@@ -263,8 +265,14 @@ class Verification {
         hashAt: id * FRAME.hashBytes,
       };
       const name = this.#entities.name(id);
-      for (const comparison of comparisons) comparison.entity(name, says);
-      if (++steps % ENTITIES_PER_STEP === 0) await this.#rest();
+      for (const comparison of comparisons) {
+        const steps = comparison.entity(name, says);
+        while (steps.next().done !== true) await this.#rest();
+      }
+      rowsCompared += rows + ROWS_AN_ENTITY;
+      if (rowsCompared < ROWS_PER_STEP) continue;
+      rowsCompared = 0;
+      await this.#rest();
     }
     for (const comparison of comparisons) await comparison.finish(() => this.#rest());
   }

@@ -12,6 +12,8 @@ import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
 import { findFrames, onlyZeros } from "./segment-scan.ts";
 
 const BLOCK_BYTES = 1024 * 1024;
+/** The first blocks are smaller: all of this code is still cold, and takes several times as long for a frame. */
+const FIRST_BLOCK_BYTES = 64 * 1024;
 const FRAMES_PER_BLOCK = 8192;
 
 /** A frame that is there, in memory that is the visitor's only during the call. */
@@ -50,6 +52,8 @@ export interface WalkResult {
 
 export class FrameWalker {
   readonly #kernel: FrameKernel = createFrameKernel(BLOCK_BYTES, FRAMES_PER_BLOCK);
+  /** So much is read next. */
+  #blockBytes = FIRST_BLOCK_BYTES;
   readonly #frame: WalkedFrame = {
     bytes: this.#kernel.bytes,
     view: this.#kernel.view,
@@ -66,8 +70,9 @@ export class FrameWalker {
     let base = input.from;
     let end = base;
     while (base < to) {
-      const count = await file.read(kernel.bytes, 0, Math.min(kernel.capacity, to - base), base);
+      const count = await file.read(kernel.bytes, 0, Math.min(this.#blockBytes, to - base), base);
       const found = this.#collect(count, base, base + count >= to || count === 0);
+      this.#blockBytes = Math.max(this.#blockBytes, Math.min(BLOCK_BYTES, this.#blockBytes * 2));
       const right = this.#visit(found.frames, seed, base, visitor);
       if (right > 0) end = base + kernel.offsets[right - 1] + kernel.lengths[right - 1];
       await visitor.rest();
@@ -99,7 +104,10 @@ export class FrameWalker {
         if (shape !== "short") return { frames, at, state: shape, sealed: false };
         if (last) return { frames, at, state: "bad", sealed: false };
         // Whole frames are larger than the region only where one payload is: room is made for it.
-        if (at === 0) kernel.reserve(Math.max(kernel.capacity * 2, frameLength(view, at)));
+        if (at === 0) {
+          this.#blockBytes = Math.max(this.#blockBytes * 2, frameLength(view, at));
+          kernel.reserve(this.#blockBytes);
+        }
         return { frames, at, state: "more", sealed: false };
       }
       if (syncedBefore(view, at, base + at) < 0) return { frames, at, state: "bad", sealed: false };

@@ -9,7 +9,7 @@ import { causationAt, correlationAt, frameFlags, isMarked } from "../format/nati
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { idTag, idTag2 } from "../index/id-tag.ts";
-import type { ColumnValues, ScanSource } from "../index/scan-source.ts";
+import type { ColumnValues, EntityRows, ScanSource } from "../index/scan-source.ts";
 import { IndexPageError, SealedSegmentIndex } from "../index/sealed-segment-index.ts";
 import { type ColumnName, type EntitySummary, OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, type SegmentIndex } from "../index/segment-index.ts";
 import type { WalkedFrame } from "./verify-frames.ts";
@@ -33,6 +33,14 @@ export interface ComparedNames {
   /** Ids of the verifier's own, the same for the same names. */
   readonly entityId: number;
   readonly scopeId: number;
+}
+
+/** What the frames say of an entity in the segment. */
+export interface EntityFacts extends Omit<EntitySummary, "local"> {
+  /** The entity's last event before the segment, removed ones included. */
+  readonly previousEver: number;
+  readonly hash: Uint8Array;
+  readonly hashAt: number;
 }
 
 export class IndexComparison {
@@ -123,44 +131,57 @@ export class IndexComparison {
     this.#scopeIds = noted(this.#scopeIds, local, names.scopeId);
   }
 
-  /** Compares what the index says of an entity that has events in the segment. */
-  entity(name: string, is: Omit<EntitySummary, "local"> & { previousEver: number; hash: Uint8Array; hashAt: number }): void {
-    this.#guard(() => {
-      const says = this.#index.entity(name);
-      if (says === null) return this.#tell("entry", `it has no entry for ${name}`, -1);
-      const numbers = ["rows", "firstClock", "lastClock", "lastSequence"] as const;
-      for (const number of numbers) {
-        if (says[number] !== is[number])
-          this.#tell(number, `its ${number} of ${name} is ${says[number]}, the frames say ${is[number]}`, -1);
-      }
-      // The event that it leads to may have been removed since the block was written; then it leads to where it was.
-      if (says.previousSequence < is.previousSequence || says.previousSequence > is.previousEver)
-        this.#tell(
-          "previousSequence",
-          `its previousSequence of ${name} is ${says.previousSequence}, the frames say ${is.previousSequence}`,
-          -1,
-        );
-      if ("lastHash" in says && Buffer.compare(says.lastHash as Uint8Array, is.hash.subarray(is.hashAt, is.hashAt + 32)) !== 0) {
-        this.#tell("lastHash", `its last hash of ${name} is not the frame's`, -1);
-      }
-      this.#entityRows(name, says);
-    });
-  }
-
-  /** Whether the entity's list holds as many rows of its own as the entity has, ascending. */
-  #entityRows(name: string, says: EntitySummary): void {
-    const rows = this.#index.entityRows(name);
+  /** Compares what the index says of an entity that has events in the segment. Yields between steps, where it has many. */
+  *entity(name: string, is: EntityFacts): Generator<undefined, void> {
+    const says = this.#guard(() => this.#compareSummary(name, is)) ?? null;
+    const rows = says === null ? null : (this.#guard(() => this.#index.entityRows(name)) ?? null);
+    if (says === null || rows === null) return;
     const some = new Uint32Array(Math.min(says.rows, ROWS_PER_STEP));
     let last = -1;
-    for (let from = 0; rows !== null && from < says.rows; from += ROWS_PER_STEP) {
-      const to = Math.min(says.rows, from + ROWS_PER_STEP);
-      rows.fill(from, to, some);
-      for (let i = 0; i < to - from; i++) {
-        if (some[i] <= last || this.#value("entity", some[i]) !== says.local)
-          return this.#tell("rowsOf", `its rows of ${name} are not theirs`, some[i]);
-        last = some[i];
-      }
+    for (let from = 0; from < says.rows; from += ROWS_PER_STEP) {
+      if (from > 0) yield;
+      const before = last;
+      last = this.#guard(() => this.#compareRowsOf(name, says, rows, from, before, some)) ?? -1;
+      if (last < 0) return;
     }
+  }
+
+  #compareSummary(name: string, is: EntityFacts): EntitySummary | null {
+    const says = this.#index.entity(name);
+    if (says === null) {
+      this.#tell("entry", `it has no entry for ${name}`, -1);
+      return null;
+    }
+    const numbers = ["rows", "firstClock", "lastClock", "lastSequence"] as const;
+    for (const number of numbers) {
+      if (says[number] !== is[number]) this.#tell(number, `its ${number} of ${name} is ${says[number]}, the frames say ${is[number]}`, -1);
+    }
+    // The event that it leads to may have been removed since the block was written; then it leads to where it was.
+    if (says.previousSequence < is.previousSequence || says.previousSequence > is.previousEver)
+      this.#tell(
+        "previousSequence",
+        `its previousSequence of ${name} is ${says.previousSequence}, the frames say ${is.previousSequence}`,
+        -1,
+      );
+    if ("lastHash" in says && Buffer.compare(says.lastHash as Uint8Array, is.hash.subarray(is.hashAt, is.hashAt + 32)) !== 0) {
+      this.#tell("lastHash", `its last hash of ${name} is not the frame's`, -1);
+    }
+    return says;
+  }
+
+  /** Whether the entity's list holds as many rows of its own as the entity has, ascending: some of them, behind `last`. Gives the last, -1 where not. */
+  #compareRowsOf(name: string, says: EntitySummary, rows: EntityRows, from: number, last: number, some: Uint32Array): number {
+    const count = Math.min(says.rows - from, ROWS_PER_STEP);
+    rows.fill(from, from + count, some);
+    let before = last;
+    for (let i = 0; i < count; i++) {
+      if (some[i] <= before || this.#value("entity", some[i]) !== says.local) {
+        this.#tell("rowsOf", `its rows of ${name} are not theirs`, some[i]);
+        return -1;
+      }
+      before = some[i];
+    }
+    return before;
   }
 
   /** Compares the rest, when the whole segment was walked. Rests between steps. */
@@ -199,12 +220,14 @@ export class IndexComparison {
     if (!same && root.generation === 0) this.#tell("records", "its system records are not the frames'", -1);
   }
 
-  #guard(step: () => void): void {
+  /** What the step gives; undefined where it met a bad page, which is told. */
+  #guard<Result>(step: () => Result): Result | undefined {
     try {
-      step();
+      return step();
     } catch (error) {
       if (!(error instanceof IndexPageError)) throw error;
       this.#tell(`page ${error.page}`, `page ${error.page} is bad: ${error.reason}`, -1);
+      return undefined;
     }
   }
 
