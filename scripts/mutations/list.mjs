@@ -69,7 +69,7 @@ export const mutations = [
   {
     name: "sync left out: store.sync()",
     file: WRITER,
-    edits: [["await this.#open().sync();", "this.#open();"]],
+    edits: [["this.#syncing = this.#open().sync();", "this.#syncing = Promise.resolve();"]],
     suites: ["acknowledgement"],
   },
   {
@@ -140,7 +140,7 @@ export const mutations = [
   {
     name: "order: the mark calls synced what is only written",
     file: WRITER,
-    edits: [["if (durable) this.syncedOffset = end;", "this.syncedOffset = end;"]],
+    edits: [["    if (!durable) return;\n    this.syncedOffset = end;", "    this.syncedOffset = end;\n    if (!durable) return;"]],
     suites: ["acknowledgement"],
   },
   {
@@ -154,7 +154,12 @@ export const mutations = [
   {
     name: "poison: a failed write is forgotten",
     file: QUEUE,
-    edits: [["      this.poison(error);\n      return;\n", ""]],
+    edits: [
+      [
+        "    } catch (error) {\n      this.poison(error);\n",
+        "    } catch (error) {\n      void error;\n      group.isWritten = true;\n      if (this.#flying[0] === group) this.#settle();\n",
+      ],
+    ],
     suites: ["poison"],
   },
   {
@@ -251,7 +256,7 @@ export const mutations = [
   {
     name: "mark: not written before an append is acknowledged",
     file: "src/log/log-writer.ts",
-    edits: [["    this.writeMark();\n    this.#syncer.note(events);", "    this.#syncer.note(events);"]],
+    edits: [["    this.writeMark();\n    this.#parts.committed(events, isQuiet);", "    this.#parts.committed(events, isQuiet);"]],
     suites: ["model"],
   },
   {
