@@ -10,7 +10,7 @@ import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 
 const CALLERS = 80;
 const SEED = Number(process.env["BATPAK_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const RUNS = process.env["BATPAK_TEST_LONG"] === "1" ? 400 : 25;
+const RUNS = process.env["BATPAK_TEST_LONG"] === "1" ? 120 : 25;
 
 const tried = { disks: 0, overlaps: 0, endedOutOfOrder: 0 };
 after(() => {
