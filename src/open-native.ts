@@ -2,13 +2,12 @@
  * Opens a native log: by the checkpoint and the frames past it, else by the index blocks of its segments, else by all frames. Each step down
  * has its reason in the report. Changes nothing on disk: what recovery must change, `settleNativeLog` (recover-native) does for a writer.
  */
-import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
-import { uninitializedBytes } from "./base/uninitialized.ts";
 import { isStoreError, type StoreError } from "./base/store-error.ts";
+import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk } from "./disk/disk.ts";
-import { CHECKPOINT_FILE, decodeCheckpoint } from "./format/native/checkpoint.ts";
+import { decodeCheckpoint } from "./format/native/checkpoint.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
 import { checkFrame, frameLength, segmentSeed } from "./format/native/frame.ts";
@@ -182,25 +181,17 @@ class NativeOpening {
   async #usableCheckpoint(): Promise<RestoredCheckpoint | null> {
     const { disk, files, routes } = this.#input;
     if (routes?.checkpoint === false) return this.#ignoreCheckpoint("it was not asked for");
-    const path = join(files.directory, CHECKPOINT_FILE);
-    const status = await disk.status(path);
-    if (status === null) {
+    const file = await readCheckpointFile(disk, files.directory);
+    if (file.kind === "absent") {
       if (this.#input.segmentIds.length > 0) this.#reasons.push("there is no checkpoint");
       return null;
     }
-    if (status.type !== "file") return this.#ignoreCheckpoint(`it is a ${status.type}`);
-    const bytes = uninitializedBytes(status.size);
-    const file = await disk.open(path, "read");
-    try {
-      const count = await file.read(bytes, 0, bytes.length, 0);
-      const decoded = decodeCheckpoint(bytes.subarray(0, count));
-      if (decoded.kind !== "ok") return this.#ignoreCheckpoint(decoded.reason);
-      const restored = restoreCheckpoint(decoded.content, this.#input.source);
-      if (restored.kind !== "ok") return this.#ignoreCheckpoint(restored.reason);
-      return this.#boundToLog(restored.restored);
-    } finally {
-      await file.close();
-    }
+    if (file.kind === "other") return this.#ignoreCheckpoint(`it is a ${file.type}`);
+    const decoded = decodeCheckpoint(file.bytes);
+    if (decoded.kind !== "ok") return this.#ignoreCheckpoint(decoded.reason);
+    const restored = restoreCheckpoint(decoded.content, this.#input.source);
+    if (restored.kind !== "ok") return this.#ignoreCheckpoint(restored.reason);
+    return this.#boundToLog(restored.restored);
   }
 
   #ignoreCheckpoint(reason: string): null {

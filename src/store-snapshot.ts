@@ -175,9 +175,7 @@ class SnapshotTaking {
       if (name !== CHECKPOINT_FILE) this.#linked++;
       return;
     }
-    const length = bytes ?? (await this.#disk.status(from))?.size ?? 0;
-    await copyFile(this.#disk, from, to, length);
-    this.#copiedBytes += length;
+    this.#copiedBytes += await copyFile(this.#disk, from, to, bytes);
   }
 
   /** False where the two directories cannot share a file. */

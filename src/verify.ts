@@ -2,15 +2,14 @@
  * `store.verify`: walks every frame up to the visible position and holds against it what is said elsewhere: headers, seals, chains, index
  * blocks and the checkpoint. Reads only. Costs memory per entity, and per row of the one segment whose index is being compared.
  */
-import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
 import { getUint64 } from "./base/u64.ts";
 import { invalidArgument, isStoreError } from "./base/store-error.ts";
-import { uninitializedBytes } from "./base/uninitialized.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
+import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk } from "./disk/disk.ts";
-import { CHECKPOINT_FILE, decodeCheckpoint } from "./format/native/checkpoint.ts";
+import { decodeCheckpoint } from "./format/native/checkpoint.ts";
 import { entityStart, frameFlags, scopeStart, segmentSeed } from "./format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
 import { decodeSeal, isSeal } from "./format/native/seal.ts";
@@ -420,27 +419,21 @@ class Verification {
   // The checkpoint.
 
   async #readCheckpoint(): Promise<void> {
-    const path = join(this.#parts.directory, CHECKPOINT_FILE);
-    const status = await this.#disk.status(path);
-    if (status?.type !== "file") return;
-    const bytes = uninitializedBytes(status.size);
-    const file = await this.#disk.open(path, "read");
-    try {
-      const count = await file.read(bytes, 0, bytes.length, 0);
-      const decoded = decodeCheckpoint(bytes.subarray(0, count));
-      if (decoded.kind !== "ok") return this.#checkpointProblem(decoded.reason);
-      const outcome = restoreCheckpoint(decoded.content, NO_SOURCE);
-      if (outcome.kind !== "ok") return this.#checkpointProblem(outcome.reason);
-      const { visible } = outcome.restored.index;
-      // One that a writer has written since verifying began is looked at the next time.
-      const ahead =
-        visible.segmentId > this.#visible.segmentId ||
-        (visible.segmentId === this.#visible.segmentId && visible.offset > this.#visible.offset);
-      if (!ahead && visible.segmentId > 0) this.#checkpoint = outcome.restored;
-      else if (ahead && this.#parts.log.problems.length > 0) this.#checkpointProblem("it is ahead of the log");
-    } finally {
-      await file.close();
-    }
+    const file = await readCheckpointFile(this.#disk, this.#parts.directory);
+    if (file.kind !== "whole") return;
+    const decoded = decodeCheckpoint(file.bytes);
+    if (decoded.kind !== "ok") return this.#checkpointProblem(decoded.reason);
+    const outcome = restoreCheckpoint(decoded.content, NO_SOURCE);
+    if (outcome.kind !== "ok") return this.#checkpointProblem(outcome.reason);
+    const { index, generation } = outcome.restored;
+    const { visible } = index;
+    // One that a writer has written since verifying began is looked at the next time.
+    const ahead =
+      generation > this.#parts.log.generation ||
+      visible.segmentId > this.#visible.segmentId ||
+      (visible.segmentId === this.#visible.segmentId && visible.offset > this.#visible.offset);
+    if (!ahead && visible.segmentId > 0) this.#checkpoint = outcome.restored;
+    else if (ahead && this.#parts.log.problems.length > 0) this.#checkpointProblem("it is ahead of the log");
   }
 
   #checkpointProblem(reason: string): void {

@@ -5,13 +5,15 @@ import { systemError } from "./system-error.ts";
 const BLOCK_BYTES = 1024 * 1024;
 
 /**
- * Copies the first `length` bytes of a file into one that must not exist yet, and syncs it. The name is durable once its directory is synced.
+ * Copies the first `bytes` bytes of a file, or all that it has where null is given, into one that must not exist yet, and syncs it. The name is
+ * durable once its directory is synced. Gives the number of bytes.
  *
  * @throws the disk's own errors; EIO where the source is shorter than that
  */
-export async function copyFile(disk: Disk, from: string, to: string, length: number): Promise<void> {
+export async function copyFile(disk: Disk, from: string, to: string, bytes: number | null): Promise<number> {
   const source = await disk.open(from, "read");
   try {
+    const length = bytes ?? (await source.size());
     const target = await disk.open(to, "create");
     try {
       const block = Buffer.allocUnsafe(Math.max(1, Math.min(BLOCK_BYTES, length)));
@@ -22,6 +24,7 @@ export async function copyFile(disk: Disk, from: string, to: string, length: num
         done += count;
       }
       await target.sync();
+      return length;
     } finally {
       await target.close();
     }

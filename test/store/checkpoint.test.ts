@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
+import type { Disk } from "../../src/disk/disk.ts";
 import { CHECKPOINT } from "../../src/format/native/checkpoint.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import { Store } from "../../src/store.ts";
@@ -313,3 +314,57 @@ test("with checkpoint, with index blocks only and from a bare scan: every query 
   }
   context.diagnostic(`${live.length} answers, ${segments} segments, ${ways.length} routes`);
 });
+
+test("one that is replaced, or removed, between two looks at its name is no damage: neither to verify nor to a reader that opens", async () => {
+  const disk = new SimulatedDisk();
+  const writer = await openStore(disk);
+  await appendSingly(writer, [0, 1, 2]);
+  await writer.checkpoint();
+  for (const removes of [false, true]) {
+    // The new one is longer: so many names are new.
+    const replacing = interrupted(disk, async () => {
+      if (removes) return await disk.remove(CHECKPOINT_PATH);
+      await writer.append({ entity: "x".repeat(1000), scope: "test" }, Counted({ n: 3 }));
+      await writer.checkpoint();
+    });
+    const reader = await Store.open(DIRECTORY, { disk: replacing, readOnly: true });
+    // The writer had not said yet, when it was asked, that what the new one pictures is visible.
+    assert.match(reader.openReport.reasons.join(), removes ? /there is no checkpoint/ : /ahead of what the writer has made visible/);
+    await writer.checkpoint();
+    replacing.arm();
+    assert.deepEqual((await reader.verify()).problems, []);
+    assert.equal(replacing.times, 2);
+    await reader.close();
+  }
+  assert.deepEqual((await writer.verify()).problems, []);
+  await writer.close();
+});
+
+/** The disk, on which `meanwhile` happens once behind a look at the checkpoint's name, and once more when armed again. */
+function interrupted(disk: SimulatedDisk, meanwhile: () => Promise<void>): Disk & { readonly times: number; arm(): void } {
+  let armed = true;
+  let times = 0;
+  const own = {
+    get times() {
+      return times;
+    },
+    arm: () => {
+      armed = true;
+    },
+    status: async (path: string) => {
+      const status = await disk.status(path);
+      if (!armed || path !== CHECKPOINT_PATH) return status;
+      armed = false;
+      times++;
+      await meanwhile();
+      return status;
+    },
+  };
+  return new Proxy(disk.asProcess(7), {
+    get(target, name) {
+      if (name in own) return Reflect.get(own, name) as unknown;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  }) as never;
+}
