@@ -19,9 +19,10 @@ import { SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
 import { utf8 } from "./events/utf8.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { Acceptance } from "./log/acceptance.ts";
-import { AppendItem, type ConditionResult, type ExpectedState, type Settle } from "./log/append-request.ts";
+import { AppendItem, type ConditionResult, type ExpectedState } from "./log/append-request.ts";
 import { CommitGroup } from "./log/commit-group.ts";
 import type { FramePlacer } from "./log/frame-placer.ts";
+import { PromisedReceipts } from "./log/receipts.ts";
 import { consumerRecordPayload, type ConsumerRecord } from "./log/records-in-force.ts";
 import { findMatch, type ReadingParts, searchFilter } from "./reading.ts";
 import type { CompiledOptions } from "./store-options.ts";
@@ -56,40 +57,6 @@ const NO_RESOLUTIONS: readonly Resolution[] = [];
 /** Room for a frame beyond its payload: names, ids, metadata's own bound is the payload's. */
 const FRAME_ROOM_BYTES = 8192;
 
-type Resolve = (receipts: Receipt | Receipt[]) => void;
-
-let newResolve: Resolve;
-let newReject: (error: unknown) => void;
-
-/** Takes the ends of the promise that is being made: one function for all of them instead of a closure each. */
-function takeEnds(resolve: Resolve, reject: (error: unknown) => void): void {
-  newResolve = resolve;
-  newReject = reject;
-}
-
-/** A promise of receipts, and its two ends. */
-class Ending implements Settle {
-  readonly promise: Promise<Receipt | Receipt[]>;
-  readonly #single: boolean;
-  readonly #resolve: Resolve;
-  readonly #reject: (error: unknown) => void;
-
-  constructor(single: boolean) {
-    this.#single = single;
-    this.promise = new Promise(takeEnds);
-    this.#resolve = newResolve;
-    this.#reject = newReject;
-  }
-
-  resolve(receipts: readonly Receipt[]): void {
-    this.#resolve(this.#single ? receipts[0] : (receipts as Receipt[]));
-  }
-
-  reject(error: unknown): void {
-    this.#reject(error);
-  }
-}
-
 export class Appending {
   readonly #parts: AppendingParts;
   /** Resolutions that are staged and neither accepted nor given up. */
@@ -112,7 +79,7 @@ export class Appending {
     options: AppendOptions = NO_OPTIONS,
   ): Promise<Receipt | Receipt[]> {
     const single = !Array.isArray(events);
-    const ending = new Ending(single);
+    const receipts = new PromisedReceipts(single);
     try {
       this.#parts.assertWritable();
       if (options !== NO_OPTIONS) assertMembers(options, APPEND_MEMBERS, "the options");
@@ -122,15 +89,15 @@ export class Appending {
       if (!single) {
         for (const event of events as readonly AnyNewEvent[]) items.push(this.#item(coordinate, event, options, items.length, null));
       }
-      this.#validate(items, options.signal ?? null, ending);
+      this.#validate(items, options.signal ?? null, receipts);
     } catch (error) {
-      ending.reject(error);
+      receipts.reject(error);
     }
-    return ending.promise;
+    return receipts.promise as Promise<Receipt | Receipt[]>;
   }
 
   appendBatch(items: readonly BatchItem[], options: BatchOptions = NO_OPTIONS): Promise<Receipt[]> {
-    const ending = new Ending(false);
+    const receipts = new PromisedReceipts(false);
     try {
       this.#parts.assertWritable();
       assertMembers(options, BATCH_MEMBERS, "the options");
@@ -142,23 +109,23 @@ export class Appending {
         assertMembers(item, ITEM_MEMBERS, "a batch item");
         checked.push(this.#item(item.coordinate, item.event, item, 0, keys));
       }
-      this.#validate(checked, options.signal ?? null, ending);
+      this.#validate(checked, options.signal ?? null, receipts);
     } catch (error) {
-      ending.reject(error);
+      receipts.reject(error);
     }
-    return ending.promise as Promise<Receipt[]>;
+    return receipts.promise as Promise<Receipt[]>;
   }
 
   /** Appends checked events as one batch: the door of import and of the library's own events. */
   appendItems(items: readonly AppendItem[], signal: AbortSignal | null): Promise<readonly Receipt[]> {
-    const ending = new Ending(false);
+    const receipts = new PromisedReceipts(false);
     try {
       this.#parts.assertWritable();
-      this.#validate(items, signal, ending);
+      this.#validate(items, signal, receipts);
     } catch (error) {
-      ending.reject(error);
+      receipts.reject(error);
     }
-    return ending.promise as Promise<Receipt[]>;
+    return receipts.promise as Promise<Receipt[]>;
   }
 
   /** Rejects what has no place in the order yet because its schema has not answered. */
@@ -223,7 +190,7 @@ export class Appending {
   }
 
   /** Lets the schemas answer. Until one that is asynchronous has, the append holds up nobody. */
-  #validate(items: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): void {
+  #validate(items: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts): void {
     const { batchEventsMax } = this.#parts.limits;
     if (items.length > batchEventsMax) throw tooLarge("the number of events in the batch", items.length, batchEventsMax);
     signal?.throwIfAborted();
@@ -240,17 +207,22 @@ export class Appending {
         pending.push(noted);
       } else item.data = output;
     }
-    if (items.length === 0) settle.resolve([]);
-    else if (pending === null) this.#enter(items, signal, settle);
-    else this.#awaitAnswers(pending, items, signal, settle);
+    if (items.length === 0) receipts.resolve([]);
+    else if (pending === null) this.#enter(items, signal, receipts);
+    else this.#awaitAnswers(pending, items, signal, receipts);
   }
 
-  #awaitAnswers(pending: readonly Promise<void>[], items: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): void {
+  #awaitAnswers(
+    pending: readonly Promise<void>[],
+    items: readonly AppendItem[],
+    signal: AbortSignal | null,
+    receipts: PromisedReceipts,
+  ): void {
     const abort = (): void => giveUp(signal?.reason);
     const giveUp = (error: unknown): void => {
       this.#unanswered.delete(giveUp);
       signal?.removeEventListener("abort", abort);
-      settle.reject(error);
+      receipts.reject(error);
     };
     this.#unanswered.add(giveUp);
     signal?.addEventListener("abort", abort, { once: true });
@@ -259,32 +231,32 @@ export class Appending {
       signal?.removeEventListener("abort", abort);
       try {
         this.#parts.assertWritable();
-        this.#enter(items, signal, settle);
+        this.#enter(items, signal, receipts);
       } catch (error) {
-        settle.reject(error);
+        receipts.reject(error);
       }
     }, giveUp);
   }
 
   /** Stages the append, or makes it wait for room. */
-  #enter(items: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): void {
+  #enter(items: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts): void {
     const { acceptance } = this.#parts;
-    if (acceptance.mustWait || !this.#tryStage(items, signal, settle)) {
-      acceptance.wait(() => this.#tryStage(items, signal, settle), settle, signal);
+    if (acceptance.mustWait || !this.#tryStage(items, signal, receipts)) {
+      acceptance.wait(() => this.#tryStage(items, signal, receipts), receipts, signal);
     }
   }
 
-  #tryStage(items: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): boolean {
+  #tryStage(items: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts): boolean {
     try {
-      return this.#stage(items, signal, settle);
+      return this.#stage(items, signal, receipts);
     } catch (error) {
-      settle.reject(error);
+      receipts.reject(error);
       return true;
     }
   }
 
   /** Encodes the events and submits them; false when there is no room for so many bytes. */
-  #stage(events: readonly AppendItem[], signal: AbortSignal | null, settle: Settle): boolean {
+  #stage(events: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts): boolean {
     const { acceptance } = this.#parts;
     const resolutions = this.#resolve(events);
     let sink: ByteSink | null = null;
@@ -313,7 +285,7 @@ export class Appending {
         signal,
         recordCount: records.length + (events[0].system ? 1 : 0),
         learn: resolutions.length === 0 ? null : this.#learner(resolutions),
-        settle,
+        receipts,
       };
       acceptance.submit(request, sink, start);
       return true;

@@ -186,7 +186,7 @@ class Conversion {
       const heads = headsText(source);
       await replaceFile(this.#disk, this.#work, CONVERSION_FILE, heads);
       const hash = formatHex(blake3(heads), 0, HASH_BYTES);
-      if (layout === "native") await take(writer, [conversionRecord(source, hash, this.#gaps)], 1);
+      if (layout === "native") await writer.acceptance.take([conversionRecord(source, hash, this.#gaps)], 1);
       await writer.close();
       return hash;
     } catch (error) {
@@ -204,7 +204,7 @@ class Conversion {
     let told = 0;
     for await (const batch of batchesOf(source)) {
       this.#options.signal?.throwIfAborted();
-      flying.push(take(writer, this.#options.layout === "native" ? batch : batch.map((item) => this.#withoutRoomless(item)), 0));
+      flying.push(writer.acceptance.take(this.#options.layout === "native" ? batch : batch.map((item) => this.#withoutRoomless(item)), 0));
       for (const item of batch) this.#noteGap(item);
       events += batch.length;
       while (flying.length > 1024 || (flying.length > 0 && writer.acceptance.queuedBytes > FLYING_BYTES_MAX)) await flying.shift();
@@ -301,11 +301,6 @@ class Conversion {
       { reason },
     );
   }
-}
-
-/** Commits items as one batch, in the places that they have. */
-function take(writer: StoreWriter, items: readonly AppendItem[], recordCount: number): Promise<void> {
-  return new Promise((resolve, reject) => writer.acceptance.take(items, recordCount, { resolve: () => resolve(), reject }));
 }
 
 function conversionRecord(source: Opened, headsHash: string, gaps: GapLedger): AppendItem {

@@ -16,13 +16,13 @@ import { StoreError } from "../base/store-error.ts";
 import { ioError } from "../disk/io-error.ts";
 import { errorCode } from "../disk/system-error.ts";
 import type { StoreIndex } from "../index/store-index.ts";
-import type { AppendItem, AppendRequest, Settle } from "./append-request.ts";
+import type { AppendItem, AppendRequest } from "./append-request.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { FramePlacer } from "./frame-placer.ts";
 import type { FrameSource } from "./frame-source.ts";
 import { ACCEPT, judge, type Verdict } from "./judge.ts";
-import { removedReceipts, repeatedReceipts, WaiterForReceipts } from "./receipts.ts";
+import { removedReceipts, repeatedReceipts, PromisedReceipts } from "./receipts.ts";
 
 export interface AcceptanceParts {
   readonly index: StoreIndex;
@@ -42,7 +42,7 @@ export interface AcceptanceParts {
 interface Waiting {
   /** Stages it; false when there is still too little room. */
   readonly start: () => boolean;
-  readonly settle: Settle;
+  readonly receipts: PromisedReceipts;
   readonly signal: AbortSignal | null;
   onAbort: (() => void) | null;
 }
@@ -94,12 +94,12 @@ export class Acceptance {
   }
 
   /** Waits for room; `start` is called in turn. */
-  wait(start: () => boolean, settle: Settle, signal: AbortSignal | null): void {
-    const waiting: Waiting = { start, settle, signal, onAbort: null };
+  wait(start: () => boolean, receipts: PromisedReceipts, signal: AbortSignal | null): void {
+    const waiting: Waiting = { start, receipts, signal, onAbort: null };
     if (signal !== null) {
       waiting.onAbort = () => {
         this.#waiting = this.#waiting.filter((other) => other !== waiting);
-        settle.reject(signal.reason);
+        receipts.reject(signal.reason);
       };
       signal.addEventListener("abort", waiting.onAbort, { once: true });
     }
@@ -134,12 +134,14 @@ export class Acceptance {
   /**
    * Accepts events as one batch and judges nothing: a conversion's, which keep the places that they have. Nobody else may append meanwhile.
    */
-  take(items: readonly AppendItem[], recordCount: number, settle: Settle): void {
+  async take(items: readonly AppendItem[], recordCount: number): Promise<void> {
+    const receipts = new PromisedReceipts(false);
     const sink = new GrowingSink();
     for (const item of items) this.#parts.placer.stage(sink, item);
     const { position: bytes } = sink;
-    const request = { items, sink, bytes, isPlain: true, conditions: [], ready: null, signal: null, recordCount, learn: null, settle };
+    const request = { items, sink, bytes, isPlain: true, conditions: [], ready: null, signal: null, recordCount, learn: null, receipts };
     this.submit(request, sink, 0);
+    await receipts.promise;
   }
 
   /** Gives a staged request its place in the order. Its bytes lie at the end of `sink`, from `start`. */
@@ -272,7 +274,7 @@ export class Acceptance {
     this.#parts.placer.place(group, request, inPlace);
     request.learn?.(true);
     const count = request.items.length - request.recordCount;
-    group.waiters.push(new WaiterForReceipts(firstFrame, count, this.#parts.frames.format, this.#parts.durable, request.settle));
+    group.waiters.push(request.receipts.placed(firstFrame, count, this.#parts.frames.format, this.#parts.durable));
     const { queuedBytes } = this;
     if (queuedBytes > this.queuedBytesPeak) this.queuedBytesPeak = queuedBytes;
     this.#parts.queue.schedule();
@@ -282,22 +284,22 @@ export class Acceptance {
   #deliver(request: AppendRequest, verdict: Exclude<Verdict, { kind: "accept" }>): void {
     const { index, frames, durable } = this.#parts;
     const met = verdict.kind === "refuse" ? verdict.metSequence : verdict.lastSequence;
-    const { settle } = request;
+    const { receipts } = request;
     const count = request.items.length - request.recordCount;
     request.learn?.(false);
     const answer = (): void => {
-      if (verdict.kind === "refuse") return settle.reject(verdict.error);
-      if (verdict.kind === "removed") return settle.resolve(removedReceipts(verdict.rows, durable));
+      if (verdict.kind === "refuse") return receipts.reject(verdict.error);
+      if (verdict.kind === "removed") return receipts.resolve(removedReceipts(verdict.rows, durable));
       try {
-        settle.resolve(index.withSoundIndex(() => repeatedReceipts(verdict.first, count, index, frames, durable)));
+        receipts.resolve(index.withSoundIndex(() => repeatedReceipts(verdict.first, count, index, frames, durable)));
       } catch (error) {
         // Answers are given while a group settles: a frame that cannot be read must not stop the others.
-        settle.reject(readFailure(error));
+        receipts.reject(readFailure(error));
       }
     };
     const group = this.#groupOf(met);
     if (group === null) answer();
-    else group.waiters.push(waiterFor(answer, settle));
+    else group.waiters.push(waiterFor(answer, receipts));
   }
 
   /** The unsettled group that holds the event; null when it is visible, or none is meant. */
@@ -313,7 +315,7 @@ export class Acceptance {
     this.#waiting = [];
     for (const one of waiting) {
       detach(one, one.signal);
-      one.settle.reject(error());
+      one.receipts.reject(error());
     }
   }
 
@@ -357,9 +359,9 @@ function moveOut(request: AppendRequest, group: CommitGroup, start: number): voi
 /** Rejects a request that was not accepted. */
 function giveUp(request: AppendRequest, error: unknown): void {
   request.learn?.(false);
-  request.settle.reject(error);
+  request.receipts.reject(error);
 }
 
-function waiterFor(answer: () => void, settle: Settle): Waiter {
-  return { firstFrame: 0, frames: 0, committed: answer, failed: (error) => settle.reject(error) };
+function waiterFor(answer: () => void, receipts: PromisedReceipts): Waiter {
+  return { firstFrame: 0, frames: 0, committed: answer, failed: (error) => receipts.reject(error) };
 }

@@ -1,7 +1,8 @@
 /** What somebody asked to append: its events on their way from the door to their places in a group, and whoever waits for them. */
 import type { GrowingSink } from "../base/byte-sink.ts";
 import type { AnyDefinition } from "../events/definition.ts";
-import type { Metadata, Receipt } from "../events/event.ts";
+import type { Metadata } from "../events/event.ts";
+import type { PromisedReceipts } from "./receipts.ts";
 import type { SearchFilter } from "./row-search.ts";
 
 export type ExpectedState =
@@ -112,12 +113,6 @@ export class AppendItem {
   }
 }
 
-/** Whoever waits for a request: told once, either way. It must not lead back to the request: it outlives it by a write to the disk. */
-export interface Settle {
-  resolve(receipts: readonly Receipt[]): void;
-  reject(error: unknown): void;
-}
-
 export interface AppendRequest {
   /** System records first, then the events. */
   readonly items: readonly AppendItem[];
@@ -136,7 +131,7 @@ export interface AppendRequest {
   readonly recordCount: number;
   /** It is accepted, so what it teaches is learnt; or it never will be. Null where it teaches nothing. */
   readonly learn: ((accepted: boolean) => void) | null;
-  readonly settle: Settle;
+  readonly receipts: PromisedReceipts;
 }
 
 /** What the lookups before the judgement found for one condition. */

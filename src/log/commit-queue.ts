@@ -62,6 +62,7 @@ export class CommitQueue {
   #open: CommitGroup | null = null;
   /** In the order of the log. */
   #flying: CommitGroup[] = [];
+  #flyingBytes = 0;
   #scheduled = false;
   /** Nothing is launched beside others until nothing is in flight. */
   #drains = false;
@@ -92,9 +93,7 @@ export class CommitQueue {
 
   /** Bytes accepted and not yet settled. */
   get queuedBytes(): number {
-    let bytes = this.#open?.position ?? 0;
-    for (const group of this.#flying) bytes += group.position;
-    return bytes;
+    return this.#flyingBytes + (this.#open === null ? 0 : this.#open.position);
   }
 
   get isPoisoned(): boolean {
@@ -170,6 +169,7 @@ export class CommitQueue {
     group.overlaps = this.#environment.mayOverlap(group);
     this.#environment.seal(group);
     this.#flying.push(group);
+    this.#flyingBytes += group.position;
     void this.#commit(group);
   }
 
@@ -200,6 +200,7 @@ export class CommitQueue {
     if (isQuiet) this.#drains = false;
     for (const group of this.#flying.splice(0, count)) {
       this.commits++;
+      this.#flyingBytes -= group.position;
       for (const waiter of group.waiters) waiter.committed(group);
       group.reset();
       if (this.#spare.length < FLYING_MAX) this.#spare.push(group);
@@ -218,6 +219,7 @@ export class CommitQueue {
     const flying = this.#flying;
     const open = this.#open;
     this.#flying = [];
+    this.#flyingBytes = 0;
     this.#open = null;
     for (const group of flying) for (const waiter of group.waiters) waiter.failed(unknownError(cause, group));
     for (const waiter of open?.waiters ?? []) waiter.failed(poisonedError(cause));

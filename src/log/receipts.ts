@@ -9,7 +9,6 @@ import type { FrameFormat } from "../format/frame-format.ts";
 import type { RemovedRow } from "../format/native/retention.ts";
 import type { RowPlace, StoreIndex } from "../index/store-index.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
-import type { Settle } from "./append-request.ts";
 import type { FrameSource } from "./frame-source.ts";
 
 const ID_BYTES = 16;
@@ -97,37 +96,72 @@ function receiptOf(
   return new StoredReceipt(room.bytes, keptAt, sequence, format.clock(view, at), timestamp, durable);
 }
 
-/** Waits for a group and gives the receipts of its own frames in it. */
-export class WaiterForReceipts implements Waiter {
-  readonly firstFrame: number;
-  readonly frames: number;
-  readonly #format: FrameFormat;
-  readonly #durable: boolean;
-  readonly #settle: Settle;
+type Resolve = (receipts: Receipt | readonly Receipt[]) => void;
 
-  constructor(firstFrame: number, frames: number, format: FrameFormat, durable: boolean, settle: Settle) {
+let newResolve: Resolve;
+let newReject: (error: unknown) => void;
+
+/** Takes the ends of the promise that is being made: one function for all of them instead of a closure each. */
+function takeEnds(resolve: Resolve, reject: (error: unknown) => void): void {
+  newResolve = resolve;
+  newReject = reject;
+}
+
+/**
+ * A promise of receipts, settled once, either way; and, once its events are placed, the one who waits for their group. It must not lead back
+ * to what was given: it outlives it by a write to the disk.
+ */
+export class PromisedReceipts implements Waiter {
+  readonly promise: Promise<Receipt | readonly Receipt[]>;
+  firstFrame = 0;
+  frames = 0;
+  readonly #single: boolean;
+  readonly #resolve: Resolve;
+  readonly #reject: (error: unknown) => void;
+  #format: FrameFormat | null = null;
+  #durable = false;
+
+  /** @param single it is a promise of one receipt instead of a list */
+  constructor(single: boolean) {
+    this.#single = single;
+    this.promise = new Promise(takeEnds);
+    this.#resolve = newResolve;
+    this.#reject = newReject;
+  }
+
+  resolve(receipts: readonly Receipt[]): void {
+    this.#resolve(this.#single ? receipts[0] : receipts);
+  }
+
+  reject(error: unknown): void {
+    this.#reject(error);
+  }
+
+  /** Its events have their places: they are frames [firstFrame, firstFrame + frames) of a group. */
+  placed(firstFrame: number, frames: number, format: FrameFormat, durable: boolean): this {
     this.firstFrame = firstFrame;
     this.frames = frames;
     this.#format = format;
     this.#durable = durable;
-    this.#settle = settle;
+    return this;
   }
 
   committed(group: CommitGroup): void {
-    const { bytes, view, kernel, sequences } = group;
-    const { offsets } = kernel;
     const { frames } = this;
     const room = roomFor(frames);
+    if (this.#single) return this.#resolve(this.#receipt(group, this.firstFrame, room));
     const receipts = new Array<Receipt>(frames);
-    for (let i = 0; i < frames; i++) {
-      const frame = this.firstFrame + i;
-      receipts[i] = receiptOf(this.#format, bytes, view, offsets[frame], sequences[frame], this.#durable, room);
-    }
-    this.#settle.resolve(receipts);
+    for (let i = 0; i < frames; i++) receipts[i] = this.#receipt(group, this.firstFrame + i, room);
+    this.#resolve(receipts);
+  }
+
+  #receipt(group: CommitGroup, frame: number, room: Room): Receipt {
+    const { bytes, view, kernel, sequences } = group;
+    return receiptOf(this.#format as FrameFormat, bytes, view, kernel.offsets[frame], sequences[frame], this.#durable, room);
   }
 
   failed(error: unknown): void {
-    this.#settle.reject(error);
+    this.#reject(error);
   }
 }
 

@@ -88,8 +88,14 @@ export class SegmentWriter {
    * Writes `length` bytes at `position`. With `durable`, resolves when they are on stable storage. Only writes that are prepared may overlap;
    * any other begins at the end of what was noted as written.
    */
-  async write(bytes: Uint8Array, length: number, position: number, durable: boolean): Promise<void> {
-    const file = this.#open();
+  write(bytes: Uint8Array, length: number, position: number, durable: boolean): Promise<void> {
+    const isPrepared = durable && this.isPrepared(length, position);
+    return isPrepared
+      ? this.#open().write(bytes, 0, length, position, true)
+      : this.#writeUnprepared(this.#open(), bytes, length, position, durable);
+  }
+
+  async #writeUnprepared(file: DiskFile, bytes: Uint8Array, length: number, position: number, durable: boolean): Promise<void> {
     const end = position + length;
     const isSmall = durable && length <= EXTEND_FOR_BYTES_MAX;
     if (end > this.#extendedTo || this.#failure !== null) await this.#extended();
