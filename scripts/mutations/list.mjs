@@ -43,6 +43,12 @@ export const mutations = [
   ...others,
   // Syncs left out.
   {
+    name: "sync left out: a commit into zeros that are there is written and not synced",
+    file: WRITER,
+    edits: [["write(bytes, 0, length, position, true)", "write(bytes, 0, length, position, false)"]],
+    suites: ["acknowledgement"],
+  },
+  {
     name: "sync left out: a commit is written and not synced",
     file: WRITER,
     edits: [["file.write(bytes, 0, length, position, durable)", "file.write(bytes, 0, length, position, false)"]],
