@@ -8,7 +8,7 @@ import { isMainThread } from "node:worker_threads";
 import { damagesOf, type FixtureName, FIXTURES, look, type Original, originalOf, type Steps, unexplained } from "./damage-batpak03-run.ts";
 import { runTasks, serveTasks, supervised } from "./pool.ts";
 
-const STEPS: Readonly<Record<FixtureName, Steps>> = { rotate: { bytes: 7, sectors: 512 }, batch_rotate: { bytes: 1, sectors: 512 } };
+const STEPS: Readonly<Record<FixtureName, Steps>> = { rotate: { bytes: 23, sectors: 512 }, batch_rotate: { bytes: 1, sectors: 512 } };
 /** Of as many damages a task takes every one whose number gives the same rest. */
 const TASKS = 64;
 
