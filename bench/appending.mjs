@@ -24,15 +24,15 @@ export async function measureAppending({ batpak, folder, rounds, quick, events: 
   let sqliteNext = 0;
   let otherNext = 0;
 
-  const appendBatches = async (batches) => {
+  const appendBatches = async (batches, size = BATCH) => {
     const flying = [];
     for (let i = 0; i < batches; i++) {
       if (flying.length === IN_FLIGHT) await flying.shift();
-      const items = Array.from({ length: BATCH }, () => itemOf(rawEvent, coordinates, next++));
+      const items = Array.from({ length: size }, () => itemOf(rawEvent, coordinates, next++));
       flying.push(store.appendBatch(items));
     }
     await Promise.all(flying);
-    return batches * BATCH;
+    return batches * size;
   };
   const appendOne = () => {
     const number = next++;
@@ -90,6 +90,7 @@ export async function measureAppending({ batpak, folder, rounds, quick, events: 
   const flying = await race(
     {
       batpak: () => callers(CALLERS, groups * CALLERS),
+      "batpak in batches": () => appendBatches(groups, CALLERS),
       raw: () => rawAppends(group, groups, groups * CALLERS),
       sqlite: () => insertSingly(groups),
     },
