@@ -10,7 +10,7 @@ import { type ByteSink, GrowingSink } from "./base/byte-sink.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { AppendOptions, BatchItem, BatchOptions, EventOptions } from "./events/append-types.ts";
 import { assertCoordinate, SYSTEM_ENTITY, SYSTEM_SCOPE, type Coordinate } from "./events/coordinate.ts";
-import { type AnyNewEvent, assertNewEvent, PendingData, validateData } from "./events/definition.ts";
+import { type AnyNewEvent, checkNewEvent, PendingData, validateData } from "./events/definition.ts";
 import type { DefinitionRegistry, Resolution } from "./events/definition-registry.ts";
 import type { Receipt } from "./events/event.ts";
 import { compileExpectation } from "./events/expectation.ts";
@@ -149,7 +149,7 @@ export class Appending {
       if (keys !== null) assertNewKey(keys, entity, idempotencyKey);
       id = keyedId(utf8(entity), position, idempotencyKey, blake3);
     }
-    assertNewEvent(event, "append");
+    const { definition, kind, version, data } = checkNewEvent(event, "append");
     const cause = causedBy === undefined ? null : parseId(causedBy, "append with causedBy");
     const correlation = correlationId === undefined ? null : parseId(correlationId, "append with correlationId");
     if (cause !== null && correlation !== null) {
@@ -160,24 +160,7 @@ export class Appending {
     }
     // What is expected of the entity is judged once, before the first of its events.
     const expected = expect === undefined || position > 0 ? null : this.#expected(expect);
-    const { definition, data } = event;
-    // An event's kind that its definition does not name is known when it is staged.
-    const kind = definition === undefined ? event.kind : -1;
-    const version = definition === undefined ? (event.version ?? 1) : definition.version;
-    const item = new AppendItem(
-      entity,
-      scope,
-      kind,
-      version,
-      definition ?? null,
-      data,
-      id,
-      cause,
-      correlation,
-      null,
-      metadata ?? null,
-      expected,
-    );
+    const item = new AppendItem(entity, scope, kind, version, definition, data, id, cause, correlation, null, metadata ?? null, expected);
     item.entityId = entityId;
     item.scopeId = scopeId;
     return item;
@@ -226,6 +209,7 @@ export class Appending {
     };
     this.#unanswered.add(giveUp);
     signal?.addEventListener("abort", abort, { once: true });
+    if (signal?.aborted === true) return abort();
     Promise.all(pending).then(() => {
       if (!this.#unanswered.delete(giveUp)) return;
       signal?.removeEventListener("abort", abort);
@@ -269,6 +253,8 @@ export class Appending {
       sink = acceptance.beginStaging(conditions.length > 0);
       start = sink.position;
       const isPlain = this.#encode(items, sink);
+      // A getter may have aborted it: whoever waits was told so, and nobody listens before it is submitted.
+      signal?.throwIfAborted();
       const bytes = sink.position - start;
       if (!acceptance.admits(bytes, admitted)) {
         acceptance.unstage(sink, start);
@@ -299,21 +285,24 @@ export class Appending {
   /** Gives events of definitions their kinds. Returns what is to be learnt when they are accepted: nothing, mostly. */
   #resolve(events: readonly AppendItem[]): readonly Resolution[] {
     const { registry } = this.#parts;
+    // Taken over at the end only: a batch that is refused claims nothing.
+    let pending = this.#pending;
     let learning = NO_RESOLUTIONS;
     let last: Resolution | null = null;
     for (const event of events) {
       const { definition } = event;
       if (definition === null) continue;
       if (last === null || last.definition !== definition) {
-        last = learning.find((resolution) => resolution.definition === definition) ?? registry.resolve(definition, this.#pending);
+        last = learning.find((resolution) => resolution.definition === definition) ?? registry.resolve(definition, pending);
         if (!registry.isRecorded(last) && !learning.includes(last)) {
           learning = [...learning, last];
-          if (last.mustRecord) this.#pending = [...this.#pending, last];
+          if (last.mustRecord) pending = [...pending, last];
         }
       }
       event.kind = last.kind;
       event.version = last.version;
     }
+    this.#pending = pending;
     return learning;
   }
 
@@ -344,9 +333,9 @@ export class Appending {
       if (payloadLength > payloadBytesMax) throw tooLarge("the payload", payloadLength, payloadBytesMax);
       if (metadataLength > payloadBytesMax) throw tooLarge("the metadata", metadataLength, payloadBytesMax);
       batchBytes += payloadLength + metadataLength;
+      if (i > 0 && batchBytes > batchBytesMax) throw tooLarge("the batch", batchBytes, batchBytesMax);
       isPlain &&= item.isPlain;
     }
-    if (items.length > 1 && batchBytes > batchBytesMax) throw tooLarge("the batch", batchBytes, batchBytesMax);
     return isPlain;
   }
 

@@ -191,9 +191,12 @@ export class Batpak03Writer implements StoreWriter {
     } finally {
       await this.log.rest();
       await this.#checkpointing?.catch(() => {});
-      await this.#segments.close();
-      await this.#mark.close();
-      parts.files.closeAll();
+      try {
+        await this.#segments.close();
+      } finally {
+        parts.files.closeAll();
+        await this.#mark.close();
+      }
     }
   }
 }

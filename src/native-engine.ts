@@ -140,6 +140,7 @@ export class NativeWriter implements StoreWriter {
   #checkpointDue = false;
   #checkpointsAsked: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #sealing: Promise<void> = Promise.resolve();
+  readonly #asked = new Set<Promise<void>>();
   /** Index blocks that could not be written: the segment keeps its rows in memory. */
   blockError: unknown = null;
 
@@ -301,11 +302,22 @@ export class NativeWriter implements StoreWriter {
 
   /** Writes a checkpoint now. */
   async checkpoint(): Promise<void> {
+    const asked = this.#checkpointNow();
+    this.#asked.add(asked);
+    try {
+      await asked;
+    } finally {
+      this.#asked.delete(asked);
+    }
+  }
+
+  async #checkpointNow(): Promise<void> {
     // Whoever waits for the same end may have begun the next one first.
     while (this.checkpointer.isWriting) await this.checkpointer.idle();
+    // After a failure the heads are ahead by what was lost, and no group says by how much.
+    this.log.queue.assertSound();
     if (this.log.queue.flying.length > 0) {
       // The picture is taken while nothing is in flight: at the end of what is.
-      this.log.queue.assertSound();
       this.log.queue.drain();
       await new Promise<void>((resolve, reject) => this.#checkpointsAsked.push({ resolve, reject }));
       return;
@@ -389,16 +401,22 @@ export class NativeWriter implements StoreWriter {
       this.log.stopTimers();
       await this.log.sync();
       await this.#sealing;
+      // Whoever asked before the end is answered before it.
+      await Promise.allSettled(this.#asked);
       await this.checkpointer.idle();
       await this.#segments.trim();
       if (options.checkpointEveryEvents !== null && this.#needsCheckpoint()) await this.checkpointer.begin();
     } finally {
       this.log.stopTimers();
       await this.#sealing;
+      await Promise.allSettled(this.#asked);
       await this.checkpointer.idle();
-      await this.#segments.close();
-      await this.#mark.close();
-      parts.files.closeAll();
+      try {
+        await this.#segments.close();
+      } finally {
+        parts.files.closeAll();
+        await this.#mark.close();
+      }
     }
   }
 

@@ -158,4 +158,28 @@ export const others = [
     edits: [["generation: log.generation + 1,", "generation: log.generation,"]],
     suites: ["compacting", "crash, compaction"],
   },
+  {
+    name: "poison: a segment is made behind a seal whose sync failed beside it",
+    file: "src/log/log-writer.ts",
+    edits: [["await this.#syncer.underWay;\n      this.queue.assertSound();\n", ""]],
+    suites: ["turning"],
+  },
+  {
+    name: "poison: a segment is made behind a 0.3 footer whose sync failed beside it",
+    file: "src/log/batpak03-log-writer.ts",
+    edits: [["await this.#syncer.underWay;\n    this.queue.assertSound();\n", ""]],
+    suites: ["turning"],
+  },
+  {
+    name: "poison: a checkpoint pictures what a failed commit left",
+    file: "src/native-engine.ts",
+    edits: [["this.log.queue.assertSound();\n    if (this.log.queue.flying.length > 0) {", "if (this.log.queue.flying.length > 0) {"]],
+    suites: ["checkpoints asked for"],
+  },
+  {
+    name: "close: a checkpoint that was asked for is not waited for",
+    file: "src/native-engine.ts",
+    edits: [["this.#asked.add(asked);", ""]],
+    suites: ["checkpoints asked for"],
+  },
 ];

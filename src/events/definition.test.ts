@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
 import { isStoreError } from "../base/store-error.ts";
-import { assertNewEvent, defineEvent, isDefinition, PendingData, rawEvent, type, validateData } from "./definition.ts";
+import { checkNewEvent, defineEvent, isDefinition, PendingData, rawEvent, type, validateData } from "./definition.ts";
 import type { DefinitionOptions } from "./definition.ts";
 
 const invalid = { code: "INVALID_ARGUMENT" };
@@ -60,11 +60,11 @@ test("raw events carry kind and version", () => {
 
 test("what is no new event is refused", () => {
   const A = defineEvent("A");
-  for (const good of [A(1), rawEvent(0xf001, 1), { kind: 0x1000, data: 1 }]) assert.equal(assertNewEvent(good, "append"), undefined);
+  for (const good of [A(1), rawEvent(0xf001, 1), { kind: 0x1000, data: 1 }]) assert.equal(checkNewEvent(good, "append").data, 1);
   for (const bad of [null, undefined, A, 5, {}, { kind: 6, data: 1 }, { definition: {}, data: 1 }, { kind: 0x1000, version: 0, data: 1 }]) {
-    assert.throws(() => assertNewEvent(bad, "append"), { ...invalid, message: /^Cannot append: / });
+    assert.throws(() => checkNewEvent(bad, "append"), { ...invalid, message: /^Cannot append: / });
   }
-  assert.throws(() => assertNewEvent(A, "append"), /the definition A itself/);
+  assert.throws(() => checkNewEvent(A, "append"), /the definition A itself/);
 });
 
 test("data is validated, and the schema's output is what counts", async () => {

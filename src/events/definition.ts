@@ -171,29 +171,39 @@ export function isDefinition(value: unknown): value is AnyDefinition {
   return typeof value === "function" && DEFINITION in value;
 }
 
+/** An event that somebody wants to append, as it was read once: a getter may answer otherwise the next time. */
+export interface CheckedEvent {
+  readonly definition: AnyDefinition | null;
+  /** Of an event without a definition; -1 where a definition knows it. */
+  readonly kind: number;
+  readonly version: number;
+  readonly data: unknown;
+}
+
 /**
  * Checks an event that somebody wants to append: made by a definition, or a raw one of a kind that users may write.
  *
  * @throws TypeError or RangeError `INVALID_ARGUMENT`
  */
-export function assertNewEvent(event: unknown, operation: string): asserts event is AnyNewEvent {
+export function checkNewEvent(event: unknown, operation: string): CheckedEvent {
   if (typeof event !== "object" || event === null) {
     const found = event === null ? "null" : isDefinition(event) ? `the definition ${event.name} itself` : typeof event;
     throw invalidArgument(`Cannot ${operation}: the event is ${found}, what a definition makes of data or { kind, data } is allowed`);
   }
-  const { definition } = event as { definition?: unknown };
-  if (isDefinition(definition)) return;
+  const { definition, data } = event as { readonly definition?: unknown; readonly data?: unknown };
+  if (isDefinition(definition)) return { definition, kind: -1, version: definition.version, data };
   if (definition !== undefined && definition !== null) {
     throw invalidArgument(`Cannot ${operation}: the event's definition was not made by defineEvent, such a one is allowed`);
   }
-  const { kind, version } = event as { kind?: unknown; version?: unknown };
+  const { kind, version = 1 } = event as { readonly kind?: unknown; readonly version?: unknown };
   if (kind === undefined) {
     throw invalidArgument(
       `Cannot ${operation}: the event has no definition and no kind, what a definition makes of data or { kind, data } is allowed`,
     );
   }
   assertPublicKind(kind, operation);
-  if (version !== undefined) assertVersion(version, operation);
+  assertVersion(version, operation);
+  return { definition: null, kind, version, data };
 }
 
 /** Data whose schema answers asynchronously. */

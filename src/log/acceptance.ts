@@ -61,6 +61,8 @@ export class Acceptance {
   #draining = false;
   /** A request is being encoded at the end of the open group. Its payload may be a getter's, which may append as well: that waits its turn. */
   #stagingInPlace = false;
+  /** Those who wait for room are being let in. */
+  #admitting = false;
   /** The most bytes that were ever queued at once. */
   queuedBytesPeak = 0;
 
@@ -127,7 +129,8 @@ export class Acceptance {
       this.#stagingInPlace = false;
       this.#parts.queue.open.limit = Number.POSITIVE_INFINITY;
       this.#parts.queue.abandonEmpty();
-      if (this.#staged.length > 0) this.drain();
+      // Whoever came meanwhile may wait for the room that this took, with nothing in flight that would make some.
+      this.drain();
     }
   }
 
@@ -162,7 +165,7 @@ export class Acceptance {
       if (verdict.kind !== "accept") {
         this.#parts.queue.abandonEmpty();
         this.#deliver(request, verdict);
-        if (this.#staged.length > 0) this.drain();
+        this.drain();
         return;
       }
       moveOut(request, group, start);
@@ -209,12 +212,18 @@ export class Acceptance {
     } finally {
       this.#draining = false;
     }
-    while (this.#waiting.length > 0 && this.#staged.length === 0) {
-      const [first] = this.#waiting;
-      if (!first.start()) break;
-      // Encoding it may have run code that aborted its signal.
-      if (this.#waiting[0] === first) this.#waiting.shift();
-      detach(first, first.signal);
+    if (this.#admitting) return;
+    this.#admitting = true;
+    try {
+      while (this.#waiting.length > 0 && this.#staged.length === 0) {
+        const [first] = this.#waiting;
+        if (!first.start()) break;
+        // Encoding it may have run code that aborted its signal.
+        if (this.#waiting[0] === first) this.#waiting.shift();
+        detach(first, first.signal);
+      }
+    } finally {
+      this.#admitting = false;
     }
   }
 

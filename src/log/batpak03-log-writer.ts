@@ -187,6 +187,9 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     if (before === undefined) return false;
     await this.#syncer.underWay;
     await segments.seal(this.#inTheMaking(before).builder.seal());
+    // A sync of the same file that was beside it may have failed: what that one covered is lost, though the footer's own sync succeeded.
+    await this.#syncer.underWay;
+    this.queue.assertSound();
     before.sealed = true;
     this.#making.delete(before.id);
     return true;

@@ -174,8 +174,8 @@ export class CommitQueue {
   }
 
   async #commit(group: CommitGroup): Promise<void> {
-    const launchedMs = this.#environment.monotonicMs();
     try {
+      const launchedMs = this.#environment.monotonicMs();
       await this.#environment.write(group);
       if (this.#poison !== null) return;
       group.isWritten = true;

@@ -19,6 +19,8 @@ export class LogSyncer {
   readonly #interval: SyncInterval | null;
   readonly #sync: () => Promise<void>;
   #events = 0;
+  /** Something is visible that no sync was begun for: events, or records alone. */
+  #isBehind = false;
   #timer: NodeJS.Timeout | null = null;
   #syncing: Promise<void> | null = null;
 
@@ -32,6 +34,7 @@ export class LogSyncer {
   /** So many events more are visible. */
   note(events: number): void {
     this.#events += events;
+    this.#isBehind = true;
   }
 
   /** Begins a background sync where one is due, or plans it. */
@@ -39,7 +42,7 @@ export class LogSyncer {
     const interval = this.#interval;
     if (interval === null) return;
     if (this.#events >= interval.everyEvents) this.#syncInBackground();
-    else if (this.#timer === null && this.#events > 0) {
+    else if (this.#timer === null && this.#isBehind) {
       this.#timer = setTimeout(() => this.#syncInBackground(), interval.everyMs).unref();
     }
   }
@@ -55,6 +58,7 @@ export class LogSyncer {
     this.#queue.assertSound();
     while (this.#syncing !== null) await this.#syncing;
     this.#events = 0;
+    this.#isBehind = false;
     this.#syncing = this.#syncOnce().finally(() => {
       this.#syncing = null;
     });

@@ -187,6 +187,9 @@ export class LogWriter implements UnwrittenFrames {
       };
       const bytes = encodeSeal(seal, seed, before.framesEnd, segments.syncedOffset);
       await segments.seal(bytes);
+      // A sync of the same file that was beside it may have failed: what that one covered is lost, though the seal's own sync succeeded.
+      await this.#syncer.underWay;
+      this.queue.assertSound();
       before.framesEnd += bytes.length;
       before.sealed = true;
     }

@@ -126,12 +126,34 @@ test("a schema that says no, in time and later", async () => {
   ]);
 });
 
+test("a batch that is refused for one of its definitions claims no name for the others", async () => {
+  const Known = defineEvent("Known", { kind: 0xf005 });
+  const store = await Store.open("/store", { disk: new SimulatedDisk(), events: [Known] });
+  const New = defineEvent("New");
+  const Rival = defineEvent("Rival", { kind: 0xf005 });
+  await assert.rejects(store.append(at, [New(1), Rival(2)]), { code: "INVALID_ARGUMENT" });
+  const Again = defineEvent("New", { version: 2 });
+  assert.equal((await store.append(at, Again(1))).sequence, 0);
+  await store.close();
+});
+
 test("payloads and batches over the limits", async () => {
   const pad = (length: number) => Counted({ n: 9, pad: "x".repeat(length) });
   await refuses("TOO_LARGE", [(store) => store.append(at, pad(2000)), (store) => store.append(at, [pad(1), pad(2000)])], {
     payloadBytesMax: 1000,
   });
   await refuses("TOO_LARGE", [(store) => store.append(at, [pad(600), pad(600)])], { batchBytesMax: 1000 });
+  let encoded = 0;
+  const counted = () =>
+    Counted({
+      n: 9,
+      pad: "x".repeat(600),
+      get more() {
+        return encoded++;
+      },
+    } as never);
+  await refuses("TOO_LARGE", [(store) => store.append(at, Array.from({ length: 50 }, counted))], { batchBytesMax: 1000 });
+  assert.equal(encoded, 2, "no more is encoded than shows that it is too much");
   const metadata = { note: "x".repeat(600) };
   await refuses("TOO_LARGE", [(store) => store.append(at, [pad(1), pad(1)], { metadata })], { batchBytesMax: 1000 });
   await refuses("TOO_LARGE", [(store) => store.append(at, pad(1), { metadata: { note: "x".repeat(2000) } })], { payloadBytesMax: 1000 });

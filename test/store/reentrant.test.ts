@@ -1,7 +1,7 @@
 /** A payload's getter runs while the payload is encoded where it will be written: whatever it does there, the store stays whole. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isStoreError, Store } from "../../src/index.ts";
+import { defineEvent, isStoreError, Store } from "../../src/index.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 
 const at = { entity: "a", scope: "s" };
@@ -52,3 +52,82 @@ for (const layout of ["native", "batpak-0.3"] as const) {
     await Promise.all(closed);
   });
 }
+
+/** Resolves with what came of it, or "pending". */
+async function stateOf(promise: Promise<unknown>): Promise<string> {
+  const settled = promise.then(
+    () => "resolved",
+    (error: unknown) => (isStoreError(error) ? error.code : (error as Error).message),
+  );
+  return await Promise.race([settled, new Promise<string>((resolve) => setTimeout(resolve, 200, "pending"))]);
+}
+
+// What it appended waited for room that its own bytes took, and nothing was in flight that would have made some: everybody waited for ever.
+for (const way of ["throws", "is refused"] as const) {
+  test(`a getter appends where its own append fills the queue, and then ${way}: nobody waits`, async () => {
+    const store = await Store.open("/store", { disk: new SimulatedDisk(), queuedBytesMax: 65_536 });
+    await store.append(at, event(0));
+    const inner: Promise<unknown>[] = [];
+    const data = {
+      big: new Uint8Array(70_000),
+      get other() {
+        inner.push(store.append(at, event("inner")));
+        if (way === "throws") throw new Error("no value");
+        return 1;
+      },
+    };
+    const outer = store.append(at, event(data), way === "throws" ? {} : { expect: "none" });
+    assert.equal(await stateOf(outer), way === "throws" ? "no value" : "CONFLICT");
+    assert.notEqual(await stateOf(inner[0]), "pending");
+    assert.equal(await stateOf(store.append(at, event("later"))), "resolved");
+    await store.close();
+  });
+}
+
+test("a getter that aborts the append that it is of: it is not stored, also where it had waited for room", async () => {
+  for (const waits of [false, true]) {
+    const store = await Store.open("/store", { disk: new SimulatedDisk(), queuedBytesMax: 65_536 });
+    const first = store.append(at, event(waits ? new Uint8Array(70_000) : 0));
+    const controller = new AbortController();
+    const data = {
+      get other() {
+        controller.abort();
+        return 1;
+      },
+    };
+    await assert.rejects(store.append(at, event(data), { signal: controller.signal }), { name: "AbortError" });
+    await first;
+    assert.equal(await store.count(), 1);
+    await store.close();
+  }
+});
+
+test("a schema that aborts the append and never answers holds up nobody", async () => {
+  const controller = new AbortController();
+  const validate = (): Promise<never> => {
+    controller.abort(new Error("too late"));
+    return new Promise(() => {});
+  };
+  const Silent = defineEvent("Silent", { schema: { "~standard": { version: 1, vendor: "test", validate } } });
+  const store = await Store.open("/store", { disk: new SimulatedDisk() });
+  await assert.rejects(store.append(at, Silent(1 as never), { signal: controller.signal }), /too late/);
+  await store.close();
+});
+
+test("a raw event whose getters answer otherwise the second time is stored as it was checked", async () => {
+  const store = await Store.open("/store", { disk: new SimulatedDisk() });
+  let asked = 0;
+  const shifty = {
+    get kind() {
+      return asked++ === 0 ? 0x1001 : 2;
+    },
+    get version() {
+      return asked++ < 2 ? 3 : 70_000;
+    },
+    data: 1,
+  };
+  await store.append(at, shifty);
+  const [stored] = await store.read().toArray();
+  assert.deepEqual([stored.kind, stored.version], [0x1001, 3]);
+  await store.close();
+});
