@@ -91,6 +91,8 @@ export async function openConsumer(
   try {
     access.assertReadable();
     const { keeper, position } = await begin(access, file, options);
+    // Closed meanwhile: its consumers have been closed, and this one was not among them.
+    access.assertReadable();
     const source: ConsumerSource<StoredEvent> = {
       follow: (after, signal) => access.subscribe(query, { after, ...(signal === undefined ? {} : { signal }) }),
       countBehind: (behind) => countBehind(access, query, behind),
@@ -123,6 +125,8 @@ async function begin(
   options: ConsumerOptions,
 ): Promise<{ readonly keeper: PositionKeeper; readonly position: number }> {
   const { name } = file;
+  // A reader's view may be older than a record of the position; the name is held, so none is added from here on.
+  await access.refresh();
   const recorded = consumersIn(access.parts.log.records).get(name);
   const stored = await readFile(file, options.resetTo !== undefined);
   const found = recorded !== undefined ? "log" : stored !== null ? "file" : null;
@@ -133,7 +137,7 @@ async function begin(
   const keeper = positionIn === "log" ? recordKeeper(access, name) : fileKeeper(access, file);
   const known = recorded ?? (stored === "damaged" ? null : stored?.position) ?? null;
   if (known !== null && options.resetTo === undefined) {
-    await assertInLog(access, name, known, stored === null || stored === "damaged" ? null : stored.hash);
+    await assertInLog(access, name, known, recorded !== undefined || stored === null || stored === "damaged" ? null : stored.hash);
     return { keeper, position: known };
   }
   const place = options.resetTo ?? options.after ?? "start";

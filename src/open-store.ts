@@ -151,14 +151,18 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
     let taken = false;
     try {
       ({ segmentIds } = await listDirectory(disk, directory));
-      const limit = before.writer ? { segmentId: before.mark?.visibleSegment ?? 0, offset: before.mark?.visibleOffset ?? 0 } : null;
+      const limit =
+        before.writer && before.mark !== null ? { segmentId: before.mark.visibleSegment, offset: before.mark.visibleOffset } : null;
       await readNativeLog(disk, fresh, { segmentIds, mark: before.mark, tolerant: true, limit });
       const after = await readerView(disk, directory);
-      const settled = before.writer ? before.mark !== null : !after.writer;
+      // A writer that has written no mark yet is recovering: it has appended nothing, and what is there is what it will keep.
+      const settled = before.writer ? before.mark !== null || (after.writer && after.mark === null) : !after.writer;
       const isRight = settled && (fresh.log.problems.length === 0 || !(await mayBePassing()));
       taken = isRight || attempt === READ_ATTEMPTS_MAX;
     } catch (error) {
-      if (errorCode(error) !== "ENOENT" || !(await mayBePassing())) throw error;
+      // A file that is gone beside a writer is no damage, however often it is another one: there may be many compactions.
+      const isPassing = before.writer ? attempt < READ_ATTEMPTS_MAX : await mayBePassing();
+      if (errorCode(error) !== "ENOENT" || !isPassing) throw error;
     } finally {
       if (!taken) fresh.files.closeAll();
     }

@@ -40,6 +40,7 @@ export class StoreAccess {
   /** Consumers that are open: they end with the store. */
   readonly consumers = new Set<{ close(): Promise<void> }>();
   #refreshing: Promise<void> | null = null;
+  #refreshNext: Promise<void> | null = null;
   /** What was visible when those who wait were last told. */
   #told = -1;
   #lookFails = false;
@@ -219,15 +220,28 @@ export class StoreAccess {
   async refresh(): Promise<void> {
     this.assertReadable();
     if (this.writer !== null) return;
-    // One look serves everybody who asks while it is under way: two at once would take up the same frames twice.
-    const takenUp = (): Promise<void> =>
-      this.#takeUp().catch((error: unknown) => {
-        throw asStoreError("read", this.directory, error);
+    // One at a time: two at once would take up the same frames twice. One that is under way may have asked for the mark before what the caller
+    // knows of was there: whoever asks meanwhile is served by the one after it.
+    if (this.#refreshing === null && this.#refreshNext === null) return await this.#beginRefresh();
+    this.#refreshNext ??= (this.#refreshing ?? Promise.resolve())
+      .catch(() => {})
+      .then(() => {
+        this.#refreshNext = null;
+        this.assertReadable();
+        return this.#beginRefresh();
       });
-    this.#refreshing ??= takenUp().finally(() => {
-      this.#refreshing = null;
-    });
-    await this.#refreshing;
+    await this.#refreshNext;
+  }
+
+  #beginRefresh(): Promise<void> {
+    this.#refreshing = this.#takeUp()
+      .catch((error: unknown) => {
+        throw asStoreError("read", this.directory, error);
+      })
+      .finally(() => {
+        this.#refreshing = null;
+      });
+    return this.#refreshing;
   }
 
   async #takeUp(): Promise<void> {

@@ -78,7 +78,12 @@ class SnapshotTaking {
 
   async run(): Promise<SnapshotResult> {
     await this.#makeTarget();
-    if ((await this.#disk.status(join(this.#access.directory, CHECKPOINT_FILE)))?.type === "file") await this.#take(CHECKPOINT_FILE, null);
+    if ((await this.#disk.status(join(this.#access.directory, CHECKPOINT_FILE)))?.type === "file") {
+      // A compaction in another process removes it.
+      await this.#take(CHECKPOINT_FILE, null).catch((error: unknown) => {
+        if (errorCode(error) !== "ENOENT") throw error;
+      });
+    }
     // A reader's view may be older than the checkpoint.
     await this.#access.refresh();
     const { log } = this.#access.parts;
@@ -94,7 +99,11 @@ class SnapshotTaking {
     if (first === undefined || storeId === null) {
       throw new StoreError("NOT_FOUND", "Cannot take a snapshot: nothing of the store is visible yet", { what: "a visible segment" });
     }
-    for (const { id, bytes } of segments) await this.#take(segmentName(id), bytes, this.#temporary(id));
+    for (const { id, bytes } of segments) {
+      await this.#take(segmentName(id), bytes, this.#temporary(id)).catch((error: unknown) => {
+        throw errorCode(error) === "ENOENT" && this.#access.writer === null ? this.#compacted(id) : error;
+      });
+    }
     if (this.#access.parts.layout === "native") for (const { id, generation: own } of segments) this.#assertGeneration(id, own);
     await this.#disk.syncDirectory(this.#target);
     for (const { id } of segments.slice(1)) await this.#name(id);
@@ -131,8 +140,12 @@ class SnapshotTaking {
     } finally {
       file.closeSync();
     }
+    throw this.#compacted(id);
+  }
+
+  #compacted(id: number): StoreError<"COMPACTED"> {
     const message = "Cannot take a snapshot: another process has compacted the store meanwhile, take it anew into another directory";
-    throw new StoreError("COMPACTED", message, { segmentId: id });
+    return new StoreError("COMPACTED", message, { segmentId: id });
   }
 
   #temporary(id: number): string {

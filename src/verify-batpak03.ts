@@ -122,7 +122,8 @@ class Verification {
     this.#rows = rows instanceof ActiveSegmentIndex ? rows : null;
     this.#row = 0;
     await this.#openFooter(segment);
-    const file = parts.files.pin(id);
+    const { files } = parts;
+    const file = files.pin(id);
     try {
       // A tail that is torn is none of the log's: it has been told at opening.
       const sink = {
@@ -140,7 +141,7 @@ class Verification {
         break;
       }
     } finally {
-      parts.files.unpin(id);
+      files.unpin(id);
     }
     this.#forgetDecided();
     this.#closeRows(id);
@@ -160,14 +161,15 @@ class Verification {
     if (segment.footerFault !== null && !segment.footerFault.includes("later release"))
       problems.at("INDEX_UNUSABLE", segment.id, segment.fileBytes, segment.footerFault);
     if (segment.trailer === null) return;
-    const file = parts.files.pin(segment.id);
+    const { files } = parts;
+    const file = files.pin(segment.id);
     try {
       const footer = await readFooter(file, segment, segment.trailer);
       const placement = footer instanceof Footer ? footerPlacement(footer, segment.framesOffset) : footer;
       if (placement.kind === "ok") this.#footer = footer as Footer;
       else problems.at("INDEX_UNUSABLE", segment.id, segment.trailer.tableOffset, placement.reason);
     } finally {
-      parts.files.unpin(segment.id);
+      files.unpin(segment.id);
     }
   }
 

@@ -30,6 +30,7 @@ import { FrameWalker, type WalkedFrame } from "./log/verify-frames.ts";
 import { IndexComparison } from "./log/verify-index.ts";
 import { systemRecordOf } from "./native-records.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
+import { readerView } from "./open-directory.ts";
 import type { StoreProblem } from "./open-report.ts";
 import { verifyBatpak03 } from "./verify-batpak03.ts";
 import { ProblemList } from "./verify-problems.ts";
@@ -202,6 +203,8 @@ class Verification {
     if (header !== null) this.#sequences.next = Math.max(this.#sequences.next, header.firstSequence);
     const file = await this.#disk.open(files.path(id), "read");
     try {
+      // Another process may have put a merged segment in its place since its header was read, and not have told so in the mark.
+      if (header !== null) files.assertGeneration(file, id, header.generation);
       const size = await file.size();
       const to = id === this.#visible.segmentId ? Math.min(this.#visible.offset, size) : size;
       if (id === this.#visible.segmentId && size < this.#visible.offset)
@@ -221,13 +224,19 @@ class Verification {
         },
       );
       if (!walked.sealed && !isNewest) this.#at("SEAL_MISSING", id, walked.end, "its seal is missing");
-      if (walked.sealed && mayHaveBlock && block !== null && !(await onlyZeros(file, walked.end, size)))
+      if (walked.sealed && mayHaveBlock && block !== null && !(await onlyZeros(file, walked.end, size)) && !(await this.#isUnderWay(block)))
         this.#at("INDEX_UNUSABLE", id, walked.end, block);
       await this.#finishComparisons();
       this.#finishRetention();
     } finally {
       await file.close();
     }
+  }
+
+  /** In a read-only store, beside a writer: it may be writing the block, whose trailer comes last. */
+  async #isUnderWay(reason: string): Promise<boolean> {
+    if (this.#parts.frames.unwritten !== null || !reason.endsWith("there is no index trailer")) return false;
+    return (await readerView(this.#disk, this.#parts.directory)).writer;
   }
 
   /** Why the segment's block cannot be used; null where it can. */

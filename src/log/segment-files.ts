@@ -41,6 +41,7 @@ export class SegmentFiles {
   /** Whether a file was found to be another than expected. */
   isOutdated = false;
   #retired = false;
+  #closed = false;
 
   /** @param pathOf where a segment's file lies, if not under its name in the directory */
   constructor(disk: Disk, directory: string, pathOf?: (id: number) => string) {
@@ -57,6 +58,7 @@ export class SegmentFiles {
   file(id: number): DiskFile {
     const open = this.#open.get(id);
     if (open !== undefined) return open;
+    if (this.#closed) throw new StoreError("CLOSED", "Cannot read: the store is closed, open it again", {});
     if (this.#retired) throw this.#outdatedError(id);
     if (this.#open.size >= OPEN_FILES_MAX) this.#closeOne();
     const file = this.#openExpected(id);
@@ -74,12 +76,21 @@ export class SegmentFiles {
       if (errorCode(error) !== "ENOENT") throw error;
       throw this.#outdatedError(id);
     }
+    try {
+      this.assertGeneration(file, id, expected);
+    } catch (error) {
+      file.closeSync();
+      throw error;
+    }
+    return file;
+  }
+
+  /** Throws `COMPACTED` where the segment's file is of a later generation: another process has put a merged segment in its place. */
+  assertGeneration(file: DiskFile, id: number, expected: number): void {
     const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
     const outcome = decodeSegmentHeader(bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0)));
     // A broken header says nothing of compactions, and generations only rise: what lies behind it is checked frame by frame.
-    if (outcome.kind !== "ok" || outcome.header.generation <= expected) return file;
-    file.closeSync();
-    throw this.#outdatedError(id);
+    if (outcome.kind === "ok" && outcome.header.generation > expected) throw this.#outdatedError(id);
   }
 
   #outdatedError(id: number): StoreError<"COMPACTED"> {
@@ -133,6 +144,7 @@ export class SegmentFiles {
   }
 
   closeAll(): void {
+    this.#closed = true;
     for (const file of this.#open.values()) file.closeSync();
     for (const file of Array.from(this.#forgotten.values()).flat()) file.closeSync();
     this.#open.clear();
