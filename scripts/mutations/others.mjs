@@ -95,6 +95,7 @@ export const others = [
     SNAPSHOT,
     "await this.#name(first.id);\n    await this.#disk.syncDirectory(this.#target);",
     "await this.#name(first.id);",
+    "names",
     "crash, copies",
     "snapshot",
   ),
