@@ -4,52 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Disk } from "../../src/disk/disk.ts";
 import { Store } from "../../src/store.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { hooked, stop } from "./support/hooked-disk.ts";
 
 const DIRECTORY = "/store";
 const at = { entity: "a", scope: "s" };
 const event = (data: unknown): { kind: number; data: unknown } => ({ kind: 0x1001, data });
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 const SMALL = { segmentBytesMax: 4096 } as const;
-
-type Hook = (when: "before" | "after", operation: string, path: string, to: string | undefined) => Promise<void> | void;
-
-/** A disk with a hook around each asynchronous operation on names. */
-function hooked(disk: Disk, hook: Hook): Disk {
-  return new Proxy(disk, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name, target);
-      if (typeof value !== "function") return value;
-      const call = (...args: string[]): Promise<unknown> => (value as (...given: string[]) => Promise<unknown>).apply(target, args);
-      if (!["open", "list", "status", "rename", "link", "remove"].includes(String(name))) return value.bind(target) as unknown;
-      return async (...args: string[]) => {
-        await hook("before", String(name), args[0], args[1]);
-        const result = await call(...args);
-        await hook("after", String(name), args[0], args[1]);
-        return result;
-      };
-    },
-  });
-}
-
-/** Where somebody is stopped: `reached` is fulfilled when it gets there, and it goes on when `open` was called. */
-function stop(): { readonly here: () => Promise<void>; readonly reached: Promise<void>; readonly open: () => void } {
-  let tell = (): void => {};
-  let open = (): void => {};
-  const reached = new Promise<void>((resolve) => {
-    tell = resolve;
-  });
-  const until = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  const here = async (): Promise<void> => {
-    tell();
-    await until;
-  };
-  return { here, reached, open: () => open() };
-}
 
 async function fill(store: Store, events: number): Promise<void> {
   for (let n = 0; n < events; n++) await store.append({ entity: `e${n % 2}`, scope: "s" }, event("x".repeat(300)));

@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
-import type { Disk } from "../../src/disk/disk.ts";
 import { CHECKPOINT } from "../../src/format/native/checkpoint.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import { Store } from "../../src/store.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { answersOf, fillVaried, varied } from "./support/every-query.ts";
+import { hooked } from "./support/hooked-disk.ts";
 import {
   CHECKPOINT_PATH,
   changed,
@@ -322,7 +322,12 @@ test("one that is replaced, or removed, between two looks at its name is no dama
   await writer.checkpoint();
   for (const removes of [false, true]) {
     // The new one is longer: so many names are new.
-    const replacing = interrupted(disk, async () => {
+    let armed = true;
+    let times = 0;
+    const replacing = hooked(disk.asProcess(7), async (when, operation, path) => {
+      if (!armed || when !== "after" || operation !== "status" || path !== CHECKPOINT_PATH) return;
+      armed = false;
+      times++;
       if (removes) return await disk.remove(CHECKPOINT_PATH);
       await writer.append({ entity: "x".repeat(1000), scope: "test" }, Counted({ n: 3 }));
       await writer.checkpoint();
@@ -331,40 +336,11 @@ test("one that is replaced, or removed, between two looks at its name is no dama
     // The writer had not said yet, when it was asked, that what the new one pictures is visible.
     assert.match(reader.openReport.reasons.join(), removes ? /there is no checkpoint/ : /ahead of what the writer has made visible/);
     await writer.checkpoint();
-    replacing.arm();
+    armed = true;
     assert.deepEqual((await reader.verify()).problems, []);
-    assert.equal(replacing.times, 2);
+    assert.equal(times, 2);
     await reader.close();
   }
   assert.deepEqual((await writer.verify()).problems, []);
   await writer.close();
 });
-
-/** The disk, on which `meanwhile` happens once behind a look at the checkpoint's name, and once more when armed again. */
-function interrupted(disk: SimulatedDisk, meanwhile: () => Promise<void>): Disk & { readonly times: number; arm(): void } {
-  let armed = true;
-  let times = 0;
-  const own = {
-    get times() {
-      return times;
-    },
-    arm: () => {
-      armed = true;
-    },
-    status: async (path: string) => {
-      const status = await disk.status(path);
-      if (!armed || path !== CHECKPOINT_PATH) return status;
-      armed = false;
-      times++;
-      await meanwhile();
-      return status;
-    },
-  };
-  return new Proxy(disk.asProcess(7), {
-    get(target, name) {
-      if (name in own) return Reflect.get(own, name) as unknown;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  }) as never;
-}
