@@ -157,9 +157,12 @@ for (const [what, isCheckpoint] of [
     const slow = hooked(disk.asProcess(7), async (when, operation, path) => {
       if (!armed || when !== "before" || operation !== "link" || !path.endsWith(what)) return;
       armed = false;
-      compacting = writer.compact({ keepLast: 1 });
+      let isDone = false;
+      compacting = writer.compact({ keepLast: 1 }).finally(() => {
+        isDone = true;
+      });
       if (!isCheckpoint) await compacting;
-      else while ((await disk.status(path)) !== null) await new Promise((resolve) => setImmediate(resolve));
+      else while (!isDone && (await disk.status(path)) !== null) await new Promise((resolve) => setImmediate(resolve));
     });
     const reader = await Store.open(DIRECTORY, { disk: slow, readOnly: true });
     armed = true;
