@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Store } from "../../src/store.ts";
 import type { Layout, StoreOptions } from "../../src/store-options.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { stop } from "../store/support/hooked-disk.ts";
 
 const at = { entity: "a", scope: "s" };
 const event = (n: number): { kind: number; data: unknown } => ({ kind: 0x1001, data: { n, pad: "x".repeat(900) } });
@@ -38,10 +39,7 @@ for (const layout of ["native", "batpak-0.3"] as const) {
       // The next one turns.
       const appended = await roomsOf(layout);
       for (let n = 0; n < appended; n++) await store.append(at, event(n));
-      let release = (): void => {};
-      const until = new Promise<void>((resolve) => {
-        release = resolve;
-      });
+      const sealing = stop();
       let fails = false;
       let held = false;
       disk.faults = ({ kind, path }) => {
@@ -53,17 +51,16 @@ for (const layout of ["native", "batpak-0.3"] as const) {
         // The seal is written, and what follows waits: its truncation, or, where there is none, its sync.
         if (!held && (kind === "truncate" || (layout !== "native" && kind === "sync"))) {
           held = true;
-          return { until };
+          return { until: sealing.here() };
         }
         return undefined;
       };
       const turning = store.append(at, event(appended));
       turning.catch(() => {});
-      await turn();
-      assert(held, "the segment is being sealed");
+      await sealing.reached;
       fails = true;
       await assert.rejects(store.sync(), { code: "POISONED" });
-      release();
+      sealing.open();
       await assert.rejects(turning, { code: "COMMIT_UNKNOWN" });
       await turn();
       assert.equal(segmentsOn(disk), 1, "another segment was made");

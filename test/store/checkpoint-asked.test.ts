@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { defineEvent, Store, type } from "../../src/index.ts";
 import { openMemoryStore } from "../../src/testing/memory-store.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { stop } from "./support/hooked-disk.ts";
 
 const Noted = defineEvent("Noted", { schema: type<{ n: number }>() });
 const at = { entity: "a", scope: "s" };
@@ -26,15 +27,6 @@ test("a checkpoint asked for while a commit is in flight is written when it ends
   await store.close();
 });
 
-/** A promise that is fulfilled from outside. */
-function gate(): { readonly until: Promise<void>; open: () => void } {
-  let open = (): void => {};
-  const until = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { until, open: () => open() };
-}
-
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 // The heads were ahead by what had failed, and no group was left to say by how much: the next writer went on from clocks that no event had.
@@ -42,10 +34,10 @@ test("a checkpoint that waits for another one is refused where the store is pois
   const disk = new SimulatedDisk();
   const store = await Store.open("/store", { disk });
   await store.append(at, Noted({ n: 0 }));
-  const first = gate();
-  disk.faults = ({ kind, path }) => (kind === "sync" && path.includes(".tmp") ? { until: first.until } : undefined);
+  const first = stop();
+  disk.faults = ({ kind, path }) => (kind === "sync" && path.includes(".tmp") ? { until: first.here() } : undefined);
   const written = store.checkpoint();
-  await turn();
+  await first.reached;
   const refused = assert.rejects(store.checkpoint(), { code: "POISONED" });
   disk.faults = ({ kind, path }) => (kind === "write" && path.endsWith(".fbat") ? { error: "EIO" } : undefined);
   await assert.rejects(store.append(at, Noted({ n: 1 })), { code: "COMMIT_UNKNOWN" });
@@ -65,24 +57,25 @@ test("close answers the checkpoints that were asked for before it, and leaves no
   const disk = new SimulatedDisk();
   const store = await Store.open("/store", { disk });
   await store.append(at, Noted({ n: 0 }));
-  const gates = [gate(), gate()];
-  const left = [...gates];
+  const [first, second] = [stop(), stop()];
+  const left = [first, second];
   disk.faults = ({ kind, path }) => {
     const next = kind === "sync" && path.includes(".tmp") ? left.shift() : undefined;
-    return next === undefined ? undefined : { until: next.until };
+    return next === undefined ? undefined : { until: next.here() };
   };
   const written = [store.checkpoint()];
-  await turn();
+  await first.reached;
   await store.append(at, Noted({ n: 1 }));
   written.push(store.checkpoint());
   let isClosed = false;
   const closing = store.close().then(() => {
     isClosed = true;
   });
-  gates[0].open();
+  first.open();
+  await second.reached;
   await turn();
   assert(!isClosed, "the second one is being written");
-  gates[1].open();
+  second.open();
   await closing;
   await Promise.all(written);
   assert.equal(disk.openFileCount, 0);
