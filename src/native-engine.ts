@@ -140,6 +140,7 @@ export class NativeWriter implements StoreWriter {
   #checkpointDue = false;
   #checkpointsAsked: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #sealing: Promise<void> = Promise.resolve();
+  /** Calls of `checkpoint` that are not answered yet: whoever closes waits for them. */
   readonly #asked = new Set<Promise<void>>();
   /** Index blocks that could not be written: the segment keeps its rows in memory. */
   blockError: unknown = null;

@@ -40,6 +40,7 @@ export class StoreAccess {
   /** Consumers that are open: they end with the store. */
   readonly consumers = new Set<{ close(): Promise<void> }>();
   #refreshing: Promise<void> | null = null;
+  /** The look after the one that is under way, once somebody has asked for it. */
   #refreshNext: Promise<void> | null = null;
   /** What was visible when those who wait were last told. */
   #told = -1;
@@ -222,14 +223,16 @@ export class StoreAccess {
     if (this.writer !== null) return;
     // One at a time: two at once would take up the same frames twice. One that is under way may have asked for the mark before what the caller
     // knows of was there: whoever asks meanwhile is served by the one after it.
-    if (this.#refreshing === null && this.#refreshNext === null) return await this.#beginRefresh();
-    this.#refreshNext ??= (this.#refreshing ?? Promise.resolve())
-      .catch(() => {})
-      .then(() => {
-        this.#refreshNext = null;
-        this.assertReadable();
-        return this.#beginRefresh();
-      });
+    if (this.#refreshNext === null) {
+      if (this.#refreshing === null) return await this.#beginRefresh();
+      this.#refreshNext = this.#refreshing
+        .catch(() => {})
+        .then(() => {
+          this.#refreshNext = null;
+          this.assertReadable();
+          return this.#beginRefresh();
+        });
+    }
     await this.#refreshNext;
   }
 

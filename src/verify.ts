@@ -12,6 +12,7 @@ import type { Disk } from "./disk/disk.ts";
 import { decodeCheckpoint } from "./format/native/checkpoint.ts";
 import { entityStart, frameFlags, scopeStart, segmentSeed } from "./format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
+import { NO_INDEX_TRAILER } from "./format/native/index-block-root.ts";
 import { decodeSeal, isSeal } from "./format/native/seal.ts";
 import { SEGMENT_HEADER, type SegmentHeader } from "./format/native/segment-header.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
@@ -235,7 +236,7 @@ class Verification {
 
   /** In a read-only store, beside a writer: it may be writing the block, whose trailer comes last. */
   async #isUnderWay(reason: string): Promise<boolean> {
-    if (this.#parts.frames.unwritten !== null || !reason.endsWith("there is no index trailer")) return false;
+    if (this.#parts.frames.unwritten !== null || !reason.endsWith(NO_INDEX_TRAILER)) return false;
     return (await readerView(this.#disk, this.#parts.directory)).writer;
   }
 

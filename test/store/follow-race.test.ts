@@ -4,29 +4,15 @@ import { test } from "node:test";
 import { Store } from "../../src/index.ts";
 import type { Disk } from "../../src/disk/disk.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { hooked } from "./support/hooked-disk.ts";
 
 const at = { entity: "a", scope: "s" };
 const event = (data: number): { kind: number; data: number } => ({ kind: 0x1001, data });
 
-/** The disk, on which `meanwhile` happens once before it next lists the directory or opens a file of events. */
+/** The disk, on which `meanwhile` happens before it lists the directory or opens a file of events. */
 function interrupted(disk: Disk, meanwhile: () => Promise<void> | undefined): Disk {
-  return new Proxy(disk, {
-    get(target, name) {
-      if (name === "open") {
-        return async (...[path, mode]: Parameters<Disk["open"]>) => {
-          if (path.endsWith(".fbat")) await meanwhile();
-          return await target.open(path, mode);
-        };
-      }
-      if (name === "list") {
-        return async (path: string): Promise<string[]> => {
-          await meanwhile();
-          return await target.list(path);
-        };
-      }
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
+  return hooked(disk, (when, operation, path) => {
+    if (when === "before" && (operation === "list" || (operation === "open" && path.endsWith(".fbat")))) return meanwhile();
   });
 }
 

@@ -15,6 +15,9 @@ import {
 } from "./index-block-layout.ts";
 import { filterBytes } from "./index-filter.ts";
 
+/** Why a segment has no block that can be used where its last bytes are no trailer: it was never written, or is being written. */
+export const NO_INDEX_TRAILER = "there is no index trailer";
+
 export interface IndexRoot {
   readonly storeId: Uint8Array;
   readonly segmentId: number;
@@ -115,8 +118,7 @@ function writeTrailer(bytes: Uint8Array, view: DataView, length: number, pagesBy
 export function decodeIndexTrailer(bytes: Uint8Array, end: number): IndexTrailerOutcome {
   if (bytes.length !== INDEX_TRAILER.bytes) return refused("the file is too short for an index trailer");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (!sameBytes(bytes, INDEX_TRAILER.magic, INDEX_TRAILER_MAGIC, 0, INDEX_TRAILER_MAGIC.length))
-    return refused("there is no index trailer");
+  if (!sameBytes(bytes, INDEX_TRAILER.magic, INDEX_TRAILER_MAGIC, 0, INDEX_TRAILER_MAGIC.length)) return refused(NO_INDEX_TRAILER);
   const version = view.getUint32(INDEX_TRAILER.version, true);
   if (version !== INDEX_BLOCK.version) return refused(`the index block has version ${version}, and ${INDEX_BLOCK.version} is known`);
   if (view.getUint32(INDEX_TRAILER.checksum, true) !== crc32(bytes.subarray(0, INDEX_TRAILER.checksum))) {
