@@ -6,7 +6,8 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
+import { tsImport } from "tsx/esm/api";
 import { entityName, kindOf, scopeName } from "./workload.mjs";
 
 const SEGMENT_BYTES = 256 * 1024 * 1024;
@@ -120,16 +121,16 @@ class ChunkFile {
 }
 
 /**
- * @param dist the built package
  * @param directory made anew
  * @returns the size of the checkpoint in bytes
  */
-export async function makeBatpak03Store({ dist, directory, events, entities = 1000, batch = 1, segmentBytes = SEGMENT_BYTES }) {
-  const load = (file) => import(pathToFileURL(path.join(dist, file)));
-  const { GrowingSink } = await load("base/byte-sink.js");
-  const { SegmentBuilder } = await load("format/batpak03/segment-builder.js");
-  const { CheckpointEncoder } = await load("format/batpak03/checkpoint-encoder.js");
-  const { blake3, loadHashing } = await load("kernel/frame-kernel.js");
+export async function makeBatpak03Store({ directory, events, entities = 1000, batch = 1, segmentBytes = SEGMENT_BYTES }) {
+  // Inner parts, which the built package does not show.
+  const load = (file) => tsImport(`../src/${file}`, import.meta.url);
+  const { GrowingSink } = await load("base/byte-sink.ts");
+  const { SegmentBuilder } = await load("format/batpak03/segment-builder.ts");
+  const { CheckpointEncoder } = await load("format/batpak03/checkpoint-encoder.ts");
+  const { blake3, loadHashing } = await load("kernel/frame-kernel.ts");
   await loadHashing();
   fs.rmSync(directory, { recursive: true, force: true });
   fs.mkdirSync(directory, { recursive: true });
@@ -217,7 +218,6 @@ export async function makeBatpak03Store({ dist, directory, events, entities = 10
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [directory, events = "1000000", entities = "1000", batch = "1"] = process.argv.slice(2);
-  const dist = process.env.BATPAK_DIST ?? fileURLToPath(new URL("../dist", import.meta.url));
-  const bytes = await makeBatpak03Store({ dist, directory, events: Number(events), entities: Number(entities), batch: Number(batch) });
+  const bytes = await makeBatpak03Store({ directory, events: Number(events), entities: Number(entities), batch: Number(batch) });
   console.log(`${events} events in ${directory}, a checkpoint of ${(bytes / 1e6).toFixed(1)} MB`);
 }

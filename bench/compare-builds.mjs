@@ -36,7 +36,7 @@ const builds = [];
 for (const positional of positionals) {
   const [name, dist] = positional.split("=");
   const { rawEvent, Store } = await import(pathToFileURL(path.resolve(dist, "index.js")));
-  const { createMemoryDisk } = await import(pathToFileURL(path.resolve(dist, "testing", "memory-disk.js")));
+  const { createMemoryDisk } = await import(pathToFileURL(path.resolve(dist, "testing", "index.js")));
   const store = await Store.open(path.join(folder, name), values.memory ? { disk: createMemoryDisk() } : {});
   let next = 0;
   const callers = async (count, each) => {

@@ -39,7 +39,7 @@ export function loseIndexBlocks(directory) {
 /** A store of the batpak 0.3 layout, opened by its checkpoint: read-only, so that it stays as it is. */
 export async function measureBatpak03({ dist, folder, rounds, events }) {
   const directory = path.join(folder, "batpak03");
-  const checkpointBytes = await makeBatpak03Store({ dist, directory, events });
+  const checkpointBytes = await makeBatpak03Store({ directory, events });
   const runs = Array.from({ length: Math.min(rounds, 5) + 1 }, () => openInChild(dist, directory, "read")).slice(1);
   fs.rmSync(directory, { recursive: true });
   return { checkpointBytes, runs };

@@ -3,18 +3,34 @@
 //
 //   node scripts/build.mjs [--out DIR]
 //
-// The kernel's binary must be there already: `npm run build` makes both.
+// Types are written module by module. Code is brought together in a few files, since importing two hundred costs more than opening a store
+// does (docs/decisions/0013). The kernel's binary must be there already: `npm run build` makes both.
 
-import { chmodSync, existsSync, rmSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { build } from "esbuild";
 import { projectRoot, runOrExit } from "./tool.mjs";
 
 const { values } = parseArgs({ options: { out: { type: "string" } } });
 const outputFolder = path.resolve(projectRoot, values.out ?? "dist");
 
 rmSync(outputFolder, { recursive: true, force: true });
-runOrExit("tsc", ["-p", "tsconfig.build.json", "--outDir", outputFolder]);
+runOrExit("tsc", ["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", outputFolder]);
 
-const commandLine = path.join(outputFolder, "cli", "main.js");
-if (existsSync(commandLine)) chmodSync(commandLine, 0o755);
+const commandLine = path.join("cli", "main");
+await build({
+  absWorkingDir: projectRoot,
+  entryPoints: ["index", path.join("testing", "index"), commandLine].map((name) => path.join("src", `${name}.ts`)),
+  outbase: "src",
+  outdir: outputFolder,
+  bundle: true,
+  // What two doors share exists once: errors of one are instances of the other's classes.
+  splitting: true,
+  packages: "external",
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  logLevel: "warning",
+});
+chmodSync(path.join(outputFolder, `${commandLine}.js`), 0o755);

@@ -8,8 +8,11 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { tsImport } from "tsx/esm/api";
 import { convertStore, Store } from "../dist/index.js";
-import { dumpLine } from "../dist/cli/event-text.js";
+
+/** What the command line writes: an inner part, which the built package does not show. */
+const { dumpLine } = await tsImport("../src/cli/event-text.ts", import.meta.url);
 
 const RUN_MS_MAX = 60_000;
 const TOMBSTONE = 0x0ffe;

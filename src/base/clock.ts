@@ -6,10 +6,14 @@ export interface Clock {
   monotonicMs(): number;
 }
 
-/** `performance`, once it was needed: asking the global object for it each time costs as much as reading the time. */
-let fine: { now(): number } | null = null;
-/** What `performance.now` counts from, as milliseconds since the Unix epoch by the wall clock as it goes now. */
+/** What `process.hrtime` counts from, as milliseconds since the Unix epoch by the wall clock as it goes now. */
 let originMs = Number.NaN;
+
+/** Not `performance`: the first look at that loads a module, which takes milliseconds of opening a store. */
+function monotonicMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1000 + nanoseconds / 1e6;
+}
 
 /**
  * The machine's clock: the wall clock's millisecond, and within it the microseconds of the finer one, which alone would not follow when the
@@ -18,16 +22,11 @@ let originMs = Number.NaN;
 export const systemClock: Clock = {
   nowMicros: () => {
     const wallMs = Date.now();
-    fine ??= performance;
-    const fineMs = fine.now();
+    const fineMs = monotonicMs();
     if (!(originMs + fineMs >= wallMs && originMs + fineMs < wallMs + 1)) originMs = wallMs - fineMs;
     return Math.floor((originMs + fineMs) * 1000);
   },
-  // Not `performance`: the first look at that loads a module, which takes a millisecond of opening a store.
-  monotonicMs: () => {
-    const [seconds, nanoseconds] = process.hrtime();
-    return seconds * 1000 + nanoseconds / 1e6;
-  },
+  monotonicMs,
 };
 
 /** Where the store gets randomness from: fills `target` with random bytes. */

@@ -3,7 +3,6 @@
  * compare the kernel with. Same results, several times slower.
  */
 import { crc32 } from "node:zlib";
-import { createBLAKE3 } from "hash-wasm";
 import { assert } from "../base/assert.ts";
 import type { FrameKernel, Hashing } from "./frame-kernel.ts";
 
@@ -118,6 +117,8 @@ class PlainFrameKernel implements FrameKernel {
 
 /** Hashing by hash-wasm and zlib. Rejects where there is no WebAssembly at all. */
 export async function createPlainHashing(): Promise<Hashing> {
+  // Only here: where the kernel works, nobody pays for loading the library.
+  const { createBLAKE3 } = await import("hash-wasm");
   const hasher = await createBLAKE3();
   const blake3: Blake3 = (bytes) => hasher.init().update(bytes).digest("binary");
   return {

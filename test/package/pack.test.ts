@@ -107,6 +107,19 @@ describe("the packed package", () => {
     );
   });
 
+  test("is a few files to load, and the library for other runtimes is not among them", () => {
+    const code = archived.filter((file) => file.path.endsWith(".js"));
+    assert.ok(code.length <= 8, code.map((file) => file.path).join());
+    const program = `import { createRequire } from "node:module";
+      import "batpak";
+      const { cache } = createRequire(import.meta.url);
+      const loaded = () => Object.keys(cache).some((file) => file.includes("hash-wasm"));
+      const before = loaded();
+      await import("hash-wasm");
+      console.log(before, loaded());`;
+    assert.equal(runProgram("loaded.mjs", program), "false true");
+  });
+
   test("loads by import", () => {
     const program = 'import { isStoreError, StoreError } from "batpak"; console.log(typeof StoreError, isStoreError(new Error("no")));';
     assert.equal(runProgram("import.mjs", program), "function false");
