@@ -9,20 +9,17 @@
  * It needs cargo, and the crates that the program depends on. Where they cannot be had it says so and is skipped.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Store } from "../dist/index.js";
+import { buildProgram, program } from "./interop-program.mjs";
 import { compareRandom } from "./interop-random.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const manifest = join(root, "interop", "Cargo.toml");
-const program = join(root, "interop", "target", "release", "batpak-interop");
 const cli = join(root, "dist", "cli", "main.js");
-const FETCH_MS_MAX = 180_000;
-const BUILD_MS_MAX = 600_000;
 const RUN_MS_MAX = 60_000;
 const SEEDS = 8;
 const FIRST_SEED = 1;
@@ -46,29 +43,13 @@ const KEYS = [
   "payload",
 ];
 
-function skip(reason) {
-  console.log(`interop: skipped, ${reason}`);
-  process.exit(0);
-}
-
-function findCargo() {
-  const usual = join(homedir(), ".cargo", "bin", "cargo");
-  const candidates = [process.env.CARGO, "cargo", existsSync(usual) ? usual : undefined].filter((one) => one !== undefined);
-  return candidates.find((cargo) => spawnSync(cargo, ["--version"], { stdio: "ignore" }).status === 0);
-}
-
 function build() {
-  const cargo = findCargo();
-  if (cargo === undefined) skip("there is no cargo");
-  const quietly = { encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] };
-  const fetched = spawnSync(cargo, ["fetch", "--locked", "--manifest-path", manifest], { ...quietly, timeout: FETCH_MS_MAX });
-  if (fetched.status !== 0) skip(`the crates cannot be fetched: ${fetched.stderr.trim().split("\n").at(-1)}`);
   const started = performance.now();
-  const built = spawnSync(cargo, ["build", "--release", "--locked", "--offline", "--manifest-path", manifest], {
-    ...quietly,
-    timeout: BUILD_MS_MAX,
-  });
-  if (built.status !== 0) throw new Error(`cargo build failed:\n${built.stderr}`);
+  const missing = buildProgram();
+  if (missing !== null) {
+    console.log(`interop: skipped, ${missing}`);
+    process.exit(0);
+  }
   console.log(`interop: built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 

@@ -3,11 +3,13 @@
 //!   batpak-interop write DIR [--events N] [--entities N] [--segment-bytes N] [--batch-every N] [--abandon]
 //!   batpak-interop random DIR SEED [--exotic]
 //!   batpak-interop dump DIR
+//!   batpak-interop open DIR
 //!
 //! `write` makes a store, the same for the same arguments but for its ids. Without `--abandon` it is closed cleanly.
 //! `random` is one session of a random store, and tells on standard output what it did; `--exotic` adds payloads that JSON has no type for.
 //! `dump` prints a store's events as the fixtures' `.jsonl` do, and on standard error by which route the original opened it
-//! ("route: checkpoint" or "route: rebuild"). Opening writes to the directory: give it a copy.
+//! ("route: checkpoint" or "route: rebuild"). `open` tells how long opening took, and how much memory the process ever had, as JSON. Opening writes to the
+//! directory: give it a copy.
 
 mod random;
 
@@ -15,6 +17,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use batpak::prelude::*;
 use serde_json::{json, Value};
@@ -30,7 +33,8 @@ fn main() -> ExitCode {
             seed.parse().map_err(Failure::from).and_then(|seed| random::session(directory, seed, true))
         }
         ["dump", directory] => dump(directory),
-        _ => Err("usage: batpak-interop write DIR [options] | random DIR SEED [--exotic] | dump DIR".into()),
+        ["open", directory] => open(directory),
+        _ => Err("usage: batpak-interop write DIR [options] | random DIR SEED [--exotic] | dump DIR | open DIR".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -152,6 +156,19 @@ fn dump(directory: &str) -> Result<(), Failure> {
     }
     output.flush()?;
     Ok(())
+}
+
+/// Opens a store and tells what that took: for the bench.
+fn open(directory: &str) -> Result<(), Failure> {
+    let started = Instant::now();
+    let store = Store::open(StoreConfig::new(directory))?;
+    let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+    let events = store.stats().event_count;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak_kb = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
+    println!("{}", json!({ "milliseconds": milliseconds, "peakMB": peak_kb.map(|kb| kb * 1024.0 / 1e6), "events": events }));
+    // Closing would write a checkpoint, and is not what is measured.
+    std::process::exit(0);
 }
 
 /// One event as a line of a fixture's `.jsonl` has it.
