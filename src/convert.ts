@@ -204,7 +204,10 @@ class Conversion {
     let told = 0;
     for await (const batch of batchesOf(source)) {
       this.#options.signal?.throwIfAborted();
-      flying.push(writer.acceptance.take(this.#options.layout === "native" ? batch : batch.map((item) => this.#withoutRoomless(item)), 0));
+      const taken = writer.acceptance.take(this.#options.layout === "native" ? batch : batch.map((item) => this.#withoutRoomless(item)), 0);
+      // It may fail while the next are read, long before it is waited for.
+      taken.catch(() => {});
+      flying.push(taken);
       for (const item of batch) this.#noteGap(item);
       events += batch.length;
       while (flying.length > 1024 || (flying.length > 0 && writer.acceptance.queuedBytes > FLYING_BYTES_MAX)) await flying.shift();
