@@ -17,7 +17,7 @@
  * synced when they were sealed, which is before the hole; so recovery cuts there, and nothing behind it was ever acknowledged
  * (docs/decisions/0012).
  *
- * A group that is small waits for the end of the current turn of the event loop, so that appends made together, and those made when their
+ * A group that is small waits while more comes, step by step of the microtask queue, so that appends made together, and those made when their
  * predecessors resolve, share one write. From some size on it starts at once, within the call that made it so, beside those in flight: the
  * next events are encoded while the disk is at work. How large depends on the disk: on one that takes long to sync, many small syncs would
  * cost more than they save.
@@ -45,7 +45,7 @@ export interface CommitEnvironment {
   monotonicMs(): number;
 }
 
-/** From this size on a group does not wait for the turn of the event loop to end. */
+/** From this size on a group does not wait for more. */
 const EAGER_BYTES = 32 * 1024;
 /** Nor from so many frames on, at the least. */
 const EAGER_FRAMES_MIN = 32;
@@ -53,6 +53,10 @@ const EAGER_FRAMES_MIN = 32;
 const EAGER_FRAMES_PER_WRITE_MS = 60;
 /** How much longer than the quickest write the next one may be taken to be: so a disk that has become slower is noticed. */
 const QUICKEST_DRIFT = 1.02;
+/** A small group is written when nothing came to it between so many steps of the microtask queue. The tick behind all of them costs many times as much. */
+const QUIET_LOOKS = 4;
+/** Its `then` takes a step of the microtask queue, and less than `queueMicrotask`, which makes an asynchronous resource each time. */
+const SETTLED = Promise.resolve();
 /** So many groups are in flight at the most. */
 const FLYING_MAX = 4;
 
@@ -63,7 +67,10 @@ export class CommitQueue {
   /** In the order of the log. */
   #flying: CommitGroup[] = [];
   #flyingBytes = 0;
-  #scheduled = false;
+  /** How many frames the open group had when it was last looked at; 0 where nobody is to look at it. */
+  #gathered = 0;
+  /** How often in a row nothing had come. */
+  #quietLooks = 0;
   /** Nothing is launched beside others until nothing is in flight. */
   #drains = false;
   #poison: { readonly cause: unknown } | null = null;
@@ -136,9 +143,10 @@ export class CommitQueue {
       return;
     }
     if (this.#isEager(group)) return this.#launch(group);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    process.nextTick(this.#flushScheduled);
+    if (this.#gathered > 0) return;
+    this.#gathered = group.frames;
+    this.#quietLooks = 0;
+    void SETTLED.then(this.#gather);
   }
 
   #isEager(group: CommitGroup): boolean {
@@ -151,8 +159,15 @@ export class CommitQueue {
     return this.#flying.every(({ overlaps }) => overlaps) && this.#environment.mayOverlap(group);
   }
 
-  readonly #flushScheduled = (): void => {
-    this.#scheduled = false;
+  /** Looks again until nothing has come between some looks: whoever was told of the commit before may take a few steps to append again. */
+  readonly #gather = (): void => {
+    const frames = this.#open?.frames ?? 0;
+    if (frames > this.#gathered) this.#quietLooks = 0;
+    if (this.#quietLooks++ < QUIET_LOOKS) {
+      this.#gathered = frames;
+      return void SETTLED.then(this.#gather);
+    }
+    this.#gathered = 0;
     this.#flush();
   };
 

@@ -105,12 +105,15 @@ class Appender {
     await Promise.all(flying);
   }
 
-  /** So many callers, each with one append in flight. */
-  async callers(count: number, each: number): Promise<void> {
-    const call = async (): Promise<void> => {
-      for (let i = 0; i < each; i++) await this.#one();
+  /** So many callers, each with one append in flight; before each append, caller `n` waits for `stepsOf(n)` promises of its own. */
+  async callers(count: number, each: number, stepsOf: (caller: number) => number = () => 0): Promise<void> {
+    const call = async (caller: number): Promise<void> => {
+      for (let i = 0; i < each; i++) {
+        for (let step = 0; step < stepsOf(caller); step++) await Promise.resolve();
+        await this.#one();
+      }
     };
-    await Promise.all(Array.from({ length: count }, call));
+    await Promise.all(Array.from({ length: count }, (_, caller) => call(caller)));
   }
 
   /** What `work` cost, and the commits that it took. */
@@ -156,6 +159,15 @@ test("64 in flight: groups of 16 and more, four at a time, and zeros laid out be
   assert(cost.syncs <= 2, `${cost.syncs} syncs`);
   assert(cost.plainBytes <= zeros, `${cost.plainBytes} bytes of zeros`);
   assert(cost.plainWrites <= zeros / (128 * 1024) + 2, `${cost.plainWrites} writes of zeros`);
+  await appender.store.close();
+});
+
+test("callers who take some steps of their own between two appends share commits all the same", async () => {
+  const appender = await Appender.open();
+  const stepsOf = (caller: number): number => (caller % 5) * 3;
+  await appender.callers(20, 2, stepsOf);
+  const cost = await appender.cost(() => appender.callers(20, 50, stepsOf));
+  assert(cost.commits <= 60, `${cost.commits} commits for 1,000 appends of 20 callers`);
   await appender.store.close();
 });
 
