@@ -49,8 +49,8 @@ export interface CheckedRecord {
 }
 
 const OPERATION = "import";
-/** What fits the 48 bits of an id's time. */
-const WALL_MS_MAX = 2 ** 48 - 1;
+/** The last whole millisecond whose microseconds are a safe integer: in the year 2255. A frame with a later time is none when it is read. */
+const WALL_MS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
 
 /** What a blank line holds. */
 export const BLANK: unique symbol = Symbol("blank line");

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { isStoreError } from "./base/store-error.ts";
 import { defineEvent } from "./events/definition.ts";
 import type { ImportProgress } from "./import.ts";
+import { createMemoryDisk } from "./testing/memory-disk.ts";
 import { openMemoryStore } from "./testing/memory-store.ts";
 
 const record = (n: number, more: Record<string, unknown> = {}) => ({
@@ -72,6 +73,32 @@ test("a time that would run backwards is clamped and kept in the metadata", asyn
   assert.equal(after.timestamp, now.timestamp);
   assert.deepEqual(after.metadata, { import: { wall_ms: 7000 } });
   await store.close();
+});
+
+test("the last time that a frame can have comes back; a later one is a bad record", async () => {
+  // Times past it used to be written: a native store had a frame then that was none, and could not be opened; a 0.3 store failed in its commit.
+  const last = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
+  for (const layout of ["native", "batpak-0.3"] as const) {
+    const disk = createMemoryDisk();
+    const store = await openMemoryStore({ disk, layout, checkpoint: false });
+    for (const wall_ms of [last + 1, 2 ** 48 - 1, Number.MAX_SAFE_INTEGER]) {
+      const refused = store.import([record(0, { wall_ms })]);
+      await assert.rejects(refused, { code: "INVALID_LINE", message: new RegExp(`wall_ms is ${wall_ms}`) });
+    }
+    const records = [record(0, { wall_ms: last }), record(1, { wall_ms: last + 1 }), record(7, { wall_ms: last })];
+    const { imported, bad } = await store.import(records, { skipBad: true });
+    assert.deepEqual([imported, bad.map(({ line }) => line)], [2, [2]]);
+    await store.append({ entity: record(0).entity, scope: "shop:eu" }, { kind: 0x1000, data: 1 });
+    await store.close();
+    const again = await openMemoryStore({ disk });
+    const events = await again.read({ time: { from: last } }).toArray();
+    assert.deepEqual(
+      events.map(({ timestamp }) => timestamp),
+      [last, last, last],
+    );
+    assert.deepEqual((await again.verify()).problems, []);
+    await again.close();
+  }
 });
 
 test("correlation and causation are kept; a root is stored as one", async () => {
