@@ -83,7 +83,7 @@ export async function* readPlaced(
       if (parts.index.revision !== searched) continue;
       if (parts.renew !== undefined && isStoreError(error, "COMPACTED")) await parts.renew();
       else if (error instanceof IndexPageError) parts.index.rebuildIndex(error.segmentId);
-      else throw error;
+      else throw parts.asError(error);
     }
   }
 }

@@ -368,7 +368,7 @@ export function countMatches(parts: ReadingParts, filters: readonly SearchFilter
   return withSoundIndex(parts, () => countOnce(parts, filters, bound));
 }
 
-/** Repeats a look that met a bad page of an index block, after that index was rebuilt. */
+/** Repeats a look that met a bad page of an index block, after that index was rebuilt. What the file system says comes as the store's errors. */
 async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<Result>): Promise<Result> {
   for (let renewals = 0; ; ) {
     const { revision } = parts.index;
@@ -380,7 +380,7 @@ async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<R
         await parts.renew();
         continue;
       }
-      if (!(error instanceof IndexPageError)) throw error;
+      if (!(error instanceof IndexPageError)) throw parts.asError(error);
       parts.index.rebuildIndex(error.segmentId);
     }
   }

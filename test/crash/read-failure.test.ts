@@ -36,3 +36,44 @@ test("a frame that cannot be read while appends wait rejects those that needed i
   assert.equal(again.sequence, 0, "the disk reads again, and so does the store");
   await store.close();
 });
+
+test("whatever asks a disk that cannot be read is told so by the store's own error", async () => {
+  // Counting, conditions and the tools' reading gave the system's error as it was.
+  const disk = new SimulatedDisk();
+  const options = { segmentBytesMax: 4096, disk, indexCacheBytes: 64 * 1024 } as const;
+  const writer = await Store.open("/store", options);
+  const root = await writer.append({ entity: "root", scope: "scope" }, { kind: 0x1000, data: 0 });
+  for (let number = 0; number < 30; number++) {
+    const event = { kind: 0x1000, data: { number, pad: "p".repeat(900) } };
+    await writer.append({ entity: `entity:${number % 3}`, scope: "scope" }, event, { causedBy: root.id });
+  }
+  await writer.close();
+  const store = await Store.open("/store", options);
+  const consumer = await store.consumer("lagging", { correlation: root.id });
+  const caused = { causedBy: root.id };
+  const placed = async (): Promise<void> => {
+    for await (const batch of store.readPlaced({ entity: "entity:1" })) assert.ok(batch.length > 0);
+  };
+  const asked: Record<string, () => Promise<unknown>> = {
+    read: () => store.read({ entity: "entity:1" }).toArray(),
+    first: () => store.read({ scope: "scope" }).first(),
+    count: () => store.count({ scope: "scope" }),
+    "count of what is caused": () => store.count(caused),
+    get: () => store.get(root.id),
+    head: () => store.head("entity:1"),
+    condition: () =>
+      store.append({ entity: "z", scope: "scope" }, { kind: 0x1000, data: 1 }, { expect: { noneMatching: caused, after: 0 } }),
+    lag: () => consumer.lag(),
+    placed,
+  };
+  disk.faults = ({ kind }) => (kind === "read" || kind === "open" ? { error: "EIO" } : undefined);
+  for (const [name, ask] of Object.entries(asked)) {
+    const error = await ask().catch((failure: unknown) => failure);
+    assert.ok(isStoreError(error, "IO"), `${name} came to ${String(error)}`);
+    assert.equal(error.details.errno, "EIO", name);
+  }
+  disk.faults = undefined;
+  assert.equal(await store.count(caused), 30);
+  await placed();
+  await store.close();
+});
