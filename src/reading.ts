@@ -248,6 +248,7 @@ const END = { done: true as const, value: undefined };
 /** Iterates events one by one over chunks, loading one chunk ahead. */
 class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncIterable<StoredEvent> {
   readonly #chunks: EventChunks;
+  readonly #signal: AbortSignal | undefined;
   #events: readonly StoredEvent[] = [];
   #position = 0;
   #ahead: Promise<StoredEvent[] | null> | null = null;
@@ -256,8 +257,9 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
   #waiting = 0;
   #lastWait: Promise<unknown> | null = null;
 
-  constructor(chunks: EventChunks) {
+  constructor(chunks: EventChunks, signal: AbortSignal | undefined) {
     this.#chunks = chunks;
+    this.#signal = signal;
   }
 
   [Symbol.asyncIterator](): this {
@@ -265,7 +267,7 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
   }
 
   next(): Promise<IteratorResult<StoredEvent, undefined>> {
-    if (this.#waiting === 0 && this.#position < this.#events.length) {
+    if (this.#waiting === 0 && this.#position < this.#events.length && this.#signal?.aborted !== true) {
       return Promise.resolve({ done: false, value: this.#events[this.#position++] });
     }
     // Calls that do not wait for each other are answered in their order.
@@ -278,12 +280,19 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
   async #refill(): Promise<IteratorResult<StoredEvent, undefined>> {
     try {
       if (this.#position === this.#events.length && !this.#done) await this.#load();
+      else if (this.#signal?.aborted === true && !this.#done) this.#abort(this.#signal);
       if (this.#done) return END;
       return { done: false, value: this.#events[this.#position++] };
     } finally {
       // Before the answer is given: who asks again at once finds what is there.
       if (--this.#waiting === 0) this.#lastWait = null;
     }
+  }
+
+  /** What was loaded before the signal was aborted is not given any more. */
+  #abort(signal: AbortSignal): void {
+    void this.return();
+    signal.throwIfAborted();
   }
 
   /** Brings the next events, one at the least, or notes the end. */
@@ -293,6 +302,7 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
     let events: readonly StoredEvent[] | null;
     try {
       events = await (ahead ?? this.#chunks.next());
+      if (!this.#done) this.#signal?.throwIfAborted();
       if (events !== null && events.length >= AHEAD_FROM_EVENTS) this.#ahead = readAhead(this.#chunks);
     } catch (error) {
       this.#done = true;
@@ -327,20 +337,26 @@ function readAhead(chunks: EventChunks): Promise<StoredEvent[] | null> {
 /** What `store.read` returns. Each iteration begins anew, over the same events. */
 export class StoredReading implements EventReading<StoredEvent> {
   readonly #open: (limit?: number) => EventChunks;
+  readonly #signal: AbortSignal | undefined;
 
   constructor(parts: ReadingParts, filters: readonly SearchFilter[], options: CompiledReadOptions, bound: number) {
+    this.#signal = options.signal;
     this.#open = (limit) =>
       new EventChunks(parts, filters, limit === undefined ? options : { ...options, limit: Math.min(limit, options.limit) }, bound);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<StoredEvent> {
-    return new ChunkIterator(this.#open());
+    return new ChunkIterator(this.#open(), this.#signal);
   }
 
   async *batches(): AsyncGenerator<readonly StoredEvent[], undefined> {
     const chunks = this.#open();
     let next: ReturnType<EventChunks["next"]> = chunks.next();
-    for (let events = await next; events !== null; events = await next) {
+    for (;;) {
+      const events = await next;
+      // It may have been loaded, or the end found, before the signal was aborted.
+      this.#signal?.throwIfAborted();
+      if (events === null) return;
       if (events.length < AHEAD_FROM_EVENTS) {
         yield events;
         next = chunks.next();

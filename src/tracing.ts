@@ -50,11 +50,15 @@ export class TracedReading<Read> implements EventReading<Read> {
     this.#directory = directory;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
-    for await (const events of this.batches()) yield* events;
+  [Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
+    return this.#told(this.#reading, () => 1);
   }
 
-  async *batches(): AsyncGenerator<readonly Read[], undefined> {
+  batches(): AsyncGenerator<readonly Read[], undefined> {
+    return this.#told(this.#reading.batches(), (events) => events.length);
+  }
+
+  async *#told<Given>(reading: AsyncIterable<Given>, countOf: (given: Given) => number): AsyncGenerator<Given, undefined> {
     const message = { directory: this.#directory, events: 0 };
     let end = (): void => {};
     let fail = (_error: unknown): void => {};
@@ -70,9 +74,9 @@ export class TracedReading<Read> implements EventReading<Read> {
     // Whoever reads is told below.
     told.catch(() => {});
     try {
-      for await (const events of this.#reading.batches()) {
-        message.events += events.length;
-        yield events;
+      for await (const given of reading) {
+        message.events += countOf(given);
+        yield given;
       }
     } catch (error) {
       fail(error);

@@ -128,7 +128,13 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
-    for await (const events of this.batches()) yield* events;
+    for await (const events of this.batches()) {
+      for (const event of events) {
+        if (this.#state === "closed") return;
+        this.#signal?.throwIfAborted();
+        yield event;
+      }
+    }
   }
 
   /**

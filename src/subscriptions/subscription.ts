@@ -56,7 +56,12 @@ export class Subscription<Read extends { readonly sequence: number }> implements
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
-    for await (const events of this.batches()) yield* events;
+    for await (const events of this.batches()) {
+      for (const event of events) {
+        this.#signal?.throwIfAborted();
+        yield event;
+      }
+    }
   }
 
   async *#read(position: number, bound: number): AsyncGenerator<readonly Read[], undefined> {

@@ -1,5 +1,6 @@
 /** Reading a real store: the same answers from memory, from index pages under a small cache, bounded, abandoned, counted. */
 import assert from "node:assert/strict";
+import { channel } from "node:diagnostics_channel";
 import { test } from "node:test";
 import type { Receipt } from "../../src/events/event.ts";
 import { Store } from "../../src/store.ts";
@@ -10,6 +11,10 @@ import { Counted, type CountedStore, DIRECTORY, numbersIn, openStore, settled } 
 
 const at = { entity: "counter", scope: "test" };
 const MIB = 1024 * 1024;
+
+function numbered(count: number): ReturnType<typeof Counted>[] {
+  return Array.from({ length: count }, (_, n) => Counted({ n }));
+}
 
 test("every filter and range, both ways, is what going through all events by hand gives", async (context) => {
   const store = await openMemoryStore({ events: varied, segmentBytesMax: 32 * 1024 });
@@ -201,13 +206,66 @@ test("abandoning a read, after one event or after a batch, leaks no file", async
   assert.equal(disk.openFileCount, 0);
 });
 
-test("a signal ends a read with its reason", async () => {
+test("a signal ends a read with its reason, wherever it is aborted, and no event is given after it", async () => {
+  // What had been loaded went on to be given, thousands of events, and a read whose end had been found ahead ended as if nothing were.
   const store = await openStore(new SimulatedDisk());
-  for (let n = 0; n < 5; n++) await store.append(at, Counted({ n }));
+  const events = 3000;
+  await store.append(at, numbered(events));
+  const reason = new Error("enough");
+  const aborted = AbortSignal.abort(reason);
+  await assert.rejects(store.read({}, { signal: aborted }).toArray(), reason);
+  const traced = channel("tracing:batpak.read:start");
+  const listen = (): void => {};
+  for (const after of [1, 15, 16, 17, 100, 2000, events - 1, events]) {
+    const givenUntilAborted = async (open: (signal: AbortSignal) => AsyncIterable<unknown>): Promise<number> => {
+      const controller = new AbortController();
+      let given = 0;
+      const reading = (async () => {
+        for await (const item of open(controller.signal)) {
+          assert(!controller.signal.aborted, `an event was given after the signal was aborted behind ${after}`);
+          given += Array.isArray(item) ? item.length : 1;
+          if (given >= after) controller.abort(reason);
+        }
+      })();
+      await assert.rejects(reading, reason);
+      return given;
+    };
+    const one = [
+      await givenUntilAborted((signal) => store.read({}, { signal })),
+      await givenUntilAborted((signal) => store.read({}, { signal, direction: "backward" })),
+      await givenUntilAborted((signal) => store.subscribe({}, { signal })),
+    ];
+    assert.deepEqual(one, [after, after, after]);
+    await givenUntilAborted((signal) => store.read({}, { signal }).batches());
+    await givenUntilAborted((signal) => store.subscribe({}, { signal }).batches());
+    traced.subscribe(listen);
+    assert.equal(await givenUntilAborted((signal) => store.read({}, { signal })), after);
+    traced.unsubscribe(listen);
+  }
+  await store.close();
+});
+
+test("a consumer that is closed or aborted in the middle of a batch gives no more of it", async () => {
+  const store = await openStore(new SimulatedDisk());
+  await store.append(at, numbered(100));
+  const closed = await store.consumer("closed");
+  const seen: number[] = [];
+  for await (const event of closed) {
+    seen.push(event.sequence);
+    if (seen.length === 3) await closed.close();
+  }
+  assert.deepEqual(seen, [0, 1, 2]);
   const controller = new AbortController();
   const reason = new Error("enough");
-  controller.abort(reason);
-  await assert.rejects(store.read({}, { signal: controller.signal }).toArray(), reason);
+  const aborted = await store.consumer("aborted", {}, { signal: controller.signal });
+  const consuming = (async () => {
+    for await (const event of aborted) {
+      seen.push(event.sequence);
+      if (event.sequence === 20) controller.abort(reason);
+    }
+  })();
+  await assert.rejects(consuming, reason);
+  assert.equal(seen.length, 3 + 21);
   await store.close();
 });
 
