@@ -99,12 +99,14 @@ function segmentsToVisit(index: StoreIndex, filters: readonly SearchFilter[], bo
   return direction === "forward" ? segments : segments.reverse();
 }
 
+// Not `Math.min(...)`: a query may have more filters than a call can have arguments.
+
 function minimumSequence(filters: readonly SearchFilter[]): number {
-  return Math.min(...filters.map((filter) => filter.sequenceFrom ?? 0));
+  return filters.reduce((least, { sequenceFrom = 0 }) => Math.min(least, sequenceFrom), Number.POSITIVE_INFINITY);
 }
 
 function maximumSequence(filters: readonly SearchFilter[]): number {
-  return Math.max(...filters.map((filter) => filter.sequenceTo ?? Number.MAX_SAFE_INTEGER));
+  return filters.reduce((most, { sequenceTo = Number.MAX_SAFE_INTEGER }) => Math.max(most, sequenceTo), Number.NEGATIVE_INFINITY);
 }
 
 function frameMatches(filter: SearchFilter, format: FrameFormat, bytes: Uint8Array, view: DataView, at: number, sequence: number): boolean {
