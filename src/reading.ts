@@ -131,10 +131,15 @@ export class EventChunks {
     try {
       return this.#step();
     } catch (error) {
-      if (this.#isOutdated(error)) return this.#renew(error);
-      this.#resume(error);
-      return rest().then(() => this.next());
+      return this.#nextAfter(error);
     }
+  }
+
+  /** Goes on behind what was given, where the error is one of the index and not of the log. */
+  #nextAfter(error: unknown): Promise<StoredEvent[] | null> {
+    if (this.#isOutdated(error)) return this.#renew(error);
+    this.#resume(error);
+    return rest().then(() => this.next());
   }
 
   /** Whether the log that was searched is not the one that is there. */
@@ -170,10 +175,8 @@ export class EventChunks {
         this.#unrested = 0;
         return events.then(
           (loaded) => (loaded.length > 0 ? loaded : this.next()),
-          (error: unknown) => {
-            if (this.#isOutdated(error)) return this.#renew(error);
-            throw this.#parts.asError(error);
-          },
+          // A page of the index may have been needed once the frames were there.
+          (error: unknown) => this.#nextAfter(error),
         );
       }
       this.#unrested += events.length;
