@@ -11,7 +11,7 @@ import type { Disk } from "./disk/disk.ts";
 import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/footer.ts";
 import { type Frame, isBatchMarker } from "./format/batpak03/frame.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
-import type { IndexSource } from "./index/store-index.ts";
+import type { IndexSource, StoreIndex } from "./index/store-index.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
 import { type Batpak03Segment, readFooter } from "./log/batpak03-segment.ts";
@@ -64,8 +64,6 @@ class Batpak03Opening {
   async run(): Promise<OpenedNativeLog> {
     const { files, segmentIds, limit } = this.#input;
     this.#log.segments = await restingBetween(lookAtSegments(files, segmentIds, limit));
-    for (const { id, footerFault } of this.#log.segments)
-      if (footerFault !== null) this.#reasons.push(`the footer of segment ${id} is ignored: ${footerFault}`);
     const byCheckpoint = await this.#byCheckpoint();
     if (byCheckpoint !== null) return this.#result("checkpoint", byCheckpoint);
     const byFooters = await this.#byFooters();
@@ -159,6 +157,7 @@ class Batpak03Opening {
     const { rows, tornTails } = attempt;
     const { index } = rows;
     this.#tellLosses(attempt);
+    this.#tellUnusableFooters(index);
     if (rows.dropped > 0)
       this.#reasons.push(`${rows.dropped} events of batches that are not whole do not count, the first at ${rows.firstDrop}`);
     const problem = attempt.problems[0];
@@ -190,6 +189,15 @@ class Batpak03Opening {
         replaced: [],
       },
     };
+  }
+
+  #tellUnusableFooters(index: StoreIndex): void {
+    const told: string[] = [];
+    for (const { id, end, footerFault } of this.#log.segments) {
+      const framesEnd = index.segmentWithId(id)?.framesEnd;
+      if (footerFault !== null && framesEnd !== end) told.push(`the footer of segment ${id} is ignored: ${footerFault}`);
+    }
+    this.#reasons.unshift(...told);
   }
 
   /** What is not there at all: frames that a checkpoint knows, or segments that the mark knows. */

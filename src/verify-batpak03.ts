@@ -21,7 +21,7 @@ import { idTag } from "./index/id-tag.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
-import { type Batpak03Segment, lookAtSegment, readFooter, walkSegment } from "./log/batpak03-segment.ts";
+import { type Batpak03Segment, lookAtSegment, readFooter, type WalkEnd, walkSegment } from "./log/batpak03-segment.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -71,6 +71,8 @@ class Verification {
   #rows: ActiveSegmentIndex | null = null;
   #row = 0;
   #footer: Footer | null = null;
+  /** Why the segment's footer cannot be used, and where. Told only where its frames leave room for one. */
+  #footerFault: { readonly offset: number; readonly reason: string } | null = null;
   #footerEntry = 0;
 
   constructor(input: VerifyBatpak03Input) {
@@ -136,7 +138,7 @@ class Verification {
       for (let step = walk.next(); ; step = walk.next()) {
         await this.#input.rest(this.#events, id);
         if (step.done !== true) continue;
-        this.#closeFooter(id, step.value.atFooter);
+        this.#closeFooter(segment, step.value);
         this.#tracker.endSegment(step.value.atFooter);
         break;
       }
@@ -155,19 +157,19 @@ class Verification {
   // Footers.
 
   async #openFooter(segment: Batpak03Segment): Promise<void> {
-    const { parts, problems } = this.#input;
     this.#footer = null;
     this.#footerEntry = 0;
-    if (segment.footerFault !== null && !segment.footerFault.includes("later release"))
-      problems.at("INDEX_UNUSABLE", segment.id, segment.fileBytes, segment.footerFault);
+    const { footerFault } = segment;
+    const isUnusable = footerFault !== null && !footerFault.includes("later release");
+    this.#footerFault = isUnusable ? { offset: segment.fileBytes, reason: footerFault } : null;
     if (segment.trailer === null) return;
-    const { files } = parts;
+    const { files } = this.#input.parts;
     const file = files.pin(segment.id);
     try {
       const footer = await readFooter(file, segment, segment.trailer);
       const placement = footer instanceof Footer ? footerPlacement(footer, segment.framesOffset) : footer;
       if (placement.kind === "ok") this.#footer = footer as Footer;
-      else problems.at("INDEX_UNUSABLE", segment.id, segment.trailer.tableOffset, placement.reason);
+      else this.#footerFault = { offset: segment.trailer.tableOffset, reason: placement.reason };
     } finally {
       files.unpin(segment.id);
     }
@@ -193,13 +195,15 @@ class Verification {
     this.#footer = null;
   }
 
-  #closeFooter(segmentId: number, atFooter: boolean): void {
+  #closeFooter({ id, end }: Batpak03Segment, { framesEnd, atFooter }: WalkEnd): void {
+    const { problems } = this.#input;
+    const fault = this.#footerFault;
+    if (fault !== null && framesEnd < end) problems.at("INDEX_UNUSABLE", id, fault.offset, fault.reason);
     const footer = this.#footer;
     if (footer === null || this.#damagedHere) return;
-    if (!atFooter)
-      this.#input.problems.at("INDEX_MISMATCH", segmentId, footer.tableOffset, "the footer does not begin where the frames end");
+    if (!atFooter) problems.at("INDEX_MISMATCH", id, footer.tableOffset, "the footer does not begin where the frames end");
     else if (this.#footerEntry < footer.entryCount)
-      this.#input.problems.at("INDEX_MISMATCH", segmentId, footer.tableOffset, `entry ${this.#footerEntry} of the footer names no event`);
+      problems.at("INDEX_MISMATCH", id, footer.tableOffset, `entry ${this.#footerEntry} of the footer names no event`);
   }
 
   // Frames.

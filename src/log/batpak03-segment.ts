@@ -32,6 +32,7 @@ export interface Batpak03Segment {
   readonly end: number;
   /** Null where there is no footer, or none that can be used, for the reason in `footerFault`. */
   readonly trailer: FooterTrailer | null;
+  /** Counts only where frames do not reach the end: the last of them may end in a name that looks like a footer's trailer. */
   readonly footerFault: string | null;
 }
 
@@ -50,8 +51,20 @@ export function lookAtSegment(file: DiskFile, id: number, limit: number): Batpak
   const tail = new Uint8Array(Math.min(FOOTER_TRAILER.bytes, fileBytes));
   file.readSync(tail, 0, tail.length, fileBytes - tail.length);
   const trailer = decodeTrailer(tail, fileBytes, framesOffset);
-  if (trailer.kind === "ok") return { ...known, trailer, footerFault: null };
-  return { ...known, trailer: null, footerFault: trailer.kind === "corrupt" ? trailer.reason : null };
+  if (trailer.kind === "absent") return { ...known, trailer: null, footerFault: null };
+  if (trailer.kind === "corrupt") return { ...known, trailer: null, footerFault: trailer.reason };
+  if (beginsTable(file, trailer.tableOffset)) return { ...known, trailer, footerFault: null };
+  return { ...known, trailer: null, footerFault: `no table of names begins at ${trailer.tableOffset}, where the footer claims one` };
+}
+
+/**
+ * Whether an array's header stands there. A frame ends in a name of the user's choice, which may look like a footer's trailer: one that leads to where
+ * a frame begins would take that frame and all behind it for the footer. A frame's length begins with such a byte only past 2 GiB.
+ */
+function beginsTable(file: DiskFile, offset: number): boolean {
+  const tag = new Uint8Array(1);
+  file.readSync(tag, 0, 1, offset);
+  return (tag[0] & 0xf0) === 0x90 || tag[0] === 0xdc || tag[0] === 0xdd;
 }
 
 /** Reads a segment's footer, whose trailer is there. */
