@@ -123,6 +123,8 @@ class CheckpointEntries implements CheckpointVisitor {
   #at = -1;
   #cursor = 0;
   #rowsPerByte = 0;
+  /** Whether it knows of more than may be shown: then its allocator counts what nobody may see. */
+  #isAhead = false;
   #claimedId = -1;
   #claimedEnd = 0;
   /** Frame lengths of the last entries, by segment: what the columns do not keep. */
@@ -153,7 +155,8 @@ class CheckpointEntries implements CheckpointVisitor {
       this.#claimedEnd = this.claimedEnds.get(entry.segmentId) ?? 0;
     }
     if (end > this.#claimedEnd) this.#claimedEnd = end;
-    if (this.fault === null && this.#isVisible(entry)) this.#take(entry, end);
+    if (!this.#isVisible(entry)) this.#isAhead = true;
+    else if (this.fault === null) this.#take(entry, end);
     return undefined;
   }
 
@@ -301,7 +304,7 @@ class CheckpointEntries implements CheckpointVisitor {
       }
     }
     rows.finish();
-    rows.index.acceptedSequence = Math.max(rows.index.acceptedSequence, limit === null ? head.globalSequence : 0);
+    if (!this.#isAhead) rows.index.acceptedSequence = Math.max(rows.index.acceptedSequence, head.globalSequence);
     rows.index.visible.sequence = rows.index.acceptedSequence;
     return this.fault ?? rows.fault ?? this.#edgesMismatch();
   }
@@ -311,8 +314,7 @@ class CheckpointEntries implements CheckpointVisitor {
     const torn = tornTails.length;
     const to = Math.min(watermark, segment.end);
     const rest = this.#passRest(segment, to);
-    // Beside a living writer the checkpoint may be ahead of what may be shown.
-    if (watermark <= segment.end) {
+    if (!this.#isAhead) {
       rows.nextAtLeast = allocator;
       // Entries behind a batch that was never ended are still held, with sequences below the allocator.
       if (rows.idle) rows.index.acceptedSequence = Math.max(rows.index.acceptedSequence, allocator);
