@@ -31,12 +31,12 @@ export async function followBatpak03({ disk, parts, mark }: FollowBatpak03Input)
   const shown = mark === null ? later : later.filter((id) => id <= mark.visibleSegment);
   const ends = new Map<number, number>();
   if (mark !== null) ends.set(mark.visibleSegment, mark.visibleOffset);
-  else {
-    for (const id of [active.id, ...shown]) ends.set(id, files.file(id).sizeSync());
-    // Where no writer lived, one may have come since, and what it has not committed yet is nobody's to see: it is asked for again.
-    const isMore = shown.length > 0 || (ends.get(active.id) ?? 0) > active.framesEnd;
-    if (isMore && (await readerView(disk, parts.directory)).writer) return true;
-  }
+  else for (const id of [active.id, ...shown]) ends.set(id, files.file(id).sizeSync());
+  const isMore = shown.length > 0 || (!active.sealed && (ends.get(active.id) ?? 0) > active.framesEnd);
+  // Where no writer lived, one may have come since, and what it has not committed yet is nobody's to see: it is asked for again.
+  if (!isMore || (mark === null && (await readerView(disk, parts.directory)).writer)) return true;
+  // It would go on behind a part of the batch.
+  if (log.mayGoOn === true) return false;
   const following = new Following(parts, ends);
   if (!active.sealed && !(await following.take(active.id, active.framesEnd, shown.length > 0))) return false;
   for (const [i, id] of shown.entries()) {
@@ -44,11 +44,12 @@ export async function followBatpak03({ disk, parts, mark }: FollowBatpak03Input)
     if (!(await following.take(id, -1, i < shown.length - 1))) return false;
   }
   following.rows.settle();
-  return true;
+  return !following.carriesBatch;
 }
 
 class Following {
   readonly rows: Batpak03Rows;
+  #wasCarried = false;
   readonly #parts: NativeStoreParts;
   /** Nothing at or past these offsets is looked at, by segment. */
   readonly #ends: ReadonlyMap<number, number>;
@@ -58,6 +59,11 @@ class Following {
     this.#parts = parts;
     this.#ends = ends;
     this.rows = new Batpak03Rows(parts.log.index);
+  }
+
+  /** Whether a batch that began before the last segment is still open: what is held of it would be forgotten. */
+  get carriesBatch(): boolean {
+    return this.#wasCarried && !this.rows.idle;
   }
 
   /** Takes a segment's frames, from its first one where `from` is -1. `isOver`: a later segment is there. False where something is damaged. */
@@ -84,8 +90,10 @@ class Following {
       const policy = { syncedOffset: -1, claimedEnd: 0 };
       const { framesEnd, atFooter } = await restingBetween(walkSegment(this.#reader, file, segment, start, segment.end, policy, sink));
       if (isDamaged || rows.fault !== null) return false;
-      if (atFooter || isOver) rows.endSegment(framesEnd, atFooter);
-      else rows.moveEnd(decidedEnd);
+      if (atFooter || isOver) {
+        rows.endSegment(framesEnd, atFooter);
+        this.#wasCarried = !rows.idle;
+      } else rows.moveEnd(decidedEnd);
       return true;
     } finally {
       files.unpin(id);

@@ -179,6 +179,7 @@ class Batpak03Opening {
       problems: attempt.problems,
       tornTails,
       carriesBatch: rows.carriesBatch,
+      mayGoOn: rows.mayGoOn,
       unsettled: {
         segmentId: newest?.id ?? null,
         end: isTailNewest ? tail.offset : (newest?.framesEnd ?? 0),

@@ -62,6 +62,8 @@ export interface OpenedNativeLog {
   readonly tornTails?: readonly TornTail[];
   /** The log ends in a batch without its COMMIT, of which the next segment might be the rest. */
   readonly carriesBatch?: boolean;
+  /** The same, or the rest might stand in the newest segment itself: no part of the batch is shown. */
+  readonly mayGoOn?: boolean;
   /** What a writer must do before it may show or append anything. */
   readonly unsettled: {
     /** The newest segment; null where there is none. */

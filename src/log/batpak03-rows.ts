@@ -57,6 +57,8 @@ export class Batpak03Rows {
   nextAtLeast = 0;
   /** Behind the last segment: a next one with a footer would be taken for the rest of a batch, and be dropped with it. */
   carriesBatch = false;
+  /** Behind the last segment: what is written next may make an open batch whole, of which nothing is shown. */
+  mayGoOn = false;
   /** Where and why the first event was dropped. */
   firstDrop = "";
   readonly #tracker: BatchTracker;
@@ -95,6 +97,7 @@ export class Batpak03Rows {
     this.#tracker.endSegment(sealed);
     // A segment that never began is removed by the next writer, and then proves nothing any more.
     this.carriesBatch = this.#tracker.carriesBatch || (this.carriesBatch && framesEnd === 0);
+    this.mayGoOn = this.#tracker.mayGoOn;
     this.#forgetDecided();
   }
 

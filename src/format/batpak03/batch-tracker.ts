@@ -58,6 +58,11 @@ export class BatchTracker {
     return this.#state.kind === "open" && !this.#state.batch.tentative;
   }
 
+  /** Whether what comes next may be the rest of a batch: one is open, and nothing but its own events has come since its segment ended. */
+  get mayGoOn(): boolean {
+    return this.#state.kind === "open" && (!this.#state.batch.tentative || this.#state.batch.earlier === this.#state.batch.handles.length);
+  }
+
   /** The next frame. `handle` is the caller's number for it, given back in `accept` or `drop`; markers are neither. */
   push(frame: Frame, handle: number): void {
     if (frame.eventKind === BATCH.beginKind) this.#begin(frame);
