@@ -1,6 +1,8 @@
 /** `store.verify` on a store as it is open: nobody changes the names of the log's files under it, or it looks again. */
 import { isStoreError } from "./base/store-error.ts";
 import { errorCode } from "./disk/system-error.ts";
+import { SegmentFiles } from "./log/segment-files.ts";
+import type { NativeStoreParts } from "./native-engine.ts";
 import { RENEWALS_MAX } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
 import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts";
@@ -10,12 +12,12 @@ const SETTLE_MS = 5;
 
 /** Verifies; in a read-only store once more where another process has compacted it meanwhile, and what was found is of neither log. */
 export async function verifyOpen(access: StoreAccess, options: VerifyOptions): Promise<VerifyResult> {
-  const { disk, parts, fileNames } = access;
+  const { parts, fileNames } = access;
   for (let attempt = 1; ; attempt++) {
     const { generation } = parts.log;
     let result: VerifyResult | null = null;
     try {
-      result = await fileNames.share(() => verifyStore(disk, parts, options), options.signal);
+      result = await fileNames.share(() => verifyOnce(access, options), options.signal);
       if (result.ok || access.writer !== null || attempt === RENEWALS_MAX) return result;
     } catch (error) {
       const isPassing = isStoreError(error, "COMPACTED") || errorCode(error) === "ENOENT";
@@ -24,5 +26,24 @@ export async function verifyOpen(access: StoreAccess, options: VerifyOptions): P
     await new Promise((again) => setTimeout(again, SETTLE_MS));
     await access.refresh();
     if (result !== null && parts.log.generation === generation) return result;
+  }
+}
+
+/**
+ * A damaged log of the batpak 0.3 layout is read anew by every refresh, which retires its files: there the log is verified as it is now, in files
+ * of its own.
+ */
+async function verifyOnce(access: StoreAccess, options: VerifyOptions): Promise<VerifyResult> {
+  const { disk, parts } = access;
+  if (parts.layout === "native" || access.writer !== null) return await verifyStore(disk, parts, options);
+  const now: NativeStoreParts = { ...parts, files: new SegmentFiles(disk, parts.directory) };
+  const onProgress: VerifyOptions["onProgress"] = (progress) => {
+    access.assertReadable();
+    options.onProgress?.(progress);
+  };
+  try {
+    return await verifyStore(disk, now, { ...options, onProgress });
+  } finally {
+    now.files.closeAll();
   }
 }

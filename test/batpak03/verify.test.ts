@@ -5,9 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { crc32 } from "node:zlib";
-import { rawEvent, Store } from "../../src/index.ts";
+import { nodeDisk } from "../../src/disk/node-disk.ts";
+import { isStoreError, rawEvent, Store } from "../../src/index.ts";
 import { fixtureNames, FIXTURES_DIRECTORY, loadFixture } from "../support/batpak03-fixtures.ts";
 import { batpak } from "../cli/run-cli.ts";
+import { hooked } from "../store/support/hooked-disk.ts";
 
 const made: string[] = [];
 after(() => made.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
@@ -79,6 +81,32 @@ test("an entry of the checkpoint that says otherwise than its frame is found", a
   bytes.writeUInt32LE(crc32(bytes.subarray(12)), 8);
   writeFileSync(file, bytes);
   assert.deepEqual(await codesOf(directory), ["CHECKPOINT_MISMATCH"]);
+});
+
+test("a damaged store is verified beside refreshes, each of which reads it anew", async () => {
+  const directory = copyOf("unclean");
+  const file = join(directory, "000001.fbat");
+  const bytes = readFileSync(file);
+  bytes[loadFixture("unclean").rows[3].offset + 60] ^= 1;
+  writeFileSync(file, bytes);
+  let store: Store | null = null;
+  let isInside = false;
+  // Verifying asks for this file first. A refresh does so too: one that was begun by verifying cannot wait for the next one.
+  const slow = hooked(nodeDisk, async (when, operation, path) => {
+    if (store === null || isInside || when !== "after" || operation !== "status" || !path.endsWith("conversion.jsonl")) return;
+    isInside = true;
+    await Promise.race([store.refresh(), new Promise((later) => setTimeout(later, 50))]);
+    isInside = false;
+  });
+  const opened = await Store.open(directory, { readOnly: true, disk: slow });
+  const alone = await opened.verify();
+  assert.equal(alone.ok, false);
+  store = opened;
+  assert.deepEqual(await opened.verify(), alone);
+  store = null;
+  const verifying = opened.verify();
+  await opened.close();
+  await assert.rejects(verifying, (error) => isStoreError(error, "CLOSED"));
 });
 
 test("checkpoint show prints every entry of a version 2 checkpoint", async () => {
