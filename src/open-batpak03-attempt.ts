@@ -80,7 +80,7 @@ export class Batpak03Attempt {
   }
 
   damage(segmentId: number, offset: number, reason: string): void {
-    this.rows.damaged = true;
+    this.rows.damage();
     const message = `Segment ${segmentId} is damaged at offset ${offset}: ${reason}`;
     this.problems.push({ code: "DAMAGED", segmentId, offset, message });
   }

@@ -151,6 +151,7 @@ class Verification {
 
   #damaged(segmentId: number, offset: number, reason: string): void {
     this.#damagedHere = true;
+    this.#tracker.damage();
     this.#input.problems.at(offset === 0 ? "HEADER_DAMAGED" : "FRAME_DAMAGED", segmentId, offset, reason);
   }
 

@@ -47,7 +47,7 @@ export class Batpak03Rows {
   /** The row that `event` takes. */
   readonly row: Batpak03Row = emptyRow();
   fault: string | null = null;
-  /** Frames were lost on the way: what is claimed may be dropped with the rest of its batch. */
+  /** Whether frames were lost on the way: what is claimed may be dropped with the rest of its batch. */
   damaged = false;
   /** Events that count, so far, and those of them that were claimed. */
   events = 0;
@@ -104,6 +104,12 @@ export class Batpak03Rows {
   /** The frames of a segment that goes on end here, for now. */
   moveEnd(framesEnd: number): void {
     this.#slots[this.#slots.length - 1].framesEnd = framesEnd;
+  }
+
+  /** Frames were lost here. */
+  damage(): void {
+    this.damaged = true;
+    this.#tracker.damage();
   }
 
   /** A whole frame, of an event or of a batch's marker. */

@@ -8,7 +8,7 @@ import { batchMarker } from "./segment-builder.ts";
 
 /**
  * Runs a log written as text: a word a segment; "/" ends a sealed one, "|" one that was not sealed. `B3` begins a batch of three (with id 1;
- * `B3#2` with id 2), `C` commits (id 1), every other letter is an event. The answer: the events that count, "." after each whole commit.
+ * `B3#2` with id 2), `C` commits (id 1), "!" is damage, every other letter is an event. The answer: the events that count, "." after each whole commit.
  */
 function run(log: string): string {
   let accepted = "";
@@ -18,9 +18,10 @@ function run(log: string): string {
     accept: (handle, endsCommit) => void (accepted += names[handle] + (endsCommit ? "." : "")),
     drop: (handle) => void dropped.push(names[handle]),
   });
-  for (const token of log.match(/B\d+(#\d+)?|C(#\d+)?|[a-z]|[/|]/g) ?? []) {
+  for (const token of log.match(/B\d+(#\d+)?|C(#\d+)?|[a-z]|[/|!]/g) ?? []) {
     const id = Number(/#(\d+)/.exec(token)?.[1] ?? 1);
-    if (token === "/" || token === "|") tracker.endSegment(token === "/");
+    if (token === "!") tracker.damage();
+    else if (token === "/" || token === "|") tracker.endSegment(token === "/");
     else if (token.startsWith("B")) tracker.push(frame(6, Number(/\d+/.exec(token)?.[0]), id), -1);
     else if (token.startsWith("C")) tracker.push(frame(7, 0, id), -1);
     else tracker.push(frame(0x1000, 1, id), names.push(token) - 1);
@@ -87,4 +88,16 @@ test("a batch that had failed before its segment was sealed was not going on at 
 
 test("a COMMIT by itself ends nothing", () => {
   assert.equal(run("aCbB1cC"), "a.b.c.");
+});
+
+test("what damage left of a batch counts if its end shows that it was whole; what comes behind it stands for itself", () => {
+  assert.equal(run("aB3b!dCe/f"), "a.bd.e.f.");
+  assert.equal(run("aB3bcd!e/f"), "a.bcd.e.f.");
+  assert.equal(run("aB3bcd!"), "a.bcd.");
+  assert.equal(run("aB2!Cd"), "a.d.");
+  assert.equal(run("aB3b!C#2d"), "a.d.");
+  assert.equal(run("aB3b!cB1#2dC#2e"), "a.d.e.");
+  assert.equal(run("aB3b!c"), "a.");
+  assert.equal(run("aB3b/!c|Cd"), "a.bc.d.");
+  assert.equal(run("a!B3bcd"), "a.");
 });

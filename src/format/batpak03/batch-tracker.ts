@@ -7,6 +7,8 @@
  *    If it was not sealed, the process died there, and the next segment's events stand for themselves, unless the batch turns out whole after all:
  *    compaction and lost footers leave segments without a seal inside whole batches, any number of them.
  * 3. A frame is neither accepted nor dropped before its batch is decided; decisions come in file order.
+ * 4. Where damage took frames of a batch, what is left of it counts if its COMMIT is there, or all its events; and it ends nothing but itself:
+ *    what comes behind it stands for itself.
  *
  *   idle ──BEGIN──▶ open ──COMMIT, whole──▶ idle
  *                   open ──anything else──▶ dropping ──end of segment──▶ idle
@@ -31,6 +33,8 @@ interface OpenBatch {
   earlier: number;
   /** An earlier segment ended without a seal inside this batch: only a whole batch proves that it went on. */
   tentative: boolean;
+  /** Frames were lost inside it. */
+  damaged: boolean;
 }
 
 type State =
@@ -74,21 +78,30 @@ export class BatchTracker {
     if (this.#state.kind === "open") this.#contradict("another batch begins inside it");
     if (this.#state.kind === "dropping") return;
     const id = copyOf(frame.bytes, frame.eventIdAt, frame.eventIdAt + ID_BYTES);
-    this.#state = { kind: "open", batch: { size: frame.payloadSize, id, handles: [], earlier: 0, tentative: false } };
+    this.#state = { kind: "open", batch: { size: frame.payloadSize, id, handles: [], earlier: 0, tentative: false, damaged: false } };
   }
 
   #commit(frame: Frame): void {
     // A COMMIT by itself ends nothing.
     if (this.#state.kind !== "open") return;
     const { batch } = this.#state;
-    if (batch.handles.length !== batch.size)
+    if (batch.handles.length !== batch.size && !(batch.damaged && batch.handles.length < batch.size))
       return this.#contradict(`it has ${batch.handles.length} events, its BEGIN states ${batch.size}`);
     for (let index = 0; index < ID_BYTES; index++) {
       if (frame.bytes[frame.eventIdAt + index] !== batch.id[index]) return this.#contradict("its COMMIT has another id");
     }
-    const last = batch.handles.length - 1;
+    this.#acceptAll(batch);
+  }
+
+  #acceptAll({ handles }: OpenBatch): void {
+    const last = handles.length - 1;
     this.#state = IDLE;
-    for (let index = 0; index <= last; index++) this.#sink.accept(batch.handles[index], index === last);
+    for (let index = 0; index <= last; index++) this.#sink.accept(handles[index], index === last);
+  }
+
+  /** Frames were lost here. */
+  damage(): void {
+    if (this.#state.kind === "open") this.#state.batch.damaged = true;
   }
 
   /** The same for an event of which only the place is known: an entry of a footer or a checkpoint. */
@@ -110,9 +123,10 @@ export class BatchTracker {
   #contradict(why: string): void {
     if (this.#state.kind !== "open") return;
     const { batch } = this.#state;
+    if (batch.damaged && batch.handles.length === batch.size) return this.#acceptAll(batch);
     const reason = `a batch is not whole: ${why}`;
     const dropped = batch.tentative ? batch.earlier : batch.handles.length;
-    this.#state = batch.tentative ? IDLE : { kind: "dropping", reason };
+    this.#state = batch.tentative || batch.damaged ? IDLE : { kind: "dropping", reason };
     for (let index = 0; index < dropped; index++) this.#sink.drop(batch.handles[index], reason);
     for (let index = dropped; index < batch.handles.length; index++) this.#sink.accept(batch.handles[index], true);
   }
