@@ -19,7 +19,13 @@ export type Decision<Definitions extends readonly AnyDefinition[]> =
   | null
   | undefined;
 
-export interface DeciderOptions<Definitions extends readonly AnyDefinition[], State, Command, Names extends string = string> {
+export interface DeciderOptions<
+  Definitions extends readonly AnyDefinition[],
+  State,
+  Command,
+  Names extends string = string,
+  Literal extends string | number = never,
+> {
   /** Gives it snapshots on disk, as a projection of this name; without it, the stream is folded from its beginning once a process. */
   readonly name?: string;
   /** As of a projection: raise it when `initial` or `evolve` changes. */
@@ -34,7 +40,7 @@ export interface DeciderOptions<Definitions extends readonly AnyDefinition[], St
    */
   readonly decide: (command: Command, state: NoInfer<State>) => Decision<NoInfer<Definitions>> | Promise<Decision<NoInfer<Definitions>>>;
   /** One handler for each of the events, by its type: the state after it. */
-  readonly evolve: GivenHandlers<NoInfer<State>, Definitions, Names>;
+  readonly evolve: GivenHandlers<NoInfer<State>, Definitions, Names, Literal>;
   readonly snapshot?: SnapshotPolicy;
 }
 
@@ -66,9 +72,13 @@ const MEMBERS: ReadonlySet<string> = new Set(["name", "version", "events", "init
  * });
  * await store.handle({ entity: "account:1", scope: "bank" }, Account, { withdraw: 500 });
  */
-export function defineDecider<const Definitions extends readonly AnyDefinition[], State, Command, const Names extends string>(
-  options: DeciderOptions<Definitions, State, Command, Names>,
-): Decider<State, Command, Definitions> {
+export function defineDecider<
+  const Definitions extends readonly AnyDefinition[],
+  State,
+  Command,
+  const Names extends string,
+  Literal extends string | number = never,
+>(options: DeciderOptions<Definitions, State, Command, Names, Literal>): Decider<State, Command, Definitions> {
   assertOptions(options, MEMBERS, "define a decider");
   const { name, version, events, initial, decide, evolve, snapshot } = options;
   if (name !== undefined) assertName(name, "name", "define a decider");

@@ -22,26 +22,28 @@ export type Handlers<State, Definitions extends readonly AnyDefinition[], Return
 export type SnapshotPolicy = { readonly everyEvents: number } | false;
 
 declare const unmade: unique symbol;
-interface LiteralsInside {
-  readonly [name: string]: Literals;
+interface LiteralsInside<Literal> {
+  readonly [name: string]: Literals<Literal>;
   readonly [unmade]: never;
 }
 /**
  * Nothing has this type. A handler may return it beside the state so that the compiler keeps the literals in what it returns: while it still
- * infers the state, `{ status: "paid" }` would become `{ status: string }`, and be no state.
+ * infers the state, `{ status: "paid" }` would become `{ status: string }`, and be no state. `Literal` is a parameter that nothing is inferred
+ * for, hence gone in the end; of a literal type, a generic call in a handler would infer its own, as `reduce((sum, line) => sum + line.cents, 0)`
+ * would sum up to `0`.
  */
-type Literals = LiteralsInside | (readonly Literals[] & { readonly [unmade]: never }) | "\u0000" | 1e-300;
+type Literals<Literal> = LiteralsInside<Literal> | (readonly Literals<Literal>[] & { readonly [unmade]: never }) | NoInfer<Literal>;
 
 /**
  * Handlers as they are given. The names that are written let the compiler see what a handler returns before it knows of which event; a name
  * that is none of the events' takes no handler at all.
  */
-export type GivenHandlers<State, Definitions extends readonly AnyDefinition[], Names extends string> = Handlers<
+export type GivenHandlers<State, Definitions extends readonly AnyDefinition[], Names extends string, Literal> = Handlers<
   State,
   Definitions,
-  State | Literals
+  State | Literals<Literal>
 > &
-  Readonly<Record<Names, (state: State, event: never) => State | Literals>> &
+  Readonly<Record<Names, (state: State, event: never) => State | Literals<Literal>>> &
   Readonly<Record<Exclude<Names, Definitions[number]["name"]>, never>>;
 
 export interface ProjectionOptions<
@@ -49,6 +51,7 @@ export interface ProjectionOptions<
   Definitions extends readonly AnyDefinition[],
   State,
   Names extends string = string,
+  Literal extends string | number = never,
 > {
   /** 1 to 1,024 UTF-8 bytes. Names the snapshots: two projections of one name and version must be the same. */
   readonly name: Name;
@@ -59,7 +62,7 @@ export interface ProjectionOptions<
   /** The state before the first event: a value, of which each fold gets a copy, or a function that makes one. */
   readonly initial: State | (() => State);
   /** One handler for each of the events, by its type: the next state. It answers at once, and may change the state it is given and return it. */
-  readonly on: GivenHandlers<NoInfer<State>, Definitions, Names>;
+  readonly on: GivenHandlers<NoInfer<State>, Definitions, Names, Literal>;
   /**
    * How many events are folded before a state is kept on disk: default 1,000; false: never. A state that is kept consists of what a payload
    * may consist of.
@@ -112,7 +115,8 @@ export function defineProjection<
   const Definitions extends readonly AnyDefinition[],
   State,
   const Names extends string,
->(options: ProjectionOptions<Name, Definitions, State, Names>): Projection<State, Definitions> {
+  Literal extends string | number = never,
+>(options: ProjectionOptions<Name, Definitions, State, Names, Literal>): Projection<State, Definitions> {
   assertOptions(options, MEMBERS, "define a projection");
   assertName(options.name, "name", "define a projection");
   return compileProjection(options, `define the projection ${options.name}`);

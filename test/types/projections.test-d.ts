@@ -106,6 +106,24 @@ defineDecider({
     status.is === "closed" || command.do === "close" ? Closed({}) : Deposited({ cents: command.cents }),
   evolve: { Deposited: (_status) => ({ is: "open" }), Closed: () => ({ is: "closed" }) },
 });
+// Keeping them does not make literals of what a generic call in a handler begins with.
+defineProjection({
+  name: "sums",
+  events: [Deposited],
+  initial: { cents: 0, text: "" },
+  on: {
+    Deposited: (state, event) => ({
+      cents: [state, event.data].reduce((sum, each) => sum + each.cents, 0),
+      text: [state].reduce((text, each) => text + each.text, ""),
+    }),
+  },
+});
+defineDecider({
+  events: [Deposited],
+  initial: { cents: 0 },
+  decide: (cents: number) => Deposited({ cents: [cents].reduce((sum, each) => sum + each, 0) }),
+  evolve: { Deposited: (state, { data }) => ({ cents: [state, data].reduce((sum, each) => sum + each.cents, 0) }) },
+});
 
 type Command = { readonly do: "deposit"; readonly cents: number } | { readonly do: "close" };
 const Decides = defineDecider({
