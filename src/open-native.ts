@@ -233,6 +233,9 @@ class NativeOpening {
       this.#damage(damageError(visible.segmentId, size, `the log ends before the checkpoint's watermark: ${reason}`));
       return this.#ignoreCheckpoint(reason);
     }
+    // Its frames, unread so far, may be gone together with the index block behind them. Reading would take the rest for all there is.
+    const short = segments.find((segment) => files.file(segment.id).sizeSync() < segment.framesEnd);
+    if (short !== undefined) return this.#ignoreCheckpoint(`segment ${short.id} is shorter than the ${short.framesEnd} bytes it speaks of`);
     const last = this.#lookAtLastFrame(checkpoint, header.storeId);
     if (last === "same") return checkpoint;
     // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.

@@ -101,3 +101,24 @@ test("a checkpoint of a store without events fits, whatever is appended after it
   assert.deepEqual((await again.verify()).problems, []);
   await again.close();
 });
+
+// Found with the command line: the index block went with the frames before it, and what was left of them was read as if it were all.
+test("a sealed segment that is cut short is damage to whoever opens the store, though its checkpoint is whole", async () => {
+  const disk = new SimulatedDisk();
+  await makeStore(disk, 1000);
+  const path = "/store/000001.fbat";
+  disk.put(path, disk.bytesOf(path).slice(0, 30_000));
+  await assert.rejects(Store.open("/store", { disk }), (error) => isStoreError(error, "CORRUPT") && error.details.segmentId === 1);
+  const store = await Store.open("/store", { disk, readOnly: true });
+  assert(
+    store.openReport.reasons.some((reason) => reason.includes("segment 1 is shorter")),
+    store.openReport.reasons.join("\n"),
+  );
+  assert.deepEqual(
+    store.openReport.problems.map(({ code, segmentId }) => ({ code, segmentId })),
+    [{ code: "DAMAGED", segmentId: 1 }],
+  );
+  const left = await store.count();
+  assert(left > 700 && left < 1000 && (await store.read().toArray()).length === left);
+  await store.close();
+});
