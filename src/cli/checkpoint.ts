@@ -21,7 +21,9 @@ export function addCheckpoint(program: Command, terminal: Terminal): void {
         const file = join(store.directory, CHECKPOINT_FILE);
         const { nextSequence } = await store.stats();
         await terminal.print(
-          terminal.json ? `${JSON.stringify({ file, nextSequence })}\n` : `${file} pictures the log before sequence ${nextSequence}\n`,
+          terminal.json
+            ? `${JSON.stringify({ file, nextSequence })}\n`
+            : `${printable(file)} pictures the log before sequence ${nextSequence}\n`,
         );
       }),
     );

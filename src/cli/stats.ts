@@ -1,7 +1,7 @@
 /** `batpak stats DIR`: numbers about the store, and how it was opened. */
 import type { Command } from "commander";
 import { withReader } from "./open-directory.ts";
-import type { Terminal } from "./terminal.ts";
+import { printable, type Terminal } from "./terminal.ts";
 
 export function addStats(program: Command, terminal: Terminal): void {
   program
@@ -22,7 +22,7 @@ export function addStats(program: Command, terminal: Terminal): void {
           opened: `by ${route} in ${milliseconds.toFixed(1)} ms, ${eventsReplayed} events replayed`,
           ...(reasons.length === 0 ? {} : { because: reasons.join("; ") }),
         });
-        await terminal.print(lines.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join(""));
+        await terminal.print(lines.map(([name, value]) => `${name.padEnd(14)}${printable(String(value))}\n`).join(""));
       }),
     );
 }

@@ -24,9 +24,10 @@ export class Terminal {
     });
   }
 
-  /** Writes to standard output; resolves when there is room for more. */
+  /** Writes to standard output; resolves when there is room for more. In JSON, too, nothing that a terminal obeys is written as it is. */
   async print(text: string): Promise<void> {
-    if (text !== "" && !process.stdout.write(text)) await new Promise<void>((resolve) => process.stdout.once("drain", resolve));
+    if (text !== "" && !process.stdout.write(text.replace(LEFT_BY_JSON, escaped)))
+      await new Promise<void>((resolve) => process.stdout.once("drain", resolve));
   }
 
   /** Tells something on standard error, in a line of its own. */
@@ -61,10 +62,14 @@ export class Terminal {
   }
 }
 
+/** Control characters that JSON leaves as they are, separators of lines, and what turns the direction of text. */
+const LEFT_BY_JSON = /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
 // oxlint-disable-next-line no-control-regex -- these are what a terminal would obey
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+
+const escaped = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
 /** Text that a terminal shows instead of obeying: control characters in their escaped form. */
 export function printable(text: string): string {
-  return text.replace(CONTROL, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return text.replace(CONTROL, escaped);
 }

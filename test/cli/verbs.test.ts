@@ -320,3 +320,25 @@ test("a torn tail is told on stderr, and is no failure", async (context) => {
   assert.match(read.err, /70 torn bytes/);
   assert.deepEqual(fileStates(path), before);
 });
+
+test("no name and no text gives a terminal an order, as text or as JSON", async (context) => {
+  const path = join(temporaryDirectory(context), "\u001b[31mstore\u009b");
+  const orders = "\u001b[2J\u007f\u009b2J\u0085\u2028\u202eevil\u2066";
+  const name = `заказ:日本${orders}`;
+  const store = await Store.open(path);
+  const { id } = await store.append({ entity: name, scope: name }, defineEvent(name)({ [name]: name }), { metadata: { [name]: name } });
+  await (await store.consumer(name)).close();
+  await store.close();
+  const asText = [["read"], ["get", id], ["stats"], ["consumers"], ["checkpoint", "write"]];
+  const asJson = [["read"], ["dump"], ["entities"], ["consumers"], ["stats"]].map(([verb]) => [verb, "--json"]);
+  for (const [verb, ...rest] of [...asText, ...asJson]) {
+    const { code, out, err } = await batpak(verb === "checkpoint" ? [verb, ...rest, path] : [verb, path, ...rest]);
+    const about = `${verb} ${rest.join(" ")}: ${JSON.stringify(out + err)}`;
+    assert.equal(code, 0, about);
+    // oxlint-disable-next-line no-control-regex -- these are what a terminal would obey
+    assert.doesNotMatch(out + err, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/, about);
+    if (verb !== "read" || rest.length === 0) continue;
+    const [event] = jsonLines(out);
+    assert.deepEqual([event.entity, event.type, event.data, event.metadata], [name, name, { [name]: name }, { [name]: name }]);
+  }
+});
