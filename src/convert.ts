@@ -26,7 +26,7 @@ import { blake3, loadHashing } from "./kernel/frame-kernel.ts";
 import { GapLedger } from "./log/gap-ledger.ts";
 import { AppendItem, type StoredPayload } from "./log/append-request.ts";
 import { definitionRecordOf } from "./native-records.ts";
-import { asStoreError, CONVERSION_FILE } from "./open-directory.ts";
+import { asStoreError, CONVERSION_FILE, liesIn } from "./open-directory.ts";
 import { openParts, type Opened } from "./open-store.ts";
 import { compileOptions, type Layout } from "./store-options.ts";
 import type { StoreWriter } from "./store-writer.ts";
@@ -157,7 +157,10 @@ class Conversion {
 
   async #assertTarget(): Promise<void> {
     const status = await this.#disk.status(this.#target);
-    if (status === null || (status.type === "directory" && (await this.#disk.list(this.#target)).length === 0)) return;
+    if (status === null || (status.type === "directory" && (await this.#disk.list(this.#target)).length === 0)) {
+      if (!liesIn(this.#source, this.#target)) return;
+      throw invalidArgument(`Cannot convert: ${this.#target} is in the source's own directory, one outside of it is allowed`);
+    }
     throw new StoreError("IO", `Cannot convert: there is something at ${this.#target}, an empty or a new directory is allowed`, {
       operation: "convert",
       path: this.#target,

@@ -1,5 +1,5 @@
 /** Opening a directory: which store is there, who holds it, what may be shown of it. */
-import { join } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { StoreError } from "./base/store-error.ts";
 import { readLockHolder } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -14,6 +14,11 @@ import type { Layout } from "./store-options.ts";
 
 /** Beside the log of a converted store: the source's last hash of each entity. */
 export const CONVERSION_FILE = "conversion.jsonl";
+
+/** Whether the path is the directory, or is in it. */
+export function liesIn(directory: string, path: string): boolean {
+  return /^(?!\.\.(?:[/\\]|$))/.test(relative(resolve(directory), resolve(path)));
+}
 
 /** Makes an error of the file system one of ours; anything else passes. */
 export function asStoreError(operation: string, path: string, error: unknown): unknown {

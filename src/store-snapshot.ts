@@ -10,7 +10,7 @@
  *
  * Commit point: the rename of the oldest segment.
  */
-import { join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { copyFile } from "./disk/copy-file.ts";
@@ -22,7 +22,7 @@ import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK, DURABLE_MARK_FILE, encodeDurableMark } from "./format/native/durable-mark.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { segmentName } from "./log/segment-files.ts";
-import { asStoreError } from "./open-directory.ts";
+import { asStoreError, liesIn } from "./open-directory.ts";
 import type { StoreAccess } from "./store-access.ts";
 
 export interface SnapshotResult {
@@ -53,7 +53,7 @@ export async function snapshotStore(access: StoreAccess, target: string): Promis
   }
   // A disk of the caller's own knows its paths.
   const directory = access.disk === nodeDisk ? resolve(target) : target;
-  if (/^(?!\.\.(?:[/\\]|$))/.test(relative(resolve(access.directory), resolve(directory)))) {
+  if (liesIn(access.directory, directory)) {
     throw invalidArgument(`Cannot take a snapshot: ${directory} is in the store's own directory, one outside of it is allowed`);
   }
   try {

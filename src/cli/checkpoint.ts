@@ -16,7 +16,7 @@ export function addCheckpoint(program: Command, terminal: Terminal): void {
     .argument("<dir>", "the store's directory")
     .description("write a checkpoint, so that the next opening is quick")
     .action((directory: string) =>
-      withWriter(directory, false, async (store) => {
+      withWriter(directory, null, async (store) => {
         await store.checkpoint();
         const file = join(store.directory, CHECKPOINT_FILE);
         const { nextSequence } = await store.stats();

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { CompactOptions, CompactReport } from "../compacting.ts";
 import { compactStore } from "../compaction.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
+import { wholeNumber } from "./filters.ts";
 import { assertStoreDirectory } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
@@ -56,7 +57,7 @@ function optionsOf({ scope, entity, prefix, keepNewerThan, keepLast }: Given): C
   return {
     ...(Object.keys(filter).length === 0 ? {} : { query: filter }),
     ...(time === undefined ? {} : { keepNewerThan: time }),
-    ...(keepLast === undefined ? {} : { keepLast: Number(keepLast) }),
+    ...(keepLast === undefined ? {} : { keepLast: wholeNumber(keepLast, "--keep-last") }),
   };
 }
 

@@ -7,7 +7,7 @@ import type { Command } from "commander";
 import type { ConsumerStatus } from "../consuming.ts";
 import type { Store } from "../store.ts";
 import type { ConsumerPlace } from "../subscriptions/consumer.ts";
-import { EXIT } from "./exit-code.ts";
+import { EXIT, UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
 import { withReader, withWriter } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
@@ -71,7 +71,9 @@ function line({ name, position, lag, held, positionIn }: ConsumerStatus): string
 }
 
 function placeFrom(text: string): ConsumerPlace {
-  return text === "start" || text === "end" ? text : wholeNumber(text, "--to");
+  if (text === "start" || text === "end") return text;
+  if (!/^\d+$/.test(text)) throw new UsageError(`Cannot use --to ${text}: start, end and a sequence from 0 are allowed`);
+  return wholeNumber(text, "--to");
 }
 
 interface Changed {
@@ -107,7 +109,7 @@ async function change(
     const text = changed.deleted ? `${printable(name)} is deleted` : `${printable(name)} stands at ${changed.position}`;
     await terminal.print(`${terminal.json ? JSON.stringify(changed) : text}\n`);
   };
-  await (found.positionIn === "log" ? withWriter(directory, false, report) : withReader(directory, terminal, report));
+  await (found.positionIn === "log" ? withWriter(directory, null, report) : withReader(directory, terminal, report));
 }
 
 async function agreed(now: string, what: string): Promise<boolean> {

@@ -1,8 +1,9 @@
 /** `batpak convert SRC DST --layout native|batpak-0.3`: makes a store of the other layout, verifies it, and only then gives it its name. */
+import { resolve } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { convertStore } from "../convert.ts";
 import type { Layout } from "../store-options.ts";
-import { assertStoreDirectory } from "./open-directory.ts";
+import { assertNewDirectory, assertStoreDirectory } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
 interface ConvertFlags {
@@ -22,6 +23,7 @@ export function addConvert(program: Command, terminal: Terminal): void {
     .option("--segment-bytes <bytes>", "at most so many bytes a segment (default 64 MiB)", wholeNumber)
     .action(async (source: string, target: string, flags: ConvertFlags) => {
       await assertStoreDirectory(source);
+      await assertNewDirectory(resolve(target), "convert");
       // Interrupted, it leaves the source as it was and no target.
       const interrupt = new AbortController();
       const stop = (): void => interrupt.abort(new Error("Interrupted; the source is as it was, and there is no new store"));

@@ -1,4 +1,5 @@
 /** The lines of a file or of standard input, as bytes without their line ends; and standard input as a whole. */
+import { isUtf8 } from "node:buffer";
 import { nodeDisk } from "../disk/node-disk.ts";
 import { UsageError } from "./exit-code.ts";
 
@@ -60,5 +61,7 @@ export async function assertFile(path: string): Promise<void> {
 export async function standardInput(): Promise<string> {
   const pieces: Uint8Array[] = [];
   for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) pieces.push(chunk);
-  return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(pieces));
+  const bytes = Buffer.concat(pieces);
+  if (!isUtf8(bytes)) throw new UsageError("Cannot read standard input: its bytes are not UTF-8, text in UTF-8 is allowed");
+  return new TextDecoder().decode(bytes);
 }

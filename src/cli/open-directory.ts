@@ -25,6 +25,13 @@ export async function assertStoreDirectory(directory: string, hint = "a director
   }
 }
 
+/** Checks that there is nothing yet where something new is to go. */
+export async function assertNewDirectory(path: string, what: string): Promise<void> {
+  const status = await nodeDisk.status(path);
+  if (status === null || (status.type === "directory" && (await nodeDisk.list(path)).length === 0)) return;
+  throw new UsageError(`Cannot ${what}: there is something at ${path}, an empty or a new directory is allowed`);
+}
+
 /** Opens for reading, and tells of damage and a torn tail. */
 export async function openReader(directory: string, terminal: Terminal): Promise<Store> {
   await assertStoreDirectory(directory);
@@ -40,10 +47,11 @@ export async function openReader(directory: string, terminal: Terminal): Promise
   return store;
 }
 
-/** Opens for writing; makes a store only where `create` says so. */
-export async function openWriter(directory: string, create: boolean): Promise<Store> {
+/** Opens for writing; makes a store only where `create` says so: null for a verb that never does. */
+export async function openWriter(directory: string, create: boolean | null): Promise<Store> {
   const path = resolve(directory);
-  if (!create) await assertStoreDirectory(directory, "--create makes a new store");
+  if (create === null) await assertStoreDirectory(directory);
+  else if (!create) await assertStoreDirectory(directory, "--create makes a new store");
   else if ((await nodeDisk.status(path)) !== null) {
     try {
       await directoryExists(nodeDisk, path);
@@ -66,7 +74,7 @@ export async function withReader(directory: string, terminal: Terminal, use: (st
 }
 
 /** Opens for writing, lets `use` work, and closes. */
-export async function withWriter(directory: string, create: boolean, use: (store: Store) => Promise<void>): Promise<void> {
+export async function withWriter(directory: string, create: boolean | null, use: (store: Store) => Promise<void>): Promise<void> {
   const store = await openWriter(directory, create);
   try {
     await use(store);

@@ -1,9 +1,7 @@
 /** `batpak snapshot DIR TARGET`: copies a store, beside its writer. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { nodeDisk } from "../disk/node-disk.ts";
-import { UsageError } from "./exit-code.ts";
-import { withReader } from "./open-directory.ts";
+import { assertNewDirectory, withReader } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
 export function addSnapshot(program: Command, terminal: Terminal): void {
@@ -15,10 +13,7 @@ export function addSnapshot(program: Command, terminal: Terminal): void {
     .action((directory: string, target: string) =>
       withReader(directory, terminal, async (store) => {
         const path = resolve(target);
-        const status = await nodeDisk.status(path);
-        if (status !== null && (status.type !== "directory" || (await nodeDisk.list(path)).length > 0)) {
-          throw new UsageError(`Cannot take a snapshot: there is something at ${path}, an empty or a new directory is allowed`);
-        }
+        await assertNewDirectory(path, "take a snapshot");
         const copy = await store.snapshot(path);
         await terminal.print(
           terminal.json

@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { defineEvent, Store } from "../../src/index.ts";
 import { batpak, jsonLines, nodeArguments, temporaryDirectory } from "./run-cli.ts";
@@ -207,6 +209,11 @@ test("wrong flags, wrong verbs, missing paths and files are exit status 2, with 
     [["stats", join(path, "000001.fbat")], /is a file, .*the directory that it is in/],
     [["dump", directory], /holds no store/],
     [["append", path, "a", "s", "X", "{nonsense"], /JSON/],
+    [["checkpoint", "write", join(directory, "nowhere")], /a directory that holds a store is allowed/],
+    [["compact", path, "--keep-last", "x"], /--keep-last x: whole numbers/],
+    [["consumers", "reset", path, "c", "--to", "noon"], /--to noon: start, end/],
+    [["convert", path, directory, "--layout", "batpak-0.3", "--lossy"], /there is something at/],
+    [["convert", path, join(path, "inside"), "--layout", "batpak-0.3", "--lossy"], /in the source's own directory/],
   ];
   const results = await Promise.all(wrong.map(([args]) => batpak(args)));
   for (const [i, { code, out, err }] of results.entries()) {
@@ -214,6 +221,11 @@ test("wrong flags, wrong verbs, missing paths and files are exit status 2, with 
     assert.match(err, wrong[i][1]);
   }
   assert.deepEqual(readdirSync(directory), ["store"]);
+  const bytes = spawn(process.execPath, [...nodeArguments, "append", path, "a", "s", "X", "-"], { stdio: ["pipe", "ignore", "pipe"] });
+  bytes.stdin.end(Buffer.of(0x22, 0xff, 0x22));
+  const [said, [status]] = await Promise.all([text(bytes.stderr), once(bytes, "close")]);
+  assert.equal(status, 2);
+  assert.match(said, /not UTF-8/);
   const help = await batpak(["--help"]);
   assert.equal(help.code, 0);
   for (const verb of ["append", "get", "read", "tail", "stats", "entities", "segments", "checkpoint", "dump", "import"]) {
