@@ -326,8 +326,11 @@ export class Appending {
     let isPlain = true;
     for (let i = 0; i < items.length; i++) {
       const item = items[i];
-      if (group !== null)
-        group.limit = group.position + payloadBytesMax + FRAME_ROOM_BYTES + (item.metadata === null ? 0 : payloadBytesMax);
+      if (group !== null) {
+        group.limitName = item.metadata === null ? "the payload" : "the payload with the metadata";
+        group.limitBytesMax = item.metadata === null ? payloadBytesMax : 2 * payloadBytesMax;
+        group.limit = group.position + group.limitBytesMax + FRAME_ROOM_BYTES;
+      }
       placer.stage(sink, item);
       const { payloadLength, metadataLength } = item;
       if (payloadLength > payloadBytesMax) throw tooLarge("the payload", payloadLength, payloadBytesMax);

@@ -30,7 +30,8 @@ export class CommitGroup implements ByteSink {
   capacity = 0;
   /** `grow` refuses to go past this position: the bound of the item that is being encoded. */
   limit = Number.POSITIVE_INFINITY;
-  /** What the item being encoded is, for the message when it is too large. */
+  /** What the item being encoded may have, in bytes, and what has them: for the message when it is too large. */
+  limitBytesMax = 0;
   limitName = "the payload";
 
   segment!: SegmentEntry;
@@ -74,10 +75,12 @@ export class CommitGroup implements ByteSink {
   grow(byteCount: number): void {
     const needed = this.position + byteCount;
     if (needed > this.limit) {
-      const bytesMax = this.limit - this.position;
-      throw new StoreError("TOO_LARGE", `Cannot append the event: ${this.limitName} is too large`, {
-        what: this.limitName,
-        bytes: byteCount,
+      // It is not encoded to its end.
+      const { limitName: what, limitBytesMax: bytesMax } = this;
+      const bytes = bytesMax + needed - this.limit;
+      throw new StoreError("TOO_LARGE", `Cannot append: ${what} is at least ${bytes} bytes, at most ${bytesMax} is allowed`, {
+        what,
+        bytes,
         bytesMax,
       });
     }

@@ -137,6 +137,24 @@ test("a batch that is refused for one of its definitions claims no name for the 
   await store.close();
 });
 
+test("what is far over the limit is not encoded to its end, and the error has a size and the limit", async () => {
+  const store = await Store.open("/store", { disk: new SimulatedDisk(), payloadBytesMax: 100_000 });
+  const many = (count: number): string[] => Array.from({ length: count }, () => "x".repeat(1000));
+  for (const data of ["x".repeat(1e6), many(1000)]) {
+    await assert.rejects(store.append(at, { kind: 0xf001, data }), (error) => {
+      assert(isStoreError(error, "TOO_LARGE") && error.message.includes("100000"), String(error));
+      const { what, bytes, bytesMax } = error.details;
+      assert.deepEqual([what, bytesMax, bytes > 100_000 && bytes <= 1_010_000], ["the payload", 100_000, true], `${bytes} bytes`);
+      return true;
+    });
+  }
+  await assert.rejects(store.append(at, { kind: 0xf001, data: 1 }, { metadata: { more: many(1000) } }), {
+    code: "TOO_LARGE",
+    message: /^Cannot append: the (?:payload with the )?metadata is .*\d+ bytes, at most \d+ is allowed$/,
+  });
+  await store.close();
+});
+
 test("payloads and batches over the limits", async () => {
   const pad = (length: number) => Counted({ n: 9, pad: "x".repeat(length) });
   await refuses("TOO_LARGE", [(store) => store.append(at, pad(2000)), (store) => store.append(at, [pad(1), pad(2000)])], {
