@@ -254,13 +254,15 @@ export class Acceptance {
   }
 
   #judge(request: AppendRequest, staged: Uint8Array): Verdict {
-    if (request.isPlain) return ACCEPT;
-    const { index, frames } = this.#parts;
+    const { index, frames, placer } = this.#parts;
+    let verdict: Verdict = ACCEPT;
     try {
-      return index.withSoundIndex(() => judge(request, staged, index, frames));
+      if (!request.isPlain) verdict = index.withSoundIndex(() => judge(request, staged, index, frames));
     } catch (error) {
       throw readFailure(error);
     }
+    const error = verdict.kind === "accept" ? (placer.refusal?.(request) ?? null) : null;
+    return error === null ? verdict : { kind: "refuse", error, metSequence: -1 };
   }
 
   #unqueue(staged: Staged): void {
@@ -280,7 +282,13 @@ export class Acceptance {
   #accept(request: AppendRequest, group: CommitGroup, inPlace: boolean): void {
     const firstFrame = group.frames + request.recordCount;
     this.#parts.beginPlacing(group);
-    this.#parts.placer.place(group, request, inPlace);
+    try {
+      this.#parts.placer.place(group, request, inPlace);
+    } catch (error) {
+      // A broken invariant: part of it is placed, and whatever came behind would be written where nobody finds it.
+      this.#parts.queue.poison(error);
+      return giveUp(request, error);
+    }
     request.learn?.(true);
     const count = request.items.length - request.recordCount;
     group.waiters.push(request.receipts.placed(firstFrame, count, this.#parts.frames.format, this.#parts.durable));

@@ -13,7 +13,7 @@ import { StoreError } from "../base/store-error.ts";
 import type { IdIssuer } from "../events/id.ts";
 import { type FrameFields, frameBytesMax } from "../format/batpak03/frame.ts";
 import { forgetFrame } from "../format/batpak03/frame-format.ts";
-import { BATCH, HASH_BYTES, ID_BYTES } from "../format/batpak03/layout.ts";
+import { BATCH, HASH_BYTES, ID_BYTES, U32_MAX } from "../format/batpak03/layout.ts";
 import type { SegmentBuilder } from "../format/batpak03/segment-builder.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { idTag, viewOfId } from "../index/id-tag.ts";
@@ -34,6 +34,8 @@ export interface Batpak03PlacerParts {
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 
+/** The first millisecond that the time of an id has no room for. */
+const TIME_MS_END = 2 ** 48;
 const MARKER_BYTES_MAX = frameBytesMax(BATCH.entity, BATCH.scope, 0);
 
 /** What this layout has no room for. */
@@ -105,6 +107,20 @@ export class Batpak03Placer implements FramePlacer {
     let bytes = items.length > 1 ? 2 * MARKER_BYTES_MAX : 0;
     for (const { entity, scope, payloadLength } of items) bytes += frameBytesMax(entity, scope, payloadLength);
     return bytes;
+  }
+
+  /** A store of somebody else's may hold clocks and times that nothing can follow: a clock takes 32 bits, the time of an id 48. */
+  refusal({ items }: AppendRequest): Error | null {
+    const { entities, heads } = this.#parts.index;
+    for (const { entity, placement } of items) {
+      const entityId = placement === null ? entities.find(entity) : -1;
+      const isKnown = entityId >= 0 && entityId < heads.count;
+      const clock = placement?.clock ?? (isKnown ? heads.clock[entityId] + items.length : 0);
+      if (clock > U32_MAX) return unsupported("append", `clocks past ${U32_MAX}`, "lower ones are");
+      if (isKnown && heads.timeMicros[entityId] / 1000 >= TIME_MS_END)
+        return unsupported("append", `what comes after the millisecond ${TIME_MS_END}`, "earlier times are");
+    }
+    return null;
   }
 
   place(group: CommitGroup, request: AppendRequest, inPlace: boolean): void {

@@ -21,6 +21,8 @@ export interface FramePlacer {
   stage(sink: ByteSink, item: AppendItem): void;
   /** Upper bound of the bytes that the request adds to a segment. */
   placedBytesMax(request: AppendRequest): number;
+  /** Why a request cannot be placed behind all that was accepted; null where it can. */
+  refusal?(request: AppendRequest): Error | null;
   /** Places an accepted request in the group; cannot fail. `inPlace`: its staged bytes already lie at the group's end. */
   place(group: CommitGroup, request: AppendRequest, inPlace: boolean): void;
   /** Writes what only the whole group knows: hashes and CRCs. */
