@@ -20,6 +20,14 @@ export interface IndexSourceParts {
 
 export function createIndexSource(parts: IndexSourceParts): IndexSource {
   const retentions = new WeakMap<SegmentEntry, { readonly retention: Retention | null }>();
+  const rebuild = (segment: SegmentEntry, reason: string): SegmentIndex => {
+    parts.rebuilt(segment.id, reason);
+    const { rows, lost } = scanSegmentSync(parts.files, segment, parts.storeId(), parts.index());
+    segment.lost = lost;
+    // Rows without what was lost are in no checkpoint, which would make them all there is: whoever opens the store next is to miss it again.
+    segment.indexOnDisk = lost.length > 0;
+    return rows;
+  };
   return {
     removedBatch(segment: SegmentEntry, id: Uint8Array) {
       let known = retentions.get(segment);
@@ -33,13 +41,8 @@ export function createIndexSource(parts: IndexSourceParts): IndexSource {
     loadIndex(segment: SegmentEntry): SegmentIndex {
       const opened = openBlock(parts.files, segment.id, parts.storeId(), parts.cache);
       if (opened.kind === "ok") return opened.block.index;
-      parts.rebuilt(segment.id, opened.reason);
-      segment.indexOnDisk = false;
-      return scanSegmentSync(parts.files, segment, parts.storeId(), parts.index());
+      return rebuild(segment, opened.reason);
     },
-    rebuildIndex(segment: SegmentEntry): SegmentIndex {
-      parts.rebuilt(segment.id, "a page of its index block is bad");
-      return scanSegmentSync(parts.files, segment, parts.storeId(), parts.index());
-    },
+    rebuildIndex: (segment: SegmentEntry) => rebuild(segment, "a page of its index block is bad"),
   };
 }

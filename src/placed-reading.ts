@@ -22,7 +22,7 @@ export interface PlacedEvent {
 }
 
 export interface PlacedReadOptions extends ReadOptions {
-  /** Told of each event that cannot be read, which is then passed over; without it, the read ends with the error. */
+  /** Told of each event that cannot be read, or the first of several that nothing is known of, which are passed over; without it, the read ends with the error. */
   readonly onDamage?: (error: StoreError<"CORRUPT">, sequence: number) => void;
 }
 
@@ -79,8 +79,16 @@ export async function* readPlaced(
         if (events.length > 0) yield events;
       }
     } catch (error) {
+      const missed = search?.missed ?? null;
       search = null;
       if (parts.index.revision !== searched) continue;
+      if (onDamage !== undefined && missed !== null && error === missed.error) {
+        const { from: first, to: end } = missed.events;
+        onDamage(missed.error, first);
+        if (backward) to = first;
+        else from = end;
+        continue;
+      }
       if (parts.renew !== undefined && isStoreError(error, "COMPACTED")) await parts.renew();
       else if (error instanceof IndexPageError) parts.index.rebuildIndex(error.segmentId);
       else throw parts.asError(error);

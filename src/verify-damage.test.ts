@@ -122,3 +122,65 @@ test("a sealed segment that is cut short is damage to whoever opens the store, t
   assert(left > 700 && left < 1000 && (await store.read().toArray()).length === left);
   await store.close();
 });
+
+// Found by a user's script: bytes that take the last frames of a sealed segment and the beginning of its index block leave its length as it was.
+for (const [what, from, length] of [
+  ["the last frames and the index block", -2_000, 4_000],
+  ["frames in the middle, and a page of the index block", 20_000, 500],
+] as const) {
+  test(`damage to ${what}: no look across what is lost takes the rest for all there is`, async () => {
+    const disk = new SimulatedDisk();
+    await makeStore(disk, 1000);
+    const known = await Store.open("/store", { disk });
+    const events = await known.read().toArray();
+    const [{ bytes: framesEnd, nextSequence }] = (await known.segments()) as [{ bytes: number; nextSequence: number }];
+    await known.close();
+    const path = "/store/000001.fbat";
+    for (let at = 0; at < length; at++) disk.corrupt(path, (from < 0 ? framesEnd : 0) + from + at, () => 0);
+    for (let at = framesEnd; at < disk.bytesOf(path).length; at++) disk.corrupt(path, at, (byte) => byte ^ 0x55);
+    const store = await Store.open("/store", { disk });
+    assert.equal(store.openReport.route, "checkpoint");
+    const told: number[] = [];
+    const left: number[] = [];
+    for await (const batch of store.readPlaced(
+      {},
+      { onDamage: (error, sequence) => void (assert(error.details.lost), told.push(sequence)) },
+    ))
+      left.push(...batch.map(({ event }) => event.sequence));
+    const lost = events.filter(({ sequence }) => !left.includes(sequence));
+    assert(lost.length > 0 && lost.length < 40 && lost.every(({ sequence }) => sequence < nextSequence), `${lost.length} lost`);
+    assert.deepEqual(told, [lost[0]?.sequence]);
+    const [first, last] = [lost[0] as (typeof events)[number], lost.at(-1) as (typeof events)[number]];
+    const backward: number[] = [];
+    for await (const batch of store.readPlaced({}, { direction: "backward", onDamage: () => {} }))
+      backward.push(...batch.map(({ event }) => event.sequence));
+    assert.deepEqual(backward, left.toReversed());
+    const corrupt = { code: "CORRUPT", details: { segmentId: 1 } };
+    const isCorrupt = (error: unknown): boolean => isStoreError(error, "CORRUPT") && error.details.segmentId === corrupt.details.segmentId;
+    const given: number[] = [];
+    await assert.rejects(async () => {
+      for await (const { sequence } of store.read()) given.push(sequence);
+    }, isCorrupt);
+    assert(given.length <= first.sequence && given.every((sequence, i) => sequence === i), "nothing behind it is given before the error");
+    await assert.rejects(store.read({}, { direction: "backward" }).toArray(), isCorrupt);
+    await assert.rejects(store.read({ entity: last.entity }).toArray(), isCorrupt);
+    await assert.rejects(store.count({ entity: last.entity }), isCorrupt);
+    await assert.rejects(store.get(first.id), isCorrupt);
+    await assert.rejects(
+      store.append({ entity: "e1", scope: "s" }, Noted({ n: 0, text: "" }), { idempotencyKey: "may be there" }),
+      isCorrupt,
+    );
+    // What does not cross it is answered.
+    assert.equal((await store.read({}, { after: last.sequence }).toArray()).length, events.length - last.sequence - 1);
+    assert.equal((await store.read({ sequence: { from: 0, to: first.sequence - 1 } }).toArray()).length, first.sequence);
+    assert.equal((await store.get((events[0] as (typeof events)[number]).id))?.sequence, 0);
+    // Nor does a checkpoint make what is left all there is.
+    await store.checkpoint();
+    await store.close();
+    const again = await Store.open("/store", { disk, readOnly: true });
+    assert.equal(again.openReport.route, "checkpoint");
+    await assert.rejects(again.read().toArray(), isCorrupt);
+    assert(!(await again.verify()).ok);
+    await again.close();
+  });
+}

@@ -12,6 +12,7 @@ import type { RemovedRow } from "../format/native/retention.ts";
 import { Heads } from "./heads.ts";
 import { idTag, idTag2, viewOfId } from "./id-tag.ts";
 import { Interner } from "./interner.ts";
+import { type LostEvents, lostEventsError } from "./lost-events.ts";
 import { RecentRows } from "./recent-rows.ts";
 import { IndexPageError } from "./sealed-segment-index.ts";
 import type { EntitySummary, SegmentIndex } from "./segment-index.ts";
@@ -36,6 +37,8 @@ export interface SegmentEntry {
   index: SegmentIndex | null;
   /** Whether the index is an index block on disk, or rows in memory. */
   indexOnDisk: boolean;
+  /** Events that its index lacks, since damage took the index block as well; not there where it has all. */
+  lost?: readonly LostEvents[];
   /** System records of this segment: whole frames. */
   systemFrames: Uint8Array[];
 }
@@ -130,7 +133,6 @@ export class StoreIndex {
     const segment = this.segmentWithId(segmentId);
     assert(segment !== undefined, `segment ${segmentId} is in the index`);
     segment.index = this.#source.rebuildIndex(segment);
-    segment.indexOnDisk = false;
   }
 
   /**
@@ -216,15 +218,17 @@ export class StoreIndex {
     if (likely >= 0) {
       const found = this.#findIn(likely, tag, id, sequenceBound);
       if (found !== null) return found;
+      assertNothingLost(this.segments[likely], sequenceBound);
     }
     const tag2 = idTag2(viewOfId(id), 0);
     for (let i = this.segments.length - 1; i >= 0; i--) {
       if (i === likely) continue;
       const segment = this.segments[i];
       if (segment.nextSequence === segment.firstSequence && segment.index === null) continue;
-      if (!this.indexOf(segment).mayHoldForeignId(tag, tag2)) continue;
-      const found = this.#findIn(i, tag, id, sequenceBound);
+      const mayHold = this.indexOf(segment).mayHoldForeignId(tag, tag2);
+      const found = mayHold ? this.#findIn(i, tag, id, sequenceBound) : null;
       if (found !== null) return found;
+      assertNothingLost(segment, sequenceBound);
     }
     return null;
   }
@@ -295,6 +299,12 @@ export class StoreIndex {
   isVisible(entityId: number): boolean {
     return this.heads.visibleSequence[entityId] >= 0;
   }
+}
+
+/** What is not found may be among what was lost. */
+function assertNothingLost(segment: SegmentEntry, sequenceBound: number): void {
+  const lost = segment.lost?.find(({ from }) => from < sequenceBound);
+  if (lost !== undefined) throw lostEventsError(segment.id, lost);
 }
 
 /** Whether the one id comes before the other, byte by byte: ids of one time differ early, and a call into the runtime costs more. */

@@ -6,8 +6,10 @@
  * between steps.
  */
 import { sameBytes } from "../base/hex.ts";
+import type { StoreError } from "../base/store-error.ts";
 import type { FrameFormat } from "../format/frame-format.ts";
 import type { RowCursor, RowFilter } from "../index/segment-index.ts";
+import { type LostEvents, lostEventsError } from "../index/lost-events.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 
 /** A filter with its ids in full. */
@@ -33,8 +35,12 @@ export class RowSearch {
   readonly #filters: readonly SearchFilter[];
   readonly #bounds: SearchBounds;
   readonly #segments: SegmentEntry[];
+  /** What the search could not pass, and what `next` threw for it: events that damage took, and that may be among those that are looked for. */
+  missed: { readonly events: LostEvents; readonly error: StoreError<"CORRUPT"> } | null = null;
   #position = 0;
   #cursor: RowCursor | null = null;
+  /** What the cursor ends before. */
+  #lost: LostEvents | null = null;
 
   constructor(index: StoreIndex, filters: readonly SearchFilter[], bounds: SearchBounds) {
     this.#index = index;
@@ -44,7 +50,10 @@ export class RowSearch {
     this.#segments = segmentsToVisit(index, filters, bounds);
   }
 
-  /** Fills `out` with rows of `this.segment`: 0 is the end, -1 means that a step's work is done and nothing was found yet. */
+  /**
+   * Fills `out` with rows of `this.segment`: 0 is the end, -1 means that a step's work is done and nothing was found yet. Throws `CORRUPT` where it
+   * comes to events that are lost.
+   */
   next(out: Uint32Array): number {
     if (this.#cursor === null) {
       const segment = this.#segments[this.#position];
@@ -55,6 +64,10 @@ export class RowSearch {
     }
     const count = this.#cursor.next(out);
     if (count !== 0) return count;
+    if (this.#lost !== null) {
+      this.missed = { events: this.#lost, error: lostEventsError((this.segment as SegmentEntry).id, this.#lost) };
+      throw this.missed.error;
+    }
     this.#cursor = null;
     return this.#position < this.#segments.length ? -1 : 0;
   }
@@ -62,10 +75,25 @@ export class RowSearch {
   #openCursor(segment: SegmentEntry): RowCursor {
     const index = this.#index.indexOf(segment);
     const { from, to, direction } = this.#bounds;
-    const fromRow = from <= segment.firstSequence ? 0 : index.rowAtSequence(from);
-    const toRow = this.#index.rowsBefore(segment, to);
+    let fromRow = from <= segment.firstSequence ? 0 : index.rowAtSequence(from);
+    let toRow = this.#index.rowsBefore(segment, to);
+    this.#lost = this.#lostIn(segment);
+    if (this.#lost !== null) {
+      if (direction === "forward") toRow = Math.min(toRow, index.rowAtSequence(this.#lost.from));
+      else fromRow = Math.max(fromRow, index.rowAtSequence(this.#lost.to));
+    }
     const cursors = this.#filters.map((filter) => index.cursor(filter, fromRow, toRow, direction));
     return cursors.length === 1 ? cursors[0] : new UnionCursor(cursors, direction);
+  }
+
+  /** The first that the search comes to. */
+  #lostIn({ lost }: SegmentEntry): LostEvents | null {
+    if (lost === undefined) return null;
+    const { from, to, direction } = this.#bounds;
+    const first = Math.max(from, minimumSequence(this.#filters));
+    const last = Math.min(to - 1, maximumSequence(this.#filters));
+    const inRange = lost.filter((events) => events.from <= last && events.to > first);
+    return (direction === "forward" ? inRange[0] : inRange.at(-1)) ?? null;
   }
 
   /** Whether the event whose frame this is matches, for rows that are candidates only. */
@@ -91,6 +119,8 @@ function segmentsToVisit(index: StoreIndex, filters: readonly SearchFilter[], bo
         return summary.previousSequence >= sequenceFrom && summary.firstClock > clockFrom;
       });
     }
+    // Of what was lost nobody knows whose it was.
+    for (const segment of index.segments) if (segment.lost !== undefined && segment.lost.length > 0 && inRange(segment)) found.add(segment);
     segments = [...found].sort((a, b) => a.id - b.id);
   } else {
     const first = Math.max(0, index.segmentAt(Math.max(from, minimumSequence(filters))));

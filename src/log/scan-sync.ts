@@ -8,12 +8,20 @@ import { checkFrame, frameFlags, frameLength, segmentSeed } from "../format/nati
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import type { LostEvents } from "../index/lost-events.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import { pushFrameRow } from "./replay.ts";
 import type { SegmentFiles } from "./segment-files.ts";
+import { CHECKSUM_BYTES_PER_BYTE, looksLikeFrame } from "./segment-scan.ts";
 
-/** The segment's rows. Where each entity's event before the segment stands is found by `previousOf`. */
-export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, storeId: Uint8Array, index: StoreIndex): ActiveSegmentIndex {
+export interface ScannedSegment {
+  readonly rows: ActiveSegmentIndex;
+  /** What damage took, ascending. */
+  readonly lost: readonly LostEvents[];
+}
+
+/** The rows of the frames that are whole, and between which of them some are missing. */
+export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, storeId: Uint8Array, index: StoreIndex): ScannedSegment {
   const file = files.file(segment.id);
   const end = segment.framesEnd;
   const bytes = uninitializedBytes(end);
@@ -22,21 +30,39 @@ export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, stor
   const seed = segmentSeed(storeId, segment.id);
   const rows = new ActiveSegmentIndex(index.entities, index.scopes, segment.firstSequence);
   const previous = new Map<number, number>();
-  for (let at = SEGMENT_HEADER.bytes; at < count && checkFrame(bytes, view, at, count, seed, at) === "ok"; at += frameLength(view, at)) {
-    if ((frameFlags(view, at) & (FRAME_FLAG.system | FRAME_FLAG.seal)) !== 0) continue;
+  const lost: LostEvents[] = [];
+  let frames = 0;
+  let due = segment.firstSequence;
+  let damagedAt = -1;
+  const noteLost = (next: number): void => {
+    if (damagedAt >= 0 && next > due) lost.push({ from: due, to: next, offset: damagedAt });
+    damagedAt = -1;
+  };
+  // Bytes may be made to look like frames, each of which costs a checksum.
+  let budget = CHECKSUM_BYTES_PER_BYTE * end;
+  for (let at: number = SEGMENT_HEADER.bytes; at < end; ) {
+    const length = looksLikeFrame(view, at, count) ? frameLength(view, at) : Number.POSITIVE_INFINITY;
+    const mayBeFrame = at + length <= count && budget > 0;
+    if (mayBeFrame && damagedAt >= 0) budget -= length;
+    if (!mayBeFrame || checkFrame(bytes, view, at, count, seed, at) !== "ok") {
+      if (damagedAt < 0) damagedAt = at;
+      at++;
+      continue;
+    }
+    const flags = frameFlags(view, at);
     const sequence = getUint64(view, at + FRAME.sequence);
-    const entityId = pushFrameRow(
-      index,
-      rows,
-      bytes,
-      view,
-      at,
-      at,
-      (id) => previous.get(id) ?? lastBefore(index, index.entities.name(id), segment),
-    );
-    previous.set(entityId, sequence);
+    if ((flags & FRAME_FLAG.seal) === 0) frames++;
+    if ((flags & (FRAME_FLAG.system | FRAME_FLAG.seal)) === 0 && sequence >= due) {
+      noteLost(sequence);
+      const previousOf = (id: number): number => previous.get(id) ?? lastBefore(index, index.entities.name(id), segment);
+      previous.set(pushFrameRow(index, rows, bytes, view, at, at, previousOf), sequence);
+      due = sequence + 1;
+    }
+    at += length;
   }
-  return rows;
+  noteLost(segment.nextSequence);
+  // A seal that is damaged takes nothing with it, though sequences may have been skipped before it.
+  return { rows, lost: frames < segment.frames ? lost : [] };
 }
 
 /** The sequence of the entity's last event in an earlier segment; -1 when there is none. */

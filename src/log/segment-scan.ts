@@ -172,7 +172,7 @@ export interface FoundFrame {
 }
 
 /** How many times the searched bytes may be checksummed before the search gives up: hostile bytes could ask for the square. */
-const CHECKSUM_BYTES_PER_BYTE = 64;
+export const CHECKSUM_BYTES_PER_BYTE = 64;
 
 /**
  * The frames of this segment that stand somewhere in `[from, to)`, found byte by byte, until `visit` returns false. Throws `CORRUPT` where
@@ -224,8 +224,8 @@ export async function findFrames(
   }
 }
 
-/** Cheap enough to ask at every byte. */
-function looksLikeFrame(view: DataView, at: number, end: number): boolean {
+/** Whether a frame may stand there: cheap enough to ask at every byte. */
+export function looksLikeFrame(view: DataView, at: number, end: number): boolean {
   if (at + FRAME.bytesMin > end) return false;
   const length = frameLength(view, at);
   return (
