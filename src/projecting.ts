@@ -119,6 +119,7 @@ export class Projecting {
       writable: access.writer !== null,
       onChange: (callback) => access.onChange(callback),
       isClosed: () => access.state === "closed",
+      isClosing: () => access.state !== "open",
     };
   }
 

@@ -183,6 +183,7 @@ export class StoreAccess {
       },
       onChange: (callback) => this.onChange(callback),
       isClosed: () => this.state === "closed",
+      isClosing: () => this.state !== "open",
     };
     const following = { ...(after === undefined ? {} : { after }), ...(signal === undefined ? {} : { signal }) };
     return new Subscription(source, following);

@@ -2,6 +2,7 @@
  * Watching a projection: its state now, then each time that events have changed it. Whoever is slow is given the newest state, not each one
  * in between: the fold goes on when the next state is asked for.
  */
+import { isStoreError } from "../base/store-error.ts";
 import { Fold, type FoldSource, type Projected } from "./fold.ts";
 import type { Projection } from "./projection.ts";
 
@@ -10,9 +11,24 @@ export interface WatchSource extends FoldSource {
   /** Calls back once when more may be visible or the store was closed; gives a function that calls it off. */
   onChange(callback: () => void): () => void;
   isClosed(): boolean;
+  /** Whether the store is being closed, or is: its files are closed a little before it is. */
+  isClosing(): boolean;
 }
 
 export async function* watch<State>(
+  projection: Projection<State>,
+  source: WatchSource,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Projected<State>, undefined> {
+  try {
+    yield* states(projection, source, signal);
+  } catch (error) {
+    // The store was closed while this one was behind: that ends it here as it does there.
+    if (!source.isClosing() || !isStoreError(error, "CLOSED")) throw error;
+  }
+}
+
+async function* states<State>(
   projection: Projection<State>,
   source: WatchSource,
   signal: AbortSignal | undefined,

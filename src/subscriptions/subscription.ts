@@ -19,6 +19,8 @@ export interface SubscriptionSource<Read> {
   /** Calls back once when more may be visible or the store was closed; gives a function that calls it off. */
   onChange(callback: () => void): () => void;
   isClosed(): boolean;
+  /** Whether the store is being closed, or is: its files are closed a little before it is. */
+  isClosing(): boolean;
 }
 
 export interface SubscribeOptions {
@@ -49,7 +51,7 @@ export class Subscription<Read extends { readonly sequence: number }> implements
       const bound = source.visible();
       if (source.isClosed()) return;
       if (bound > position + 1) {
-        yield* this.#read(position, bound);
+        if (!(yield* this.#read(position, bound))) return;
         position = bound - 1;
       } else await this.#changed();
     }
@@ -64,15 +66,17 @@ export class Subscription<Read extends { readonly sequence: number }> implements
     }
   }
 
-  async *#read(position: number, bound: number): AsyncGenerator<readonly Read[], undefined> {
+  /** False where the store was closed while this one was behind: that ends it here as it does there. */
+  async *#read(position: number, bound: number): AsyncGenerator<readonly Read[], boolean> {
     try {
       for await (const events of this.#source.batches(position, bound)) {
         this.#signal?.throwIfAborted();
         yield events;
       }
+      return true;
     } catch (error) {
-      // The store was closed while this one was behind: that ends it here as it does there.
-      if (!this.#source.isClosed() || !isStoreError(error, "CLOSED")) throw error;
+      if (!this.#source.isClosing() || !isStoreError(error, "CLOSED")) throw error;
+      return false;
     }
   }
 

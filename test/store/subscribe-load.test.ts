@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { defineEvent, type } from "../../src/events/definition.ts";
 import type { Query } from "../../src/events/query.ts";
+import { defineProjection } from "../../src/projections/projection.ts";
 import { Store } from "../../src/store.ts";
 import { SharedPoll } from "../../src/subscriptions/shared-poll.ts";
 import { openMemoryStore } from "../../src/testing/memory-store.ts";
@@ -103,6 +104,33 @@ test("who is behind when the store is closed ends without an error", async () =>
     assert.equal(event.sequence, seen - 1);
   }
   assert(seen > 10);
+});
+
+test("whoever is behind while the store is being closed ends without an error", async () => {
+  // The files are closed a little before the store is: who read in between was given CLOSED.
+  const Count = defineProjection({
+    name: "count",
+    events: EVENTS,
+    initial: 0,
+    on: { Even: (n) => n + 1, Odd: (n) => n + 1 },
+    snapshot: false,
+  });
+  const directory = mkdtempSync(join(tmpdir(), "batpak-closing-"));
+  const filling = await Store.open(directory, { events: EVENTS, segmentBytesMax: 256 * 1024, durability: "os" });
+  await write(filling, 3000, seededRandom(1));
+  await filling.close();
+  for (const turns of [0, 1, 2, 3, 4, 6, 8, 10, 12]) {
+    const store = await Store.open(directory, { events: EVENTS });
+    const consumer = await store.consumer("behind");
+    const follow = async (following: AsyncIterable<unknown>): Promise<void> => {
+      for await (const _ of following) await Promise.resolve();
+    };
+    const followers = [store.subscribe(), store.subscribe({ kind: Odd }).batches(), consumer, store.watch(Count)].map(follow);
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await store.close();
+    await Promise.all(followers);
+  }
+  rmSync(directory, { recursive: true });
 });
 
 test("who is slow is read for only when he asks", async () => {
