@@ -217,9 +217,15 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   entities(visit: (name: string, summary: SealedEntity) => boolean | void, from = 0): void {
+    const { entityKeys, entityNames, entityDetails } = this.#layout;
+    let keys: Page | null = null;
+    let details: Page | null = null;
     for (let local = from; local < this.entityCount; local++) {
-      const name = this.#nameAt(this.#layout.entityKeys, this.#layout.entityNames, local);
-      if (visit(name, this.#entityAt(local)) === false) return;
+      keys = this.#pageAgain(keys, entityKeys, local >>> ROW_SHIFT);
+      details = this.#pageAgain(details, entityDetails, local >>> INDEX_BLOCK.entitiesPerPageShift);
+      this.#locateName(keys, entityNames, local);
+      const name = this.#namePage!.bytes.toString("utf8", this.#nameStart, this.#nameEnd);
+      if (visit(name, this.#entityIn(details, local)) === false) return;
     }
   }
 
@@ -304,8 +310,10 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   markPrefix(prefix: Uint8Array, marks: Uint32Array, from: number): number {
     const { entityKeys, entityNames } = this.#layout;
     const end = Math.min(this.entityCount, from + NAMES_PER_CALL);
+    let keys: Page | null = null;
     for (let local = from; local < end; local++) {
-      this.#locateName(entityKeys, entityNames, local);
+      keys = this.#pageAgain(keys, entityKeys, local >>> ROW_SHIFT);
+      this.#locateName(keys, entityNames, local);
       const length = this.#nameEnd - this.#nameStart;
       if (length >= prefix.length && sameBytes(this.#namePage!.bytes, this.#nameStart, prefix, 0, prefix.length)) {
         marks[local >>> 5]! |= 1 << (local & 31);
@@ -320,7 +328,11 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   #entityAt(local: number): SealedEntity {
-    const page = this.#page(this.#layout.entityDetails, local >>> INDEX_BLOCK.entitiesPerPageShift);
+    return this.#entityIn(this.#page(this.#layout.entityDetails, local >>> INDEX_BLOCK.entitiesPerPageShift), local);
+  }
+
+  /** The entity's entry, in its page. */
+  #entityIn(page: Page, local: number): SealedEntity {
     const entity = new SealedEntity(local, page);
     if (entity.firstPosition + entity.rows > this.rowCount) throw this.badPage(page.number, "an entity's rows past the last");
     return entity;
@@ -341,20 +353,20 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   #nameAt(keys: IndexSection, names: IndexSection, local: number): string {
-    this.#locateName(keys, names, local);
+    this.#locateName(this.#page(keys, local >>> ROW_SHIFT), names, local);
     return this.#namePage!.bytes.toString("utf8", this.#nameStart, this.#nameEnd);
   }
 
-  #locateName(keys: IndexSection, names: IndexSection, local: number): void {
-    const page = this.#page(keys, local >>> ROW_SHIFT);
-    const count = page.u32.length >>> 1;
-    this.#locatePlace(names, page.u32[count + (local & ROW_MASK)]!, page);
+  /** `keys` is the page of the keys that has the name's. */
+  #locateName(keys: Page, names: IndexSection, local: number): void {
+    const count = keys.u32.length >>> 1;
+    this.#locatePlace(names, keys.u32[count + (local & ROW_MASK)]!, keys);
   }
 
   /** Finds the name at this place of its section; `from` is the page that led there. */
   #locatePlace(names: IndexSection, place: number, from: Page): void {
     if (place >= names.dataBytes) throw this.badPage(from.number, "a name past the last byte");
-    const page = this.#page(names, place >>> INDEX_BLOCK.streamPageBytesShift);
+    const page = this.#pageAgain(this.#namePage, names, place >>> INDEX_BLOCK.streamPageBytesShift);
     const start = (place & PLACE_MASK) + 2;
     const end = start <= page.bytes.length ? start + (page.bytes[start - 2]! | (page.bytes[start - 1]! << 8)) : Infinity;
     if (end > page.bytes.length || end === start) throw this.badPage(from.number, "a name that does not fit its page");
@@ -387,6 +399,14 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
         if (!visit(values[count + at]!, page, (index << ROW_SHIFT) + at)) return;
       }
     }
+  }
+
+  /**
+   * The same page, where `held` is that one. Whoever goes through pages of several sections side by side holds on to them: a small cache may have
+   * no room for all of them, and would load one for each name.
+   */
+  #pageAgain(held: Page | null, section: IndexSection, page: number): Page {
+    return held !== null && held.number === section.firstPage + page ? held : this.#page(section, page);
   }
 
   /** Page `page` of a section, from the cache or the file. */

@@ -7,7 +7,7 @@ import { Store } from "../../src/store.ts";
 import { openMemoryStore } from "../../src/testing/memory-store.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { answersOf, fillVaried, Lost, Made, varied } from "./support/every-query.ts";
-import { Counted, type CountedStore, DIRECTORY, numbersIn, openStore, settled } from "./support/log-image.ts";
+import { CHECKPOINT_PATH, Counted, type CountedStore, DIRECTORY, numbersIn, openStore, settled } from "./support/log-image.ts";
 
 const at = { entity: "counter", scope: "test" };
 const MIB = 1024 * 1024;
@@ -136,6 +136,31 @@ test("get, head, one stream and one condition load few pages and frames, however
   // Three segments hold the six events.
   within("stream", 18, 0, 6);
   within("condition", 6, 0, 0);
+});
+
+test("going through all names of a segment loads each page once, with the smallest cache too", async () => {
+  // Names, their keys and what is known of them lie in pages of their own, two of which fill that cache: each name loaded its pages anew, and
+  // opening and prefixes took thirty times as long and more.
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  const entities = 9000;
+  for (let from = 0; from < entities; from += 3000) {
+    const items = numbered(3000).map((event, n) => ({ coordinate: { entity: `a name of an entity:${from + n}`, scope: "test" }, event }));
+    await store.appendBatch(items);
+  }
+  await store.close();
+  const turning = await openStore(disk, { segmentBytesMax: 4096, checkpoint: false });
+  for (let n = 0; n < 2; n++) await turning.append(at, Counted({ n }));
+  await turning.close();
+  const left = settled(disk.diskAfterKill());
+  left.put(CHECKPOINT_PATH, null);
+  const small = await openStore(settled(left), { readOnly: true, indexCacheBytes: 64 * 1024 });
+  assert.equal(small.openReport.route, "index-blocks");
+  const { indexPagesLoaded: toOpen } = await small.stats();
+  assert.equal(await small.count({ entityPrefix: "a name of an entity:8" }), 1111);
+  const { indexPagesLoaded } = await small.stats();
+  assert(indexPagesLoaded <= 120, `opening loaded ${toOpen} pages, a prefix ${indexPagesLoaded - toOpen}`);
+  await small.close();
 });
 
 test("a read ends at what was visible when it was called", async () => {
