@@ -133,7 +133,7 @@ for (const [what, from, length] of [
     await makeStore(disk, 1000);
     const known = await Store.open("/store", { disk });
     const events = await known.read().toArray();
-    const [{ bytes: framesEnd, nextSequence }] = (await known.segments()) as [{ bytes: number; nextSequence: number }];
+    const [{ bytes: framesEnd, nextSequence }] = known.segments() as unknown as [{ bytes: number; nextSequence: number }];
     await known.close();
     const path = "/store/000001.fbat";
     for (let at = 0; at < length; at++) disk.corrupt(path, (from < 0 ? framesEnd : 0) + from + at, () => 0);
