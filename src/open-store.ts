@@ -6,6 +6,7 @@ import type { Clock } from "./base/clock.ts";
 import { StoreError } from "./base/store-error.ts";
 import { acquireDirectoryLock, type DirectoryLock } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
+import { rememberFailedSyncs } from "./disk/failed-directory-syncs.ts";
 import { errorCode } from "./disk/system-error.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { DefinitionRegistry } from "./events/definition-registry.ts";
@@ -37,6 +38,8 @@ export function noStoreIn(directory: string, operation: string): StoreError<"NOT
 export interface Opened {
   readonly directory: string;
   readonly disk: Disk;
+  /** Whether the caller brought the disk: one that knows its own paths. */
+  readonly isDiskGiven: boolean;
   readonly clock: Clock;
   readonly parts: NativeStoreParts;
   readonly registry: DefinitionRegistry;
@@ -58,7 +61,7 @@ export async function openParts(directory: string, options: CompiledOptions): Pr
   if (!(await directoryExists(disk, directory))) await disk.makeDirectory(directory);
   const lock = await acquireDirectoryLock(disk, directory, { waitMs: options.lockWaitMs, clock: options.clock });
   try {
-    return await openForWriting(directory, disk, options, lock, started);
+    return await openForWriting(directory, rememberFailedSyncs(disk, directory), options, lock, started);
   } catch (error) {
     await lock.release();
     throw error;
@@ -98,7 +101,8 @@ async function openForWriting(
     const input = { disk, parts, options, registry, reading, assertWritable: () => life.assertWritable() };
     const writer = layout === "native" ? await NativeWriter.open(input) : await Batpak03Writer.open({ ...input, mark });
     const report = reportOf(parts, writer.cut, options.clock.monotonicMs() - started);
-    return { directory, disk, clock: options.clock, parts, registry, writer, lock, reading, report, life };
+    const isDiskGiven = options.disk !== null && options.disk !== nodeDisk;
+    return { directory, disk, isDiskGiven, clock: options.clock, parts, registry, writer, lock, reading, report, life };
   } catch (error) {
     parts.files.closeAll();
     throw error;
@@ -117,7 +121,8 @@ async function openForReading(directory: string, disk: Disk, options: CompiledOp
     const life = { assertReadable: () => {}, assertWritable: () => {} };
     const reading = readingOf(parts, registry, life);
     const report = { ...reportOf(parts, null, options.clock.monotonicMs() - started), tornTail: await tornTailOf(disk, parts) };
-    return { directory, disk, clock: options.clock, parts, registry, writer: null, lock: null, reading, report, life };
+    const isDiskGiven = options.disk !== null && options.disk !== nodeDisk;
+    return { directory, disk, isDiskGiven, clock: options.clock, parts, registry, writer: null, lock: null, reading, report, life };
   } catch (error) {
     parts.files.closeAll();
     throw error;

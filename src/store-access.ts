@@ -28,6 +28,8 @@ export class StoreAccess {
   /** The directory, as an absolute path. */
   readonly directory: string;
   readonly disk: Disk;
+  /** Whether the caller brought the disk: one that knows its own paths. */
+  readonly isDiskGiven: boolean;
   readonly clock: Clock;
   readonly parts: NativeStoreParts;
   readonly registry: DefinitionRegistry;
@@ -50,6 +52,7 @@ export class StoreAccess {
   constructor(opened: Opened) {
     this.directory = opened.directory;
     this.disk = opened.disk;
+    this.isDiskGiven = opened.isDiskGiven;
     this.clock = opened.clock;
     this.parts = opened.parts;
     this.registry = opened.registry;

@@ -15,7 +15,6 @@ import { invalidArgument, StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { copyFile } from "./disk/copy-file.ts";
 import type { Disk } from "./disk/disk.ts";
-import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
 import { errorCode } from "./disk/system-error.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
@@ -51,8 +50,7 @@ export async function snapshotStore(access: StoreAccess, target: string): Promis
   if (typeof target !== "string" || target === "") {
     throw invalidArgument("Cannot take a snapshot: the directory is no path, a path is allowed");
   }
-  // A disk of the caller's own knows its paths.
-  const directory = access.disk === nodeDisk ? resolve(target) : target;
+  const directory = access.isDiskGiven ? target : resolve(target);
   if (liesIn(access.directory, directory)) {
     throw invalidArgument(`Cannot take a snapshot: ${directory} is in the store's own directory, one outside of it is allowed`);
   }

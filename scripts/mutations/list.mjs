@@ -67,6 +67,12 @@ export const mutations = [
     suites: ["acknowledgement"],
   },
   {
+    name: "a failed sync of the directory is forgotten",
+    file: "src/disk/failed-directory-syncs.ts",
+    edits: [["failure ??= { error };", "void failure;"]],
+    suites: ["forgiven syncs"],
+  },
+  {
     name: "sync left out: a sealed segment, before the next one is made",
     file: WRITER,
     edits: [["await file.truncate(this.#writtenTo);\n    await file.sync();", "await file.truncate(this.#writtenTo);"]],

@@ -1,0 +1,53 @@
+/**
+ * The disk of an open store, on which no sync of the store's directory succeeds once one has failed.
+ *
+ * A checkpoint, a consumer's folder, an index block may fail, and the store goes on. But the directory sync that failed there may have covered the
+ * name of a new segment, or of a merged one, that was being made beside it, and a system may tell a failure once and drop what it could not write:
+ * then the segment's own sync succeeds, and nothing acknowledged in it outlasts a power cut. So whoever needs a name after that fails as well.
+ */
+import { dirname, resolve } from "node:path";
+import type { Disk } from "./disk.ts";
+
+/** Calls that fail before anything is synced. */
+const SYNCED_NOTHING: ReadonlySet<unknown> = new Set(["mkdir", "makeDirectory", "open"]);
+
+/** The same disk; a failed sync of `directory` is remembered as long as what is given is used. */
+export function rememberFailedSyncs(disk: Disk, directory: string): Disk {
+  let failure: { readonly error: unknown } | null = null;
+  const remembering = async (sync: () => Promise<void>): Promise<void> => {
+    try {
+      await sync();
+    } catch (error) {
+      if (!SYNCED_NOTHING.has((error as { readonly syscall?: unknown } | null)?.syscall)) failure ??= { error };
+      throw error;
+    }
+  };
+  const isIt = (path: string): boolean => resolve(path) === resolve(directory);
+  const throwFailure = (): void => {
+    if (failure !== null) throw failure.error;
+  };
+  return {
+    open: (path, mode) => disk.open(path, mode),
+    openSync: (path) => disk.openSync(path),
+    list: (path) => disk.list(path),
+    status: (path) => disk.status(path),
+    // It syncs the parent, and the one above.
+    makeDirectory: (path) =>
+      isIt(dirname(path)) || isIt(dirname(dirname(path))) ? remembering(() => disk.makeDirectory(path)) : disk.makeDirectory(path),
+    rename: (from, to) => disk.rename(from, to),
+    link: (from, to) => disk.link(from, to),
+    remove: (path) => disk.remove(path),
+    syncDirectory: async (path) => {
+      if (!isIt(path)) return await disk.syncDirectory(path);
+      throwFailure();
+      await remembering(() => disk.syncDirectory(path));
+      // One beside it has failed meanwhile.
+      throwFailure();
+    },
+    lock: (file) => disk.lock(file),
+    get self() {
+      return disk.self;
+    },
+    isAlive: (identity) => disk.isAlive(identity),
+  };
+}
