@@ -3,9 +3,10 @@
  *
  * Steps, in order, each safe to repeat after a crash:
  * 1. Everything that will be changed is copied into `damaged-<time>/`, with the report as `repair.json`. Commit point: the sync of that directory.
- * 2. Each damaged segment is written anew from its right frames, under a temporary name. Commit point of each: the rename in `replaceFile`.
- *    Bodies and hashes stay as they are; only the prefixes (place, mark) are made anew. A missing segment is replaced by an empty one.
- * 3. Checkpoint and mark are removed: they speak of the log as it was. Commit point: the directory sync.
+ * 2. Each damaged segment is written anew from its right frames, under a temporary name, the newest first. Commit point of each: the rename in
+ *    `replaceFile`. Bodies and hashes stay as they are; only the prefixes (place, mark) are made anew. A missing segment is replaced by an empty one.
+ * 3. What speaks of the log as it was is removed: the checkpoint after the newest segment and before all others, the mark in the end. Commit point of
+ *    each: the directory sync.
  *
  * What was lost stays visible: `verify` goes on naming the entities whose chains have a hole.
  */
@@ -203,23 +204,45 @@ class Repair {
 
   async #apply(actions: readonly RepairAction[], ids: readonly number[]): Promise<void> {
     const newest = Math.max(...ids);
-    const all = [...new Set([...ids, ...actions.map(({ file }) => Number.parseInt(file, 10)).filter((id) => Number.isFinite(id))])].sort(
-      (a, b) => a - b,
-    );
-    let nextSequence = 0;
-    for (const id of all) {
-      const action = actions.find(({ file }) => file === segmentName(id));
-      const frames = ids.includes(id) ? await this.#rightFrames(id) : [];
-      const bytes = ids.includes(id) ? await this.#readWhole(segmentName(id)) : new Uint8Array(0);
-      const first = nextSequence;
-      nextSequence = this.#sequenceAfter(bytes, frames, nextSequence);
-      if (action === undefined) continue;
-      const rebuilt = this.#rebuild(id, bytes, frames, first, nextSequence, id === newest);
-      await replaceFile(this.#disk, this.#directory, segmentName(id), rebuilt);
-      this.#files.forget(id);
-    }
-    for (const { file, kind } of actions) if (kind === "remove-file") await this.#disk.remove(join(this.#directory, file));
+    const damaged = await this.#sequencesOf(actions, ids);
+    const rebuild = async (isNewest: boolean): Promise<void> => {
+      for (const { id, first, next } of damaged.filter((one) => (one.id === newest) === isNewest)) {
+        const frames = ids.includes(id) ? await this.#rightFrames(id) : [];
+        const bytes = ids.includes(id) ? await this.#readWhole(segmentName(id)) : new Uint8Array(0);
+        await replaceFile(this.#disk, this.#directory, segmentName(id), this.#rebuild(id, bytes, frames, first, next, isNewest));
+        this.#files.forget(id);
+      }
+    };
+    // That the newest is damaged, only the checkpoint and the mark may say: it is done before they go.
+    await rebuild(true);
+    // Before the others are done: once they are right, nothing would tell that it speaks of them as they were.
+    await this.#remove(actions, CHECKPOINT_FILE);
+    await rebuild(false);
+    await this.#remove(actions, DURABLE_MARK_FILE);
+  }
+
+  async #remove(actions: readonly RepairAction[], name: string): Promise<void> {
+    if (!actions.some(({ file }) => file === name)) return;
+    await this.#disk.remove(join(this.#directory, name));
     await this.#disk.syncDirectory(this.#directory);
+  }
+
+  /** Of each segment that is to be rebuilt: the sequences that it begins and ends with, ascending. */
+  async #sequencesOf(
+    actions: readonly RepairAction[],
+    ids: readonly number[],
+  ): Promise<readonly { readonly id: number; readonly first: number; readonly next: number }[]> {
+    const damaged = actions.map(({ file }) => Number.parseInt(file, 10)).filter((id) => Number.isFinite(id));
+    const all = [...new Set([...ids, ...damaged])].sort((a, b) => a - b);
+    const sequences = [];
+    let first = 0;
+    for (const id of all) {
+      const isThere = ids.includes(id);
+      const next = isThere ? this.#sequenceAfter(await this.#readWhole(segmentName(id)), await this.#rightFrames(id), first) : first;
+      if (damaged.includes(id)) sequences.push({ id, first, next });
+      first = next;
+    }
+    return sequences;
   }
 
   /** Every right frame of a segment but its seal, in order. */

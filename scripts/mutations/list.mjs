@@ -309,8 +309,19 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "await replaceFile(this.#disk, this.#directory, segmentName(id), rebuilt);",
-        "await this.#disk.remove(this.#files.path(id)).catch(() => {}); await replaceFile(this.#disk, this.#directory, segmentName(id), rebuilt);",
+        "await replaceFile(this.#disk, this.#directory, segmentName(id),",
+        "await this.#disk.remove(this.#files.path(id)).catch(() => {}); await replaceFile(this.#disk, this.#directory, segmentName(id),",
+      ],
+    ],
+    suites: ["changes"],
+  },
+  {
+    name: "repair: the checkpoint goes last",
+    file: "src/repair.ts",
+    edits: [
+      [
+        "    await this.#remove(actions, CHECKPOINT_FILE);\n    await rebuild(false);\n",
+        "    await rebuild(false);\n    await this.#remove(actions, CHECKPOINT_FILE);\n",
       ],
     ],
     suites: ["changes"],
@@ -320,8 +331,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "await this.#disk.remove(join(this.#directory, file));\n    await this.#disk.syncDirectory(this.#directory);",
-        "await this.#disk.remove(join(this.#directory, file));",
+        "await this.#disk.remove(join(this.#directory, name));\n    await this.#disk.syncDirectory(this.#directory);",
+        "await this.#disk.remove(join(this.#directory, name));",
       ],
     ],
     suites: ["changes"],
