@@ -14,18 +14,21 @@ const SYNCED_NOTHING: ReadonlySet<unknown> = new Set(["mkdir", "makeDirectory", 
 /** The same disk; a failed sync of `directory` is remembered as long as what is given is used. */
 export function rememberFailedSyncs(disk: Disk, directory: string): Disk {
   let failure: { readonly error: unknown } | null = null;
-  const remembering = async (sync: () => Promise<void>): Promise<void> => {
+  const throwFailure = (): void => {
+    if (failure !== null) throw failure.error;
+  };
+  const sync = async (syncing: () => Promise<void>): Promise<void> => {
+    throwFailure();
     try {
-      await sync();
+      await syncing();
     } catch (error) {
       if (!SYNCED_NOTHING.has((error as { readonly syscall?: unknown } | null)?.syscall)) failure ??= { error };
       throw error;
     }
+    // One beside it has failed meanwhile.
+    throwFailure();
   };
   const isIt = (path: string): boolean => resolve(path) === resolve(directory);
-  const throwFailure = (): void => {
-    if (failure !== null) throw failure.error;
-  };
   return {
     open: (path, mode) => disk.open(path, mode),
     openSync: (path) => disk.openSync(path),
@@ -33,17 +36,11 @@ export function rememberFailedSyncs(disk: Disk, directory: string): Disk {
     status: (path) => disk.status(path),
     // It syncs the parent, and the one above.
     makeDirectory: (path) =>
-      isIt(dirname(path)) || isIt(dirname(dirname(path))) ? remembering(() => disk.makeDirectory(path)) : disk.makeDirectory(path),
+      isIt(dirname(path)) || isIt(dirname(dirname(path))) ? sync(() => disk.makeDirectory(path)) : disk.makeDirectory(path),
     rename: (from, to) => disk.rename(from, to),
     link: (from, to) => disk.link(from, to),
     remove: (path) => disk.remove(path),
-    syncDirectory: async (path) => {
-      if (!isIt(path)) return await disk.syncDirectory(path);
-      throwFailure();
-      await remembering(() => disk.syncDirectory(path));
-      // One beside it has failed meanwhile.
-      throwFailure();
-    },
+    syncDirectory: (path) => (isIt(path) ? sync(() => disk.syncDirectory(path)) : disk.syncDirectory(path)),
     lock: (file) => disk.lock(file),
     get self() {
       return disk.self;

@@ -98,6 +98,19 @@ test("the directory's sync for a consumer fails beside a compaction that names a
   await left.close();
 });
 
+// Found by random work: the folder that the failed call had made was found by the next one, which had nothing to sync, and went with the position.
+test("a consumer whose folder could not be made durable promises no position", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { ...OPTIONS, disk });
+  await store.append(at, event(0));
+  disk.faults = ({ kind, path }) => (kind === "syncDirectory" && path === DIRECTORY ? { error: "EIO" } : undefined);
+  await assert.rejects(WHO.consumer(store), { code: "IO" });
+  disk.faults = undefined;
+  await assert.rejects(WHO.consumer(store), { code: "IO" });
+  await store.append(at, event(1));
+  await store.close();
+});
+
 test("a directory that was never synced, or another one, is no failed sync of the store's", async () => {
   const disk = new SimulatedDisk();
   await disk.makeDirectory(DIRECTORY);
