@@ -129,11 +129,12 @@ class NativeOpening {
       this.#storeId = first.header.storeId;
       this.#generation = Math.max(this.#generation, ...log.segments.map((segment) => segment.header.generation));
     }
-    const segments = await this.#judgeBroken(log.broken, log.segments);
+    const stale = [...log.replaced];
+    const segments = await this.#judgeBroken(log.broken, log.segments, stale);
     for (const id of [...log.missing, ...this.#lostOf(segments)]) this.#damage(damageError(id, 0, "its file is missing"));
     await this.#takeSegments(segments, checkpoint !== null);
     this.#checkMark(segments);
-    return this.#result(log.replaced);
+    return this.#result(stale);
   }
 
   #result(replaced: readonly number[]): OpenedNativeLog {
@@ -283,17 +284,23 @@ class NativeOpening {
   // The segments past it, or all of them.
 
   /**
-   * A newest segment whose header is not whole and that holds no frame never began; any other broken header is damage. Gives the log's
-   * segments: with those behind a broken header whose frames are this store's.
+   * A newest segment whose header is not whole and that holds no frame never began; one that a merged segment stands for is added to `stale`; any
+   * other broken header is damage. Gives the log's segments: with those behind a broken header whose frames are this store's.
    */
-  async #judgeBroken(broken: ReturnType<typeof readLog>["broken"], whole: readonly ListedSegment[]): Promise<readonly ListedSegment[]> {
+  async #judgeBroken(
+    broken: ReturnType<typeof readLog>["broken"],
+    whole: readonly ListedSegment[],
+    stale: number[],
+  ): Promise<readonly ListedSegment[]> {
     const { disk, files, mark, segmentIds } = this.#input;
     const newest = segmentIds[segmentIds.length - 1];
     const segments = [...whole];
     for (const { id, outcome } of broken) {
       const storeId = await storeOfFrames(disk, files, id, [this.#storeId, this.#pictured, mark?.storeId]);
       const own = storeId !== null && (this.#storeId === null || sameBytes(storeId, 0, this.#storeId, 0, 16));
-      if (own) {
+      const stoodFor = whole.some(({ id: other, header }) => other < id && id <= header.replacesTo);
+      if (stoodFor && (own || outcome.kind !== "foreign")) stale.push(id);
+      else if (own) {
         this.#damage(damageError(id, 0, outcome.reason));
         if (this.#storeId === null && mark !== null && sameBytes(mark.storeId, 0, storeId, 0, 16)) this.#generation = mark.generation;
         this.#storeId = storeId;
