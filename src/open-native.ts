@@ -24,7 +24,7 @@ import { replayCommit, type ReplayTarget } from "./log/replay.ts";
 import { salvageSegment } from "./log/salvage.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
-import { type ListedSegment, foreignFile, readLog } from "./log/segment-list.ts";
+import { type ListedSegment, foreignFile, missingIds, readLog } from "./log/segment-list.ts";
 import { type ScannedCommit, scanSegment } from "./log/segment-scan.ts";
 import type { OpenRoute, StoreProblem, TornTail } from "./open-report.ts";
 
@@ -123,7 +123,7 @@ class NativeOpening {
       this.#takeCheckpoint(checkpoint);
       ids = ids.filter((id) => id >= checkpoint.index.visible.segmentId);
     }
-    const log = readLog(this.#input.files, ids, checkpoint?.index.visible.segmentId ?? 1);
+    const log = readLog(this.#input.files, ids);
     const first = log.segments[0];
     if (first !== undefined) {
       this.#storeId = first.header.storeId;
@@ -131,7 +131,13 @@ class NativeOpening {
     }
     const stale = [...log.replaced];
     const segments = await this.#judgeBroken(log.broken, log.segments, stale);
-    for (const id of [...log.missing, ...this.#lostOf(segments)]) this.#damage(damageError(id, 0, "its file is missing"));
+    // Also before a segment whose header is broken: it is there.
+    const missing = missingIds(
+      segments,
+      log.broken.map(({ id }) => id),
+      checkpoint?.index.visible.segmentId ?? 1,
+    );
+    for (const id of [...missing, ...this.#lostOf(segments)]) this.#damage(damageError(id, 0, "its file is missing"));
     await this.#takeSegments(segments, checkpoint !== null);
     this.#checkMark(segments);
     return this.#result(stale);
@@ -221,7 +227,7 @@ class NativeOpening {
       return this.#ignoreCheckpoint(`segment ${missing.id}, which it lists, is not there`);
     }
     if (visible.segmentId === 0) return segmentIds.length === 0 ? checkpoint : this.#ignoreCheckpoint("it pictures an empty store");
-    const log = readLog(files, [visible.segmentId], visible.segmentId);
+    const log = readLog(files, [visible.segmentId]);
     const header = log.segments[0]?.header;
     if (header === undefined) return this.#ignoreCheckpoint(`segment ${visible.segmentId}, where it ends, has no whole header`);
     if (!sameBytes(header.storeId, 0, checkpoint.storeId, 0, 16)) return this.#ignoreCheckpoint("it belongs to another store");

@@ -41,12 +41,10 @@ export interface ListedLog {
   readonly replaced: readonly number[];
   /** Segments whose headers are not whole or not theirs, with the reason; the newest one may never have begun, any may be another program's. */
   readonly broken: readonly { readonly id: number; readonly outcome: Exclude<SegmentHeaderOutcome, { kind: "ok" }> }[];
-  /** Ids that are neither there nor replaced. */
-  readonly missing: readonly number[];
 }
 
-/** Reads the headers of these ids; ids below `firstId` are not missed. */
-export function readLog(files: SegmentFiles, ids: readonly number[], firstId = 1): ListedLog {
+/** Reads the headers of these ids. */
+export function readLog(files: SegmentFiles, ids: readonly number[]): ListedLog {
   const whole: ListedSegment[] = [];
   const broken: ListedLog["broken"][number][] = [];
   for (const id of ids) {
@@ -65,16 +63,7 @@ export function readLog(files: SegmentFiles, ids: readonly number[], firstId = 1
   const segments = whole.filter((segment) => !whole.some((other) => replaces(other.header, segment)));
   const kept = new Set(segments);
   const replaced = whole.filter((segment) => !kept.has(segment)).map((segment) => segment.id);
-  return {
-    segments,
-    replaced,
-    broken,
-    missing: missingIds(
-      segments,
-      broken.map((one) => one.id),
-      firstId,
-    ),
-  };
+  return { segments, replaced, broken };
 }
 
 /** The store of most of these segments; of the earliest where two have as many. */
@@ -101,7 +90,8 @@ export function replaces(newer: SegmentHeader, segment: ListedSegment): boolean 
   );
 }
 
-function missingIds(segments: readonly ListedSegment[], broken: readonly number[], firstId: number): number[] {
+/** Ids from `firstId` up to the newest of these segments that are neither there nor replaced. `broken`: those of files without a whole header. */
+export function missingIds(segments: readonly ListedSegment[], broken: readonly number[], firstId: number): number[] {
   const missing: number[] = [];
   const present = new Set(broken);
   let next = firstId;
