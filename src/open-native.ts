@@ -241,7 +241,7 @@ class NativeOpening {
       return this.#ignoreCheckpoint(reason);
     }
     // Its frames, unread so far, may be gone together with the index block behind them. Reading would take the rest for all there is.
-    const short = segments.find((segment) => files.file(segment.id).sizeSync() < segment.framesEnd);
+    const short = segments.find((segment) => files.sizeOf(segment.id) < segment.framesEnd);
     if (short !== undefined) return this.#ignoreCheckpoint(`segment ${short.id} is shorter than the ${short.framesEnd} bytes it speaks of`);
     const last = this.#lookAtLastFrame(checkpoint, header.storeId);
     if (last === "same") return checkpoint;

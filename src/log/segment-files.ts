@@ -66,6 +66,18 @@ export class SegmentFiles {
     return file;
   }
 
+  /** The size of a segment's file, which is not held open: a reader must notice where another one has its name by the time it is read. */
+  sizeOf(id: number): number {
+    const open = this.#open.get(id);
+    if (open !== undefined) return open.sizeSync();
+    const file = this.disk.openSync(this.path(id));
+    try {
+      return file.sizeSync();
+    } finally {
+      file.closeSync();
+    }
+  }
+
   #openExpected(id: number): DiskFile {
     const expected = this.expectedGeneration(id);
     if (expected === null) return this.disk.openSync(this.path(id));
