@@ -184,3 +184,33 @@ for (const [what, from, length] of [
     await again.close();
   });
 }
+
+test("the beginning of an index block, as a killed writer leaves it, is no problem; anything else in its place is one", async () => {
+  const disk = new SimulatedDisk();
+  const made = await Store.open("/store", { disk, segmentBytesMax: 65_536, checkpoint: false });
+  for (let n = 0; n < 600; n++) await made.append({ entity: `e${n % 7}`, scope: "s" }, Noted({ n, text: "x" }), { idempotencyKey: `${n}` });
+  const [{ bytes: framesEnd }] = made.segments() as unknown as [{ bytes: number }];
+  await made.close();
+  const path = "/store/000001.fbat";
+  const whole = disk.bytesOf(path);
+  const problemsOf = async (): Promise<readonly string[]> => {
+    const store = await Store.open("/store", { disk, readOnly: true });
+    const { problems } = await store.verify();
+    await store.close();
+    return problems.map(({ code }) => code);
+  };
+  for (const bytes of [1, 100, 5_000, 20_000]) {
+    disk.put(path, whole.slice(0, framesEnd + bytes));
+    assert.deepEqual(await problemsOf(), [], `${bytes} bytes of the block`);
+    disk.corrupt(path, framesEnd + (bytes >> 1), (byte) => byte ^ 1);
+    assert.deepEqual(await problemsOf(), ["INDEX_UNUSABLE"], `${bytes} bytes, one of them another`);
+  }
+  disk.put(path, whole);
+  disk.corrupt(path, whole.length - 1, (byte) => byte ^ 1);
+  assert.deepEqual(await problemsOf(), ["INDEX_UNUSABLE"], "all of it, with a damaged trailer");
+  // The next writer makes it whole.
+  disk.put(path, whole.slice(0, framesEnd + 100));
+  await (await Store.open("/store", { disk })).close();
+  assert.equal(disk.bytesOf(path).length, whole.length);
+  assert.deepEqual(await problemsOf(), []);
+});

@@ -8,7 +8,7 @@ import { invalidArgument, isStoreError } from "./base/store-error.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
-import type { Disk } from "./disk/disk.ts";
+import type { Disk, DiskFile } from "./disk/disk.ts";
 import { decodeCheckpoint } from "./format/native/checkpoint.ts";
 import { entityStart, frameFlags, scopeStart, segmentSeed } from "./format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
@@ -20,7 +20,7 @@ import { Heads } from "./index/heads.ts";
 import { Interner } from "./index/interner.ts";
 import { PageCache } from "./index/page-cache.ts";
 import type { IndexSource, SegmentEntry } from "./index/store-index.ts";
-import { openBlock } from "./log/block-files.ts";
+import { isBegunBlock, openBlock } from "./log/block-files.ts";
 import { segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readHeader, replaces } from "./log/segment-list.ts";
 import { onlyZeros } from "./log/segment-scan.ts";
@@ -225,7 +225,13 @@ class Verification {
         },
       );
       if (!walked.sealed && !isNewest) this.#at("SEAL_MISSING", id, walked.end, "its seal is missing");
-      if (walked.sealed && mayHaveBlock && block !== null && !(await onlyZeros(file, walked.end, size)) && !(await this.#isUnderWay(block)))
+      if (
+        walked.sealed &&
+        mayHaveBlock &&
+        block !== null &&
+        !(await onlyZeros(file, walked.end, size)) &&
+        !(await this.#isBegun(block, id, file, size))
+      )
         this.#at("INDEX_UNUSABLE", id, walked.end, block);
       await this.#finishComparisons();
       this.#finishRetention();
@@ -234,10 +240,14 @@ class Verification {
     }
   }
 
-  /** In a read-only store, beside a writer: it may be writing the block, whose trailer comes last. */
-  async #isUnderWay(reason: string): Promise<boolean> {
-    if (this.#parts.frames.unwritten !== null || !reason.endsWith(NO_INDEX_TRAILER)) return false;
-    return (await readerView(this.#disk, this.#parts.directory)).writer;
+  /** In a read-only store: whether a writer is writing the block, whose trailer comes last, or was when it was killed. */
+  async #isBegun(reason: string, id: number, file: DiskFile, size: number): Promise<boolean> {
+    const { frames, log, directory } = this.#parts;
+    if (frames.unwritten !== null || !reason.endsWith(NO_INDEX_TRAILER)) return false;
+    if ((await readerView(this.#disk, directory)).writer) return true;
+    const segment = log.index.segmentWithId(id);
+    if (!(segment?.index instanceof ActiveSegmentIndex) || this.#damagedHere) return false;
+    return await isBegunBlock({ index: log.index, frames, storeId: log.storeId as Uint8Array, segment }, file, size);
   }
 
   /** Why the segment's block cannot be used; null where it can. */
@@ -484,12 +494,7 @@ class Verification {
 }
 
 /** A checkpoint's index is looked at only where it holds rows itself. */
-const NO_SOURCE: IndexSource = {
-  hasId: (_segment: SegmentEntry) => false,
-  loadIndex: (segment) => {
-    throw new Error(`The index of segment ${segment.id} is not in the checkpoint`);
-  },
-  rebuildIndex: (segment) => {
-    throw new Error(`The index of segment ${segment.id} is not in the checkpoint`);
-  },
-};
+function noIndex(segment: SegmentEntry): never {
+  throw new Error(`The index of segment ${segment.id} is not in the checkpoint`);
+}
+const NO_SOURCE: IndexSource = { hasId: () => false, loadIndex: noIndex, rebuildIndex: noIndex };

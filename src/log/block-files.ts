@@ -7,6 +7,7 @@
  * point: the rename): a file with a block may be linked into a snapshot, and is never written in place.
  */
 import { StoreError } from "../base/store-error.ts";
+import type { DiskFile } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { FRAME } from "../format/native/frame-layout.ts";
 import { checkFrame, segmentSeed } from "../format/native/frame.ts";
@@ -94,22 +95,24 @@ export function restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, bloc
   entry.lastIssuedId = target.lastIssuedId.slice();
 }
 
-export interface WriteBlockInput {
-  readonly files: SegmentFiles;
+export interface BlockInput {
   readonly index: StoreIndex;
   readonly frames: FrameSource;
   readonly storeId: Uint8Array;
-  readonly cache: PageCache;
   /** Sealed, its rows in memory. */
   readonly segment: SegmentEntry;
+}
+
+export interface WriteBlockInput extends BlockInput {
+  readonly files: SegmentFiles;
+  readonly cache: PageCache;
 }
 
 /** How many bytes are gathered for a write. */
 const WRITE_BYTES = 256 * 1024;
 
-/** Writes the block of a sealed segment whose rows are in memory, and takes it in their place. */
-export async function writeBlock(input: WriteBlockInput): Promise<void> {
-  const { files, index, frames, storeId, segment, cache } = input;
+/** The bytes of a sealed segment's block. */
+function encodeBlock({ index, frames, storeId, segment }: BlockInput): AsyncGenerator<Uint8Array> {
   const rows = segment.index as ActiveSegmentIndex;
   const { format } = frames;
   const idBytes = new Uint8Array(16);
@@ -131,7 +134,26 @@ export async function writeBlock(input: WriteBlockInput): Promise<void> {
       format.copyId(bytes, view, at, target, offset + FRAME.hashBytes);
     },
   });
-  const pages = blockPieces(encodeIndexBlock(source));
+  return blockPieces(encodeIndexBlock(source));
+}
+
+/** Whether what stands behind the seal of `file` is the beginning of the segment's block, as a writer leaves it that is killed while it writes. */
+export async function isBegunBlock(input: BlockInput, file: DiskFile, size: number): Promise<boolean> {
+  let at = input.segment.framesEnd;
+  for await (const piece of encodeBlock(input)) {
+    const there = Buffer.alloc(Math.min(piece.length, size - at));
+    const count = await file.read(there, 0, there.length, at);
+    if (!there.subarray(0, count).equals(piece.subarray(0, there.length))) return false;
+    at += piece.length;
+    if (at > size) return true;
+  }
+  return false;
+}
+
+/** Writes the block of a sealed segment whose rows are in memory, and takes it in their place. */
+export async function writeBlock(input: WriteBlockInput): Promise<void> {
+  const { files, storeId, segment, cache } = input;
+  const pages = encodeBlock(input);
   const size = files.file(segment.id).sizeSync();
   if (size > segment.framesEnd) {
     await replaceFile(files.disk, files.directory, segmentName(segment.id), withFrames(files, segment, pages));

@@ -17,6 +17,7 @@ export const spans = framesOf(files);
 /** Damage to these changes nothing that anybody asks; anywhere else it is found. (A checkpoint that is gone is one that was never written.) */
 export const HARMLESS: Readonly<Record<string, string>> = {
   "index block, all of it": "a sealed segment without any block is one whose block was not written yet: the store reads the frames",
+  "index block, the end of it": "a writer that was killed while it wrote the block leaves it like that, and the next one writes it anew",
   "durable.mark": "a mark that does not check counts for nothing: the next writer makes it anew",
 };
 

@@ -97,10 +97,11 @@ export function* damages(files: Files, way: Way, stride: number): Generator<Dama
         };
       }
     } else if (way === "cut") {
+      const framesEnd = parts.at(-1)?.to ?? bytes.length;
       for (let length = 0; length < bytes.length; length += stride) {
         yield {
           ...base,
-          field: length === parts.at(-1)?.to ? "index block, all of it" : name,
+          field: length === framesEnd ? "index block, all of it" : length > framesEnd ? "index block, the end of it" : name,
           about: `${name} cut at ${length}`,
           // Of a commit that is not whole nothing counts in the newest segment.
           touches: (span) => span.file === name && (span.to > length || span.last),
