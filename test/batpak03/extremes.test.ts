@@ -1,16 +1,13 @@
 /** Stores whose last event has a clock or a time past which nothing can be written: appending to it is refused, and harms nothing else. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { GrowingSink } from "../../src/base/byte-sink.ts";
 import { SegmentBuilder } from "../../src/format/batpak03/segment-builder.ts";
 import { isStoreError, rawEvent, Store } from "../../src/index.ts";
 import { blake3, loadHashing } from "../../src/kernel/frame-kernel.ts";
-
-const made: string[] = [];
-after(() => made.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
+import { newDirectory } from "../support/new-directory.ts";
 
 const last = { entity: "last", scope: "s" };
 const other = { entity: "other", scope: "s" };
@@ -18,8 +15,7 @@ const other = { entity: "other", scope: "s" };
 /** A store with one event. */
 async function storeWith(fields: { readonly clock: number; readonly wallMs: number }, id = new Uint8Array(16).fill(1)): Promise<string> {
   await loadHashing();
-  const directory = mkdtempSync(join(tmpdir(), "batpak03-"));
-  made.push(directory);
+  const directory = newDirectory();
   const payload = Uint8Array.of(0x80);
   const hash = blake3(payload);
   const sink = new GrowingSink();

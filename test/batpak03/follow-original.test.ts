@@ -1,23 +1,14 @@
 /** A reader of a store that the original has written, beside whoever writes: it numbers events as the writer does, and shows no half of a batch. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { rawEvent, Store } from "../../src/index.ts";
 import { type Fixture, loadFixture } from "../support/batpak03-fixtures.ts";
-
-const made: string[] = [];
-after(() => made.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
+import { newDirectory } from "../support/new-directory.ts";
 
 const alice = { entity: "player:alice", scope: "room:1" };
-
-function newDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "batpak03-"));
-  made.push(directory);
-  return directory;
-}
 
 test("a checkpoint whose allocator stands past its events numbers a reader's events as it does the writer's", async () => {
   const directory = newDirectory();

@@ -1,19 +1,10 @@
 /** A frame ends in its scope, which users choose: one that looks like a footer's trailer takes no event away, and is no damage. */
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { rawEvent, Store } from "../../src/index.ts";
-
-const made: string[] = [];
-after(() => made.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
-
-function newDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "batpak03-"));
-  made.push(directory);
-  return directory;
-}
+import { newDirectory } from "../support/new-directory.ts";
 
 /** What a kill would leave of a store that is open. */
 function killed(directory: string): string {

@@ -1,26 +1,17 @@
 /** What comparing random stores of the original (`npm run interop`) has found. */
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { convertStore, Store, type StoreError } from "../../src/index.ts";
 import { FIXTURES_DIRECTORY } from "../support/batpak03-fixtures.ts";
+import { newDirectory } from "../support/new-directory.ts";
 
 const EXTRA_DIRECTORY = join(dirname(fileURLToPath(import.meta.url)), "../fixtures/batpak-0.3-extra");
 const TRAILER_BYTES = 16;
 /** Where the first frame of a segment with a low number stands. */
 const FIRST_FRAME = 57;
-const made: string[] = [];
-after(() => made.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
-
-function newDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "batpak03-"));
-  made.push(directory);
-  return directory;
-}
-
 function copyOf(directory: string): string {
   const copy = newDirectory();
   cpSync(directory, copy, { recursive: true });

@@ -1,9 +1,8 @@
 /** Reading stores of the original: the defects that must not come back, the rules of recovery, hostile files, and mutated directories. */
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, readFileSync, rmSync, statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { GrowingSink } from "../../src/base/byte-sink.ts";
 import { DURABLE_MARK, encodeDurableMark } from "../../src/format/native/durable-mark.ts";
@@ -11,14 +10,11 @@ import { encodeSegmentHeader } from "../../src/format/batpak03/segment.ts";
 import { isStoreError, Store } from "../../src/index.ts";
 import type { OpenReport } from "../../src/open-report.ts";
 import { fixtureNames, FIXTURES_DIRECTORY, loadFixture } from "../support/batpak03-fixtures.ts";
-
-const made: string[] = [];
-after(() => made.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
+import { newDirectory } from "../support/new-directory.ts";
 
 /** A copy of a fixture, without its checkpoint where so asked. */
 function copyOf(name: string, checkpoint = true): string {
-  const directory = mkdtempSync(join(tmpdir(), "batpak03-"));
-  made.push(directory);
+  const directory = newDirectory();
   cpSync(join(FIXTURES_DIRECTORY, name), directory, { recursive: true });
   if (!checkpoint) rmSync(join(directory, "index.ckpt"), { force: true });
   return directory;

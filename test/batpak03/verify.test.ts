@@ -1,24 +1,15 @@
 /** Verifying and showing stores of the batpak 0.3 layout, and frames larger than the window they are read through. */
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { nodeDisk } from "../../src/disk/node-disk.ts";
 import { isStoreError, rawEvent, Store } from "../../src/index.ts";
 import { fixtureNames, FIXTURES_DIRECTORY, loadFixture } from "../support/batpak03-fixtures.ts";
 import { batpak } from "../cli/run-cli.ts";
 import { hooked } from "../store/support/hooked-disk.ts";
-
-const made: string[] = [];
-after(() => made.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
-
-function newDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "batpak03-"));
-  made.push(directory);
-  return directory;
-}
+import { newDirectory } from "../support/new-directory.ts";
 
 function copyOf(name: string): string {
   const directory = newDirectory();
