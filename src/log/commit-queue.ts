@@ -163,7 +163,8 @@ export class CommitQueue {
   readonly #gather = (): void => {
     const frames = this.#open?.frames ?? 0;
     if (frames > this.#gathered) this.#quietLooks = 0;
-    if (this.#quietLooks++ < QUIET_LOOKS) {
+    // A group that was launched meanwhile needs nobody to look at it: whatever comes behind it is seen to by itself.
+    if (frames > 0 && this.#quietLooks++ < QUIET_LOOKS) {
       this.#gathered = frames;
       return void SETTLED.then(this.#gather);
     }
