@@ -112,8 +112,10 @@ export class Batpak03Placer implements FramePlacer {
   /** A store of somebody else's may hold clocks and times that nothing can follow: a clock takes 32 bits, the time of an id 48. */
   refusal({ items }: AppendRequest): Error | null {
     const { entities, heads } = this.#parts.index;
-    for (const { entity, placement } of items) {
-      const entityId = placement === null ? entities.find(entity) : -1;
+    for (const item of items) {
+      const { placement } = item;
+      const ownId = item.entityId < 0 ? entities.find(item.entity) : item.entityId;
+      const entityId = placement === null ? ownId : -1;
       const isKnown = entityId >= 0 && entityId < heads.count;
       const clock = placement?.clock ?? (isKnown ? heads.clock[entityId] + items.length : 0);
       if (clock > U32_MAX) return unsupported("append", `clocks past ${U32_MAX}`, "lower ones are");
