@@ -15,23 +15,32 @@ async function longestPauseMs(work) {
   return delay.max / 1e6;
 }
 
-export async function measurePauses({ batpak, folder, events }) {
+export async function measurePauses(input) {
+  return { ...(await pausesWith(input, 1000, "")), ...(await pausesWith(input, input.events, ", an entity for each event")) };
+}
+
+async function pausesWith({ batpak, folder, events }, entities, suffix) {
   const { rawEvent, Store } = batpak;
-  const directory = path.join(folder, "pauses");
+  const directory = path.join(folder, `pauses-${entities}`);
   let store = await Store.open(directory);
   const pauses = {};
-  pauses["append, seal, checkpoint"] = await longestPauseMs(() => fill(store, rawEvent, events, 1000));
-  pauses["replay in batches"] = await longestPauseMs(async () => {
+  const measure = async (call, work) => {
+    pauses[call + suffix] = await longestPauseMs(work);
+  };
+  await measure("append, seal, checkpoint", () => fill(store, rawEvent, events, entities));
+  await measure("replay in batches", async () => {
     for await (const batch of store.read().batches()) if (batch.length === 0) return;
   });
-  pauses["one stream"] = await longestPauseMs(() => store.read({ entity: entityName(3) }).toArray());
-  pauses["count by kind and scope"] = await longestPauseMs(() => store.count({ kind: 0xf003, scope: "shop:03" }));
-  pauses["the newest of an absent time"] = await longestPauseMs(() => store.read({ time: { from: 0, to: 1 } }).first());
-  if (typeof store.verify === "function") pauses.verify = await longestPauseMs(() => store.verify());
-  pauses.close = await longestPauseMs(() => store.close());
-  pauses.open = await longestPauseMs(async () => {
+  await measure("one stream", () => store.read({ entity: entityName(3) }).toArray());
+  await measure("a prefix of names", () => store.count({ entityPrefix: entityName(3).slice(0, -2) }));
+  await measure("count by kind and scope", () => store.count({ kind: 0xf003, scope: "shop:03" }));
+  await measure("the newest of an absent time", () => store.read({ time: { from: 0, to: 1 } }).first());
+  await measure("verify", () => store.verify());
+  await measure("close", () => store.close());
+  await measure("open", async () => {
     store = await Store.open(directory);
   });
+  await measure("the first append after it", () => store.append({ entity: "order:new", scope: "shop" }, rawEvent(0xf001, {})));
   await store.close();
   return pauses;
 }

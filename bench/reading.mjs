@@ -5,13 +5,14 @@ import path from "node:path";
 import { median, race } from "./measure.mjs";
 import { openLmdb } from "./lmdb.mjs";
 import { openSqlite } from "./sqlite.mjs";
-import { coordinatesOf, itemOf, entityName, payloadOf, randomNumbers } from "./workload.mjs";
+import { coordinateOf, coordinatesOf, itemOf, entityName, payloadOf, randomNumbers } from "./workload.mjs";
 
 const BATCH = 1000;
 
 /** Fills a store with `events` events, keeping four batches in flight. */
 export async function fill(store, rawEvent, events, entities, onReceipts) {
-  const coordinates = coordinatesOf(entities);
+  // A million objects that are kept would make collecting garbage pause.
+  const coordinates = entities > 10_000 ? null : coordinatesOf(entities);
   const flying = [];
   const settle = async (batch) => {
     const receipts = await batch;
@@ -19,7 +20,11 @@ export async function fill(store, rawEvent, events, entities, onReceipts) {
   };
   for (let number = 0; number < events; number += BATCH) {
     if (flying.length === 4) await settle(flying.shift());
-    flying.push(store.appendBatch(Array.from({ length: BATCH }, (_, i) => itemOf(rawEvent, coordinates, number + i))));
+    flying.push(
+      store.appendBatch(
+        Array.from({ length: BATCH }, (_, i) => itemOf(rawEvent, coordinates ?? [coordinateOf((number + i) % entities)], number + i)),
+      ),
+    );
   }
   for (const batch of flying) await settle(batch);
 }

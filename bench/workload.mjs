@@ -36,8 +36,12 @@ export function itemOf(rawEvent, coordinates, number) {
   return { coordinate: coordinates[number % coordinates.length], event: rawEvent(kindOf(number), payloadOf(number)) };
 }
 
+export function coordinateOf(number) {
+  return { entity: entityName(number), scope: scopeName(number) };
+}
+
 export function coordinatesOf(entities) {
-  return Array.from({ length: entities }, (_, i) => ({ entity: entityName(i), scope: scopeName(i) }));
+  return Array.from({ length: entities }, (_, i) => coordinateOf(i));
 }
 
 /** Numbers that look random and are the same in each run. */

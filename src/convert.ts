@@ -330,9 +330,9 @@ function headsText(source: Opened): Uint8Array {
   const { heads, entities, visibleEvents, visible } = log.index;
   const lines = [JSON.stringify({ conversion: 1, from: layout, events: visibleEvents, nextSequence: visible.sequence })];
   for (let id = 0; id < heads.count; id++) {
-    if (heads.clock[id] < 0) continue;
-    const hash = formatHex(heads.hash, id * HASH_BYTES, HASH_BYTES);
-    lines.push(JSON.stringify({ entity: entities.name(id), clock: heads.clock[id], hash }));
+    if (heads.clock(id) < 0) continue;
+    const hash = formatHex(heads.hash(id), 0, HASH_BYTES);
+    lines.push(JSON.stringify({ entity: entities.name(id), clock: heads.clock(id), hash }));
   }
   return Buffer.from(`${lines.join("\n")}\n`);
 }

@@ -2,6 +2,7 @@
  * A reader of a batpak 0.3 store takes up what came since it last looked: frames past what it knows, up to the mark of a living writer, or to
  * the end where none lives. What is there of an open batch is looked at again the next time.
  */
+import { inSteps } from "./base/rest.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { Batpak03Rows } from "./log/batpak03-rows.ts";
@@ -9,7 +10,6 @@ import { type Batpak03Segment, lookAtSegment, walkSegment } from "./log/batpak03
 import { listSegmentIds } from "./log/segment-list.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
-import { restingBetween } from "./open-batpak03-attempt.ts";
 import { readerView } from "./open-directory.ts";
 
 export interface FollowBatpak03Input {
@@ -88,7 +88,7 @@ class Following {
         torn: () => {},
       };
       const policy = { syncedOffset: -1, claimedEnd: 0 };
-      const { framesEnd, atFooter } = await restingBetween(walkSegment(this.#reader, file, segment, start, segment.end, policy, sink));
+      const { framesEnd, atFooter } = await inSteps(walkSegment(this.#reader, file, segment, start, segment.end, policy, sink));
       if (isDamaged || rows.fault !== null) return false;
       if (atFooter || isOver) {
         rows.endSegment(framesEnd, atFooter);

@@ -85,20 +85,3 @@ export class Batpak03Attempt {
     this.problems.push({ code: "DAMAGED", segmentId, offset, message });
   }
 }
-
-/** Lets others run between the windows of a long reading. */
-export async function restingBetween<Result>(work: Generator<void, Result, undefined>): Promise<Result> {
-  for (;;) {
-    const step = work.next();
-    if (step.done === true) return step.value;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-/** The same at one go. */
-export function atOnce<Result>(work: Generator<void, Result, undefined>): Result {
-  for (;;) {
-    const step = work.next();
-    if (step.done === true) return step.value;
-  }
-}

@@ -10,13 +10,13 @@
  * Otherwise it is ignored, with the reason. A segment that ends exactly where an entry ended, with more entries to come, has lost them: damage.
  */
 import { join } from "node:path";
+import { atOnce, inSteps } from "./base/rest.ts";
 import { viewOf } from "./base/msgpack.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
 import type { CheckpointEntry } from "./format/batpak03/checkpoint.ts";
 import { CheckpointDecoder, type CheckpointVisitor, type DecodedCheckpoint } from "./format/batpak03/checkpoint-decoder.ts";
 import { type Frame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
 import { expandHash, hashEquals } from "./format/batpak03/hash-array.ts";
-import { HASH_BYTES } from "./format/batpak03/layout.ts";
 import type { Corrupt, Torn } from "./format/batpak03/outcome.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
@@ -25,7 +25,7 @@ import type { Interner } from "./index/interner.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
 import type { Batpak03Segment, WalkEnd } from "./log/batpak03-segment.ts";
-import { atOnce, Batpak03Attempt, type Batpak03Log, restingBetween } from "./open-batpak03-attempt.ts";
+import { Batpak03Attempt, type Batpak03Log } from "./open-batpak03-attempt.ts";
 
 const PIECE_BYTES = 1024 * 1024;
 /** The first pieces are smaller: all of this code is still cold, and takes several times as long for an entry. */
@@ -326,7 +326,7 @@ class CheckpointEntries implements CheckpointVisitor {
   async #replay(segment: Batpak03Segment, from: number): Promise<void> {
     const { attempt } = this;
     const walk = attempt.walk(segment, from, segment.end, (frame, offset) => attempt.rows.frame(frame, offset, -1, "free"));
-    const { framesEnd, atFooter } = await restingBetween(walk);
+    const { framesEnd, atFooter } = await inSteps(walk);
     attempt.rows.endSegment(framesEnd, atFooter);
   }
 
@@ -372,8 +372,8 @@ class CheckpointEntries implements CheckpointVisitor {
       (frame.causationIdAt < 0 ? 0 : idTag(view, frame.causationIdAt)) === columns.causationTag[row] &&
       frameEntity(frame) === entities.name(entity) &&
       frameScope(frame) === scopes.name(columns.scope[row]);
-    const isHead = heads.sequence[entity] === rows.sequenceAt(row) && frame.eventHashAt >= 0;
-    if (same && !(isHead && !hashEquals(bytes, frame.eventHashAt, heads.hash, entity * HASH_BYTES))) return null;
+    const isHead = heads.sequence(entity) === rows.sequenceAt(row) && frame.eventHashAt >= 0;
+    if (same && !(isHead && !hashEquals(bytes, frame.eventHashAt, heads.hash(entity), 0))) return null;
     return `has another event at offset ${offset} than an entry says`;
   }
 }

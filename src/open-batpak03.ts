@@ -7,6 +7,7 @@
  * segment to segment. A segment without one (its writer died, or it was compacted) is numbered on from the one before it, as the original does;
  * where that comes to more than the next footer begins with, they do not ascend.
  */
+import { inSteps } from "./base/rest.ts";
 import type { Disk } from "./disk/disk.ts";
 import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/footer.ts";
 import { type Frame, isBatchMarker } from "./format/batpak03/frame.ts";
@@ -17,7 +18,7 @@ import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
 import { type Batpak03Segment, readFooter } from "./log/batpak03-segment.ts";
 import { damageError } from "./log/recovery.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
-import { Batpak03Attempt, type Batpak03Log, lookAtSegments, restingBetween } from "./open-batpak03-attempt.ts";
+import { Batpak03Attempt, type Batpak03Log, lookAtSegments } from "./open-batpak03-attempt.ts";
 import { openByCheckpoint } from "./open-batpak03-checkpoint.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenRoute } from "./open-report.ts";
@@ -63,7 +64,7 @@ class Batpak03Opening {
 
   async run(): Promise<OpenedNativeLog> {
     const { files, segmentIds, limit } = this.#input;
-    this.#log.segments = await restingBetween(lookAtSegments(files, segmentIds, limit));
+    this.#log.segments = await inSteps(lookAtSegments(files, segmentIds, limit));
     const byCheckpoint = await this.#byCheckpoint();
     if (byCheckpoint !== null) return this.#result("checkpoint", byCheckpoint);
     const byFooters = await this.#byFooters();
@@ -141,7 +142,7 @@ class Batpak03Opening {
       const numbers = footer === null ? null : new FooterNumbers(footer, attempt);
       const visit = (frame: Frame, offset: number): void =>
         numbers === null ? rows.frame(frame, offset, -1, "free") : numbers.frame(frame, offset);
-      const { framesEnd, atFooter } = await restingBetween(attempt.walk(segment, segment.framesOffset, segment.end, visit));
+      const { framesEnd, atFooter } = await inSteps(attempt.walk(segment, segment.framesOffset, segment.end, visit));
       numbers?.finish(segment.id, atFooter);
       rows.endSegment(framesEnd, atFooter);
       if (rows.fault !== null) return attempt;

@@ -3,11 +3,12 @@
  * has its reason in the report. Changes nothing on disk: what recovery must change, `settleNativeLog` (recover-native) does for a writer.
  */
 import { sameBytes } from "./base/hex.ts";
+import { inSteps } from "./base/rest.ts";
 import { isStoreError, type StoreError } from "./base/store-error.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk } from "./disk/disk.ts";
-import { decodeCheckpoint } from "./format/native/checkpoint.ts";
+import { decodeCheckpointInSteps } from "./format/native/checkpoint.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
 import { checkFrame, frameLength, segmentSeed } from "./format/native/frame.ts";
@@ -196,9 +197,9 @@ class NativeOpening {
       return null;
     }
     if (file.kind === "other") return this.#ignoreCheckpoint(`it is a ${file.type}`);
-    const decoded = decodeCheckpoint(file.bytes);
+    const decoded = await inSteps(decodeCheckpointInSteps(file.bytes));
     if (decoded.kind !== "ok") return this.#ignoreCheckpoint(decoded.reason);
-    const restored = restoreCheckpoint(decoded.content, this.#input.source);
+    const restored = await inSteps(restoreCheckpoint(decoded.content, this.#input.source));
     if (restored.kind !== "ok") return this.#ignoreCheckpoint(restored.reason);
     return this.#boundToLog(restored.restored);
   }
@@ -332,7 +333,7 @@ class NativeOpening {
       const resumed = fromCheckpoint && i === 0;
       const entry = resumed ? (this.#index.active as SegmentEntry) : this.#enter(segments[i]);
       if (resumed && entry.sealed) continue;
-      if (!resumed && !isNewest && this.#takeBlock(entry)) {
+      if (!resumed && !isNewest && (await this.#takeBlock(entry))) {
         blocks++;
         continue;
       }
@@ -357,7 +358,7 @@ class NativeOpening {
   }
 
   /** Takes a sealed segment by its index block; false where it must be scanned. */
-  #takeBlock(entry: SegmentEntry): boolean {
+  async #takeBlock(entry: SegmentEntry): Promise<boolean> {
     const { files, cache, routes } = this.#input;
     if (routes?.blocks === false || this.#storeId === null) return false;
     const opened = openBlock(files, entry.id, this.#storeId, cache);
@@ -366,7 +367,7 @@ class NativeOpening {
       return false;
     }
     try {
-      restoreFromBlock(this.#target, entry, opened.block);
+      await inSteps(restoreFromBlock(this.#target, entry, opened.block));
       return true;
     } catch (error) {
       if (!isStoreError(error, "CORRUPT") && !(error instanceof IndexPageError)) throw error;

@@ -99,7 +99,7 @@ export class StoreAccess {
   latest(entity: string): StoredEvent | null {
     const { index } = this.parts.log;
     const entityId = index.entities.find(entity);
-    const sequence = entityId < 0 || entityId >= index.heads.count ? -1 : index.heads.visibleSequence[entityId];
+    const sequence = entityId < 0 ? -1 : index.heads.visibleSequence(entityId);
     if (sequence < 0) return null;
     return this.#look(() => {
       const segment = index.segments[index.segmentAt(sequence)];

@@ -260,16 +260,16 @@ class Verification {
     if (!met.inIndex || id < 0) problems.at("INDEX_MISMATCH", met.segmentId, met.offset, "the index has no row for this event", met.entity);
     if (id < 0) return;
     heads.ensure(id);
-    const due = heads.clock[id] + 1;
+    const due = heads.clock(id) + 1;
     const { segmentId, offset, clock, entity } = met;
     // A head that was never met has zeros, as the first event's previous hash.
-    const isLinked = sameBytes(met.previousHash, 0, heads.hash, id * HASH_BYTES, HASH_BYTES);
+    const isLinked = sameBytes(met.previousHash, 0, heads.hash(id), 0, HASH_BYTES);
     if (clock < due || (clock > due && !this.#compacted && !(this.#converted && isLinked)))
       problems.at(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", segmentId, offset, `its clock is ${clock}, ${due} is due`, entity);
     else if (clock === due && !isLinked)
       problems.at("CHAIN_BROKEN", segmentId, offset, "its previous hash is not that of the event before it", entity);
-    heads.clock[id] = clock;
-    heads.hash.set(met.hash, id * HASH_BYTES);
+    heads.accept(id, clock, heads.sequence(id), heads.timeMicros(id));
+    heads.setHashBytes(id, met.hash);
     heads.setVisible(id, this.#events++);
   }
 

@@ -3,13 +3,15 @@
  * blocks and the checkpoint. Reads only. Costs memory per entity, and per row of the one segment whose index is being compared.
  */
 import { sameBytes } from "./base/hex.ts";
+import { inSteps } from "./base/rest.ts";
 import { getUint64 } from "./base/u64.ts";
 import { invalidArgument, isStoreError } from "./base/store-error.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
-import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
+import { restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
-import { decodeCheckpoint } from "./format/native/checkpoint.ts";
+import { decodeCheckpointInSteps } from "./format/native/checkpoint.ts";
+import { sortPairs } from "./format/native/index-block-sort.ts";
 import { entityStart, frameFlags, scopeStart, segmentSeed } from "./format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
 import { NO_INDEX_TRAILER } from "./format/native/index-block-root.ts";
@@ -28,12 +30,14 @@ import { Retention } from "./log/retention.ts";
 import { RetentionCheck } from "./log/verify-retention.ts";
 import { SequenceCheck } from "./log/verify-sequences.ts";
 import { FrameWalker, type WalkedFrame } from "./log/verify-frames.ts";
+import { EntitiesWithin } from "./log/entities-within.ts";
 import { IndexComparison } from "./log/verify-index.ts";
 import { systemRecordOf } from "./native-records.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import { readerView } from "./open-directory.ts";
 import type { StoreProblem } from "./open-report.ts";
 import { verifyBatpak03 } from "./verify-batpak03.ts";
+import { CheckpointComparison, checkpointProblem } from "./verify-checkpoint.ts";
 import { ProblemList } from "./verify-problems.ts";
 
 export interface VerifyProgress {
@@ -68,7 +72,7 @@ export interface VerifyResult {
 const PROBLEMS_MAX = 1000;
 const CACHE_BYTES = 16 * 1024 * 1024;
 /** So many rows of entities are compared before the event loop gets its turn; an entity itself counts for some. */
-const ROWS_PER_STEP = 16_384;
+const ROWS_PER_STEP = 4096;
 const ROWS_AN_ENTITY = 8;
 
 const OPTION_NAMES: ReadonlySet<string> = new Set(["onProgress", "signal"]);
@@ -95,15 +99,6 @@ async function verifyOtherLayout(disk: Disk, parts: NativeStoreParts, { signal, 
   return { ok: found.count === 0, events, entities, removed: 0, problems: found.problems, problemCount: found.count };
 }
 
-/** What is known of an entity within one segment. */
-interface Within {
-  rows: number;
-  readonly firstClock: number;
-  readonly previousSequence: number;
-  /** The same, removed ones counted. */
-  readonly previousEver: number;
-}
-
 class Verification {
   readonly #disk: Disk;
   readonly #parts: NativeStoreParts;
@@ -113,7 +108,7 @@ class Verification {
   readonly #entities = new Interner();
   readonly #scopes = new Interner();
   readonly #heads = new Heads();
-  #within = new Map<number, Within>();
+  readonly #within = new EntitiesWithin();
   readonly #cache = new PageCache(CACHE_BYTES);
   readonly #walker = new FrameWalker();
   #events = 0;
@@ -126,8 +121,7 @@ class Verification {
   /** The sequence of an entity's last event, where that was removed. */
   readonly #everSequence = new Map<number, number>();
   #comparisons: IndexComparison[] = [];
-  #checkpoint: RestoredCheckpoint | null = null;
-  #checkpointSeen = false;
+  #checkpoint: CheckpointComparison | null = null;
   readonly #visible: { segmentId: number; offset: number };
   readonly #eventsTotal: number;
   readonly #opened: ReadonlyMap<number, { indexOnDisk: boolean; sealed: boolean; framesEnd: number }>;
@@ -147,7 +141,7 @@ class Verification {
     await this.#readCheckpoint();
     const segments = await this.#listSegments();
     for (const { id, header } of segments) await this.#segment(id, header, id === segments[segments.length - 1].id);
-    if (this.#checkpoint !== null && !this.#checkpointSeen) this.#checkpointProblem("no frame ends where it ends");
+    if (this.#checkpoint?.seen === false) this.#tell(checkpointProblem("no frame ends where it ends"));
     for (const { segmentId, due, found } of this.#sequences.gaps) {
       this.#tell({ code: "SEQUENCE_GAP", message: `Segment ${segmentId}, sequence ${found}: ${due} is due`, segmentId, sequence: found });
     }
@@ -197,7 +191,7 @@ class Verification {
     this.#segmentId = id;
     this.#frames = 0;
     this.#damagedHere = false;
-    this.#within = new Map();
+    this.#within.clear();
     this.#retention = this.#openRetention(id, header);
     const isSequenceRight = header === null || header.firstSequence === this.#sequences.next;
     if (!isSequenceRight) this.#at("SEQUENCE_GAP", id, 0, `it begins at sequence ${header.firstSequence}, ${this.#sequences.next} is due`);
@@ -234,6 +228,7 @@ class Verification {
       )
         this.#at("INDEX_UNUSABLE", id, walked.end, block);
       await this.#finishComparisons();
+      await this.#checkpoint?.finish(this.#entities, () => this.#rest());
       this.#finishRetention();
     } finally {
       await file.close();
@@ -255,7 +250,7 @@ class Verification {
     this.#comparisons = [];
     const row = (code: string) => (reason: string, number: number) =>
       this.#tell({ code, message: `The index of segment ${id}${number < 0 ? "" : `, row ${number}`}: ${reason}`, segmentId: id });
-    const entry = this.#checkpoint?.index.segmentWithId(id);
+    const entry = this.#checkpoint?.checkpoint.index.segmentWithId(id);
     if (entry?.index instanceof ActiveSegmentIndex && entry.sealed)
       this.#comparisons.push(new IndexComparison(entry.index, row("CHECKPOINT_MISMATCH")));
     if (!withBlock) return null;
@@ -271,29 +266,30 @@ class Verification {
     // Where frames are missing, the index is bound to differ from what is left.
     if (this.#damagedHere || comparisons.length === 0) return;
     let rowsCompared = 0;
-    for (const [id, { rows, firstClock, previousSequence, previousEver }] of this.#within) {
-      const { clock, sequence, hash } = this.#heads;
-      const says = {
-        rows,
-        firstClock,
-        previousSequence,
-        previousEver,
-        lastClock: clock[id],
-        lastSequence: sequence[id],
-        hash,
-        hashAt: id * FRAME.hashBytes,
-      };
+    for (const id of await this.#inIndexOrder(this.#within.ids())) {
+      const says = this.#within.facts(id, this.#heads);
       const name = this.#entities.name(id);
       for (const comparison of comparisons) {
         const steps = comparison.entity(name, says);
         while (steps.next().done !== true) await this.#rest();
       }
-      rowsCompared += rows + ROWS_AN_ENTITY;
+      rowsCompared += says.rows + ROWS_AN_ENTITY;
       if (rowsCompared < ROWS_PER_STEP) continue;
       rowsCompared = 0;
       await this.#rest();
     }
     for (const comparison of comparisons) await comparison.finish(() => this.#rest());
+  }
+
+  /** Entities in the order of an index block's dictionary: each of its pages is looked at once. */
+  async #inIndexOrder(ids: Uint32Array): Promise<Uint32Array> {
+    const sorted = await inSteps(
+      sortPairs(
+        ids.map((id) => this.#entities.hashOf(id)),
+        ids,
+      ),
+    );
+    return sorted.values;
   }
 
   #damaged(from: number, to: number): void {
@@ -354,9 +350,9 @@ class Verification {
     const heads = this.#heads;
     heads.ensure(id);
     const clock = getUint64(view, at + FRAME.clock);
-    if (this.#retention !== null && clock > heads.clock[id] + 1) this.#passRemoved(id, clock);
-    const due = heads.clock[id] + 1;
-    const linked = sameBytes(bytes, at + FRAME.previousHash, heads.hash, id * FRAME.hashBytes, FRAME.hashBytes);
+    if (this.#retention !== null && clock > heads.clock(id) + 1) this.#passRemoved(id, clock);
+    const due = heads.clock(id) + 1;
+    const linked = sameBytes(bytes, at + FRAME.previousHash, heads.hash(id), 0, FRAME.hashBytes);
     // Where the chain holds across a gap, the store that this one was converted from had the gap.
     if (clock < due || (clock > due && !linked))
       this.#tellFrame(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
@@ -372,27 +368,19 @@ class Verification {
       this.#sequences.next = sequence + 1;
       this.#events++;
       if (this.#comparisons.length > 0) this.#compare(frame, id, this.#scopes.internBytes(bytes, scopeAt, scopeEnd), sequence, clock);
-      heads.sequence[id] = sequence;
       heads.setVisible(id, sequence);
     }
-    heads.clock[id] = clock;
-    heads.timeMicros[id] = getUint64(view, at + FRAME.time);
-    const hashAt = at + frame.length - FRAME.hashBytes;
-    const { hash } = heads;
-    for (let i = 0, to = id * FRAME.hashBytes; i < FRAME.hashBytes; i++) hash[to + i] = bytes[hashAt + i];
+    heads.accept(id, clock, isSystem ? heads.sequence(id) : sequence, getUint64(view, at + FRAME.time));
+    heads.setHash(id, view, at + frame.length - FRAME.hashBytes);
   }
 
   #compare(frame: WalkedFrame, entityId: number, scopeId: number, sequence: number, clock: number): void {
-    const within = this.#within.get(entityId);
-    if (within !== undefined) within.rows++;
-    else {
-      const previousSequence = this.#heads.sequence[entityId];
-      const previousEver = Math.max(previousSequence, this.#everSequence.get(entityId) ?? -1);
-      this.#within.set(entityId, { rows: 1, firstClock: clock, previousSequence, previousEver });
+    if (this.#within.note(entityId)) {
+      const previousSequence = this.#heads.sequence(entityId);
+      this.#within.begin(entityId, clock, previousSequence, Math.max(previousSequence, this.#everSequence.get(entityId) ?? -1));
     }
-    const entity = (): string => this.#entities.name(entityId);
     const scope = (): string => this.#scopes.name(scopeId);
-    for (const comparison of this.#comparisons) comparison.event(frame, { entity, scope, entityId, scopeId }, sequence);
+    for (const comparison of this.#comparisons) comparison.event(frame, { scope, entityId, scopeId }, sequence);
   }
 
   // What compaction removed.
@@ -415,11 +403,11 @@ class Verification {
   #passRemoved(id: number, clock: number): void {
     const heads = this.#heads;
     const name = this.#entities.name(id);
-    while (heads.clock[id] + 1 < clock) {
-      const run = this.#retention?.takeRun(name, heads.clock[id] + 1, clock) ?? null;
+    while (heads.clock(id) + 1 < clock) {
+      const run = this.#retention?.takeRun(name, heads.clock(id) + 1, clock) ?? null;
       if (run === null) return;
-      heads.clock[id] = run.to;
-      heads.hash.set(run.lastHash, id * FRAME.hashBytes);
+      heads.accept(id, run.to, heads.sequence(id), heads.timeMicros(id));
+      heads.setHashBytes(id, run.lastHash);
       this.#everSequence.set(id, run.lastSequence);
     }
   }
@@ -441,10 +429,10 @@ class Verification {
   async #readCheckpoint(): Promise<void> {
     const file = await readCheckpointFile(this.#disk, this.#parts.directory);
     if (file.kind !== "whole") return;
-    const decoded = decodeCheckpoint(file.bytes);
-    if (decoded.kind !== "ok") return this.#checkpointProblem(decoded.reason);
-    const outcome = restoreCheckpoint(decoded.content, NO_SOURCE);
-    if (outcome.kind !== "ok") return this.#checkpointProblem(outcome.reason);
+    const decoded = await inSteps(decodeCheckpointInSteps(file.bytes));
+    if (decoded.kind !== "ok") return this.#tell(checkpointProblem(decoded.reason));
+    const outcome = await inSteps(restoreCheckpoint(decoded.content, NO_SOURCE));
+    if (outcome.kind !== "ok") return this.#tell(checkpointProblem(outcome.reason));
     const { index, generation } = outcome.restored;
     const { visible } = index;
     // One that a writer has written since verifying began is looked at the next time.
@@ -452,44 +440,15 @@ class Verification {
       generation > this.#parts.log.generation ||
       visible.segmentId > this.#visible.segmentId ||
       (visible.segmentId === this.#visible.segmentId && visible.offset > this.#visible.offset);
-    if (!ahead && visible.segmentId > 0) this.#checkpoint = outcome.restored;
-    else if (ahead && this.#parts.log.problems.length > 0) this.#checkpointProblem("it is ahead of the log");
+    if (!ahead && visible.segmentId > 0) this.#checkpoint = new CheckpointComparison(outcome.restored, (problem) => this.#tell(problem));
+    else if (ahead && this.#parts.log.problems.length > 0) this.#tell(checkpointProblem("it is ahead of the log"));
   }
 
-  #checkpointProblem(reason: string): void {
-    this.#tell({ code: "CHECKPOINT_MISMATCH", message: `The checkpoint does not fit the log: ${reason}` });
-  }
-
-  /** Compares the checkpoint with what the frames up to its watermark say. */
   #meetCheckpoint(offset: number): void {
-    const checkpoint = this.#checkpoint;
-    if (checkpoint === null || this.#checkpointSeen) return;
-    const { visible, heads, entities } = checkpoint.index;
-    if (visible.segmentId !== this.#segmentId || visible.offset !== offset) return;
-    this.#checkpointSeen = true;
-    const mine = this.#heads;
-    if (checkpoint.index.visibleEvents !== this.#events)
-      this.#checkpointProblem(`it counts ${checkpoint.index.visibleEvents} events, ${this.#events} are there`);
-    if (visible.sequence !== this.#sequences.next)
-      this.#checkpointProblem(`its next sequence is ${visible.sequence}, ${this.#sequences.next} is due`);
-    let begun = 0;
-    for (let id = 0; id < heads.count; id++) {
-      // The picture was taken while this one's first event was on its way: a name, and nothing of it in the log.
-      if (heads.clock[id] < 0) continue;
-      begun++;
-      const name = entities.name(id);
-      const own = this.#entities.find(name);
-      const same =
-        own >= 0 &&
-        heads.clock[id] === mine.clock[own] &&
-        heads.visibleSequence[id] === mine.visibleSequence[own] &&
-        // Index blocks do not have the times of heads: opening by them leaves them out.
-        (heads.timeMicros[id] === 0 || heads.timeMicros[id] === mine.timeMicros[own]) &&
-        sameBytes(heads.hash, id * FRAME.hashBytes, mine.hash, own * FRAME.hashBytes, FRAME.hashBytes);
-      if (!same)
-        this.#tell({ code: "CHECKPOINT_MISMATCH", message: `The checkpoint's head of ${name} is not that of the log`, entity: name });
-    }
-    if (begun !== mine.count) this.#checkpointProblem(`it has ${begun} entities, ${mine.count} are there`);
+    if (this.#checkpoint?.seen !== false) return;
+    const { segmentId } = this.#checkpoint.checkpoint.index.visible;
+    if (segmentId !== this.#segmentId) return;
+    this.#checkpoint.meet({ segmentId, offset, events: this.#events, nextSequence: this.#sequences.next, heads: this.#heads });
   }
 }
 

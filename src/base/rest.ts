@@ -3,6 +3,23 @@ export function rest(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Goes through the steps, with a rest after each; gives the result. */
+export async function inSteps<Result>(steps: Iterator<unknown, Result, undefined>): Promise<Result> {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    await rest();
+  }
+}
+
+/** The result of the steps, without a rest. */
+export function atOnce<Result>(steps: Iterator<unknown, Result, undefined>): Result {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
 /** Sorts in steps, with a rest between them; gives a new list. */
 export async function sortedInSteps<Item>(
   items: readonly Item[],

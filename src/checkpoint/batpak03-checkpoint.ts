@@ -237,11 +237,12 @@ class CheckpointWriting {
 
   /** Whether each chain ends with the entity's latest hash, where nothing has come since. */
   #headsHold(): boolean {
-    const { sequence, hash } = this.#input.index.heads;
+    const { heads } = this.#input.index;
     const entities = this.#chain.length / HASH_BYTES;
     for (let entity = 0; entity < entities; entity++) {
-      if (sequence[entity] < 0 || sequence[entity] >= this.#input.sequence) continue;
-      if (!sameBytes(hash, entity * HASH_BYTES, this.#chain, entity * HASH_BYTES, HASH_BYTES)) return false;
+      const sequence = heads.sequence(entity);
+      if (sequence < 0 || sequence >= this.#input.sequence) continue;
+      if (!sameBytes(heads.hash(entity), 0, this.#chain, entity * HASH_BYTES, HASH_BYTES)) return false;
     }
     return true;
   }

@@ -5,6 +5,7 @@
  * A checkpoint that cannot be written costs the next opening time and nothing else: the failure is kept for whoever asks.
  */
 import { traced } from "../base/diagnostics.ts";
+import { inSteps } from "../base/rest.ts";
 import type { Disk } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { CHECKPOINT_FILE, encodeCheckpointInSteps } from "../format/native/checkpoint.ts";
@@ -68,8 +69,12 @@ export class Checkpointer {
 
   async #write(snapshot: Snapshot): Promise<void> {
     const { disk, directory } = this.#parts;
-    await this.#parts.sync();
-    await inSteps(developSnapshot(snapshot));
+    try {
+      await this.#parts.sync();
+      await inSteps(developSnapshot(snapshot));
+    } finally {
+      snapshot.heads.end();
+    }
     const pieces = await inSteps(encodeCheckpointInSteps(snapshot.content));
     await replaceFile(disk, directory, CHECKPOINT_FILE, pieces);
     this.written++;
@@ -79,14 +84,5 @@ export class Checkpointer {
   /** Resolves when none is being written. */
   async idle(): Promise<void> {
     while (this.#writing !== null) await this.#writing.catch(() => {});
-  }
-}
-
-/** Goes through the steps, and lets the event loop turn between them. */
-async function inSteps<Result>(steps: Generator<undefined, Result>): Promise<Result> {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    await new Promise((resolve) => setImmediate(resolve));
   }
 }

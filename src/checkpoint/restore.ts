@@ -28,20 +28,23 @@ export type RestoreOutcome =
 /** Raised inside only, by the readers of fields. */
 class Unfit extends Error {}
 
-export function restoreCheckpoint(content: CheckpointContent, source: IndexSource): RestoreOutcome {
+/** In steps of a millisecond or so: whoever asks may rest between them. */
+export function* restoreCheckpoint(content: CheckpointContent, source: IndexSource): Generator<undefined, RestoreOutcome> {
   try {
-    return { kind: "ok", restored: restore(content, source) };
+    return { kind: "ok", restored: yield* restore(content, source) };
   } catch (error) {
     if (error instanceof Unfit) return { kind: "ignored", reason: error.message };
     throw error;
   }
 }
 
-function restore(content: CheckpointContent, source: IndexSource): RestoredCheckpoint {
+function* restore(content: CheckpointContent, source: IndexSource): Generator<undefined, RestoredCheckpoint> {
   const { description, columns } = content;
   const entities = Interner.fromParts(internerParts(columns, "entities"));
+  yield;
   const scopes = Interner.fromParts(internerParts(columns, "scopes"));
-  const heads = Heads.fromParts(
+  const acceptedSequence = count(description, "nextSequence");
+  const heads = yield* Heads.restore(
     {
       clock: column(columns, "heads.clock"),
       sequence: column(columns, "heads.sequence"),
@@ -50,12 +53,13 @@ function restore(content: CheckpointContent, source: IndexSource): RestoredCheck
       visibleSequence: column(columns, "heads.visibleSequence"),
     },
     count(description, "entityCount"),
+    acceptedSequence,
   );
   if (entities === null || scopes === null || heads === null || heads.count !== entities.size)
     throw new Unfit("its names or heads do not fit");
   const index = new StoreIndex(source, entities, scopes, heads);
   for (const sequence of scopeSequences(columns, scopes.size)) index.scopeFirstSequence.push(sequence);
-  index.acceptedSequence = count(description, "nextSequence");
+  index.acceptedSequence = acceptedSequence;
   index.lastTimeMicros = count(description, "lastTimeMicros");
   index.visibleEvents = count(description, "visibleEvents");
   const watermark = record(description.watermark, "watermark");
@@ -64,7 +68,7 @@ function restore(content: CheckpointContent, source: IndexSource): RestoredCheck
   index.visible.sequence = index.acceptedSequence;
   for (const segment of list(description, "segments")) index.segments.push(restoreSegment(record(segment, "segment"), columns, index));
   checkSegments(index);
-  checkHeads(index);
+  if (index.visibleEvents > acceptedSequence) throw new Unfit("it counts more events than sequences");
   return {
     index,
     storeId: bytes(description, "storeId", 16),
@@ -147,17 +151,6 @@ function checkSegments(index: StoreIndex): void {
   const last = segments[segments.length - 1];
   if (last?.id !== visible.segmentId || last.framesEnd !== visible.offset || last.nextSequence > visible.sequence) {
     throw new Unfit("its watermark is not the end of its last segment");
-  }
-}
-
-/** No head is past the end, and there are no more events than sequences. */
-function checkHeads(index: StoreIndex): void {
-  const { heads, acceptedSequence } = index;
-  if (index.visibleEvents > acceptedSequence) throw new Unfit("it counts more events than sequences");
-  for (let entity = 0; entity < heads.count; entity++) {
-    const sequence = heads.sequence[entity];
-    // A visible sequence is that of the head, or less where the head is not visible yet; without it, nothing of the entity is.
-    if (sequence > acceptedSequence || heads.visibleSequence[entity] > sequence) throw new Unfit("a head is past its end");
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * A picture of the index as of the last visible event, taken between two commits: synchronously, what changes by copying, names as views, since
- * they are only ever added. The rows in memory, of which no one changes either, are worked out afterwards, in steps (`developSnapshot`).
+ * A picture of the index as of the last visible event, taken between two commits: names as views, since they are only ever added. Heads change,
+ * and are pictured (`index/heads-picture.ts`); these, and the rows in memory, which do not, are worked out afterwards, in steps (`developSnapshot`).
  *
  * At that moment no group is in flight. An open one may hold events that are accepted and not visible: the heads are ahead by these, and the
  * picture takes them back. Hashes need no taking back, since they move on only when a group is sealed.
@@ -9,7 +9,7 @@ import { getUint64 } from "../base/u64.ts";
 import { FRAME } from "../format/native/frame-layout.ts";
 import type { CheckpointContent } from "../format/native/checkpoint.ts";
 import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
-import type { HeadsParts } from "../index/heads.ts";
+import type { HeadsPicture } from "../index/heads-picture.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import type { CommitGroup } from "../log/commit-group.ts";
 
@@ -29,6 +29,8 @@ export interface SnapshotInput {
 export interface Snapshot {
   /** Complete once `developSnapshot` is done. */
   readonly content: CheckpointContent;
+  /** To be ended by whoever took the picture, whatever becomes of it. */
+  readonly heads: HeadsPicture;
   /** Rows in memory that are still to be entered. */
   readonly rows: readonly { readonly segmentId: number; readonly index: ActiveSegmentIndex; readonly rowCount: number }[];
 }
@@ -39,12 +41,6 @@ const ROWS_PER_STEP = 16_384;
 /** Takes the picture. */
 export function takeSnapshot(input: SnapshotInput): Snapshot {
   const { index } = input;
-  const columns = new Map<string, Uint8Array>();
-  putColumns(columns, "entities", index.entities.toParts(index.heads.count));
-  putColumns(columns, "scopes", index.scopes.toParts());
-  putColumns(columns, "heads", visibleHeads(index, input.open));
-  const firstSequences = Float64Array.from(index.scopeFirstSequence);
-  columns.set("scopes.firstSequence", new Uint8Array(firstSequences.buffer));
   const segments = index.segments.filter((segment) => segment.id <= index.visible.segmentId);
   const rows: { segmentId: number; index: ActiveSegmentIndex; rowCount: number }[] = [];
   const described = segments.map((segment) => {
@@ -53,6 +49,13 @@ export function takeSnapshot(input: SnapshotInput): Snapshot {
     rows.push({ segmentId: segment.id, index: segment.index, rowCount });
     return describeSegment(segment, index, rowCount);
   });
+  const columns = new Map<string, Uint8Array>();
+  putColumns(columns, "entities", index.entities.toParts(index.heads.count));
+  putColumns(columns, "scopes", index.scopes.toParts());
+  const firstSequences = Float64Array.from(index.scopeFirstSequence);
+  const heads = visibleHeads(index, input.open);
+  putColumns(columns, "heads", heads.parts);
+  columns.set("scopes.firstSequence", new Uint8Array(firstSequences.buffer));
   const content: CheckpointContent = {
     columns,
     description: {
@@ -69,12 +72,13 @@ export function takeSnapshot(input: SnapshotInput): Snapshot {
       segments: described,
     },
   };
-  return { content, rows };
+  return { content, heads, rows };
 }
 
-/** Enters the rows in memory. They are those of the picture, whatever was added since. */
+/** Works out the heads, and enters the rows in memory. They are those of the picture, whatever came since. */
 export function* developSnapshot(snapshot: Snapshot): Generator<undefined, void> {
   const columns = snapshot.content.columns as Map<string, Uint8Array>;
+  while (!snapshot.heads.advance()) yield;
   for (const { segmentId, index, rowCount } of snapshot.rows) {
     while (!index.prepareCheckpoint(rowCount, ROWS_PER_STEP)) yield;
     putColumns(columns, `rows.${segmentId}`, index.columnsForCheckpoint(rowCount));
@@ -111,27 +115,15 @@ function visibleTime(index: StoreIndex, open: CommitGroup | null): number {
   return open === null || open.frames === 0 ? index.lastTimeMicros : open.previousTimeMicros;
 }
 
-/** Copies of the heads, without what the open group added. */
-function visibleHeads(index: StoreIndex, open: CommitGroup | null): HeadsParts {
-  const parts = index.heads.toParts();
-  const [clock, sequence, timeMicros] = [parts.clock, parts.sequence, parts.timeMicros].map(
-    (bytes) => new Float64Array(bytes.slice().buffer),
-  );
+/** Begins a picture of the heads, without what the open group added. */
+function visibleHeads(index: StoreIndex, open: CommitGroup | null): HeadsPicture {
+  const picture = index.heads.beginPicture();
   for (let frame = 0; frame < (open?.frames ?? 0); frame++) {
     const group = open as CommitGroup;
     // Only an entity's first frame in the group knows the head before the group.
     if (group.kernel.links[frame] >= 0) continue;
-    const entityId = group.entityIds[frame];
-    clock[entityId] = getUint64(group.view, group.kernel.offsets[frame] + FRAME.clock) - 1;
-    sequence[entityId] = group.previousSequences[frame];
-    timeMicros[entityId] = group.previousTimes[frame];
+    const clock = getUint64(group.view, group.kernel.offsets[frame] + FRAME.clock) - 1;
+    picture.takeBack(group.entityIds[frame], clock, group.previousSequences[frame], group.previousTimes[frame]);
   }
-  const bytes = (column: Float64Array): Uint8Array => new Uint8Array(column.buffer);
-  return {
-    clock: bytes(clock),
-    sequence: bytes(sequence),
-    timeMicros: bytes(timeMicros),
-    hash: parts.hash.slice(),
-    visibleSequence: parts.visibleSequence.slice(),
-  };
+  return picture;
 }

@@ -16,6 +16,7 @@ import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.t
 import { type ActiveSegmentParts, columnsOfParts, isSummary, partsOfColumns, ROW_SUMMARY } from "./active-parts.ts";
 import { EntityChains } from "./entity-chains.ts";
 import type { Interner } from "./interner.ts";
+import { NotedIds } from "./noted-ids.ts";
 import { createCursor } from "./row-scan.ts";
 import { RowSummary } from "./row-summary.ts";
 import { RowTable } from "./row-table.ts";
@@ -32,7 +33,7 @@ import {
   type SegmentIndex,
 } from "./segment-index.ts";
 
-const NAMES_PER_CALL = 65_536;
+const NAMES_PER_CALL = 8192;
 
 export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   readonly #entities: Interner;
@@ -64,6 +65,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   #chains: EntityChains | null = null;
   #ids: RowTable | null = null;
   #rowSummary: RowSummary | null = null;
+  readonly notedIds = new NotedIds();
 
   /** `firstSequence` is that of the next event; `rows` is how many to make room for. */
   constructor(entities: Interner, scopes: Interner, firstSequence: number, rows = 1024) {
@@ -109,11 +111,6 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return this.#timeMax;
   }
 
-  /** How many rows have an id that the writer did not issue. */
-  get foreignIds(): number {
-    return this.#foreignIds;
-  }
-
   /** How many entities have rows here. */
   get entityCount(): number {
     return this.#entityCount;
@@ -142,7 +139,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     const sequenceBytes = this.#columns.sequence === undefined ? 0 : 8;
     const columns = this.#capacity * (4 + 4 + 2 + 8 + 4 + 8 + 4 + 4 + 4 + sequenceBytes);
     const entities = this.#ordinals.byteLength + this.#entityIds.length * (4 * 4 + 8) + this.#scopeSeen.length;
-    return columns + entities + (this.#chains?.memoryBytes ?? 0) + (this.#ids?.memoryBytes ?? 0);
+    return columns + entities + (this.#chains?.memoryBytes ?? 0) + (this.#ids?.memoryBytes ?? 0) + this.notedIds.memoryBytes;
   }
 
   /** Adds a row. `previousSequence` is that of the entity's last event before this segment (-1: none); it counts at its first row here. */
@@ -182,6 +179,18 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     this.#noteRow(row, entity, scope, clock, offset, time, previousSequence);
     this.#rowCount = row + 1;
     if (this.#ids !== null) this.#ids.add(row, columns.idTag);
+  }
+
+  /** Notes the id of the row that was added last, 16 bytes at `at`, for the segment's index block. */
+  noteId(view: DataView, at: number): void {
+    const row = this.#rowCount - 1;
+    const isForeign = (this.#columns.offset[row]! & OFFSET_FOREIGN_ID) !== 0;
+    this.notedIds.note(row, this.#ordinals[this.#columns.entity[row]!]! - 1, isForeign, view, at);
+  }
+
+  /** Writes the id of this row, the entity's last, to `target`, where it was noted; tells whether it was. */
+  copyNotedId(row: number, target: Uint8Array, offset: number): boolean {
+    return this.notedIds.copyLast(row, this.#ordinals[this.#columns.entity[row]!]! - 1, target, offset);
   }
 
   cursor(filter: RowFilter, fromRow: number, toRow: number, direction: "forward" | "backward"): RowCursor {

@@ -27,6 +27,8 @@ export interface BlockDetails {
   foreignTag2(row: number): number;
   /** Writes the hash (32 bytes) and then the id (16 bytes) of the entity's last event; `lastRow` is -1 for an emptied entity. */
   copyLastHashAndId(entityId: number, lastRow: number, target: Uint8Array, offset: number): void;
+  /** How many frames the two functions have read so far. */
+  framesRead(): number;
 }
 
 /** `rows` must not grow until the block is written: its segment is sealed. The interners may. */
@@ -53,5 +55,6 @@ export function blockSource(rows: ActiveSegmentIndex, entities: Interner, scopes
     previousSequence: (entityId) => emptied.get(entityId)?.previousSequence ?? rows.previousSequenceOf(entityId),
     emptiedClock: (entityId) => emptied.get(entityId)?.lastClock ?? -1,
     copyLastHashAndId: (entityId, lastRow, target, offset) => details.copyLastHashAndId(entityId, lastRow, target, offset),
+    framesRead: () => details.framesRead(),
   };
 }

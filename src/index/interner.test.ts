@@ -52,6 +52,19 @@ test("more names than the caches hold all stay reachable, before and after a che
   assert.equal(loaded.find("another"), count);
 });
 
+test("names are found whichever parts of the table were built first after loading", () => {
+  const interner = new Interner();
+  for (let id = 0; id < 5000; id++) interner.intern(`order:${id}`);
+  const loaded = Interner.fromParts(copyOf(interner.toParts()));
+  assert.ok(loaded);
+  assert.equal(loaded.find("order:4999"), 4999);
+  assert.equal(loaded.intern("order:new"), 5000);
+  for (let id = 5001; id < 9000; id++) assert.equal(loaded.intern(`order:${id}`), id);
+  for (let id = 0; id < 5000; id++) assert.equal(loaded.find(`order:${id}`), id);
+  assert.equal(loaded.find("order:new"), 5000);
+  assert.equal(loaded.find("order:absent"), -1);
+});
+
 test("the first names alone can be taken for a checkpoint", () => {
   const interner = new Interner();
   for (const name of ["a", "bb", "ccc"]) interner.intern(name);

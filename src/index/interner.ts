@@ -4,8 +4,9 @@
  *
  * Invariants:
  * 1. Name `id` is `bytes[offsets[id], offsets[id + 1])`, well-formed UTF-8; no two names are equal; ids are never reused.
- * 2. `table` is a power of two of slots, at most half full, each 0 or `id + 1`, found by linear probing from the name's hash. It is
- *    built at the first look-up after loading (`table.length` 0 until then).
+ * 2. The table is in parts, chosen by the hash's highest bits, so that no more than a part is ever moved at once. A part is a power of two of
+ *    slots, half full at most, each 0 or `id + 1`, found by linear probing from the name's hash. After loading, each is built at the first
+ *    look-up in it (null until then).
  * 3. The caches in front are bounded and hold nothing that the flat memory does not.
  */
 import { isUtf8 } from "node:buffer";
@@ -27,6 +28,9 @@ const ID_CACHE_ENTRIES = 32_768;
 /** A full id cache is emptied after this many misses: seldom enough to cost nothing where names are many, and often enough to follow the hot ones. */
 const ID_CACHE_MISSES_MAX = 8 * ID_CACHE_ENTRIES;
 const NAME_CACHE_SLOTS = 4096;
+const TABLE_PARTS = 32;
+/** What is left of a hash of 32 bits when it is shifted by this says which part. */
+const TABLE_PART_SHIFT = 27;
 const NAME_BYTES_MAX = 0x8000_0000;
 /** Names up to this many UTF-16 units are encoded and decoded without a call into the runtime. */
 const SHORT_NAME_UNITS = 64;
@@ -41,7 +45,13 @@ export class Interner {
   #byteCount = 0;
   #offsets = new Uint32Array(65);
   #hashes = new Uint32Array(64);
-  #table = new Uint32Array(0);
+  readonly #table: (Uint32Array | null)[] = new Array<Uint32Array | null>(TABLE_PARTS).fill(null);
+  /** The ids of the names that were there when the first part was built, part by part, for as long as others are not. */
+  #byPart: Uint32Array | null = null;
+  readonly #partStarts = new Uint32Array(TABLE_PARTS + 1);
+  #partsBuilt = 0;
+  /** How many names each part of the table has. */
+  readonly #partSizes = new Uint32Array(TABLE_PARTS);
   /** A cache: name to id. Its keys are copies, so that none pins a larger string it was cut from. */
   readonly #ids = new Map<string, number>();
   #idMisses = 0;
@@ -56,7 +66,8 @@ export class Interner {
 
   /** Bytes of flat memory held (the bounded caches not counted). */
   get memoryBytes(): number {
-    return this.#bytes.length + this.#offsets.byteLength + this.#hashes.byteLength + this.#table.byteLength;
+    const table = this.#table.reduce((sum, part) => sum + (part?.byteLength ?? 0), 0);
+    return this.#bytes.length + this.#offsets.byteLength + this.#hashes.byteLength + table;
   }
 
   /** The id of `name`, which is added when it is new. The caller has checked that it is well-formed. */
@@ -94,6 +105,11 @@ export class Interner {
   /** Like `find`, for the UTF-8 bytes `source[start, end)`. */
   findBytes(source: Uint8Array, start: number, end: number): number {
     return this.#probe(source, start, end, nameHash(source, start, end));
+  }
+
+  /** The id of another interner's name, or -1 when it was never added here. */
+  findOf(other: Interner, id: number): number {
+    return this.#probe(other.#bytes, other.#offsets[id]!, other.#offsets[id + 1]!, other.#hashes[id]!);
   }
 
   name(id: number): string {
@@ -201,12 +217,11 @@ export class Interner {
   }
 
   #probe(source: Uint8Array, start: number, end: number, hash: number): number {
-    if (this.#table.length === 0) this.#fillTable(slotsFor(this.#size));
-    const table = this.#table;
-    const mask = table.length - 1;
+    const part = this.#table[hash >>> TABLE_PART_SHIFT] ?? this.#buildPart(hash >>> TABLE_PART_SHIFT);
+    const mask = part.length - 1;
     const hashes = this.#hashes;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const entry = table[slot]!;
+      const entry = part[slot]!;
       if (entry === 0) return -1;
       if (hashes[entry - 1] === hash && this.#equals(entry - 1, source, start, end)) return entry - 1;
     }
@@ -238,30 +253,52 @@ export class Interner {
     this.#offsets[id + 1] = byteCount;
     this.#hashes[id] = hash;
     this.#size = id + 1;
-    if (this.#size * 2 > this.#table.length) this.#fillTable(this.#table.length * 2);
-    else this.#insert(id, hash);
+    const part = hash >>> TABLE_PART_SHIFT;
+    if (++this.#partSizes[part]! > this.#table[part]!.length * fillOf(part)) this.#growPart(part);
+    enterName(this.#table[part]!, id, hash);
     return id;
   }
 
-  #insert(id: number, hash: number): void {
-    const table = this.#table;
-    const mask = table.length - 1;
-    let slot = hash & mask;
-    while (table[slot] !== 0) slot = (slot + 1) & mask;
-    table[slot] = id + 1;
+  #growPart(part: number): void {
+    const before = this.#table[part]!;
+    const grown = new Uint32Array(before.length * 2);
+    for (const entry of before) if (entry !== 0) enterName(grown, entry - 1, this.#hashes[entry - 1]!);
+    this.#table[part] = grown;
   }
 
-  #fillTable(slots: number): void {
-    const table = new Uint32Array(slots);
-    const mask = slots - 1;
-    const hashes = this.#hashes;
-    for (let id = 0; id < this.#size; id++) {
-      let slot = hashes[id]! & mask;
-      while (table[slot] !== 0) slot = (slot + 1) & mask;
-      table[slot] = id + 1;
-    }
-    this.#table = table;
+  #buildPart(part: number): Uint32Array {
+    this.#byPart ??= this.#idsByPart();
+    const ids = this.#byPart.subarray(this.#partStarts[part], this.#partStarts[part + 1]);
+    const built = new Uint32Array(slotsFor(ids.length, part));
+    for (const id of ids) enterName(built, id, this.#hashes[id]!);
+    this.#partSizes[part] = ids.length;
+    this.#table[part] = built;
+    if (++this.#partsBuilt === TABLE_PARTS) this.#byPart = null;
+    return built;
   }
+
+  #idsByPart(): Uint32Array {
+    const hashes = this.#hashes;
+    const starts = this.#partStarts;
+    for (let id = 0; id < this.#size; id++) starts[(hashes[id]! >>> TABLE_PART_SHIFT) + 1]!++;
+    for (let part = 0; part < TABLE_PARTS; part++) starts[part + 1]! += starts[part]!;
+    const places = starts.slice();
+    const ids = new Uint32Array(this.#size);
+    for (let id = 0; id < this.#size; id++) ids[places[hashes[id]! >>> TABLE_PART_SHIFT]!++] = id;
+    return ids;
+  }
+}
+
+/** How full a part may be: each another, so that they do not grow all together. */
+function fillOf(part: number): number {
+  return 0.5 - part * 0.005;
+}
+
+function enterName(part: Uint32Array, id: number, hash: number): void {
+  const mask = part.length - 1;
+  let slot = hash & mask;
+  while (part[slot] !== 0) slot = (slot + 1) & mask;
+  part[slot] = id + 1;
 }
 
 function grownColumn(column: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
@@ -270,9 +307,9 @@ function grownColumn(column: Uint32Array, length: number): Uint32Array<ArrayBuff
   return grown;
 }
 
-/** A power of two that `names` fill to at most half. */
-function slotsFor(names: number): number {
-  let slots = 128;
-  while (slots < names * 2) slots *= 2;
+/** A power of two of slots, in which the part has room for so many names and one more. */
+function slotsFor(names: number, part: number): number {
+  let slots = 16;
+  while (slots * fillOf(part) <= names) slots *= 2;
   return slots;
 }

@@ -45,6 +45,7 @@ function blockOf(rowCount: number, options: BlockOptions = {}): Buffer {
     ...(options.emptied === undefined ? {} : { emptied: options.emptied }),
     foreignTag2: (row) => tagOf(row + 77),
     copyLastHashAndId: (entity, _lastRow, target, at) => target.fill(entity, at, at + 48),
+    framesRead: () => 0,
   });
   return Buffer.concat([...encodeIndexBlock(source)]);
 }

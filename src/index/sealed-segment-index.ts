@@ -61,7 +61,7 @@ export class IndexPageError extends Error {
   }
 }
 
-const NAMES_PER_CALL = 65_536;
+const NAMES_PER_CALL = 8192;
 const ROW_SHIFT = INDEX_BLOCK.rowsPerPageShift;
 const ROW_MASK = INDEX_BLOCK.rowsPerPage - 1;
 const PLACE_MASK = INDEX_BLOCK.streamPageBytes - 1;

@@ -94,6 +94,7 @@ function sealedIndex(active: ActiveSegmentIndex, entities: Interner, scopes: Int
       target.fill(entityId & 0xff, offset, offset + 32);
       target.fill(lastRow & 0xff, offset + 32, offset + 48);
     },
+    framesRead: () => 0,
   });
   const parts: Uint8Array[] = [new Uint8Array(FRAMES_END)];
   for (const bytes of encodeIndexBlock(source)) parts.push(bytes);

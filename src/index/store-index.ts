@@ -277,7 +277,7 @@ export class StoreIndex {
   hopEntity(name: string, sequenceBound: number, visit: (segment: SegmentEntry, summary: EntitySummary) => boolean | void): void {
     const id = this.entities.find(name);
     if (id < 0) return;
-    let sequence = sequenceBound > this.visible.sequence ? this.heads.sequence[id] : this.heads.visibleSequence[id];
+    let sequence = sequenceBound > this.visible.sequence ? this.heads.sequence(id) : this.heads.visibleSequence(id);
     while (sequence >= 0) {
       let position = this.segmentAt(sequence);
       let summary: EntitySummary | null = null;
@@ -297,7 +297,7 @@ export class StoreIndex {
 
   /** Whether the entity has a visible event. */
   isVisible(entityId: number): boolean {
-    return this.heads.visibleSequence[entityId] >= 0;
+    return this.heads.visibleSequence(entityId) >= 0;
   }
 }
 

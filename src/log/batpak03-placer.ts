@@ -117,9 +117,9 @@ export class Batpak03Placer implements FramePlacer {
       const ownId = item.entityId < 0 ? entities.find(item.entity) : item.entityId;
       const entityId = placement === null ? ownId : -1;
       const isKnown = entityId >= 0 && entityId < heads.count;
-      const clock = placement?.clock ?? (isKnown ? heads.clock[entityId] + items.length : 0);
+      const clock = placement?.clock ?? (isKnown ? heads.clock(entityId) + items.length : 0);
       if (clock > U32_MAX) return unsupported("append", `clocks past ${U32_MAX}`, "lower ones are");
-      if (isKnown && heads.timeMicros[entityId] / 1000 >= TIME_MS_END)
+      if (isKnown && heads.timeMicros(entityId) / 1000 >= TIME_MS_END)
         return unsupported("append", `what comes after the millisecond ${TIME_MS_END}`, "earlier times are");
     }
     return null;
@@ -173,14 +173,12 @@ export class Batpak03Placer implements FramePlacer {
     const sequence = placement === null ? index.acceptedSequence : placement.sequence;
     const timeMicros = item.timeMicros < 0 ? now : item.timeMicros;
     const ownMs = Math.floor(timeMicros / 1000);
-    const wallMs = placement === null ? Math.max(ownMs, Math.floor(heads.timeMicros[entityId] / 1000)) : ownMs;
+    const wallMs = placement === null ? Math.max(ownMs, Math.floor(heads.timeMicros(entityId) / 1000)) : ownMs;
     const payload = staged.subarray(item.payloadAt - shift, item.payloadAt - shift + item.payloadLength);
     const fields = this.#fill(item, payload, entityId, timeMicros, wallMs);
     const at = group.position;
     const { offset, length } = builder.append(group, fields, sequence);
-    const { hash } = heads;
-    const { eventHash } = this.#chain;
-    for (let i = 0; i < HASH_BYTES; i++) hash[entityId * HASH_BYTES + i] = eventHash[i];
+    heads.setHashBytes(entityId, this.#chain.eventHash);
     this.#enterFrame(group, at, length, entityId, sequence);
     const flagged = (offset | (last ? OFFSET_ENDS_BATCH : 0) | OFFSET_FOREIGN_ID) >>> 0;
     (group.segment.index as ActiveSegmentIndex).pushValues(
@@ -194,11 +192,9 @@ export class Batpak03Placer implements FramePlacer {
       tagOf(fields.correlationId),
       fields.causationId === null ? 0 : tagOf(fields.causationId),
       sequence,
-      heads.sequence[entityId],
+      heads.sequence(entityId),
     );
-    heads.clock[entityId] = fields.clock;
-    heads.timeMicros[entityId] = wallMs * 1000;
-    heads.sequence[entityId] = sequence;
+    heads.accept(entityId, fields.clock, sequence, wallMs * 1000);
     index.lastTimeMicros = Math.max(index.lastTimeMicros, wallMs * 1000);
     index.acceptedSequence = sequence + 1;
     group.segment.nextSequence = sequence + 1;
@@ -211,7 +207,7 @@ export class Batpak03Placer implements FramePlacer {
     if (item.id === null) this.#parts.ids.issue(wallMs, this.#issuedId, 0);
     const id = item.id ?? this.#issuedId;
     const hash = blake3(payload);
-    this.#previousHash.set(heads.hash.subarray(entityId * HASH_BYTES, entityId * HASH_BYTES + HASH_BYTES));
+    this.#previousHash.set(heads.hash(entityId));
     this.#chain.eventHash = hash;
     fields.eventId = id;
     fields.correlationId = item.correlation ?? id;
@@ -219,7 +215,7 @@ export class Batpak03Placer implements FramePlacer {
     fields.timestampUs = item.placement?.timestampUs ?? timestampUs;
     fields.wallMs = wallMs;
     fields.flags = item.placement?.flags ?? 0;
-    fields.clock = item.placement?.clock ?? heads.clock[entityId] + 1;
+    fields.clock = item.placement?.clock ?? heads.clock(entityId) + 1;
     fields.payloadSize = payload.length;
     fields.eventKind = item.kind;
     fields.contentHash = hash;

@@ -185,13 +185,10 @@ export class Batpak03Rows {
       row.correlationTag,
       row.causationTag,
       sequence,
-      heads.sequence[entityId],
+      heads.sequence(entityId),
     );
-    heads.clock[entityId] = row.clock;
-    heads.sequence[entityId] = sequence;
-    heads.timeMicros[entityId] = timeMicros;
-    const { hash } = row;
-    for (let i = 0, to = entityId * HASH_BYTES; i < HASH_BYTES; i++) heads.hash[to + i] = hash[i];
+    heads.accept(entityId, row.clock, sequence, timeMicros);
+    heads.setHashBytes(entityId, row.hash);
     heads.setVisible(entityId, sequence);
     entry.frames++;
     entry.visibleFrames++;

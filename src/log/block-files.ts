@@ -6,6 +6,7 @@
  * a file that ends in no trailer, and the segment is scanned. A trailer that is there has all its pages. Where something follows the seal already, the file is written anew and renamed (commit
  * point: the rename): a file with a block may be linked into a snapshot, and is never written in place.
  */
+import { rest } from "../base/rest.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
@@ -18,6 +19,7 @@ import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { blockSource } from "../index/block-source.ts";
 import { idTag2 } from "../index/id-tag.ts";
 import type { PageCache } from "../index/page-cache.ts";
+import type { SealedEntity } from "../index/sealed-entity.ts";
 import { SealedSegmentIndex } from "../index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import type { FrameSource } from "./frame-source.ts";
@@ -49,8 +51,11 @@ export function openBlock(files: SegmentFiles, segmentId: number, storeId: Uint8
   return { kind: "ok", block: { index: opened.index, seal: decodeSeal(view, 0) } };
 }
 
-/** Enters a sealed segment in the index by its block, without touching a frame: names, heads, system records. */
-export function restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, block: OpenedBlock): void {
+/** How many entities are entered between two rests. */
+const ENTITIES_PER_STEP = 2048;
+
+/** Enters a sealed segment in the index by its block, without touching a frame: names, heads, system records. In steps. */
+export function* restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, block: OpenedBlock): Generator<undefined, void> {
   const { index } = target;
   const { heads } = index;
   const { index: rows, seal } = block;
@@ -66,17 +71,24 @@ export function restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, bloc
     const reason = "a system record in its index block is no frame";
     throw new StoreError("CORRUPT", `Cannot use the index block of segment ${entry.id}: ${reason}`, { segmentId: entry.id, reason });
   }
-  rows.entities((name, summary) => {
+  const hash = new Uint8Array(FRAME.hashBytes);
+  const enter = (name: string, summary: SealedEntity): void => {
     const entityId = index.entities.intern(name);
     heads.ensure(entityId);
-    heads.clock[entityId] = summary.lastClock;
-    summary.copyLastHash(heads.hash, entityId * FRAME.hashBytes);
-    // The block does not have it.
-    heads.timeMicros[entityId] = 0;
-    if (summary.lastSequence < 0) return;
-    heads.sequence[entityId] = summary.lastSequence;
-    heads.setVisible(entityId, summary.lastSequence);
-  });
+    summary.copyLastHash(hash, 0);
+    heads.setHashBytes(entityId, hash);
+    // The block does not have the time. Where the segment has no event of the entity left, the one before it stays the last.
+    heads.accept(entityId, summary.lastClock, summary.lastSequence < 0 ? heads.sequence(entityId) : summary.lastSequence, 0);
+    if (summary.lastSequence >= 0) heads.setVisible(entityId, summary.lastSequence);
+  };
+  for (let from = 0; from < rows.entityCount; from += ENTITIES_PER_STEP) {
+    let left = ENTITIES_PER_STEP;
+    rows.entities((name, summary) => {
+      enter(name, summary);
+      return --left > 0;
+    }, from);
+    yield;
+  }
   for (const scope of rows.scopes()) index.internScope(scope, rows.firstSequence);
   for (const frame of records) {
     enterSystemHead(index, frame);
@@ -108,13 +120,15 @@ export interface WriteBlockInput extends BlockInput {
   readonly cache: PageCache;
 }
 
-/** How many bytes are gathered for a write. */
+/** How many bytes are gathered for a write, and made between two rests: as many as take a small part of a millisecond. */
 const WRITE_BYTES = 256 * 1024;
+const REST_BYTES = 64 * 1024;
 
 /** The bytes of a sealed segment's block. */
 function encodeBlock({ index, frames, storeId, segment }: BlockInput): AsyncGenerator<Uint8Array> {
   const rows = segment.index as ActiveSegmentIndex;
   const { format } = frames;
+  let framesRead = 0;
   const idBytes = new Uint8Array(16);
   const idView = new DataView(idBytes.buffer);
   const source = blockSource(rows, index.entities, index.scopes, {
@@ -124,15 +138,26 @@ function encodeBlock({ index, frames, storeId, segment }: BlockInput): AsyncGene
     lastIssuedId: segment.lastIssuedId,
     systemRecords: segment.systemFrames,
     foreignTag2(row) {
+      const noted = rows.notedIds.foreignTag(row);
+      if (noted !== 0) return noted;
+      framesRead++;
       const { bytes, view, at } = frames.read(segment.id, rows.offsetAt(row));
       format.copyId(bytes, view, at, idBytes, 0);
       return idTag2(idView, 0);
     },
-    copyLastHashAndId(_entityId, lastRow, target, offset) {
+    copyLastHashAndId(entityId, lastRow, target, offset) {
+      const { heads } = index;
+      const isHead = heads.sequence(entityId) === rows.sequenceAt(lastRow) && heads.clock(entityId) === rows.clockAt(lastRow);
+      if (isHead && rows.copyNotedId(lastRow, target, offset + FRAME.hashBytes)) {
+        target.set(heads.hash(entityId), offset);
+        return;
+      }
+      framesRead++;
       const { bytes, view, at } = frames.read(segment.id, rows.offsetAt(lastRow));
       format.copyHash(bytes, view, at, target, offset);
       format.copyId(bytes, view, at, target, offset + FRAME.hashBytes);
     },
+    framesRead: () => framesRead,
   });
   return blockPieces(encodeIndexBlock(source));
 }
@@ -170,6 +195,7 @@ export async function writeBlock(input: WriteBlockInput): Promise<void> {
 async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let gathered: Uint8Array[] = [];
   let gatheredBytes = 0;
+  let bytesSinceRest = 0;
   let end: Uint8Array | null = null;
   for (const page of pages) {
     if (end !== null && page.length > 0) {
@@ -177,11 +203,14 @@ async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Ar
       gatheredBytes += end.length;
     }
     if (page.length > 0) end = page;
-    if (gatheredBytes < WRITE_BYTES && page.length > 0) continue;
-    if (gatheredBytes > 0) yield Buffer.concat(gathered);
-    gathered = [];
-    gatheredBytes = 0;
-    await new Promise((resolve) => setImmediate(resolve));
+    bytesSinceRest += page.length;
+    if (gatheredBytes >= WRITE_BYTES) {
+      yield Buffer.concat(gathered);
+      gathered = [];
+      gatheredBytes = 0;
+    } else if (bytesSinceRest < REST_BYTES && page.length > 0) continue;
+    bytesSinceRest = 0;
+    await rest();
   }
   if (gatheredBytes > 0) yield Buffer.concat(gathered);
   if (end !== null) yield end;

@@ -170,7 +170,7 @@ function countByEntity(events: readonly AppendItem[], end: number): Map<string, 
 
 function judgeClock(item: AppendItem, expected: ExpectedState, added: number, index: StoreIndex): Verdict | null {
   const entityId = index.entities.find(item.entity);
-  const accepted = entityId < 0 || entityId >= index.heads.count ? -1 : index.heads.clock[entityId];
+  const accepted = entityId < 0 ? -1 : index.heads.clock(entityId);
   const clock = accepted + added;
   if (expected.kind === "none" ? clock === -1 : expected.kind === "exists" ? clock >= 0 : clock === (expected as { clock: number }).clock)
     return null;
@@ -179,7 +179,7 @@ function judgeClock(item: AppendItem, expected: ExpectedState, added: number, in
   const so = clock === -1 ? "it has no events" : `its latest clock is ${clock}`;
   return {
     kind: "refuse",
-    metSequence: accepted === -1 ? -1 : index.heads.sequence[entityId],
+    metSequence: accepted === -1 ? -1 : index.heads.sequence(entityId),
     error: new StoreError("CONFLICT", `Cannot append to ${item.entity}: ${so}, ${describe(asked)} was expected`, {
       entity: item.entity,
       expected: asked,

@@ -11,6 +11,7 @@ import type { IdIssuer } from "../events/id.ts";
 import { beginFrame, endFrame, markFrame, segmentSeed, stampFrame, stampSynced } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import { HEAD_PLACE, headPlaces } from "../index/heads.ts";
 import { idTag } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
 import type { StoreIndex } from "../index/store-index.ts";
@@ -68,8 +69,11 @@ export class NativePlacer implements FramePlacer {
     group.reserveFrames(items.length);
     if (!inPlace && sink !== null) copyStaged(group, request);
     const now = this.#parts.clock.nowMicros();
-    for (let i = 0; i < items.length; i++) this.#placeItem(group, items[i], now, i === items.length - 1);
-    const { segment } = group;
+    const { segment, view } = group;
+    for (let i = 0; i < items.length; i++) {
+      this.#placeItem(group, items[i], now, i === items.length - 1);
+      if (!items[i].system) (segment.index as ActiveSegmentIndex).noteId(view, items[i].at + FRAME.id);
+    }
     segment.frames += items.length;
     segment.framesEnd = group.baseOffset + group.position;
     segment.nextSequence = this.#index.acceptedSequence;
@@ -83,10 +87,12 @@ export class NativePlacer implements FramePlacer {
     const { at, system, id, correlation } = item;
     const entityId = item.entityId < 0 ? index.entities.intern(item.entity) : item.entityId;
     heads.ensure(entityId);
+    const head = heads.numbersToWrite(entityId);
+    const headAt = headPlaces(entityId);
     const { placement } = item;
     const sequence = placement === null ? index.acceptedSequence : placement.sequence;
-    const clock = placement === null ? heads.clock[entityId] + 1 : placement.clock;
-    const previousSequence = heads.sequence[entityId];
+    const clock = placement === null ? head[headAt + HEAD_PLACE.clock] + 1 : placement.clock;
+    const previousSequence = head[headAt + HEAD_PLACE.sequence];
     const ownMicros = item.timeMicros < 0 ? now : item.timeMicros;
     const timeMicros = placement === null ? Math.max(ownMicros, index.lastTimeMicros) : ownMicros;
     const offset = group.baseOffset + at;
@@ -97,14 +103,14 @@ export class NativePlacer implements FramePlacer {
     this.#link(group, at, item.length, entityId);
     group.entityIds[frames] = entityId;
     group.previousSequences[frames] = previousSequence;
-    group.previousTimes[frames] = heads.timeMicros[entityId];
+    group.previousTimes[frames] = head[headAt + HEAD_PLACE.timeMicros];
     group.sequences[frames] = system ? -1 : sequence;
     group.frames = frames + 1;
     if (last) markFrame(view, at);
     const correlationTag = writeId(bytes, view, at, correlation, FRAME.variable);
     const causationTag = writeId(bytes, view, at, item.causation ?? item.cause, FRAME.variable + (correlation === null ? 0 : 16));
-    heads.clock[entityId] = clock;
-    heads.timeMicros[entityId] = timeMicros;
+    head[headAt + HEAD_PLACE.clock] = clock;
+    head[headAt + HEAD_PLACE.timeMicros] = timeMicros;
     if (timeMicros > index.lastTimeMicros) index.lastTimeMicros = timeMicros;
     if (system) return;
     const tag = idTag(view, at + FRAME.id);
@@ -126,7 +132,7 @@ export class NativePlacer implements FramePlacer {
       sequence,
       previousSequence,
     );
-    heads.sequence[entityId] = sequence;
+    head[headAt + HEAD_PLACE.sequence] = sequence;
     index.acceptedSequence = sequence + 1;
   }
 
@@ -140,7 +146,7 @@ export class NativePlacer implements FramePlacer {
     kernel.links[frames] = link;
     this.#openFrame[entityId] = frames;
     if (link >= 0) return;
-    copyHash(this.#index.heads.hashView, entityId * FRAME.hashBytes, group.view, at + FRAME.previousHash);
+    this.#index.heads.copyHash(entityId, group.view, at + FRAME.previousHash);
   }
 
   #growOpenFrames(entityId: number): void {
@@ -159,19 +165,14 @@ export class NativePlacer implements FramePlacer {
     const unsynced = group.baseOffset - this.#parts.syncedOffset(group.segment.id);
     for (let frame = 0; frame < frames; frame++) stampSynced(view, offsets[frame], unsynced + offsets[frame]);
     kernel.seal(frames, this.#seed, group.baseOffset);
-    const { hashView } = this.#index.heads;
+    const { heads } = this.#index;
     for (let frame = 0; frame < frames; frame++) {
       const entityId = entityIds[frame];
       if (this.#openFrame[entityId] !== frame) continue;
       this.#openFrame[entityId] = -1;
-      copyHash(view, offsets[frame] + lengths[frame] - FRAME.hashBytes, hashView, entityId * FRAME.hashBytes);
+      heads.setHash(entityId, view, offsets[frame] + lengths[frame] - FRAME.hashBytes);
     }
   }
-}
-
-/** Copies 32 bytes by words: such short pieces cost half of what a loop over bytes does. */
-function copyHash(source: DataView, from: number, target: DataView, to: number): void {
-  for (let i = 0; i < FRAME.hashBytes; i += 4) target.setUint32(to + i, source.getUint32(from + i));
 }
 
 function copyStaged(group: CommitGroup, request: AppendRequest): void {

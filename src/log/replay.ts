@@ -67,9 +67,8 @@ export function enterSystemHead(index: StoreIndex, frame: Uint8Array): void {
   const entity = entityStart(view, 0);
   const entityId = index.entities.internBytes(frame, entity, scopeStart(view, 0));
   index.heads.ensure(entityId);
-  index.heads.clock[entityId] = getUint64(view, FRAME.clock);
-  index.heads.timeMicros[entityId] = getUint64(view, FRAME.time);
-  index.heads.hash.set(frame.subarray(frame.length - FRAME.hashBytes), entityId * FRAME.hashBytes);
+  index.heads.accept(entityId, getUint64(view, FRAME.clock), index.heads.sequence(entityId), getUint64(view, FRAME.time));
+  index.heads.setHash(entityId, view, frame.length - FRAME.hashBytes);
 }
 
 function replayEvent(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Array, view: DataView, at: number, offset: number): void {
@@ -78,16 +77,13 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Ar
   const sequence = getUint64(view, at + FRAME.sequence);
   if (sequence < index.acceptedSequence)
     throw replayError(segment, offset, `its sequence is ${sequence}, at least ${index.acceptedSequence} is due`);
-  const entityId = pushFrameRow(index, segment.index as ActiveSegmentIndex, bytes, view, at, offset, (id) => heads.sequence[id]);
+  const entityId = pushFrameRow(index, segment.index as ActiveSegmentIndex, bytes, view, at, offset, (id) => heads.sequence(id));
   const clock = getUint64(view, at + FRAME.clock);
   const timeMicros = getUint64(view, at + FRAME.time);
   const foreign = (frameFlags(view, at) & FRAME_FLAG.foreignId) !== 0;
   if (!foreign) target.lastIssuedId.set(bytes.subarray(at + FRAME.id, at + FRAME.id + 16));
-  heads.clock[entityId] = clock;
-  heads.sequence[entityId] = sequence;
-  heads.timeMicros[entityId] = timeMicros;
-  const hashAt = at + frameLength(view, at) - FRAME.hashBytes;
-  heads.hash.set(bytes.subarray(hashAt, hashAt + FRAME.hashBytes), entityId * FRAME.hashBytes);
+  heads.accept(entityId, clock, sequence, timeMicros);
+  heads.setHash(entityId, view, at + frameLength(view, at) - FRAME.hashBytes);
   heads.setVisible(entityId, sequence);
   index.visibleEvents++;
   index.acceptedSequence = sequence + 1;
@@ -131,6 +127,7 @@ export function pushFrameRow(
     sequence,
     previousOf(entityId),
   );
+  rows.noteId(view, at + FRAME.id);
   return entityId;
 }
 

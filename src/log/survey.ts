@@ -128,7 +128,7 @@ export class Survey {
       this.#keepCalls++;
       if (rules.keep(this.#eventOf(bytes, view, at, sequence)) === true) return true;
     }
-    if (getUint64(view, at + FRAME.clock) !== index.heads.clock[entityId] && !nativeFrames.hasId(bytes, view, at, newestId())) return false;
+    if (getUint64(view, at + FRAME.clock) !== index.heads.clock(entityId) && !nativeFrames.hasId(bytes, view, at, newestId())) return false;
     this.held++;
     return true;
   }

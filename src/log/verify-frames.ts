@@ -2,7 +2,7 @@
  * Walks the frames of one segment for `verify` and `repair`: every frame's CRC and hash, many in one call of the kernel. A place that is no
  * frame is told, and the walk goes on at the next right frame, so that damage in one place hides nothing behind it.
  *
- * Memory: one block (1 MiB, or the largest frame), whatever the segment's size. No step looks at more than a block.
+ * Memory: one block (256 KiB, or the largest frame), whatever the segment's size. No step looks at more than a block.
  */
 import type { DiskFile } from "../disk/disk.ts";
 import { checkFrame, checkShape, frameLength, syncedBefore } from "../format/native/frame.ts";
@@ -11,10 +11,10 @@ import { isSeal } from "../format/native/seal.ts";
 import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
 import { findFrames, onlyZeros } from "./segment-scan.ts";
 
-const BLOCK_BYTES = 1024 * 1024;
+const BLOCK_BYTES = 256 * 1024;
 /** The first blocks are smaller: all of this code is still cold, and takes several times as long for a frame. */
 const FIRST_BLOCK_BYTES = 64 * 1024;
-const FRAMES_PER_BLOCK = 8192;
+const FRAMES_PER_BLOCK = 2048;
 
 /** A frame that is there, in memory that is the visitor's only during the call. */
 export interface WalkedFrame {

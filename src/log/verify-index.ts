@@ -4,6 +4,7 @@
  *
  * Memory: eight bytes a row of the one segment that is being compared.
  */
+import { isStoreError } from "../base/store-error.ts";
 import { getUint64 } from "../base/u64.ts";
 import { causationAt, correlationAt, frameFlags, isMarked } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
@@ -27,8 +28,7 @@ interface Loaded {
 }
 
 export interface ComparedNames {
-  /** The name of the frame's entity and scope. */
-  readonly entity: () => string;
+  /** The name of the frame's scope. */
   readonly scope: () => string;
   /** Ids of the verifier's own, the same for the same names. */
   readonly entityId: number;
@@ -37,10 +37,11 @@ export interface ComparedNames {
 
 /** What the frames say of an entity in the segment. */
 export interface EntityFacts extends Omit<EntitySummary, "local"> {
+  /** The verifier's own id of it. */
+  readonly entityId: number;
   /** The entity's last event before the segment, removed ones included. */
   readonly previousEver: number;
   readonly hash: Uint8Array;
-  readonly hashAt: number;
 }
 
 export class IndexComparison {
@@ -48,8 +49,10 @@ export class IndexComparison {
   readonly #told: (reason: string, row: number) => void;
   readonly #seen = new Set<string>();
   readonly #loaded = new Map<ColumnName, Loaded>();
-  /** Ids of the index to the verifier's; -1 where not met. */
+  /** Ids of the index to the verifier's; -1 where not met. That an entity has the name that the frames say is seen at the end (`entity`). */
   #entityIds = new Int32Array(64).fill(-1);
+  #entitiesMet = 0;
+  #entitiesNamed = 0;
   #scopeIds = new Int32Array(64).fill(-1);
   readonly #idTags: Uint32Array;
   readonly #systemRecords: Uint8Array[] = [];
@@ -118,11 +121,11 @@ export class IndexComparison {
   }
 
   #entity(local: number, row: number, names: ComparedNames): void {
-    if (local < this.#entityIds.length && this.#entityIds[local] === names.entityId) return;
-    // Met for the first time, or wrong: the name decides, found as a reader finds it.
-    const summary = this.#index.entity(names.entity());
-    if (summary?.local !== local) return this.#tell("entity", "its entity differs from the frame's", row);
+    const met = local < this.#entityIds.length ? this.#entityIds[local] : -1;
+    if (met === names.entityId) return;
+    if (met >= 0 || local >= this.#index.localEntityLimit) return this.#tell("entity", "its entity differs from the frame's", row);
     this.#entityIds = noted(this.#entityIds, local, names.entityId);
+    this.#entitiesMet++;
   }
 
   #scope(local: number, row: number, names: ComparedNames): void {
@@ -152,6 +155,8 @@ export class IndexComparison {
       this.#tell("entry", `it has no entry for ${name}`, -1);
       return null;
     }
+    if (says.local < this.#entityIds.length && this.#entityIds[says.local] === is.entityId) this.#entitiesNamed++;
+    else this.#tell("entity", `its rows of ${name} are of another name`, -1);
     const numbers = ["rows", "firstClock", "lastClock", "lastSequence"] as const;
     for (const number of numbers) {
       if (says[number] !== is[number]) this.#tell(number, `its ${number} of ${name} is ${says[number]}, the frames say ${is[number]}`, -1);
@@ -163,7 +168,7 @@ export class IndexComparison {
         `its previousSequence of ${name} is ${says.previousSequence}, the frames say ${is.previousSequence}`,
         -1,
       );
-    if ("lastHash" in says && Buffer.compare(says.lastHash as Uint8Array, is.hash.subarray(is.hashAt, is.hashAt + 32)) !== 0) {
+    if ("lastHash" in says && Buffer.compare(says.lastHash as Uint8Array, is.hash) !== 0) {
       this.#tell("lastHash", `its last hash of ${name} is not the frame's`, -1);
     }
     return says;
@@ -186,6 +191,7 @@ export class IndexComparison {
 
   /** Compares the rest, when the whole segment was walked. Rests between steps. */
   async finish(rest: () => Promise<void>): Promise<void> {
+    if (this.#entitiesNamed < this.#entitiesMet) this.#tell("entity", "its rows are of more names than the frames'", -1);
     if (this.#row < this.#rows) this.#tell("rows", `it has ${this.#rows} rows, the frames have ${this.#row}`, this.#row);
     const index = this.#index;
     if (!(index instanceof SealedSegmentIndex)) return;
@@ -220,13 +226,14 @@ export class IndexComparison {
     if (!same && root.generation === 0) this.#tell("records", "its system records are not the frames'", -1);
   }
 
-  /** What the step gives; undefined where it met a bad page, which is told. */
+  /** What the step gives; undefined where it met a bad page, or rows that contradict one another, which is told. */
   #guard<Result>(step: () => Result): Result | undefined {
     try {
       return step();
     } catch (error) {
-      if (!(error instanceof IndexPageError)) throw error;
-      this.#tell(`page ${error.page}`, `page ${error.page} is bad: ${error.reason}`, -1);
+      if (error instanceof IndexPageError) this.#tell(`page ${error.page}`, `page ${error.page} is bad: ${error.reason}`, -1);
+      else if (isStoreError(error, "CORRUPT")) this.#tell("rows", error.details.reason, -1);
+      else throw error;
       return undefined;
     }
   }

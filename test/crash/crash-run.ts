@@ -222,9 +222,9 @@ async function checkRoutes(disk: SimulatedDisk, options: StoreOptions, seen: rea
     for (const event of seen) {
       const entityId = index.entities.find(event.entity);
       const last = seen.findLast((other) => other.entity === event.entity) as Seen;
-      assert.equal(index.heads.clock[entityId], last.clock, `the head of ${event.entity} by ${JSON.stringify(routes)}`);
+      assert.equal(index.heads.clock(entityId), last.clock, `the head of ${event.entity} by ${JSON.stringify(routes)}`);
       assert.equal(
-        Buffer.from(index.heads.hash.subarray(entityId * 32, entityId * 32 + 32)).toString("hex"),
+        Buffer.from(index.heads.hash(entityId)).toString("hex"),
         last.hash,
         `the head's hash of ${event.entity} by ${JSON.stringify(routes)}`,
       );

@@ -2,6 +2,7 @@
 import { crc32 } from "node:zlib";
 import { isStoreError } from "../../src/base/store-error.ts";
 import { decodeUtf8 } from "../../src/base/utf8-decode.ts";
+import { atOnce } from "../../src/base/rest.ts";
 import { restoreCheckpoint } from "../../src/checkpoint/restore.ts";
 import { CHECKPOINT, decodeCheckpoint, encodeCheckpoint } from "../../src/format/native/checkpoint.ts";
 import { DURABLE_MARK, decodeDurableMark, encodeDurableMark } from "../../src/format/native/durable-mark.ts";
@@ -380,13 +381,13 @@ const NO_SOURCE: IndexSource = {
 function runCheckpoint({ bytes }: FuzzInput): string {
   const decoded = decodeCheckpoint(bytes);
   if (decoded.kind !== "ok") return `ignored: ${decoded.reason}`;
-  const outcome = restoreCheckpoint(decoded.content, NO_SOURCE);
+  const outcome = atOnce(restoreCheckpoint(decoded.content, NO_SOURCE));
   if (outcome.kind !== "ok") return `unfit: ${outcome.reason}`;
   const { index, records } = outcome.restored;
   const said: unknown[] = [index.acceptedSequence, index.visibleEvents, index.visible];
   for (const record of records) said.push(readable(() => nativeFrames.payload(record, viewOf(record), 0)));
   for (let id = 0; id < Math.min(50, index.entities.size); id++)
-    said.push(index.entities.name(id), index.heads.clock[id], index.heads.sequence[id]);
+    said.push(index.entities.name(id), index.heads.clock(id), index.heads.sequence(id));
   for (const segment of index.segments) if (segment.index instanceof ActiveSegmentIndex) said.push(walkIndex(segment.index));
   return `ok ${text(said)}`;
 }

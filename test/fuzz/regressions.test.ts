@@ -61,7 +61,7 @@ describe("a checkpoint with a right CRC and wrong content is ignored, with the r
       (description) => ((description.segments as { sealed: boolean }[])[0].sealed = false),
     ],
     "a head past the end": [
-      /past its end/,
+      /heads do not fit/,
       (_description, columns) => columns.set("heads.sequence", new Uint8Array(Float64Array.from({ length: 7 }, () => 1e6).buffer)),
     ],
   };

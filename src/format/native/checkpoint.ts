@@ -11,6 +11,7 @@
  */
 import { crc32 } from "node:zlib";
 import { GrowingSink } from "../../base/byte-sink.ts";
+import { atOnce } from "../../base/rest.ts";
 import { isStoreError } from "../../base/store-error.ts";
 import { decodePayload } from "../../events/payload-decode.ts";
 import { encodePayload } from "../../events/payload-encode.ts";
@@ -48,16 +49,13 @@ const ALIGNMENT = 8;
 /** The name of a column of zeros that only fills up. */
 const FILLER = "";
 
-/** How many bytes are checksummed at once. */
+/** How many bytes are checksummed at once: less where appends wait beside than where a store is opened. */
 const CRC_STEP_BYTES = 1024 * 1024;
+const DECODED_STEP_BYTES = 4 * CRC_STEP_BYTES;
 
 /** The file, as pieces to be written one after the other. */
 export function encodeCheckpoint(content: CheckpointContent): Uint8Array[] {
-  const steps = encodeCheckpointInSteps(content);
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
+  return atOnce(encodeCheckpointInSteps(content));
 }
 
 /** The same in steps of a fraction of a millisecond: whoever asks may rest between them. */
@@ -117,12 +115,22 @@ export function checkpointVersion(bytes: Uint8Array): { version: number } | { re
 
 /** Reads a checkpoint. The columns are views into `bytes`. */
 export function decodeCheckpoint(bytes: Uint8Array): CheckpointOutcome {
+  return atOnce(decodeCheckpointInSteps(bytes));
+}
+
+/** The same in steps of a millisecond or so: whoever asks may rest between them. */
+export function* decodeCheckpointInSteps(bytes: Uint8Array): Generator<undefined, CheckpointOutcome> {
   const prefix = checkpointVersion(bytes);
   if ("reason" in prefix) return ignored(prefix.reason);
   if (prefix.version !== NATIVE_CHECKPOINT_VERSION)
     return ignored(`its version is ${prefix.version}, ${NATIVE_CHECKPOINT_VERSION} is read`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (crc32(bytes.subarray(CHECKPOINT.descriptionTag)) !== view.getUint32(CHECKPOINT.crc, true)) return ignored("its CRC does not match");
+  let crc = 0;
+  for (let at = CHECKPOINT.descriptionTag; at < bytes.length; at += DECODED_STEP_BYTES) {
+    if (at > CHECKPOINT.descriptionTag) yield;
+    crc = crc32(bytes.subarray(at, at + DECODED_STEP_BYTES), crc);
+  }
+  if (crc !== view.getUint32(CHECKPOINT.crc, true)) return ignored("its CRC does not match");
   if (bytes.length < CHECKPOINT.description || bytes[CHECKPOINT.descriptionTag] !== UINT32_TAG) return ignored("it does not decode");
   const end = CHECKPOINT.description + view.getUint32(CHECKPOINT.descriptionLength);
   if (end > bytes.length) return ignored("its description is longer than the file");

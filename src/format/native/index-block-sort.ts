@@ -2,7 +2,7 @@
 
 const DIGIT_BITS = 11;
 const DIGITS = 1 << DIGIT_BITS;
-const STEP = 32_768;
+const STEP = 8192;
 
 export interface Pairs {
   readonly keys: Uint32Array;

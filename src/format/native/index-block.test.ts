@@ -50,6 +50,7 @@ const source: IndexBlockSource = {
     target.fill(0x10 + entity, offset, offset + 32);
     target.fill(0x50 + lastRow + 1, offset + 32, offset + 48);
   },
+  framesRead: () => 0,
 };
 
 function encoded(of: IndexBlockSource): Buffer {

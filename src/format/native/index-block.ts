@@ -66,9 +66,13 @@ export interface IndexBlockSource {
   emptiedClock(entityId: number): number;
   /** Writes the hash (32 bytes) and then the id (16 bytes) of the entity's last event; `lastRow` is -1 where it has no rows. */
   copyLastHashAndId(entityId: number, lastRow: number, target: Uint8Array, offset: number): void;
+  /** How many frames were read for what was asked so far: reading one takes as long as looking at a hundred rows. */
+  framesRead(): number;
 }
 
-const ROWS_PER_STEP = 32_768;
+/** So much is done between two rests: small parts of a millisecond, since appends beside wait for as long. */
+const ROWS_PER_STEP = 8192;
+const FRAMES_PER_STEP = 32;
 const ROWS_PER_PAGE = INDEX_BLOCK.rowsPerPage;
 const STREAM_PAGE_BYTES = INDEX_BLOCK.streamPageBytes;
 /** What is yielded for a rest, with nothing to write. */
@@ -355,6 +359,7 @@ function* detailPages(pages: PageMaker, source: IndexBlockSource, survey: Survey
   const { clock } = source.columns;
   const places = firstPositions(survey.rows);
   const count = entities.ids.length;
+  let framesRead = source.framesRead();
   for (let from = 0; from < count; from += INDEX_BLOCK.entitiesPerPage) {
     const to = Math.min(count, from + INDEX_BLOCK.entitiesPerPage);
     const page = newPage((to - from) * INDEX_ENTITY.bytes);
@@ -371,6 +376,9 @@ function* detailPages(pages: PageMaker, source: IndexBlockSource, survey: Survey
       view.setFloat64(at + INDEX_ENTITY.lastSequence, rows === 0 ? -1 : sequenceOf(source, lastRow), true);
       view.setFloat64(at + INDEX_ENTITY.previousSequence, source.previousSequence(entity), true);
       source.copyLastHashAndId(entity, lastRow, page, at + INDEX_ENTITY.lastHash);
+      if (source.framesRead() - framesRead < FRAMES_PER_STEP) continue;
+      framesRead = source.framesRead();
+      yield REST;
     }
     yield pages.finish(page);
   }
@@ -386,17 +394,14 @@ function* filterPages(pages: PageMaker, source: IndexBlockSource, foreignIds: nu
   const pageCount = Math.ceil(bytes / STREAM_PAGE_BYTES);
   const filter = Array.from({ length: pageCount }, () => newPage(Math.min(bytes, STREAM_PAGE_BYTES)));
   const data = filter.map((page) => page.subarray(0, page.length - INDEX_BLOCK.pageChecksumBytes));
-  let steps = 0;
+  let framesRead = source.framesRead();
   for (let row = 0; row < source.rowCount && pageCount > 0; row++) {
     if ((offset[row]! & source.foreignIdBit) !== 0) {
       filterAdd(data[filterPage(idTag[row]!, pageCount)]!, idTag[row]!, source.foreignTag2(row));
-      // Each may have read a frame: far dearer than a row looked at.
-      steps += 127;
     }
-    if (++steps >= ROWS_PER_STEP) {
-      steps = 0;
-      yield REST;
-    }
+    if ((row + 1) % ROWS_PER_STEP !== 0 && source.framesRead() - framesRead < FRAMES_PER_STEP) continue;
+    framesRead = source.framesRead();
+    yield REST;
   }
   for (const page of filter) yield pages.finish(page);
 }
