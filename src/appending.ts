@@ -16,7 +16,6 @@ import type { Receipt } from "./events/event.ts";
 import { compileExpectation } from "./events/expectation.ts";
 import { keyedId, parseId } from "./events/id.ts";
 import { SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
-import { utf8 } from "./events/utf8.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { Acceptance } from "./log/acceptance.ts";
 import { AppendItem, type ConditionResult, type ExpectedState } from "./log/append-request.ts";
@@ -147,7 +146,7 @@ export class Appending {
     let id: Uint8Array | null = null;
     if (idempotencyKey !== undefined) {
       if (keys !== null) assertNewKey(keys, entity, idempotencyKey);
-      id = keyedId(utf8(entity), position, idempotencyKey, blake3);
+      id = keyedId(entity, position, idempotencyKey, blake3);
     }
     const { definition, kind, version, data } = checkNewEvent(event, "append");
     const cause = causedBy === undefined ? null : parseId(causedBy, "append with causedBy");

@@ -16,7 +16,6 @@ import type { AnyNewEvent } from "./events/definition.ts";
 import type { Metadata, Receipt } from "./events/event.ts";
 import type { Expectation } from "./events/expectation.ts";
 import { keyedId } from "./events/id.ts";
-import { utf8 } from "./events/utf8.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import { assertDecider, type Decider } from "./projections/decider.ts";
 import { removedReceipts } from "./log/receipts.ts";
@@ -190,7 +189,7 @@ export class Handling {
     const receipts: Receipt[] = [];
     const durable = this.#access.writer?.acceptance.durable ?? false;
     for (;;) {
-      const key = keyedId(utf8(entity), receipts.length, commandId, blake3);
+      const key = keyedId(entity, receipts.length, commandId, blake3);
       const event = this.#access.find(key);
       if (event === null) return receipts.length === 0 ? this.#receiptsOfRemoved(key, durable) : receipts;
       const { id, sequence, clock, hash, timestamp } = event;

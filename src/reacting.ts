@@ -18,7 +18,6 @@ import type { BatchItem, BatchOptions } from "./events/append-types.ts";
 import type { StoredEvent } from "./events/event.ts";
 import { keyedId } from "./events/id.ts";
 import type { Query } from "./events/query.ts";
-import { utf8 } from "./events/utf8.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { StoreAccess } from "./store-access.ts";
 import type { Consumer } from "./subscriptions/consumer.ts";
@@ -182,7 +181,7 @@ class Reaction {
     return items.some(
       ({ coordinate, idempotencyKey }) =>
         typeof coordinate?.entity === "string" &&
-        this.#access.find(keyedId(utf8(coordinate.entity), 0, idempotencyKey as string, blake3)) !== null,
+        this.#access.find(keyedId(coordinate.entity, 0, idempotencyKey as string, blake3)) !== null,
     );
   }
 

@@ -65,13 +65,35 @@ test("a keyed id is the stated hash with version 8", () => {
   const expected = sha(input).slice(0, 16);
   expected[6] = (expected[6] & 15) | 0x80;
   expected[8] = (expected[8] & 63) | 0x80;
-  assert.deepEqual(keyedId(entity, 3, "k", sha), expected);
-  assert.notDeepEqual(keyedId(entity, 4, "k", sha), expected);
-  assert.notDeepEqual(keyedId(utf8("order:5"), 3, "k", sha), expected);
+  assert.deepEqual(keyedId("order:5é", 3, "k", sha), expected);
+  assert.notDeepEqual(keyedId("order:5é", 4, "k", sha), expected);
+  assert.notDeepEqual(keyedId("order:5", 3, "k", sha), expected);
+});
+
+test("a keyed id is right after one of much longer names, and in any script", () => {
+  const idOf = (entity: string, item: number, key: string): Uint8Array => {
+    const [name, text] = [Buffer.from(entity), Buffer.from(key)];
+    const numbers = Buffer.alloc(8);
+    numbers.writeUInt32LE(name.length, 0);
+    numbers.writeUInt32LE(item, 4);
+    const id = sha(Buffer.concat([Buffer.from("batpak key 1"), numbers.subarray(0, 4), name, numbers.subarray(4), text])).slice(0, 16);
+    id[6] = (id[6] & 15) | 0x80;
+    id[8] = (id[8] & 63) | 0x80;
+    return id;
+  };
+  for (const [entity, item, key] of [
+    ["e", 0, "k"],
+    ["заказ:1", 70_000, "ключ"],
+    ["x".repeat(1024), 1, "🦇".repeat(256)],
+    ["abc\u00e9def", 2, "abcdef\u20ac"],
+    ["e", 0, "k"],
+  ] as const) {
+    assert.deepEqual(keyedId(entity, item, key, sha), idOf(entity, item, key));
+  }
 });
 
 test("keys are 1 to 1,024 bytes of well-formed text", () => {
-  const entity = utf8("e");
+  const entity = "e";
   assert.equal(keyedId(entity, 0, "k".repeat(1024), sha).length, 16);
   assert.equal(keyedId(entity, 0, "é".repeat(512), sha).length, 16);
   for (const bad of ["", "k".repeat(1025), "é".repeat(513), "\ud800", "a\udc00b", 7 as unknown as string]) {

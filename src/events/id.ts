@@ -9,7 +9,7 @@
 import { assert } from "../base/assert.ts";
 import type { Random } from "../base/clock.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
-import { utf8, utf8Length } from "./utf8.ts";
+import { utf8, utf8Length, writeUtf8 } from "./utf8.ts";
 
 export const ID_BYTES = 16;
 
@@ -94,8 +94,8 @@ export function formatIdHex(bytes: Uint8Array, offset: number): string {
   return formatHex(bytes, offset, ID_BYTES);
 }
 
-/** The bytes of an idempotency key. Throws `INVALID_ARGUMENT` unless it is well-formed text of 1 to 1,024 UTF-8 bytes. */
-export function keyBytes(key: unknown, what = "append"): Uint8Array {
+/** Throws `INVALID_ARGUMENT` unless `key` is well-formed text of 1 to 1,024 UTF-8 bytes. */
+function assertKey(key: unknown, what: string): asserts key is string {
   if (typeof key !== "string") throw invalidArgument(`Cannot ${what}: the key is ${describe(key)}, text is allowed`);
   if (key.length === 0) throw outOfRange(`Cannot ${what}: the key is empty, 1 to ${KEY_BYTES_MAX} UTF-8 bytes are allowed`);
   const byteLength = key.length > KEY_BYTES_MAX ? Buffer.byteLength(key) : utf8Length(key);
@@ -103,7 +103,6 @@ export function keyBytes(key: unknown, what = "append"): Uint8Array {
   if (byteLength > KEY_BYTES_MAX) {
     throw outOfRange(`Cannot ${what}: the key takes ${byteLength} bytes, 1 to ${KEY_BYTES_MAX} UTF-8 bytes are allowed`);
   }
-  return utf8(key);
 }
 
 const KEY_DOMAIN = utf8("batpak key 1");
@@ -112,27 +111,39 @@ const KEY_DOMAIN = utf8("batpak key 1");
  * The UUIDv8 of the `item`-th event that `key` covers on an entity: the first 16 bytes of
  * hash("batpak key 1" · u32 LE byte length of the entity · entity · u32 LE item · key), with version and variant set.
  *
- * @param entityUtf8 the entity's name as UTF-8
+ * @param entity the entity's name, well-formed
  * @param item counts from 0 the events that one key covers
  * @param key 1 to 1,024 UTF-8 bytes of well-formed text
  * @param hash BLAKE3
  * @throws TypeError or RangeError `INVALID_ARGUMENT` for a wrong key
  */
-export function keyedId(entityUtf8: Uint8Array, item: number, key: string, hash: (bytes: Uint8Array) => Uint8Array): Uint8Array {
-  const keyUtf8 = keyBytes(key);
-  const input = new Uint8Array(KEY_DOMAIN.length + 4 + entityUtf8.length + 4 + keyUtf8.length);
-  const view = new DataView(input.buffer);
-  input.set(KEY_DOMAIN);
-  let position = KEY_DOMAIN.length;
-  view.setUint32(position, entityUtf8.length, true);
-  input.set(entityUtf8, position + 4);
-  position += 4 + entityUtf8.length;
-  view.setUint32(position, item, true);
-  input.set(keyUtf8, position + 4);
-  const id = hash(input).slice(0, ID_BYTES);
+export function keyedId(entity: string, item: number, key: string, hash: (bytes: Uint8Array) => Uint8Array): Uint8Array {
+  assertKey(key, "append");
+  const bytesMax = KEY_DOMAIN.length + 8 + 3 * (entity.length + key.length);
+  if (bytesMax > keyInput.length) keyInput = keyInputOf(bytesMax);
+  const input = keyInput;
+  const entityAt = KEY_DOMAIN.length + 4;
+  const entityEnd = writeUtf8(input, entityAt, entity);
+  writeUint32(input, KEY_DOMAIN.length, entityEnd - entityAt);
+  writeUint32(input, entityEnd, item);
+  const end = writeUtf8(input, entityEnd + 4, key);
+  const id = hash(input.subarray(0, end)).slice(0, ID_BYTES);
   id[6] = (id[6] & 0x0f) | 0x80;
   id[8] = (id[8] & 0x3f) | 0x80;
   return id;
+}
+
+/** What is hashed is put together here: nothing that could begin another key runs meanwhile. */
+let keyInput = keyInputOf(1024);
+
+function keyInputOf(byteLength: number): Uint8Array {
+  const input = new Uint8Array(byteLength);
+  input.set(KEY_DOMAIN);
+  return input;
+}
+
+function writeUint32(bytes: Uint8Array, at: number, value: number): void {
+  for (let i = 0; i < 4; i++) bytes[at + i] = value >>> (8 * i);
 }
 
 /** Random bytes of one draw: 74 bits, from ten bytes. */

@@ -33,3 +33,14 @@ const encoder = new TextEncoder();
 export function utf8(text: string): Uint8Array {
   return encoder.encode(text);
 }
+
+/** Writes well-formed text, for which there is room, at `at`; returns where it ends. Text that is ASCII, as most is, takes no call into the runtime. */
+export function writeUtf8(bytes: Uint8Array, at: number, text: string): number {
+  const { length } = text;
+  for (let i = 0; i < length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > 0x7f) return at + encoder.encodeInto(text, bytes.subarray(at)).written;
+    bytes[at + i] = unit;
+  }
+  return at + length;
+}

@@ -8,11 +8,11 @@
 import { crc32 } from "node:zlib";
 import type { ByteSink } from "../../base/byte-sink.ts";
 import { getUint64, setUint64 } from "../../base/u64.ts";
+import { writeUtf8 } from "../../events/utf8.ts";
 import { COMMIT_MARK, FRAME, FRAME_FLAG, LENGTH_MASK, PAYLOAD_ENCODING } from "./frame-layout.ts";
 
 const KNOWN_FLAGS = Object.values(FRAME_FLAG).reduce((all, flag) => all | flag, 0);
 const NAME_BYTES_MAX = 1024;
-const utf8 = new TextEncoder();
 
 /** What a frame needs before it is judged. */
 export interface FrameStart {
@@ -41,22 +41,12 @@ export function beginFrame(sink: ByteSink, frame: FrameStart): number {
   let at = start + FRAME.variable;
   if ((flags & FRAME_FLAG.correlation) !== 0) at += 16;
   if ((flags & FRAME_FLAG.causation) !== 0) at += 16;
-  const entityEnd = writeName(bytes, at, entity);
-  const scopeEnd = writeName(bytes, entityEnd, scope);
+  const entityEnd = writeUtf8(bytes, at, entity);
+  const scopeEnd = writeUtf8(bytes, entityEnd, scope);
   view.setUint16(start + FRAME.entityLength, entityEnd - at, true);
   view.setUint16(start + FRAME.scopeLength, scopeEnd - entityEnd, true);
   sink.position = scopeEnd;
   return start;
-}
-
-function writeName(bytes: Uint8Array, at: number, name: string): number {
-  const length = name.length;
-  for (let i = 0; i < length; i++) {
-    const unit = name.charCodeAt(i);
-    if (unit > 0x7f) return at + utf8.encodeInto(name, bytes.subarray(at)).written;
-    bytes[at + i] = unit;
-  }
-  return at + length;
 }
 
 /** Ends the frame that began at `start`: room for the hash, and the length. Returns the frame's length in bytes. */
