@@ -1,5 +1,6 @@
 /** Rows about appending: batpak, SQLite and the raw file take turns, each synced at every commit. */
 import path from "node:path";
+import { BareLog } from "./bare-log.mjs";
 import { race } from "./measure.mjs";
 import { JsonLines } from "./jsonl.mjs";
 import { openLmdb } from "./lmdb.mjs";
@@ -34,14 +35,11 @@ export async function measureAppending({ batpak, folder, rounds, quick, events: 
     await Promise.all(flying);
     return batches * size;
   };
-  const appendOne = () => {
-    const number = next++;
-    return store.append(coordinates[number % coordinates.length], rawEvent(kindOf(number), payloadOf(number)));
-  };
-  const callers = async (count, appends) => {
+  const appendOne = (log, number) => log.append(coordinates[number % coordinates.length], rawEvent(kindOf(number), payloadOf(number)));
+  const callers = async (count, appends, append = () => appendOne(store, next++)) => {
     const each = appends / count;
     const one = async () => {
-      for (let i = 0; i < each; i++) await appendOne();
+      for (let i = 0; i < each; i++) await append();
     };
     await Promise.all(Array.from({ length: count }, one));
     return appends;
@@ -86,12 +84,20 @@ export async function measureAppending({ batpak, folder, rounds, quick, events: 
     return units;
   };
   const group = new Uint8Array(eventBytes * CALLERS).fill(7);
-  raw.prepare(group.length * groups * (rounds + 2));
+  raw.prepare(2 * group.length * groups * (rounds + 2));
+  const half = group.subarray(0, group.length / 2);
+  const bare = new BareLog(path.join(folder, "append.bare"), 2 * group.length * groups * (rounds + 2));
+  let bareNext = 0;
   const flying = await race(
     {
       batpak: () => callers(CALLERS, groups * CALLERS),
       "batpak in batches": () => appendBatches(groups, CALLERS),
+      "bare log": () => callers(CALLERS, groups * CALLERS, () => appendOne(bare, bareNext++)),
       raw: () => rawAppends(group, groups, groups * CALLERS),
+      "raw halves": async () => {
+        await Promise.all([rawAppends(half, groups, 0), rawAppends(half, groups, 0)]);
+        return groups * CALLERS;
+      },
       sqlite: () => insertSingly(groups),
     },
     { rounds },
@@ -110,5 +116,6 @@ export async function measureAppending({ batpak, folder, rounds, quick, events: 
   await lmdb?.close();
   lines.close();
   raw.close();
+  bare.close();
   return { batched, flying, singly, eventBytes };
 }

@@ -27,8 +27,9 @@ export class RawFile {
   }
 
   async append(bytes) {
-    await write(this.#descriptor, bytes, 0, bytes.length, this.#position);
+    const position = this.#position;
     this.#position += bytes.length;
+    await write(this.#descriptor, bytes, 0, bytes.length, position);
   }
 
   close() {

@@ -131,6 +131,9 @@ export function rowsOf({ appending, reading, long, queries, projecting, sizes, o
     rows.push(times(flying, "batpak", "sqlite", 20, "64 appends in flight, synced, against single commits"));
     rows.push(times(flying, "batpak", "raw", 0.7, "64 appends in flight, against raw groups of 64"));
     rows.push(...beside(flying, "batpak in batches", "raw", "the same events in batches of 64, 4 in flight, against raw groups of 64"));
+    rows.push(...beside(flying, "raw halves", "raw", "the raw file in two groups of 32 in flight, against groups of 64"));
+    rows.push(...beside(flying, "bare log", "raw", "a bare log of the same frames, 64 in flight, against raw groups of 64"));
+    rows.push(...beside(flying, "batpak", "bare log", "64 appends in flight, against the bare log"));
     rows.push(times(singly, "batpak", "raw", 0.85, "one append at a time, against raw"));
     rows.push(times(singly, "batpak", "sqlite", 0.9, "one append at a time, against the rival's"));
   }

@@ -352,7 +352,7 @@ class Verification {
     const clock = getUint64(view, at + FRAME.clock);
     if (this.#retention !== null && clock > heads.clock(id) + 1) this.#passRemoved(id, clock);
     const due = heads.clock(id) + 1;
-    const linked = sameBytes(bytes, at + FRAME.previousHash, heads.hash(id), 0, FRAME.hashBytes);
+    const linked = heads.hasHash(id, view, at + FRAME.previousHash);
     // Where the chain holds across a gap, the store that this one was converted from had the gap.
     if (clock < due || (clock > due && !linked))
       this.#tellFrame(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);

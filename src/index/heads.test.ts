@@ -74,6 +74,11 @@ test("parts come back as they were", () => {
   assert.equal(loaded.liveEntities, 2);
   assert.equal(loaded.count, 201);
   assert.equal(loaded.timeMicros(200), 1_700_000_000_000_000);
+  const nine = new DataView(new Uint8Array(40).fill(9).buffer);
+  assert.equal(loaded.hasHash(200, nine, 3), true);
+  nine.setUint8(34, 8);
+  assert.equal(loaded.hasHash(200, nine, 3), false);
+  assert.equal(loaded.hasHash(200, nine, 2), true);
 });
 
 test("parts that cannot be heads are refused", () => {

@@ -175,6 +175,14 @@ export class Heads {
     return this.#toWrite(entityId).numbers;
   }
 
+  /** Whether that hash is the one at `at`. */
+  hasHash(entityId: number, source: DataView, at: number): boolean {
+    const { view } = this.#chunk(entityId >>> CHUNK_SHIFT);
+    const own = hashAt(entityId);
+    for (let i = 0; i < HASH_BYTES; i += 4) if (view.getUint32(own + i) !== source.getUint32(at + i)) return false;
+    return true;
+  }
+
   /** Notes the last accepted event, all but its hash. */
   accept(entityId: number, clock: number, sequence: number, timeMicros: number): void {
     const { numbers } = this.#toWrite(entityId);
