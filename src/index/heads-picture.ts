@@ -46,7 +46,8 @@ export class HeadsPicture {
   /** The parts: complete once all is copied. */
   get parts(): HeadsParts {
     const [clock, sequence, timeMicros, visibleSequence] = this.#columns.map(bytesOf);
-    return { clock, sequence, timeMicros, visibleSequence, hash: bytesOf(this.#hashes) };
+    // In the order in which they stand in a checkpoint.
+    return { clock, sequence, timeMicros, hash: bytesOf(this.#hashes), visibleSequence };
   }
 
   /** The entity is about to change. */
