@@ -16,7 +16,7 @@ import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import type { PageCache } from "./index/page-cache.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import { type IndexSource, type SegmentEntry, StoreIndex } from "./index/store-index.ts";
-import { openBlock, restoreFromBlock } from "./log/block-files.ts";
+import { checkBlock, openBlock, restoreFromBlock } from "./log/block-files.ts";
 import { standInHeader, storeOfFrames } from "./log/broken-header.ts";
 import type { LastFrame } from "./log/log-writer.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
@@ -367,14 +367,15 @@ class NativeOpening {
       return false;
     }
     try {
-      await inSteps(restoreFromBlock(this.#target, entry, opened.block));
-      return true;
+      await inSteps(checkBlock(this.#index, entry, opened.block));
     } catch (error) {
       if (!isStoreError(error, "CORRUPT") && !(error instanceof IndexPageError)) throw error;
       const reason = error instanceof IndexPageError ? error.reason : error.details.reason;
       this.#reasons.push(`segment ${entry.id} is scanned: ${reason}`);
       return false;
     }
+    await inSteps(restoreFromBlock(this.#target, entry, opened.block));
+    return true;
   }
 
   async #takeFrames(segment: ListedSegment, entry: SegmentEntry, isNewest: boolean): Promise<void> {

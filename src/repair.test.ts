@@ -67,6 +67,36 @@ test("a damaged frame in any segment costs that frame only", async () => {
   }
 });
 
+test("a damaged frame in a large sealed segment costs that frame only, though its index block has what looks like frames", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 4 * 1024 * 1024 });
+  for (let n = 0; n < 30_000; n += 1000) {
+    await store.appendBatch(
+      Array.from({ length: 1000 }, (_, more) => ({
+        coordinate: { entity: `e${(n + more) % 700}`, scope: "s" },
+        event: Noted({ n: n + more, text: "short" }),
+      })),
+    );
+  }
+  await store.close();
+  assert(disk.paths().some((path) => path.endsWith("000002.fbat")));
+  const before = await readAll(disk);
+  disk.corrupt(`${DIRECTORY}/000001.fbat`, 2_000_000, (byte) => byte ^ 0x10);
+  await repairAndCompare(disk, before, 1);
+});
+
+test("a payload in which a frame seems to begin at every second byte can be damaged, and the events around it are found", async () => {
+  const disk = new SimulatedDisk();
+  // Read as a frame from any even place: flags and encoding are right, names are short, and its length is some hundred thousand bytes.
+  const samples = new Uint8Array(Uint16Array.from({ length: 400_000 }, (_, i) => 1 + (i % 7)).buffer);
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 1024 * 1024 });
+  for (const data of [{ n: 1 }, samples, { n: 2 }, samples]) await store.append({ entity: "e", scope: "s" }, { kind: 0x1001, data });
+  await store.close();
+  const before = await readAll(disk);
+  disk.corrupt(`${DIRECTORY}/000001.fbat`, 100_000, (byte) => byte ^ 0x10);
+  await repairAndCompare(disk, before, 1);
+});
+
 test("a damaged header, a missing segment and a log that was cut come back as far as they are there", async () => {
   const header = await makeStore(300);
   const beforeHeader = await readAll(header);

@@ -30,7 +30,7 @@ import { loadHashing } from "./kernel/frame-kernel.ts";
 import { readMark } from "./log/mark-file.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
-import { findFrames } from "./log/segment-scan.ts";
+import { findFrames } from "./log/frame-search.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";

@@ -379,6 +379,7 @@ class Verification {
       const previousSequence = this.#heads.sequence(entityId);
       this.#within.begin(entityId, clock, previousSequence, Math.max(previousSequence, this.#everSequence.get(entityId) ?? -1));
     }
+    this.#within.setLastId(entityId, frame.view, frame.at + FRAME.id);
     const scope = (): string => this.#scopes.name(scopeId);
     for (const comparison of this.#comparisons) comparison.event(frame, { scope, entityId, scopeId }, sequence);
   }

@@ -54,25 +54,37 @@ export function openBlock(files: SegmentFiles, segmentId: number, storeId: Uint8
 /** How many entities are entered between two rests. */
 const ENTITIES_PER_STEP = 2048;
 
-/** Enters a sealed segment in the index by its block, without touching a frame: names, heads, system records. In steps. */
+/** What a sealed segment enters in the index by its block; looked at whole, so that entering it meets nothing bad half-way. In steps. */
+export function* checkBlock(index: StoreIndex, entry: SegmentEntry, { index: rows, seal }: OpenedBlock): Generator<undefined, void> {
+  const { root } = rows;
+  const unusable = (reason: string): StoreError<"CORRUPT"> =>
+    new StoreError("CORRUPT", `Cannot use the index block of segment ${entry.id}: ${reason}`, { segmentId: entry.id, reason });
+  if (root.nextSequence > seal.nextSequence || (root.firstSequence < index.acceptedSequence && rows.rowCount > 0))
+    throw unusable("its sequences do not fit");
+  if (!rows.systemRecords().every(isSystemFrame)) throw unusable("a system record in it is no frame");
+  yield* entitiesInSteps(rows, () => {});
+  rows.scopes();
+}
+
+function* entitiesInSteps(rows: SealedSegmentIndex, visit: (name: string, summary: SealedEntity) => void): Generator<undefined, void> {
+  for (let from = 0; from < rows.entityCount; from += ENTITIES_PER_STEP) {
+    let left = ENTITIES_PER_STEP;
+    rows.entities((name, summary) => {
+      visit(name, summary);
+      return --left > 0;
+    }, from);
+    yield;
+  }
+}
+
+/** Enters a sealed segment in the index by its block, which was checked, without touching a frame: names, heads, system records. In steps. */
 export function* restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, block: OpenedBlock): Generator<undefined, void> {
   const { index } = target;
   const { heads } = index;
   const { index: rows, seal } = block;
   const { root } = rows;
-  if (root.nextSequence > seal.nextSequence || (root.firstSequence < index.acceptedSequence && rows.rowCount > 0)) {
-    throw new StoreError("CORRUPT", `Cannot use the index block of segment ${entry.id}: its sequences do not fit`, {
-      segmentId: entry.id,
-      reason: "its index block's sequences do not fit",
-    });
-  }
-  const records = rows.systemRecords();
-  if (!records.every(isSystemFrame)) {
-    const reason = "a system record in its index block is no frame";
-    throw new StoreError("CORRUPT", `Cannot use the index block of segment ${entry.id}: ${reason}`, { segmentId: entry.id, reason });
-  }
   const hash = new Uint8Array(FRAME.hashBytes);
-  const enter = (name: string, summary: SealedEntity): void => {
+  yield* entitiesInSteps(rows, (name, summary) => {
     const entityId = index.entities.intern(name);
     heads.ensure(entityId);
     summary.copyLastHash(hash, 0);
@@ -80,17 +92,9 @@ export function* restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, blo
     // The block does not have the time. Where the segment has no event of the entity left, the one before it stays the last.
     heads.accept(entityId, summary.lastClock, summary.lastSequence < 0 ? heads.sequence(entityId) : summary.lastSequence, 0);
     if (summary.lastSequence >= 0) heads.setVisible(entityId, summary.lastSequence);
-  };
-  for (let from = 0; from < rows.entityCount; from += ENTITIES_PER_STEP) {
-    let left = ENTITIES_PER_STEP;
-    rows.entities((name, summary) => {
-      enter(name, summary);
-      return --left > 0;
-    }, from);
-    yield;
-  }
+  });
   for (const scope of rows.scopes()) index.internScope(scope, rows.firstSequence);
-  for (const frame of records) {
+  for (const frame of rows.systemRecords()) {
     enterSystemHead(index, frame);
     target.systemRecord(frame);
   }

@@ -6,7 +6,7 @@ import type { Disk } from "../disk/disk.ts";
 import { segmentSeed } from "../format/native/frame.ts";
 import { SEGMENT_HEADER, type SegmentHeader } from "../format/native/segment-header.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import { findFrames } from "./segment-scan.ts";
+import { findFrames } from "./frame-search.ts";
 
 /** Gives the store, of those given or the one that the bytes of the header name, whose frames stand in the segment's file; null where none do. */
 export async function storeOfFrames(

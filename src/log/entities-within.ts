@@ -1,4 +1,5 @@
 /** What `verify` knows of the entities of the one segment that it walks: in columns, since there may be as many as rows. */
+import { bytesOfColumn } from "../base/column-bytes.ts";
 import type { Heads } from "../index/heads.ts";
 import type { EntityFacts } from "./verify-index.ts";
 
@@ -12,6 +13,8 @@ export class EntitiesWithin {
   #firstClocks = new Float64Array(ENTITIES_MIN);
   #previousSequences = new Float64Array(ENTITIES_MIN);
   #previousEvers = new Float64Array(ENTITIES_MIN);
+  /** Four words an entity. */
+  #lastIds = new Uint32Array(4 * ENTITIES_MIN);
   #count = 0;
 
   /** The entities that have events, in the order in which they were met. */
@@ -46,6 +49,12 @@ export class EntitiesWithin {
     this.#previousEvers[place] = previousEver;
   }
 
+  /** Notes the id of the entity's last event so far; it has one here. */
+  setLastId(entityId: number, view: DataView, at: number): void {
+    const to = (this.#places[entityId] - 1) * 4;
+    for (let word = 0; word < 4; word++) this.#lastIds[to + word] = view.getUint32(at + word * 4, true);
+  }
+
   /** What is known of an entity that has events; `heads` are those after its last one. */
   facts(entityId: number, heads: Heads): EntityFacts {
     const place = this.#places[entityId] - 1;
@@ -58,6 +67,7 @@ export class EntitiesWithin {
       lastClock: heads.clock(entityId),
       lastSequence: heads.sequence(entityId),
       hash: heads.hash(entityId),
+      lastId: bytesOfColumn(this.#lastIds.subarray(place * 4, place * 4 + 4), 4),
     };
   }
 
@@ -67,6 +77,7 @@ export class EntitiesWithin {
     this.#firstClocks = grown(this.#firstClocks, new Float64Array(entities));
     this.#previousSequences = grown(this.#previousSequences, new Float64Array(entities));
     this.#previousEvers = grown(this.#previousEvers, new Float64Array(entities));
+    this.#lastIds = grown(this.#lastIds, new Uint32Array(4 * entities));
   }
 }
 

@@ -13,7 +13,8 @@ import type { Disk, DiskFile } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { segmentName } from "./segment-files.ts";
-import { type ScanResult, findFrames } from "./segment-scan.ts";
+import { findFrames } from "./frame-search.ts";
+import { type ScanResult } from "./segment-scan.ts";
 
 export interface Tail {
   /** Offset after the last whole commit. */

@@ -5,7 +5,8 @@
 import { uninitializedBytes } from "../base/uninitialized.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { isSeal } from "../format/native/seal.ts";
-import { findFrames, type ScannedCommit } from "./segment-scan.ts";
+import { findFrames } from "./frame-search.ts";
+import { type ScannedCommit } from "./segment-scan.ts";
 
 export interface SalvageInput {
   readonly file: DiskFile;

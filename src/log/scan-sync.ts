@@ -4,15 +4,15 @@
  */
 import { uninitializedBytes } from "../base/uninitialized.ts";
 import { getUint64 } from "../base/u64.ts";
-import { checkFrame, frameFlags, frameLength, segmentSeed } from "../format/native/frame.ts";
+import { frameFlags, segmentSeed } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import type { LostEvents } from "../index/lost-events.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { FrameFinder } from "./frame-search.ts";
 import { pushFrameRow } from "./replay.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import { CHECKSUM_BYTES_PER_BYTE, looksLikeFrame } from "./segment-scan.ts";
 
 export interface ScannedSegment {
   readonly rows: ActiveSegmentIndex;
@@ -27,7 +27,7 @@ export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, stor
   const bytes = uninitializedBytes(end);
   const count = file.readSync(bytes, 0, end, 0);
   const view = new DataView(bytes.buffer, bytes.byteOffset, end);
-  const seed = segmentSeed(storeId, segment.id);
+  const finder = new FrameFinder(bytes.subarray(0, count), segmentSeed(storeId, segment.id), 0);
   const rows = new ActiveSegmentIndex(index.entities, index.scopes, segment.firstSequence);
   const previous = new Map<number, number>();
   const lost: LostEvents[] = [];
@@ -38,13 +38,9 @@ export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, stor
     if (damagedAt >= 0 && next > due) lost.push({ from: due, to: next, offset: damagedAt });
     damagedAt = -1;
   };
-  // Bytes may be made to look like frames, each of which costs a checksum.
-  let budget = CHECKSUM_BYTES_PER_BYTE * end;
   for (let at: number = SEGMENT_HEADER.bytes; at < end; ) {
-    const length = looksLikeFrame(view, at, count) ? frameLength(view, at) : Number.POSITIVE_INFINITY;
-    const mayBeFrame = at + length <= count && budget > 0;
-    if (mayBeFrame && damagedAt >= 0) budget -= length;
-    if (!mayBeFrame || checkFrame(bytes, view, at, count, seed, at) !== "ok") {
+    const length = finder.lengthAt(at);
+    if (length === 0 || at + length > count || !finder.isFrame(at)) {
       if (damagedAt < 0) damagedAt = at;
       at++;
       continue;

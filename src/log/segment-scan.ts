@@ -2,11 +2,8 @@
  * Walks the frames of a segment file, block by block, and hands out whole commits: the frames after the previous mark up to a marked one.
  * Judges nothing but frames: what a bad place means is recovery's business.
  */
-import { StoreError } from "../base/store-error.ts";
-import { uninitializedBytes } from "../base/uninitialized.ts";
 import type { DiskFile } from "../disk/disk.ts";
-import { checkFrame, checkShape, frameLength, isMarked, syncedBefore } from "../format/native/frame.ts";
-import { FRAME } from "../format/native/frame-layout.ts";
+import { checkShape, frameLength, isMarked, syncedBefore } from "../format/native/frame.ts";
 import { isSeal } from "../format/native/seal.ts";
 import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
 
@@ -162,83 +159,4 @@ export async function onlyZeros(file: DiskFile, from: number, to: number): Promi
     if (!block.subarray(0, count).equals(zeros.subarray(0, count))) return false;
   }
   return true;
-}
-
-/** A right frame behind a place that is none. */
-export interface FoundFrame {
-  readonly offset: number;
-  readonly length: number;
-  readonly syncedBefore: number;
-}
-
-/** How many times the searched bytes may be checksummed before the search gives up: hostile bytes could ask for the square. */
-export const CHECKSUM_BYTES_PER_BYTE = 64;
-
-/**
- * The frames of this segment that stand somewhere in `[from, to)`, found byte by byte, until `visit` returns false. Throws `CORRUPT` where
- * the bytes look made to keep the search busy.
- */
-export async function findFrames(
-  file: DiskFile,
-  seed: number,
-  from: number,
-  to: number,
-  visit: (frame: FoundFrame) => boolean,
-): Promise<void> {
-  let budget = Math.max(to - from, 1024 * 1024) * CHECKSUM_BYTES_PER_BYTE;
-  const windowBytes = 4 * 1024 * 1024;
-  let base = from;
-  while (base < to) {
-    let bytes = await readRange(file, base, Math.min(to, base + windowBytes));
-    let view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const searchEnd = base + windowBytes >= to ? bytes.length : bytes.length / 2;
-    let at = 0;
-    while (at < searchEnd) {
-      if (!looksLikeFrame(view, at, bytes.length)) {
-        at++;
-        continue;
-      }
-      const length = frameLength(view, at);
-      if (at + length > bytes.length) {
-        if (base + at + length > to) {
-          at++;
-          continue;
-        }
-        bytes = await readRange(file, base, Math.min(to, base + at + length + windowBytes));
-        view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      }
-      budget -= length;
-      if (budget < 0)
-        throw new StoreError("CORRUPT", "Cannot search the damaged segment: its bytes imitate frames", {
-          offset: base + at,
-          reason: "imitated frames",
-        });
-      if (checkFrame(bytes, view, at, bytes.length, seed, base + at) !== "ok") {
-        at++;
-        continue;
-      }
-      if (!visit({ offset: base + at, length, syncedBefore: syncedBefore(view, at, base + at) })) return;
-      at += length;
-    }
-    base += at;
-  }
-}
-
-/** Whether a frame may stand there: cheap enough to ask at every byte. */
-export function looksLikeFrame(view: DataView, at: number, end: number): boolean {
-  if (at + FRAME.bytesMin > end) return false;
-  const length = frameLength(view, at);
-  return (
-    length >= FRAME.bytesMin &&
-    view.getUint8(at + FRAME.encoding) === 0 &&
-    view.getUint8(at + FRAME.flags) < 128 &&
-    view.getUint16(at + FRAME.entityLength, true) <= 1024 &&
-    view.getUint16(at + FRAME.scopeLength, true) <= 1024
-  );
-}
-
-async function readRange(file: DiskFile, from: number, to: number): Promise<Uint8Array> {
-  const bytes = uninitializedBytes(to - from);
-  const count = await file.read(bytes, 0, bytes.length, from);
-  return bytes.subarray(0, count);
 }

@@ -9,7 +9,8 @@ import { checkFrame, checkShape, frameLength, syncedBefore } from "../format/nat
 import { FRAME } from "../format/native/frame-layout.ts";
 import { isSeal } from "../format/native/seal.ts";
 import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
-import { findFrames, onlyZeros } from "./segment-scan.ts";
+import { findFrames } from "./frame-search.ts";
+import { onlyZeros } from "./segment-scan.ts";
 
 const BLOCK_BYTES = 256 * 1024;
 /** The first blocks are smaller: all of this code is still cold, and takes several times as long for a frame. */

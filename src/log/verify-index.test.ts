@@ -76,6 +76,7 @@ async function told(change: (index: ActiveSegmentIndex) => void): Promise<string
       previousSequence: -1,
       previousEver: -1,
       hash: last.bytes.subarray(frameLength(last.view, 0) - FRAME.hashBytes),
+      lastId: last.bytes.subarray(FRAME.id, FRAME.id + 16),
     };
     atOnce(comparison.entity(names.name(entityId), facts));
   }
@@ -85,6 +86,17 @@ async function told(change: (index: ActiveSegmentIndex) => void): Promise<string
 
 test("an index that says what the frames say", async () => {
   assert.deepEqual(await told(() => {}), []);
+});
+
+test("another last id or last hash of an entity is told", async () => {
+  for (const field of ["lastId", "lastHash"] as const) {
+    const reasons = await told((index) => {
+      const entity = index.entity.bind(index);
+      const wrong = { [field]: new Uint8Array(field === "lastId" ? 16 : 32) };
+      index.entity = (name) => ({ ...(entity(name) as NonNullable<ReturnType<typeof entity>>), ...wrong });
+    });
+    assert.match(reasons.join("; "), field === "lastId" ? /last id of e:0/ : /last hash of e:0/);
+  }
 });
 
 test("a row of another entity is told, whether that one has rows or not", async () => {

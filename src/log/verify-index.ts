@@ -42,6 +42,7 @@ export interface EntityFacts extends Omit<EntitySummary, "local"> {
   /** The entity's last event before the segment, removed ones included. */
   readonly previousEver: number;
   readonly hash: Uint8Array;
+  readonly lastId: Uint8Array;
 }
 
 export class IndexComparison {
@@ -170,6 +171,9 @@ export class IndexComparison {
       );
     if ("lastHash" in says && Buffer.compare(says.lastHash as Uint8Array, is.hash) !== 0) {
       this.#tell("lastHash", `its last hash of ${name} is not the frame's`, -1);
+    }
+    if ("lastId" in says && Buffer.compare(says.lastId as Uint8Array, is.lastId) !== 0) {
+      this.#tell("lastId", `its last id of ${name} is not the frame's`, -1);
     }
     return says;
   }
