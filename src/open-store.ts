@@ -1,6 +1,7 @@
 /**
  * Opening a store: the lock, the log by its fastest sound route, recovery, the writer. What `Store.open` puts into the store that it makes.
  */
+import { basename } from "node:path";
 import { Batpak03Writer } from "./batpak03-engine.ts";
 import type { Clock } from "./base/clock.ts";
 import { StoreError } from "./base/store-error.ts";
@@ -14,6 +15,7 @@ import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
 import { unsupported } from "./log/batpak03-placer.ts";
 import { readMark } from "./log/mark-file.ts";
+import { segmentIdOf } from "./log/segment-files.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./native-records.ts";
@@ -137,6 +139,8 @@ async function tornTailOf(disk: Disk, parts: NativeStoreParts): Promise<OpenRepo
 }
 
 const READ_ATTEMPTS_MAX = 10;
+/** So often the log is looked at again where files are gone beside a writer: with the pauses between them, for about two seconds. */
+const VANISHED_ATTEMPTS_MAX = 50;
 /** Beside a writer, which may be compacting, what is wrong is looked at again so often before it is believed. */
 const READ_ATTEMPTS_BESIDE_WRITER = 4;
 
@@ -149,7 +153,7 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
     let segmentIds: readonly number[] = [];
     // Whether what was met may be due to a compaction beside it, which removes files and puts others in their place.
     const mayBePassing = async (): Promise<boolean> => {
-      if (attempt === READ_ATTEMPTS_MAX) return false;
+      if (attempt >= READ_ATTEMPTS_MAX) return false;
       if (before.writer || (await readerView(disk, directory)).writer) return attempt < READ_ATTEMPTS_BESIDE_WRITER;
       return String(await listSegmentIds(disk, directory)) !== String(segmentIds);
     };
@@ -163,17 +167,24 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
       // A writer that has written no mark yet is recovering: it has appended nothing, and what is there is what it will keep.
       const settled = before.writer ? before.mark !== null || (after.writer && after.mark === null) : !after.writer;
       const isRight = settled && (fresh.log.problems.length === 0 || !(await mayBePassing()));
-      taken = isRight || attempt === READ_ATTEMPTS_MAX;
+      taken = isRight || attempt >= READ_ATTEMPTS_MAX;
     } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
       // A file that is gone beside a writer is no damage, however often it is another one: there may be many compactions.
-      const isPassing = before.writer ? attempt < READ_ATTEMPTS_MAX : await mayBePassing();
-      if (errorCode(error) !== "ENOENT" || !isPassing) throw error;
+      if (before.writer && attempt === VANISHED_ATTEMPTS_MAX) throw alwaysCompacted(error);
+      if (!before.writer && !(await mayBePassing())) throw error;
     } finally {
       if (!taken) fresh.files.closeAll();
     }
     if (taken) return takeParts(parts, fresh);
-    await pauseBetweenLooks();
+    await pauseAfter(attempt);
   }
+}
+
+function alwaysCompacted(error: unknown): StoreError<"COMPACTED"> {
+  const segmentId = segmentIdOf(basename(String((error as NodeJS.ErrnoException).path))) ?? 0;
+  const message = `Cannot read the store: its writer compacts without a pause, and segment ${segmentId} was gone again; try again when it rests`;
+  return new StoreError("COMPACTED", message, { segmentId });
 }
 
 /** All at once. Whoever has a file of before pinned reads on in it. */
@@ -184,8 +195,8 @@ function takeParts(parts: NativeStoreParts, fresh: NativeStoreParts): void {
   files.retire();
 }
 
-function pauseBetweenLooks(): Promise<void> {
-  return new Promise((again) => setTimeout(again, 2));
+function pauseAfter(attempt: number): Promise<void> {
+  return new Promise((again) => setTimeout(again, Math.min(2 ** attempt, 50)));
 }
 
 function assertLayout(found: "native" | "batpak-0.3" | null, options: CompiledOptions): void {

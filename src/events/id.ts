@@ -120,8 +120,7 @@ const KEY_DOMAIN = utf8("batpak key 1");
 export function keyedId(entity: string, item: number, key: string, hash: (bytes: Uint8Array) => Uint8Array): Uint8Array {
   assertKey(key, "append");
   const bytesMax = KEY_DOMAIN.length + 8 + 3 * (entity.length + key.length);
-  if (bytesMax > keyInput.length) keyInput = keyInputOf(bytesMax);
-  const input = keyInput;
+  const input = bytesMax <= keyInput.length ? keyInput : keyInputOf(bytesMax);
   const entityAt = KEY_DOMAIN.length + 4;
   const entityEnd = writeUtf8(input, entityAt, entity);
   writeUint32(input, KEY_DOMAIN.length, entityEnd - entityAt);
@@ -133,8 +132,8 @@ export function keyedId(entity: string, item: number, key: string, hash: (bytes:
   return id;
 }
 
-/** What is hashed is put together here: nothing that could begin another key runs meanwhile. */
-let keyInput = keyInputOf(1024);
+/** What is hashed is put together here, unless it is longer than any that is allowed: nothing that could begin another key runs meanwhile. */
+const keyInput = keyInputOf(8192);
 
 function keyInputOf(byteLength: number): Uint8Array {
   const input = new Uint8Array(byteLength);

@@ -1,12 +1,14 @@
 /** `store.compact` on an open store: what it says, what it refuses, and what everybody beside it sees. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isStoreError } from "../../src/base/store-error.ts";
 import { defineEvent, type } from "../../src/events/definition.ts";
 import type { Disk } from "../../src/disk/disk.ts";
 import { systemError } from "../../src/disk/system-error.ts";
 import { compactStore } from "../../src/compaction.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
+import { hooked } from "./support/hooked-disk.ts";
 import { slowDisk } from "./support/slow-disk.ts";
 
 const DIRECTORY = "/store";
@@ -362,4 +364,33 @@ test("no checkpoint is written across the commit of a range: it would picture fi
   await store.close();
   assert.equal(story[0], "checkpoint", story.join());
   assert.ok(story.indexOf("segment") > 0 && story.lastIndexOf("checkpoint") > story.lastIndexOf("segment"), story.join());
+});
+
+/** The disk of a reader before whose listings the writer appends, and after which it compacts what was listed, so many times. */
+function disturbed(disk: Disk, store: Noting, times: number): { readonly disk: Disk; readonly left: () => number } {
+  let left = times;
+  const disturbing = hooked(disk, async (when, operation) => {
+    if (operation !== "list" || left === 0) return;
+    if (when === "before") return await fill(store, 0, 60);
+    left--;
+    await store.compact(odd);
+  });
+  return { disk: disturbing, left: () => left };
+}
+
+test("a reader is opened beside a writer that compacts again and again, and told so where it never ends", async () => {
+  const disk = createMemoryDisk();
+  const store = await open(disk);
+  const some = disturbed(disk, store, 20);
+  const reader = await open(some.disk, { readOnly: true });
+  assert.equal(some.left(), 0);
+  assert.deepEqual(await numbers(reader), await numbers(store));
+  await reader.close();
+  const endless = disturbed(disk, store, Number.POSITIVE_INFINITY);
+  await assert.rejects(open(endless.disk, { readOnly: true }), (error) => {
+    assert(isStoreError(error, "COMPACTED"), String(error));
+    assert.equal(typeof error.details.segmentId, "number");
+    return true;
+  });
+  await store.close();
 });
