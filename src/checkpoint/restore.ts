@@ -25,6 +25,9 @@ export type RestoreOutcome =
   | { readonly kind: "ok"; readonly restored: RestoredCheckpoint }
   | { readonly kind: "ignored"; readonly reason: string };
 
+/** Names of so many entities take a step of their own. */
+const ENTITIES_PER_STEP = 16_384;
+
 /** Raised inside only, by the readers of fields. */
 class Unfit extends Error {}
 
@@ -41,7 +44,7 @@ export function* restoreCheckpoint(content: CheckpointContent, source: IndexSour
 function* restore(content: CheckpointContent, source: IndexSource): Generator<undefined, RestoredCheckpoint> {
   const { description, columns } = content;
   const entities = Interner.fromParts(internerParts(columns, "entities"));
-  yield;
+  if ((entities?.size ?? 0) >= ENTITIES_PER_STEP) yield;
   const scopes = Interner.fromParts(internerParts(columns, "scopes"));
   const acceptedSequence = count(description, "nextSequence");
   const heads = yield* Heads.restore(

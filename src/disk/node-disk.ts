@@ -11,9 +11,9 @@
  * The callback functions of `node:fs` are wrapped by hand: one promise per call, which a synced append pays for.
  */
 import * as fs from "node:fs";
-import { createRequire } from "node:module";
 import { assert } from "../base/assert.ts";
 import type { Disk, DiskFile, EntryStatus, FileMode, KernelLock, ProcessIdentity } from "./disk.ts";
+import { loadLockAddon } from "./lock-addon.ts";
 import { makeDirectories } from "./make-directories.ts";
 import { hasEnded, type ProcessStat, parseProcessStat } from "./process-stat.ts";
 import { errorCode, systemError } from "./system-error.ts";
@@ -377,60 +377,6 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** The part of `fs-native-extensions` that is used. */
-interface LockAddon {
-  tryLock(descriptor: number, offset: number, length: number): boolean;
-  unlock(descriptor: number, offset: number, length: number): void;
-}
-
-let lockAddon: LockAddon | null | undefined;
-
-/** The native addon, or null where it cannot be had. Loading it would crash Bun and Deno. Loaded at the first writable open only. */
-function loadLockAddon(): LockAddon | null {
-  if (lockAddon !== undefined) return lockAddon;
-  lockAddon = null;
-  if ("bun" in process.versions || "Deno" in globalThis) return lockAddon;
-  try {
-    const load = createRequire(import.meta.url);
-    lockAddon = loadPrebuilt(load) ?? (load("fs-native-extensions") as LockAddon);
-  } catch {
-    // No binary for this platform: the lock file's text excludes other writers.
-  }
-  return lockAddon;
-}
-
-/** The binary itself, as the package's own door would call it. */
-interface LockBinary {
-  tryLock(descriptor: number, offset: number, length: number, exclusive: boolean): void;
-  unlock(descriptor: number, offset: number, length: number): void;
-}
-
-/**
- * The package's binary for this platform without the package's search for it, which takes nine of the ten milliseconds. The dependency is
- * pinned to the version whose binary is called so; anything unexpected leads to the package's own door.
- */
-function loadPrebuilt(load: NodeJS.Require): LockAddon | null {
-  try {
-    const name = `fs-native-extensions/prebuilds/${process.platform}-${process.arch}/fs-native-extensions.node`;
-    const binary = load(name) as LockBinary;
-    if (typeof binary.tryLock !== "function" || typeof binary.unlock !== "function") return null;
-    return {
-      tryLock(descriptor, offset, length) {
-        try {
-          binary.tryLock(descriptor, offset, length, true);
-          return true;
-        } catch (error) {
-          if (errorCode(error) === "EAGAIN") return false;
-          throw error;
-        }
-      },
-      unlock: (descriptor, offset, length) => binary.unlock(descriptor, offset, length),
-    };
-  } catch {
-    return null;
-  }
-}
-
 /** Windows locks bind readers too: there, only a byte far behind the lock file's text is locked. macOS locks whole files only. */
 const LOCK_RANGE: readonly [offset: number, length: number] = process.platform === "win32" ? [1 << 30, 1] : [0, 0];
 
@@ -438,7 +384,7 @@ async function lockFile(file: DiskFile): Promise<KernelLock | null | "unsupporte
   assert(file instanceof NodeFile, "a file is locked by the disk that opened it");
   const descriptor = file.descriptor;
   if (descriptor === null) throw systemError("EBADF", "lock");
-  const addon = loadLockAddon();
+  const addon = loadLockAddon(fs.existsSync);
   if (addon === null) return "unsupported";
   try {
     if (!addon.tryLock(descriptor, ...LOCK_RANGE)) return null;
