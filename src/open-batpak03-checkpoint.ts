@@ -16,12 +16,13 @@ import type { Disk, DiskFile } from "./disk/disk.ts";
 import type { CheckpointEntry } from "./format/batpak03/checkpoint.ts";
 import { CheckpointDecoder, type CheckpointVisitor, type DecodedCheckpoint } from "./format/batpak03/checkpoint-decoder.ts";
 import { type Frame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
-import { expandHash, hashEquals } from "./format/batpak03/hash-array.ts";
+import { hashEquals, type HashWalker } from "./format/batpak03/hash-array.ts";
 import type { Corrupt, Torn } from "./format/batpak03/outcome.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { idTag } from "./index/id-tag.ts";
 import type { Interner } from "./index/interner.ts";
+import { createHashArrayWalker, type HashArrayWalker } from "./kernel/frame-kernel.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
 import type { Batpak03Segment, WalkEnd } from "./log/batpak03-segment.ts";
@@ -32,6 +33,7 @@ const PIECE_BYTES = 1024 * 1024;
 const FIRST_PIECE_BYTES = 64 * 1024;
 /** Room before a piece for what the one before it left: more than any entry takes. */
 const HEAD_BYTES = 64 * 1024;
+const BUFFER_BYTES = HEAD_BYTES + PIECE_BYTES;
 /** A single value of more bytes than this is taken for none. */
 const VALUE_BYTES_MAX = 16 * 1024 * 1024;
 /** No event's frame is smaller: its keys, ids and hashes. */
@@ -77,8 +79,11 @@ export async function decodeInPieces(
   rest?: () => Promise<void>,
 ): Promise<DecodedCheckpoint | Torn | Corrupt> {
   const decoder = new CheckpointDecoder(size, visitor);
-  let buffer = new Uint8Array(HEAD_BYTES + PIECE_BYTES);
-  let other = new Uint8Array(HEAD_BYTES + PIECE_BYTES);
+  const room = createHashArrayWalker(2 * BUFFER_BYTES);
+  let buffer = room?.bytes.subarray(0, BUFFER_BYTES) ?? new Uint8Array(BUFFER_BYTES);
+  let other = room?.bytes.subarray(BUFFER_BYTES) ?? new Uint8Array(BUFFER_BYTES);
+  /** The walkers of the two, the one of `buffer` first. */
+  let walkers: (HashWalker | null)[] = room === null ? [null, null] : [walkerFrom(room, 0), walkerFrom(room, BUFFER_BYTES)];
   let left = buffer.subarray(0, 0);
   let pieceBytes = FIRST_PIECE_BYTES;
   let reading = file.read(buffer, HEAD_BYTES, pieceBytes, 0);
@@ -92,12 +97,14 @@ export async function decodeInPieces(
     const start = fits ? HEAD_BYTES - left.length : 0;
     bytes.set(left, start);
     if (!fits) bytes.set(buffer.subarray(HEAD_BYTES, HEAD_BYTES + count), left.length);
+    const walker = fits ? walkers[0] : null;
     [buffer, other] = [other, buffer];
+    walkers = [walkers[1], walkers[0]];
     pieceBytes = Math.min(PIECE_BYTES, pieceBytes * 2);
     reading = file.read(buffer, HEAD_BYTES, pieceBytes, position);
     const end = start + left.length + count;
     await rest?.();
-    const stop = decoder.push(bytes, viewOf(bytes), start, end);
+    const stop = decoder.push(bytes, viewOf(bytes), start, end, walker);
     left = bytes.subarray(stop, end);
     if (left.length > VALUE_BYTES_MAX) {
       await reading;
@@ -105,6 +112,11 @@ export async function decodeInPieces(
     }
   }
   return decoder.finish();
+}
+
+/** The walker of the bytes of `room` from `base` on. */
+function walkerFrom(room: HashArrayWalker, base: number): HashWalker {
+  return { end: (at) => room.end(base + at) - base };
 }
 
 /** Takes the entries as they are decoded. */
@@ -220,7 +232,8 @@ class CheckpointEntries implements CheckpointVisitor {
     row.causationTag = entry.causationIdAt < 0 ? 0 : idTag(view, entry.causationIdAt);
     row.sequence = entry.globalSequence;
     row.claim = "claimed";
-    expandHash(bytes, entry.eventHashAt, row.hash, 0);
+    row.hashIn = bytes;
+    row.hashAt = entry.eventHashAt;
     rows.event();
   }
 

@@ -1,11 +1,12 @@
 /** What the host calls (src/kernel/wasm-kernel.ts). Nothing here allocates, and nothing is kept between calls but the layout and a hash in progress. */
 import { prepareSchedule } from "./compress-lanes";
 import { prepareCrc32 } from "./crc32";
+import { hashArrayEnd } from "./hash-array";
 import { framesFit, setLayout } from "./memory";
 import { firstWrongCrc, firstWrongCrcPlaced, firstWrongHash, sealFrames } from "./schedule";
 import { hashFinish, hashStart, hashSubtrees } from "./tree";
 
-export { hashFinish, hashStart, hashSubtrees };
+export { hashArrayEnd, hashFinish, hashStart, hashSubtrees };
 
 /** Fills the constant tables. Once, before anything else. */
 export function prepare(): void {

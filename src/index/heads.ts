@@ -55,7 +55,8 @@ export function headPlaces(entityId: number): number {
   return (entityId & CHUNK_MASK) << PLACES_SHIFT;
 }
 
-function hashAt(entityId: number): number {
+/** Where an entity's hash begins in the bytes of its chunk. */
+export function headHashPlace(entityId: number): number {
   return (headPlaces(entityId) + PLACE.hash) * 8;
 }
 
@@ -146,7 +147,7 @@ export class Heads {
       numbers[at + PLACE.sequence] = sequence[entity]!;
       numbers[at + PLACE.timeMicros] = timeMicros[entity]!;
       numbers[at + PLACE.visibleSequence] = visibleSequence[entity]!;
-      const wordsAt = hashAt(entity) / 4;
+      const wordsAt = headHashPlace(entity) / 4;
       for (let i = 0; i < HASH_WORDS; i++) words[wordsAt + i] = hash[entity * HASH_WORDS + i]!;
     }
     this.#chunks[number] = chunk;
@@ -156,14 +157,14 @@ export class Heads {
 
   /** The last accepted event's hash: 32 bytes that change with the next one. */
   hash(entityId: number): Uint8Array {
-    const at = hashAt(entityId);
+    const at = headHashPlace(entityId);
     return this.#chunk(entityId >>> CHUNK_SHIFT).bytes.subarray(at, at + HASH_BYTES);
   }
 
   /** Copies that hash, by words: such short pieces cost half of what a loop over bytes does. */
   copyHash(entityId: number, target: DataView, to: number): void {
     const { view } = this.#chunk(entityId >>> CHUNK_SHIFT);
-    const from = hashAt(entityId);
+    const from = headHashPlace(entityId);
     for (let i = 0; i < HASH_BYTES; i += 4) target.setUint32(to + i, view.getUint32(from + i));
   }
 
@@ -175,10 +176,15 @@ export class Heads {
     return this.#toWrite(entityId).numbers;
   }
 
+  /** The bytes that the entity's hash is among, from `headHashPlace` on: to be written at once. */
+  bytesToWrite(entityId: number): Uint8Array {
+    return this.#toWrite(entityId).bytes;
+  }
+
   /** Whether that hash is the one at `at`. */
   hasHash(entityId: number, source: DataView, at: number): boolean {
     const { view } = this.#chunk(entityId >>> CHUNK_SHIFT);
-    const own = hashAt(entityId);
+    const own = headHashPlace(entityId);
     for (let i = 0; i < HASH_BYTES; i += 4) if (view.getUint32(own + i) !== source.getUint32(at + i)) return false;
     return true;
   }
@@ -195,14 +201,14 @@ export class Heads {
   /** Notes the hash that begins at `from`. */
   setHash(entityId: number, source: DataView, from: number): void {
     const { view } = this.#toWrite(entityId);
-    const to = hashAt(entityId);
+    const to = headHashPlace(entityId);
     for (let i = 0; i < HASH_BYTES; i += 4) view.setUint32(to + i, source.getUint32(from + i));
   }
 
   /** The same from bytes. */
   setHashBytes(entityId: number, source: Uint8Array): void {
     const { bytes } = this.#toWrite(entityId);
-    const to = hashAt(entityId);
+    const to = headHashPlace(entityId);
     for (let i = 0; i < HASH_BYTES; i++) bytes[to + i] = source[i]!;
   }
 

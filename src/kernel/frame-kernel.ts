@@ -53,10 +53,19 @@ export interface FrameKernel {
   checkPlaced(count: number, crcSeed: number): number;
 }
 
+/** Finds where hashes of the batpak 0.3 layout end that lie in its memory. */
+export interface HashArrayWalker {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Where the 32 integers end, each of a byte, whose first stands at `at` in `bytes`; negative where they are none. */
+  end(at: number): number;
+}
+
 /** One way of hashing. */
 export interface Hashing {
   readonly name: "kernel" | "hash-wasm";
   createFrameKernel(capacityBytes: number, frameCapacity: number): FrameKernel;
+  /** Left out where nothing is faster than a loop. */
+  createHashArrayWalker?(byteLength: number): HashArrayWalker;
   blake3(bytes: Uint8Array): Uint8Array;
 }
 
@@ -109,6 +118,11 @@ function hashing(): Hashing {
  */
 export function createFrameKernel(capacityBytes: number, frameCapacity: number): FrameKernel {
   return hashing().createFrameKernel(capacityBytes, frameCapacity);
+}
+
+/** A walker with so many bytes of memory; null where nothing is faster than a loop. */
+export function createHashArrayWalker(byteLength: number): HashArrayWalker | null {
+  return hashing().createHashArrayWalker?.(byteLength) ?? null;
 }
 
 /** BLAKE3 of any number of bytes: 32 bytes in a fresh array. */

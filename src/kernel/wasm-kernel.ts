@@ -7,7 +7,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { StoreError } from "../base/store-error.ts";
-import type { FrameKernel, Hashing } from "./frame-kernel.ts";
+import type { FrameKernel, HashArrayWalker, Hashing } from "./frame-kernel.ts";
 import { kernelBinary } from "./kernel-binary.ts";
 
 const PAGE_BYTES = 65_536;
@@ -43,6 +43,7 @@ interface KernelExports {
   seal(count: number, crcSeed: number, positionBase: number): number;
   check(count: number, crcSeed: number, positionBase: number, hashes: number): number;
   checkPlaced(count: number, crcSeed: number): number;
+  hashArrayEnd(at: number): number;
   hashStart(): void;
   hashSubtrees(from: number, count: number): void;
   hashFinish(from: number, byteCount: number, target: number): void;
@@ -147,6 +148,21 @@ function regionAddress(frameCapacity: number): number {
   return Math.ceil((TABLE_ADDRESS + ROW_BYTES * Math.max(frameCapacity, ROWS_BEFORE_MOVING)) / 64) * 64;
 }
 
+class WasmHashArrayWalker implements HashArrayWalker {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly #exports: KernelExports;
+
+  constructor(exports: KernelExports, byteLength: number) {
+    this.#exports = exports;
+    growTo(exports.memory, TABLE_ADDRESS + byteLength + SLACK_BYTES);
+    this.bytes = new Uint8Array(exports.memory.buffer, TABLE_ADDRESS, byteLength);
+  }
+
+  end(at: number): number {
+    return this.#exports.hashArrayEnd(TABLE_ADDRESS + at) - TABLE_ADDRESS;
+  }
+}
+
 /** BLAKE3 of inputs of any length, through a window of the instance's memory. */
 function createBlake3(exports: KernelExports): (bytes: Uint8Array) => Uint8Array {
   growTo(exports.memory, TABLE_ADDRESS + WINDOW_BYTES + SLACK_BYTES);
@@ -180,6 +196,7 @@ export function createWasmHashing(wasm = (globalThis as { WebAssembly?: Wasm }).
   return {
     name: "kernel",
     createFrameKernel: (capacityBytes, frameCapacity) => new WasmFrameKernel(instantiate(wasm, module), capacityBytes, frameCapacity),
+    createHashArrayWalker: (byteLength) => new WasmHashArrayWalker(instantiate(wasm, module), byteLength),
     // Made when it is first needed: opening a store hashes nothing.
     blake3: (bytes) => (hash ??= createBlake3(instantiate(wasm, module)))(bytes),
   };

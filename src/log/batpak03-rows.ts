@@ -10,8 +10,9 @@
 import { StoreError } from "../base/store-error.ts";
 import { BatchTracker } from "../format/batpak03/batch-tracker.ts";
 import { type Frame, isBatchMarker } from "../format/batpak03/frame.ts";
-import { expandHash } from "../format/batpak03/hash-array.ts";
+import { expandHash, HASH_INTEGERS_BYTES_MAX } from "../format/batpak03/hash-array.ts";
 import { HASH_BYTES } from "../format/batpak03/layout.ts";
+import { headHashPlace } from "../index/heads.ts";
 import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { idTag } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, OFFSET_MASK } from "../index/segment-index.ts";
@@ -20,6 +21,8 @@ import { newSegmentEntry } from "./segment-entry.ts";
 
 /** Sequences past this leave no room to count on. */
 export const SEQUENCE_MAX: number = 2 ** 52;
+
+const NO_HASH = new Uint8Array(HASH_BYTES);
 
 /** An event on its way into the index. */
 export interface Batpak03Row {
@@ -37,7 +40,9 @@ export interface Batpak03Row {
   sequence: number;
   /** `claimed`: an entry says that it counts; `unclaimed`: entries are all there, and none names it; `free`: nothing is claimed here. */
   claim: "claimed" | "unclaimed" | "free";
-  readonly hash: Uint8Array;
+  /** Where its hash stands, as `expandHash` takes it; at -1: it has none. */
+  hashIn: Uint8Array;
+  hashAt: number;
   /** Position of its segment in the index. */
   slot: number;
 }
@@ -132,8 +137,8 @@ export class Batpak03Rows {
     row.causationTag = frame.causationIdAt < 0 ? 0 : idTag(view, frame.causationIdAt);
     row.sequence = sequence;
     row.claim = claim;
-    if (frame.eventHashAt >= 0) expandHash(bytes, frame.eventHashAt, row.hash, 0);
-    else row.hash.fill(0);
+    row.hashIn = bytes;
+    row.hashAt = frame.eventHashAt;
     this.event();
   }
 
@@ -188,7 +193,8 @@ export class Batpak03Rows {
       heads.sequence(entityId),
     );
     heads.accept(entityId, row.clock, sequence, timeMicros);
-    heads.setHashBytes(entityId, row.hash);
+    if (row.hashAt >= 0) expandHash(row.hashIn, row.hashAt, heads.bytesToWrite(entityId), headHashPlace(entityId));
+    else heads.setHashBytes(entityId, NO_HASH);
     heads.setVisible(entityId, sequence);
     entry.frames++;
     entry.visibleFrames++;
@@ -263,7 +269,8 @@ function copyRow(from: Batpak03Row, to: Batpak03Row): void {
   to.sequence = from.sequence;
   to.claim = from.claim;
   to.slot = from.slot;
-  to.hash.set(from.hash);
+  to.hashAt = Math.min(0, from.hashAt);
+  if (from.hashAt >= 0) to.hashIn.set(from.hashIn.subarray(from.hashAt, from.hashAt + HASH_INTEGERS_BYTES_MAX));
 }
 
 function emptyRow(): Batpak03Row {
@@ -279,7 +286,8 @@ function emptyRow(): Batpak03Row {
     causationTag: 0,
     sequence: -1,
     claim: "free",
-    hash: new Uint8Array(HASH_BYTES),
+    hashIn: new Uint8Array(HASH_INTEGERS_BYTES_MAX),
+    hashAt: -1,
     slot: 0,
   };
 }

@@ -9,7 +9,7 @@ import { payloadBytes } from "../../src/format/batpak03/payload.ts";
 import { findNextFrame } from "../../src/format/batpak03/resync.ts";
 import { decodeSegmentHeader, encodeSegmentHeader } from "../../src/format/batpak03/segment.ts";
 import { GrowingSink } from "../../src/base/byte-sink.ts";
-import { blake3 } from "../../src/kernel/frame-kernel.ts";
+import { blake3, createHashArrayWalker } from "../../src/kernel/frame-kernel.ts";
 import { seededRandom } from "../../src/testing/seeded-random.ts";
 import { fixtureNames, loadFixture } from "../support/batpak03-fixtures.ts";
 import type { FuzzInput, FuzzTarget } from "./fuzz-run.ts";
@@ -137,7 +137,10 @@ function mendCheckpoint(bytes: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Whole and in pieces of random sizes: the same outcome, the same entries. */
+/** Memory in which the kernel finds the ends of hashes. */
+const room = createHashArrayWalker(1 << 20);
+
+/** Whole and in pieces of random sizes, some of them with the kernel's help: the same outcome, the same entries. */
 function runCheckpoint({ bytes, seed }: FuzzInput): string {
   const collect = (): { visitor: CheckpointVisitor; said: unknown[] } => {
     const said: unknown[] = [];
@@ -159,7 +162,14 @@ function runCheckpoint({ bytes, seed }: FuzzInput): string {
   for (let at = 0; at < bytes.length; ) {
     const next = Math.min(bytes.length, at + 1 + below(random, random() < 0.5 ? 8 : 900));
     const piece = joined(kept, bytes.subarray(at, next));
-    kept = piece.subarray(decoder.push(piece, viewOf(piece), 0, piece.length));
+    const base = below(random, 64);
+    if (room !== null && base + piece.length <= room.bytes.length && random() < 0.7) {
+      room.bytes.set(piece, base);
+      const placed = room.bytes.subarray(base, base + piece.length);
+      const stop = decoder.push(placed, viewOf(placed), 0, placed.length, { end: (from) => room.end(base + from) - base });
+      kept = piece.subarray(stop);
+      room.bytes.fill(below(random, 256));
+    } else kept = piece.subarray(decoder.push(piece, viewOf(piece), 0, piece.length));
     at = next;
   }
   const streamed = decoder.finish();

@@ -23,6 +23,7 @@ import {
 import type { CheckpointEntry, CheckpointHead } from "./checkpoint.ts";
 import { decodeCheckpointPrefix } from "./checkpoint.ts";
 import { readCheckpointEntry } from "./checkpoint-entry.ts";
+import type { HashWalker } from "./hash-array.ts";
 import type { MapCursor } from "./key-table.ts";
 import { nextField } from "./key-table.ts";
 import { CHECKPOINT_ENTRY_BYTES_MIN, CHECKPOINT_KEYS, CHECKPOINT_PREFIX, FRAME_PREFIX } from "./layout.ts";
@@ -58,6 +59,7 @@ export class CheckpointDecoder {
   readonly #root: MapCursor = { table: CHECKPOINT_KEYS, pairsLeft: 0, seen: 0, expected: 0 };
   /** Of the three numbers in the order of their keys. */
   readonly #numbers = [0, 0, 0];
+  #walker: HashWalker | null = null;
   #state: State = "prefix";
   #failure: Torn | Corrupt | null = null;
   #consumed = 0;
@@ -84,12 +86,17 @@ export class CheckpointDecoder {
     return this.#consumed;
   }
 
-  /** Takes `bytes[start, end)`, the file's next bytes; returns where it stopped. After a failure it takes everything and does nothing. */
-  push(bytes: Uint8Array, view: DataView, start: number, end: number): number {
+  /**
+   * Takes `bytes[start, end)`, the file's next bytes; returns where it stopped. After a failure it takes everything and does nothing.
+   *
+   * @param walker of these bytes, where there is one
+   */
+  push(bytes: Uint8Array, view: DataView, start: number, end: number, walker: HashWalker | null = null): number {
     if (this.#state === "failed") return end;
     const reader = msgpackReader(bytes, view, start, end);
     this.#entry.bytes = bytes;
     this.#entry.view = view;
+    this.#walker = walker;
     let position = start;
     let covered = start;
     if (this.#state === "prefix") {
@@ -198,7 +205,7 @@ export class CheckpointDecoder {
 
   #readEntry(reader: MsgpackReader): void {
     const entry = this.#entry;
-    readCheckpointEntry(reader, entry);
+    readCheckpointEntry(reader, entry, this.#walker);
     if (reader.fault !== null) return;
     const reason = this.#doubt(entry) ?? this.#visitor.entry(entry);
     if (reason !== undefined) return void fail(reader, `entry ${this.#entryCount - this.#entriesLeft}: ${reason}`);

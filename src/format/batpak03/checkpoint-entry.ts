@@ -7,7 +7,7 @@ import { copyOf, INTEGER_BYTES_MAX, readFixedBinary, readNil, readUnsigned } fro
 import type { CheckpointEntry, CheckpointEntryFields } from "./checkpoint.ts";
 import type { Frame } from "./frame.ts";
 import { frameEntity, frameScope } from "./frame.ts";
-import { expandHash, HASH_ARRAY_BYTES_MAX, hashEquals, readHashSpan } from "./hash-array.ts";
+import { expandHash, HASH_ARRAY_BYTES_MAX, hashEquals, type HashWalker, readHashSpan } from "./hash-array.ts";
 import { nextField, readMap } from "./key-table.ts";
 import { CHECKPOINT_ENTRY_KEYS, HASH_BYTES, ID_BYTES, U16_MAX, U32_MAX } from "./layout.ts";
 
@@ -16,15 +16,21 @@ const KEYS = CHECKPOINT_ENTRY_KEYS.words;
 const KEY_BYTES = CHECKPOINT_ENTRY_KEYS.encoded.map((key) => key.length);
 /** No entry with the known keys takes more: three ids, nine integers, two hashes. Within it the straight way checks no limit. */
 const STRAIGHT_BYTES_MAX = CHECKPOINT_ENTRY_KEYS.bytesMax + 3 * (2 + ID_BYTES) + 9 * INTEGER_BYTES_MAX + 2 * HASH_ARRAY_BYTES_MAX;
+/** Tag and length before the integers of a hash. */
+const HASH_TAG_BYTES = 3;
 /** The tag and length of an id: bin8 of 16 bytes. */
 const ID_TAG = 0xc410;
 
-/** Reads the entry at the reader's position into `entry`. After a fault `entry` holds nothing of worth, and the position is anywhere. */
-export function readCheckpointEntry(reader: MsgpackReader, entry: CheckpointEntry): void {
+/**
+ * Reads the entry at the reader's position into `entry`. After a fault `entry` holds nothing of worth, and the position is anywhere.
+ *
+ * @param walker of the reader's bytes, where there is one
+ */
+export function readCheckpointEntry(reader: MsgpackReader, entry: CheckpointEntry, walker: HashWalker | null = null): void {
   const start = reader.position;
   if (start + STRAIGHT_BYTES_MAX <= reader.limit && reader.bytes[start] === FIX_MAP_TAG) {
     reader.position = start + 1;
-    if (readFirstKeys(reader, entry) && readLastKeys(reader, entry)) return;
+    if (readFirstKeys(reader, entry) && readLastKeys(reader, entry, walker)) return;
     // Not wrong, only unusual, or wrong and told better by the general way.
     reader.position = start;
     reader.fault = null;
@@ -71,7 +77,7 @@ function readFirstKeys(reader: MsgpackReader, entry: CheckpointEntry): boolean {
   return entry.entityId <= U32_MAX && entry.scopeId <= U32_MAX && entry.eventKind <= U16_MAX;
 }
 
-function readLastKeys(reader: MsgpackReader, entry: CheckpointEntry): boolean {
+function readLastKeys(reader: MsgpackReader, entry: CheckpointEntry, walker: HashWalker | null): boolean {
   const { bytes, view } = reader;
   let at = reader.position;
   if (!startsWith2(view, at, 6)) return false;
@@ -84,11 +90,11 @@ function readLastKeys(reader: MsgpackReader, entry: CheckpointEntry): boolean {
   at += INTEGER_BYTES[bytes[at]];
   if (!startsWith3(view, at, 8)) return false;
   reader.position = at + KEY_BYTES[8];
-  entry.prevHashAt = readHashSpan(reader);
+  entry.prevHashAt = hashSpan(reader, walker);
   at = reader.position;
   if (!startsWith3(view, at, 9)) return false;
   reader.position = at + KEY_BYTES[9];
-  entry.eventHashAt = readHashSpan(reader);
+  entry.eventHashAt = hashSpan(reader, walker);
   at = reader.position;
   if (!startsWith3(view, at, 10)) return false;
   at += KEY_BYTES[10];
@@ -109,6 +115,16 @@ function readLastKeys(reader: MsgpackReader, entry: CheckpointEntry): boolean {
   // Infinity stands for what is no unsigned safe integer, so a sum tells of it.
   const sum = entry.wallMs + entry.segmentId + entry.offset + entry.globalSequence;
   return reader.fault === null && sum < Number.POSITIVE_INFINITY && entry.clock <= U32_MAX && entry.length <= U32_MAX;
+}
+
+/** `readHashSpan`, by the walker where there is one. */
+function hashSpan(reader: MsgpackReader, walker: HashWalker | null): number {
+  const start = reader.position + HASH_TAG_BYTES;
+  // An array16 of 32.
+  const end = walker !== null && reader.view.getUint32(start - HASH_TAG_BYTES) >>> 8 === 0xdc0020 ? walker.end(start) : -1;
+  if (end < 0) return readHashSpan(reader);
+  reader.position = end;
+  return start;
 }
 
 /** Whether key `index`, two words long with its tag, stands at `at`. The number of words is in the name so that each comparison is straight. */

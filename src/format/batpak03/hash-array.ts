@@ -7,7 +7,15 @@ import type { MsgpackReader } from "../../base/msgpack.ts";
 import { fail } from "../../base/msgpack.ts";
 import { HASH_BYTES } from "./layout.ts";
 
-export const HASH_ARRAY_BYTES_MAX = 3 + HASH_BYTES * 2;
+/** The integers of a hash, and with the tag before them. */
+export const HASH_INTEGERS_BYTES_MAX = HASH_BYTES * 2;
+export const HASH_ARRAY_BYTES_MAX = 3 + HASH_INTEGERS_BYTES_MAX;
+
+/** Finds the end of a hash faster than a loop, in the bytes that it was made for. */
+export interface HashWalker {
+  /** Where the integers end whose first stands at `at`; negative where they are no hash. Looks at up to 64 bytes, whatever comes there. */
+  end(at: number): number;
+}
 
 /** Moves over a hash and returns where its first integer stands; `expandHash` turns it into 32 bytes. */
 export function readHashSpan(reader: MsgpackReader): number {
