@@ -107,6 +107,11 @@ export class Interner {
     return this.#probe(source, start, end, nameHash(source, start, end));
   }
 
+  /** Whether the UTF-8 bytes `source[start, end)` are this name. */
+  isName(id: number, source: Uint8Array, start: number, end: number): boolean {
+    return this.#equals(id, source, start, end);
+  }
+
   /** The id of another interner's name, or -1 when it was never added here. */
   findOf(other: Interner, id: number): number {
     return this.#probe(other.#bytes, other.#offsets[id]!, other.#offsets[id + 1]!, other.#hashes[id]!);

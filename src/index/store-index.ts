@@ -76,7 +76,11 @@ export interface IndexSource {
 const UUID_VERSION_BYTE = 6;
 const ISSUED_VERSION = 7;
 
+const SCOPE_GUESSES = 256;
+
 export class StoreIndex {
+  /** By how a scope ends: the id of one that ends so, and one. */
+  readonly #scopeGuesses = new Uint32Array(SCOPE_GUESSES);
   readonly entities: Interner;
   readonly scopes: Interner;
   /** Sequence of the first event in each scope, by scope id. */
@@ -166,7 +170,13 @@ export class StoreIndex {
 
   /** The same for a name as UTF-8 bytes. */
   internScopeBytes(source: Uint8Array, start: number, end: number, sequence: number): number {
-    return this.#noteScope(this.scopes.internBytes(source, start, end), sequence);
+    // Scopes are few, and mostly told apart by how they end.
+    const slot = (source[end - 1] ^ (source[end - 2] << 2) ^ ((end - start) << 4)) & (SCOPE_GUESSES - 1);
+    const guess = this.#scopeGuesses[slot] - 1;
+    if (guess >= 0 && this.scopeFirstSequence[guess] <= sequence && this.scopes.isName(guess, source, start, end)) return guess;
+    const id = this.#noteScope(this.scopes.internBytes(source, start, end), sequence);
+    this.#scopeGuesses[slot] = id + 1;
+    return id;
   }
 
   #noteScope(id: number, sequence: number): number {

@@ -6,8 +6,9 @@ import { getUint64 } from "../base/u64.ts";
 import { StoreError } from "../base/store-error.ts";
 import { causationAt, correlationAt, entityStart, frameFlags, frameLength, isMarked, scopeStart } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
-import { decodeSeal, isSeal } from "../format/native/seal.ts";
+import { decodeSeal } from "../format/native/seal.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
+import { HEAD_PLACE, headPlaces } from "../index/heads.ts";
 import { idTag } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
@@ -24,11 +25,19 @@ export interface ReplayTarget {
   events: number;
 }
 
+const NO_EVENT = FRAME_FLAG.seal | FRAME_FLAG.system | FRAME_FLAG.retention;
+
 /** Enters a whole commit of a segment whose index is in memory. */
 export function replayCommit(target: ReplayTarget, segment: SegmentEntry, commit: ScannedCommit): void {
   const { bytes, view, frames, base } = commit;
   for (const at of frames) {
-    if (isSeal(view, at)) {
+    const flags = frameFlags(view, at);
+    if ((flags & NO_EVENT) === 0) {
+      segment.frames++;
+      replayEvent(target, segment, bytes, view, at, base + at, (flags & FRAME_FLAG.foreignId) !== 0);
+      continue;
+    }
+    if ((flags & FRAME_FLAG.seal) !== 0) {
       const seal = decodeSeal(view, at);
       const { index } = target;
       // What compaction removed at the end of a segment had sequences too.
@@ -47,9 +56,7 @@ export function replayCommit(target: ReplayTarget, segment: SegmentEntry, commit
       continue;
     }
     segment.frames++;
-    if ((frameFlags(view, at) & FRAME_FLAG.retention) !== 0) continue;
-    if ((frameFlags(view, at) & FRAME_FLAG.system) !== 0) replaySystemRecord(target, segment, bytes, view, at);
-    else replayEvent(target, segment, bytes, view, at, base + at);
+    if ((flags & FRAME_FLAG.retention) === 0) replaySystemRecord(target, segment, bytes, view, at);
   }
   segment.framesEnd = commit.end;
 }
@@ -71,30 +78,45 @@ export function enterSystemHead(index: StoreIndex, frame: Uint8Array): void {
   index.heads.setHash(entityId, view, frame.length - FRAME.hashBytes);
 }
 
-function replayEvent(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Array, view: DataView, at: number, offset: number): void {
+function replayEvent(
+  target: ReplayTarget,
+  segment: SegmentEntry,
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  offset: number,
+  isForeign: boolean,
+): void {
   const { index } = target;
   const { heads } = index;
   const sequence = getUint64(view, at + FRAME.sequence);
   if (sequence < index.acceptedSequence)
     throw replayError(segment, offset, `its sequence is ${sequence}, at least ${index.acceptedSequence} is due`);
-  const entityId = pushFrameRow(index, segment.index as ActiveSegmentIndex, bytes, view, at, offset, (id) => heads.sequence(id));
-  const clock = getUint64(view, at + FRAME.clock);
+  const entityId = pushFrameRow(index, segment.index as ActiveSegmentIndex, bytes, view, at, offset, null);
   const timeMicros = getUint64(view, at + FRAME.time);
-  const foreign = (frameFlags(view, at) & FRAME_FLAG.foreignId) !== 0;
-  if (!foreign) target.lastIssuedId.set(bytes.subarray(at + FRAME.id, at + FRAME.id + 16));
-  heads.accept(entityId, clock, sequence, timeMicros);
+  if (!isForeign) copyId(bytes, at + FRAME.id, target.lastIssuedId);
+  const head = heads.numbersToWrite(entityId);
+  const headAt = headPlaces(entityId);
+  head[headAt + HEAD_PLACE.clock] = getUint64(view, at + FRAME.clock);
+  head[headAt + HEAD_PLACE.sequence] = sequence;
+  head[headAt + HEAD_PLACE.timeMicros] = timeMicros;
   heads.setHash(entityId, view, at + frameLength(view, at) - FRAME.hashBytes);
   heads.setVisible(entityId, sequence);
   index.visibleEvents++;
   index.acceptedSequence = sequence + 1;
-  index.lastTimeMicros = Math.max(index.lastTimeMicros, timeMicros);
+  if (timeMicros > index.lastTimeMicros) index.lastTimeMicros = timeMicros;
   segment.nextSequence = sequence + 1;
   target.events++;
 }
 
+/** By bytes: a view for so few would cost more than all else that an event takes. */
+function copyId(bytes: Uint8Array, from: number, target: Uint8Array): void {
+  for (let i = 0; i < 16; i++) target[i] = bytes[from + i];
+}
+
 /**
  * Adds the row of the event whose frame stands at `offset` of its segment, and gives its entity. `previousOf` tells the sequence of an entity's
- * event before this one; it is asked once the entity has its place in the heads.
+ * event before this one, once the entity has its place in the heads; null: the heads tell.
  */
 export function pushFrameRow(
   index: StoreIndex,
@@ -103,7 +125,7 @@ export function pushFrameRow(
   view: DataView,
   at: number,
   offset: number,
-  previousOf: (entityId: number) => number,
+  previousOf: ((entityId: number) => number) | null,
 ): number {
   const sequence = getUint64(view, at + FRAME.sequence);
   const scopeAt = scopeStart(view, at);
@@ -125,7 +147,7 @@ export function pushFrameRow(
     idTag(view, correlationAt(view, at)),
     causation < 0 ? 0 : idTag(view, causation),
     sequence,
-    previousOf(entityId),
+    previousOf === null ? index.heads.sequence(entityId) : previousOf(entityId),
   );
   rows.noteId(view, at + FRAME.id);
   return entityId;
