@@ -124,9 +124,13 @@ export interface WriteBlockInput extends BlockInput {
   readonly cache: PageCache;
 }
 
-/** How many bytes are gathered for a write, and made between two rests: as many as take a small part of a millisecond. */
+/**
+ * How many bytes are gathered for a write, and made between two rests: half a millisecond's work. Under load a rest takes more than a
+ * millisecond, and for as long as a block is not written, checkpoints carry its segment's rows.
+ */
 const WRITE_BYTES = 256 * 1024;
-const REST_BYTES = 64 * 1024;
+/** A step that gives no page counts for so many. */
+const STEP_BYTES = 64 * 1024;
 
 /** The bytes of a sealed segment's block. */
 function encodeBlock({ index, frames, storeId, segment }: BlockInput): AsyncGenerator<Uint8Array> {
@@ -207,12 +211,12 @@ async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Ar
       gatheredBytes += end.length;
     }
     if (page.length > 0) end = page;
-    bytesSinceRest += page.length;
+    bytesSinceRest += page.length > 0 ? page.length : STEP_BYTES;
     if (gatheredBytes >= WRITE_BYTES) {
       yield Buffer.concat(gathered);
       gathered = [];
       gatheredBytes = 0;
-    } else if (bytesSinceRest < REST_BYTES && page.length > 0) continue;
+    } else if (bytesSinceRest < WRITE_BYTES) continue;
     bytesSinceRest = 0;
     await rest();
   }
