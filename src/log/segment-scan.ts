@@ -34,6 +34,8 @@ export interface ScanResult {
 }
 
 const BLOCK_BYTES = 1024 * 1024;
+/** A block that is walked, what is left of the one before it, and the one that is read meanwhile. */
+const KERNEL_BYTES = 3 * BLOCK_BYTES;
 /** One call of the kernel checks so many frames. */
 const FRAMES_PER_CHECK = 8192;
 /** A commit that does not fit this is no commit of ours: the largest batch is 256 MiB of payload. */
@@ -57,50 +59,63 @@ export async function scanSegment(options: ScanOptions): Promise<ScanResult> {
   const fileBytes = Math.min(await options.file.size(), options.to ?? Number.POSITIVE_INFINITY);
   if (fileBytes <= from) return { end: from, goodEnd: from, sealed: false, outcome: "end", fileBytes, provenSynced: 0 };
   // Frames are checked where they are read to.
-  const kernel = spareKernel ?? createFrameKernel(BLOCK_BYTES, FRAMES_PER_CHECK);
+  const kernel = spareKernel ?? createFrameKernel(KERNEL_BYTES, FRAMES_PER_CHECK);
   spareKernel = null;
   try {
     return await scanWith(kernel, fileBytes, options);
   } finally {
-    if (kernel.capacity <= 2 * BLOCK_BYTES) spareKernel = kernel;
+    if (kernel.capacity <= 2 * KERNEL_BYTES) spareKernel = kernel;
   }
 }
 
 /** The kernel of the last scan, for the next one: opening scans one segment after the other. */
 let spareKernel: FrameKernel | null = null;
 
-async function scanWith(kernel: FrameKernel, fileBytes: number, options: ScanOptions): Promise<ScanResult> {
+async function scanWith(kernel: FrameKernel, size: number, options: ScanOptions): Promise<ScanResult> {
   const { file, seed, visit } = options;
+  let fileBytes = size;
   let base = options.from;
   let filled = 0;
   let provenSynced = 0;
-  for (;;) {
-    filled += await fill(file, kernel, filled, base, fileBytes);
-    const state = walkCommits(kernel, filled, base, seed, visit);
-    provenSynced = Math.max(provenSynced, state.provenSynced);
-    options.onProgress?.(base + state.commitEnd);
-    const atFileEnd = base + filled >= fileBytes;
-    if (state.sealed || state.outcome === "bad" || atFileEnd) {
-      const goodEnd = base + state.goodEnd;
-      const rest = state.sealed || goodEnd >= fileBytes || (await onlyZeros(file, goodEnd, fileBytes)) ? "end" : "bad";
-      return { end: base + state.commitEnd, goodEnd, sealed: state.sealed, outcome: rest, fileBytes, provenSynced };
+  const read = async (at: number): Promise<number> => {
+    const wanted = Math.min(BLOCK_BYTES, kernel.capacity - at, fileBytes - base - at);
+    const count = wanted > 0 ? await file.read(kernel.bytes, at, wanted, base + at) : 0;
+    // Somebody has cut it since.
+    if (count < wanted) fileBytes = base + at + count;
+    return count;
+  };
+  /** The block behind what is walked, read meanwhile. Nothing moves and nothing is returned before it is there. */
+  let ahead: Promise<number> | null = null;
+  try {
+    for (;;) {
+      if (filled < BLOCK_BYTES) filled += await read(filled);
+      const atFileEnd = base + filled >= fileBytes;
+      ahead = atFileEnd ? null : read(filled);
+      // Whoever returns before it is awaited is not to hear of it.
+      ahead?.catch(() => {});
+      const state = walkCommits(kernel, filled, base, seed, visit);
+      provenSynced = Math.max(provenSynced, state.provenSynced);
+      options.onProgress?.(base + state.commitEnd);
+      if (state.sealed || state.outcome === "bad" || atFileEnd) {
+        const goodEnd = base + state.goodEnd;
+        const rest = state.sealed || goodEnd >= fileBytes || (await onlyZeros(file, goodEnd, fileBytes)) ? "end" : "bad";
+        return { end: base + state.commitEnd, goodEnd, sealed: state.sealed, outcome: rest, fileBytes, provenSynced };
+      }
+      filled += (await ahead) ?? 0;
+      // Keep the commit that is not whole yet; it must fit the buffer with room to read on.
+      const kept = filled - state.commitEnd;
+      if (kept > kernel.capacity / 2) {
+        if (kept > COMMIT_BYTES_MAX)
+          return { end: base + state.commitEnd, goodEnd: base + state.goodEnd, sealed: false, outcome: "bad", fileBytes, provenSynced };
+        kernel.reserve(Math.min(kernel.capacity * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
+      }
+      kernel.bytes.copyWithin(0, state.commitEnd, filled);
+      base += state.commitEnd;
+      filled = kept;
     }
-    // Keep the commit that is not whole yet; it must fit the buffer with room to read on.
-    const kept = filled - state.commitEnd;
-    if (kept > kernel.capacity / 2) {
-      if (kept > COMMIT_BYTES_MAX)
-        return { end: base + state.commitEnd, goodEnd: base + state.goodEnd, sealed: false, outcome: "bad", fileBytes, provenSynced };
-      kernel.reserve(Math.min(kernel.capacity * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
-    }
-    kernel.bytes.copyWithin(0, state.commitEnd, filled);
-    base += state.commitEnd;
-    filled = kept;
+  } finally {
+    await ahead?.catch(() => {});
   }
-}
-
-async function fill(file: DiskFile, kernel: FrameKernel, filled: number, base: number, fileBytes: number): Promise<number> {
-  const wanted = Math.min(kernel.capacity - filled, fileBytes - base - filled);
-  return wanted > 0 ? file.read(kernel.bytes, filled, wanted, base + filled) : 0;
 }
 
 interface WalkState {

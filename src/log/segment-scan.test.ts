@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { DiskFile } from "../disk/disk.ts";
+import { frameLength, isMarked, segmentSeed } from "../format/native/frame.ts";
+import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
+import { Store } from "../store.ts";
+import { SimulatedDisk } from "../testing/sim-disk.ts";
+import { scanSegment, type ScanResult } from "./segment-scan.ts";
+
+const PATH = "/store/000001.fbat";
+
+/** A segment with commits of a hundred bytes to five times what is read at once; `ends` are where they end. */
+async function segmentOfCommits(): Promise<{ disk: SimulatedDisk; bytes: Uint8Array; ends: number[] }> {
+  const disk = new SimulatedDisk();
+  const store = await Store.open("/store", { disk, segmentBytesMax: 64 * 1024 * 1024 });
+  const event = (length: number): { kind: number; data: Uint8Array } => ({ kind: 0x1001, data: new Uint8Array(length).fill(length) });
+  const at = { entity: "e", scope: "s" };
+  for (const [events, length] of [
+    [1, 10],
+    [3, 100],
+    [1, 1_500_000],
+    [400, 700],
+    [4000, 1100],
+    [1, 10],
+    [60, 30_000],
+    [2000, 10],
+    [3, 900_000],
+    [1, 10],
+  ]) {
+    await store.append(
+      at,
+      Array.from({ length: events }, () => event(length)),
+    );
+  }
+  await store.close();
+  const bytes = disk.bytesOf(PATH).slice();
+  const view = new DataView(bytes.buffer);
+  const ends: number[] = [];
+  for (
+    let frame: number = SEGMENT_HEADER.bytes;
+    frame + 8 < bytes.length && frameLength(view, frame) > 0;
+    frame += frameLength(view, frame)
+  ) {
+    if (isMarked(view, frame)) ends.push(frame + frameLength(view, frame));
+  }
+  assert(ends.length >= 10 && ends[ends.length - 1] > 10_000_000, ends.join());
+  return { disk, bytes, ends };
+}
+
+async function scanned(file: DiskFile, bytes: Uint8Array, to?: number): Promise<{ ends: number[]; result: ScanResult }> {
+  const seed = segmentSeed(bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16), 1);
+  const ends: number[] = [];
+  const options = { file, seed, from: SEGMENT_HEADER.bytes, ...(to === undefined ? {} : { to }) };
+  const result = await scanSegment({
+    ...options,
+    visit({ bytes: block, frames, base, end }) {
+      ends.push(end);
+      for (const at of frames) assert(Buffer.compare(block.subarray(at, at + 100), bytes.subarray(base + at, base + at + 100)) === 0);
+    },
+  });
+  return { ends, result };
+}
+
+test("commits of any size are handed out whole, in order, up to where the scan is to end", async () => {
+  const { disk, bytes, ends } = await segmentOfCommits();
+  const file = await disk.open(PATH, "read");
+  const all = await scanned(file, bytes);
+  assert.deepEqual(all.ends, ends);
+  assert.deepEqual(
+    { ...all.result, fileBytes: 0 },
+    {
+      end: ends[ends.length - 1],
+      goodEnd: ends[ends.length - 1],
+      sealed: false,
+      outcome: "end",
+      fileBytes: 0,
+      provenSynced: all.result.provenSynced,
+    },
+  );
+  for (const to of [...ends.slice(0, -1), ends[4] - 1, ends[4] + 1, ends[6] - 1_000_000]) {
+    const { ends: some, result } = await scanned(file, bytes, to);
+    assert.deepEqual(
+      some,
+      ends.filter((end) => end <= to),
+    );
+    assert.equal(result.end, some[some.length - 1]);
+  }
+  await file.close();
+});
+
+test("a file that gets shorter while it is scanned ends there", async () => {
+  const { disk, bytes, ends } = await segmentOfCommits();
+  const file = await disk.open(PATH, "read");
+  for (const length of [ends[2] - 7, ends[4] - 3_000_000, ends[7]]) {
+    const shorter = new Proxy(file, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (name !== "read") return typeof value === "function" ? (value.bind(target) as unknown) : value;
+        return (buffer: Uint8Array, offset: number, count: number, position: number) =>
+          target.read(buffer, offset, Math.max(0, Math.min(count, length - position)), position);
+      },
+    });
+    const { ends: some, result } = await scanned(shorter, bytes);
+    assert.deepEqual(
+      some,
+      ends.filter((end) => end <= length),
+    );
+    assert.equal(result.fileBytes, length);
+  }
+  await file.close();
+});
+
+test("a read ahead that fails is told where it is needed, and by nobody else", async () => {
+  const { disk, bytes } = await segmentOfCommits();
+  const file = await disk.open(PATH, "read");
+  let reads = 0;
+  const failing = new Proxy(file, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (name !== "read") return typeof value === "function" ? (value.bind(target) as unknown) : value;
+      return (...args: [Uint8Array, number, number, number]) =>
+        ++reads === 2 ? Promise.reject(new Error("no more")) : target.read(...args);
+    },
+  });
+  await assert.rejects(scanned(failing, bytes), /no more/);
+  // The first frame is none: what was read ahead is not needed.
+  disk.corrupt(PATH, SEGMENT_HEADER.bytes + 20, (byte) => byte ^ 1);
+  reads = 0;
+  const { ends, result } = await scanned(failing, bytes);
+  assert(reads > 2);
+  assert.deepEqual([ends, result.outcome, result.end], [[], "bad", SEGMENT_HEADER.bytes]);
+  await file.close();
+});
