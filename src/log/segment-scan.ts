@@ -34,8 +34,8 @@ export interface ScanResult {
 }
 
 const BLOCK_BYTES = 1024 * 1024;
-/** A block that is walked, what is left of the one before it, and the one that is read meanwhile. */
-const KERNEL_BYTES = 3 * BLOCK_BYTES;
+/** A block that is walked, the one that is read meanwhile, and room for what is left to be moved to the front seldom. */
+const KERNEL_BYTES = 4 * BLOCK_BYTES;
 /** One call of the kernel checks so many frames. */
 const FRAMES_PER_CHECK = 8192;
 /** A commit that does not fit this is no commit of ours: the largest batch is 256 MiB of payload. */
@@ -74,7 +74,9 @@ let spareKernel: FrameKernel | null = null;
 async function scanWith(kernel: FrameKernel, size: number, options: ScanOptions): Promise<ScanResult> {
   const { file, seed, visit } = options;
   let fileBytes = size;
+  /** What to add to a position in the kernel for its offset in the segment; what is not handed out yet begins at `start`. */
   let base = options.from;
+  let start = 0;
   let filled = 0;
   let provenSynced = 0;
   const read = async (at: number): Promise<number> => {
@@ -88,12 +90,12 @@ async function scanWith(kernel: FrameKernel, size: number, options: ScanOptions)
   let ahead: Promise<number> | null = null;
   try {
     for (;;) {
-      if (filled < BLOCK_BYTES) filled += await read(filled);
+      if (filled - start < BLOCK_BYTES) filled += await read(filled);
       const atFileEnd = base + filled >= fileBytes;
       ahead = atFileEnd ? null : read(filled);
       // Whoever returns before it is awaited is not to hear of it.
       ahead?.catch(() => {});
-      const state = walkCommits(kernel, filled, base, seed, visit);
+      const state = walkCommits(kernel, start, filled, base, seed, visit);
       provenSynced = Math.max(provenSynced, state.provenSynced);
       options.onProgress?.(base + state.commitEnd);
       if (state.sealed || state.outcome === "bad" || atFileEnd) {
@@ -102,16 +104,19 @@ async function scanWith(kernel: FrameKernel, size: number, options: ScanOptions)
         return { end: base + state.commitEnd, goodEnd, sealed: state.sealed, outcome: rest, fileBytes, provenSynced };
       }
       filled += (await ahead) ?? 0;
+      start = state.commitEnd;
+      if (kernel.capacity - filled >= BLOCK_BYTES) continue;
       // Keep the commit that is not whole yet; it must fit the buffer with room to read on.
-      const kept = filled - state.commitEnd;
+      const kept = filled - start;
       if (kept > kernel.capacity / 2) {
         if (kept > COMMIT_BYTES_MAX)
-          return { end: base + state.commitEnd, goodEnd: base + state.goodEnd, sealed: false, outcome: "bad", fileBytes, provenSynced };
+          return { end: base + start, goodEnd: base + state.goodEnd, sealed: false, outcome: "bad", fileBytes, provenSynced };
         kernel.reserve(Math.min(kernel.capacity * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
       }
-      kernel.bytes.copyWithin(0, state.commitEnd, filled);
-      base += state.commitEnd;
+      kernel.bytes.copyWithin(0, start, filled);
+      base += start;
       filled = kept;
+      start = 0;
     }
   } finally {
     await ahead?.catch(() => {});
@@ -126,8 +131,15 @@ interface WalkState {
   provenSynced: number;
 }
 
-function walkCommits(kernel: FrameKernel, filled: number, base: number, seed: number, visit: ScanOptions["visit"]): WalkState {
-  const state: WalkState = { commitEnd: 0, goodEnd: 0, sealed: false, outcome: "more", provenSynced: 0 };
+function walkCommits(
+  kernel: FrameKernel,
+  start: number,
+  filled: number,
+  base: number,
+  seed: number,
+  visit: ScanOptions["visit"],
+): WalkState {
+  const state: WalkState = { commitEnd: start, goodEnd: start, sealed: false, outcome: "more", provenSynced: 0 };
   const { bytes, view } = kernel;
   let frames: number[] = [];
   for (;;) {
