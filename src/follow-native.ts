@@ -63,11 +63,22 @@ export async function followNative(input: FollowInput): Promise<boolean> {
     if (!segment.sealed) return true;
     const next = segment.id + 1;
     if ((await disk.status(files.path(next))) === null) return true;
-    const header = readHeader(files, next);
+    const header = ifThere(() => readHeader(files, next));
+    if (header === null) return false;
     if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn";
     if (mark !== null && mark.visibleSegment < next) return true;
     segment = newSegmentEntry(index, next, header.header.generation);
     index.segments.push(segment);
+  }
+}
+
+/** What is read of a file; null where a compaction has removed it. */
+function ifThere<Read>(read: () => Read): Read | null {
+  try {
+    return read();
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return null;
+    throw error;
   }
 }
 

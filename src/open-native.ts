@@ -400,6 +400,8 @@ class NativeOpening {
         );
       }
       await salvageSegment({ file, seed, from: scan.end, visit: (commit) => this.#replay(entry, commit) });
+      // Its seal would have said so.
+      if (!isNewest) entry.lastIssuedId = this.#target.lastIssuedId.slice();
     } finally {
       files.unpin(segment.id);
     }

@@ -146,6 +146,8 @@ const READ_ATTEMPTS_BESIDE_WRITER = 4;
 
 /** Reads the log as a reader may see it: whether a writer lives is asked before and after. */
 export async function readLogForReader(disk: Disk, parts: NativeStoreParts, directory: string): Promise<void> {
+  /** What was there at the last look that met a file which was gone. */
+  let lastLooked = "";
   for (let attempt = 1; ; attempt++) {
     const before = await readerView(disk, directory);
     // Read into parts of its own: who reads meanwhile does so by the old index, in the old files, and is told where those are gone.
@@ -171,8 +173,10 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
       // A file that is gone beside a writer is no damage, however often it is another one: there may be many compactions.
+      const looked = `${segmentIds.join()} ${before.mark?.generation}`;
       if (before.writer && attempt === VANISHED_ATTEMPTS_MAX) throw alwaysCompacted(error);
-      if (!before.writer && !(await mayBePassing())) throw error;
+      if (before.writer ? attempt >= READ_ATTEMPTS_MAX && looked === lastLooked : !(await mayBePassing())) throw error;
+      lastLooked = looked;
     } finally {
       if (!taken) fresh.files.closeAll();
     }

@@ -5,9 +5,12 @@
  * that at its end, less that at its beginning moved on by as many zeros as the range is long; the moves by powers of two stand in tables. See
  * Ross N. Williams, "A Painless Guide to CRC Error Detection Algorithms" (1993), and `crc32_combine` of zlib.
  */
+import { assert } from "./assert.ts";
+
 const POLYNOMIAL = 0xedb8_8320;
 /** A register is kept for every so many bytes. */
 const STRIDE_SHIFT = 6;
+const STRIDES_PER_STEP = 8192;
 /** Ranges are shorter than two to this power. */
 const LENGTH_BITS = 31;
 
@@ -47,16 +50,30 @@ export class RangeCrc {
   readonly #registers: Uint32Array;
   readonly #moves: readonly Uint32Array[];
 
-  constructor(bytes: Uint8Array) {
+  /** `bytes` are fewer than 2 GiB. */
+  constructor(bytes: Uint8Array, isMade = true) {
+    assert(bytes.length < 2 ** 31, "sums of ranges are made of less than 2 GiB");
     moves ??= makeMoves();
     this.#moves = moves;
     this.#bytes = bytes;
     this.#registers = new Uint32Array((bytes.length >>> STRIDE_SHIFT) + 1);
-    let register = 0;
-    for (let i = 1; i < this.#registers.length; i++) {
-      register = steps(register, bytes, (i - 1) << STRIDE_SHIFT, i << STRIDE_SHIFT);
-      this.#registers[i] = register;
+    if (isMade) this.#make(1, this.#registers.length);
+  }
+
+  /** The same, made in steps of a millisecond. */
+  static *inSteps(bytes: Uint8Array): Generator<undefined, RangeCrc> {
+    const ranges = new RangeCrc(bytes, false);
+    const count = ranges.#registers.length;
+    for (let from = 1; from < count; from += STRIDES_PER_STEP) {
+      ranges.#make(from, Math.min(from + STRIDES_PER_STEP, count));
+      yield;
     }
+    return ranges;
+  }
+
+  #make(from: number, to: number): void {
+    for (let i = from; i < to; i++)
+      this.#registers[i] = steps(this.#registers[i - 1], this.#bytes, (i - 1) << STRIDE_SHIFT, i << STRIDE_SHIFT);
   }
 
   /** What zlib's `crc32(bytes.subarray(from, to), initial)` gives. */

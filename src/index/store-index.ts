@@ -14,7 +14,7 @@ import { idTag, idTag2, viewOfId } from "./id-tag.ts";
 import { Interner } from "./interner.ts";
 import { type LostEvents, lostEventsError } from "./lost-events.ts";
 import { RecentRows } from "./recent-rows.ts";
-import { IndexPageError } from "./sealed-segment-index.ts";
+import { IndexPageError, SealedSegmentIndex } from "./sealed-segment-index.ts";
 import type { EntitySummary, SegmentIndex } from "./segment-index.ts";
 
 export interface SegmentEntry {
@@ -291,16 +291,21 @@ export class StoreIndex {
     while (sequence >= 0) {
       let position = this.segmentAt(sequence);
       let summary: EntitySummary | null = null;
+      let index: SegmentIndex | null = null;
       // A segment that compaction emptied may share its first sequence with the one that holds the event; and where damage took the event,
       // also after a repair, the blocks of later segments go on leading there.
       while (position >= 0 && summary === null) {
         const segment = this.segments[position];
-        summary = this.indexOf(segment).entity(name);
+        index = this.indexOf(segment);
+        summary = index.entity(name);
         if (summary !== null && segment.firstSequence < sequenceBound && visit(segment, summary) === false) return;
         position--;
       }
       if (summary === null) return;
-      assert(summary.previousSequence < sequence, `the index of ${name} does not lead backwards from ${sequence}`);
+      if (summary.previousSequence >= sequence) {
+        assert(index instanceof SealedSegmentIndex, `the index of ${name} leads backwards from ${sequence}`);
+        throw index.badEntity(summary.local, "an entity's entry that leads to a later event");
+      }
       sequence = summary.previousSequence;
     }
   }

@@ -120,9 +120,14 @@ export function createFrameKernel(capacityBytes: number, frameCapacity: number):
   return hashing().createFrameKernel(capacityBytes, frameCapacity);
 }
 
-/** A walker with so many bytes of memory; null where nothing is faster than a loop. */
+/** A walker with so many bytes of memory; null where nothing is faster than a loop, or the memory cannot be had. */
 export function createHashArrayWalker(byteLength: number): HashArrayWalker | null {
-  return hashing().createHashArrayWalker?.(byteLength) ?? null;
+  try {
+    return hashing().createHashArrayWalker?.(byteLength) ?? null;
+  } catch {
+    // A WebAssembly memory takes gigabytes of addresses, whatever its size. Who only reads can do without.
+    return null;
+  }
 }
 
 /** BLAKE3 of any number of bytes: 32 bytes in a fresh array. */

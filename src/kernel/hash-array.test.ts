@@ -68,3 +68,7 @@ test("a hash that ends with the memory is found", () => {
   walker.bytes.set(bytes, BYTES - 32);
   assert.equal(walker.end(BYTES - 32), BYTES);
 });
+
+test("where the memory cannot be had there is no walker, and no error", () => {
+  assert.equal(createHashArrayWalker(2 ** 40), null);
+});

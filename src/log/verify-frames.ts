@@ -6,15 +6,16 @@
  */
 import type { DiskFile } from "../disk/disk.ts";
 import { checkFrame, checkShape, frameLength, syncedBefore } from "../format/native/frame.ts";
-import { FRAME } from "../format/native/frame-layout.ts";
 import { isSeal } from "../format/native/seal.ts";
 import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
-import { findFrames } from "./frame-search.ts";
+import { FrameSearch } from "./frame-search.ts";
 import { onlyZeros } from "./segment-scan.ts";
 
 const BLOCK_BYTES = 256 * 1024;
 /** The first blocks are smaller: all of this code is still cold, and takes several times as long for a frame. */
 const FIRST_BLOCK_BYTES = 64 * 1024;
+/** Where one place is damaged the next one may be near, and what was read and checked behind it is read again. */
+const DAMAGED_BLOCK_BYTES = 16 * 1024;
 const FRAMES_PER_BLOCK = 2048;
 
 /** A frame that is there, in memory that is the visitor's only during the call. */
@@ -70,6 +71,8 @@ export class FrameWalker {
     const { file, seed, to } = input;
     let base = input.from;
     let end = base;
+    // One for all of the damage: what it has read serves the next place as well.
+    let search: FrameSearch | null = null;
     while (base < to) {
       const count = await file.read(kernel.bytes, 0, Math.min(this.#blockBytes, to - base), base);
       const found = this.#collect(count, base, base + count >= to || count === 0);
@@ -86,8 +89,10 @@ export class FrameWalker {
         if (base + found.at >= to || (found.state === "zero" && (await onlyZeros(file, base + found.at, to)))) break;
       }
       const bad = right === found.frames ? base + found.at : base + kernel.offsets[right];
-      const next = await this.#nextFrame(file, seed, bad + 1, to);
+      search ??= new FrameSearch(file, seed, to);
+      const next = (await search.next(bad + 1))?.offset ?? to;
       visitor.damaged(bad, next);
+      this.#blockBytes = DAMAGED_BLOCK_BYTES;
       base = next;
     }
     return { sealed: false, end };
@@ -155,15 +160,5 @@ export class FrameWalker {
     kernel.offsets[0] = offset;
     kernel.lengths[0] = size;
     return right;
-  }
-
-  async #nextFrame(file: DiskFile, seed: number, from: number, to: number): Promise<number> {
-    let next = to;
-    if (from + FRAME.bytesMin > to) return next;
-    await findFrames(file, seed, from, to, ({ offset }) => {
-      next = offset;
-      return false;
-    });
-    return next;
   }
 }

@@ -3,6 +3,15 @@ import assert from "node:assert/strict";
 import { subscribe } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { defineEvent, Store, type } from "../../src/index.ts";
+import {
+  blockSeed,
+  INDEX_ENTITY,
+  INDEX_TRAILER,
+  pageChecksum,
+  pageDataBytes,
+  pageOffset,
+} from "../../src/format/native/index-block-layout.ts";
+import { decodeIndexRoot, decodeIndexTrailer } from "../../src/format/native/index-block-root.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 
 const Noted = defineEvent("Noted", { schema: type<{ n: number }>() });
@@ -117,5 +126,60 @@ test("a bad page met when a store opens without a checkpoint leaves no trace in 
       }
       for (const name of disk.paths()) disk.put(name, whole.get(name) ?? null);
     }
+  }
+});
+
+test("an entry that leads to a later event, in a page whose checksum is right, is made anew from the frames", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });
+  for (let n = 0; n < 200; n++) await writing.append({ entity: `e${n % 5}`, scope: "s" }, Noted({ n }));
+  const [, second] = writing.segments();
+  await writing.close();
+  const path = `/store/${String(second.id).padStart(6, "0")}.fbat`;
+  const bytes = disk.bytesOf(path).slice();
+  const end = decodeIndexTrailer(bytes.subarray(-INDEX_TRAILER.bytes), bytes.length);
+  assert(end.ok);
+  const rootAt = bytes.length - INDEX_TRAILER.bytes - end.trailer.rootBytes;
+  const decoded = decodeIndexRoot(bytes.subarray(rootAt, rootAt + end.trailer.rootBytes), end.trailer);
+  assert(decoded.ok);
+  const { root, layout } = decoded;
+  const at = bytes.length - end.trailer.blockBytes + pageOffset(layout.entityDetails, 0);
+  const page = bytes.subarray(at, at + pageDataBytes(layout.entityDetails, 0));
+  const view = new DataView(bytes.buffer, at);
+  for (let entry = 0; entry < page.length; entry += INDEX_ENTITY.bytes) view.setFloat64(entry + INDEX_ENTITY.previousSequence, 199, true);
+  view.setUint32(
+    page.length,
+    pageChecksum(page, blockSeed(root.storeId, root.segmentId, root.generation), layout.entityDetails.firstPage),
+    true,
+  );
+  disk.put(path, bytes);
+  const store = await Store.open("/store", { disk });
+  for (let e = 0; e < 5; e++) {
+    const stream = await store.read({ entity: `e${e}` }, { direction: "backward" }).toArray();
+    assert.deepEqual(
+      stream.map(({ clock }) => clock),
+      Array.from({ length: 40 }, (_, i) => 39 - i),
+    );
+  }
+  await store.close();
+});
+
+test("an event is found by its id in a segment whose seal is damaged, by who only reads", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });
+  const ids: string[] = [];
+  for (let n = 0; n < 150; n++) ids.push((await writing.append({ entity: `e${n % 5}`, scope: "s" }, Noted({ n }))).id);
+  const [first, second] = writing.segments();
+  await writing.close();
+  disk.put("/store/index.ckpt", null);
+  for (const { id, bytes } of [first, second]) {
+    const path = `/store/${String(id).padStart(6, "0")}.fbat`;
+    const whole = disk.bytesOf(path).slice();
+    disk.corrupt(path, bytes - 20, (byte) => byte ^ 1);
+    const store = await Store.open("/store", { disk, readOnly: true });
+    assert.notEqual(store.openReport.problems.length, 0);
+    for (const [sequence, eventId] of ids.entries()) assert.equal((await store.get(eventId))?.sequence, sequence);
+    await store.close();
+    disk.put(path, whole);
   }
 });

@@ -394,3 +394,41 @@ test("a reader is opened beside a writer that compacts again and again, and told
   });
   await store.close();
 });
+
+test("a segment whose file is gone, though nobody compacts, is no compaction for who opens beside its writer", async () => {
+  const disk = createMemoryDisk();
+  const store = await open(disk);
+  await fill(store, 0, 60);
+  const missing = hooked(disk, (when, operation, path) => {
+    if (when === "before" && operation === "open" && path.endsWith("000002.fbat")) throw systemError("ENOENT", "open", path);
+  });
+  const openSync = (path: string): ReturnType<Disk["openSync"]> => {
+    if (path.endsWith("000002.fbat")) throw systemError("ENOENT", "open", path);
+    return disk.openSync(path);
+  };
+  const gone = new Proxy(missing, { get: (target, name) => (name === "openSync" ? openSync : (Reflect.get(target, name) as unknown)) });
+  await assert.rejects(open(gone, { readOnly: true }), (error) => isStoreError(error, "IO"));
+  await store.close();
+});
+
+test("a follower whose next segment is removed between two looks at it looks again", async () => {
+  const disk = createMemoryDisk();
+  const store = await open(disk);
+  await fill(store, 0, 10);
+  let isArmed = false;
+  let compactions = 0;
+  const disturbed = hooked(disk, async (when, operation, path) => {
+    if (!isArmed || when !== "after" || operation !== "status" || !/00000[3-9]\.fbat$/.test(path)) return;
+    isArmed = false;
+    compactions++;
+    await store.compact(odd);
+  });
+  const reader = await open(disturbed, { readOnly: true });
+  await fill(store, 0, 120);
+  isArmed = true;
+  await reader.refresh();
+  assert.equal(compactions, 1);
+  assert.deepEqual(await numbers(reader), await numbers(store));
+  await reader.close();
+  await store.close();
+});

@@ -168,20 +168,29 @@ export function checkShape(view: DataView, at: number, limit: number): FrameChec
   const length = word & LENGTH_MASK;
   if (length < FRAME.bytesMin || (word & 0x4000_0000) !== 0) return "bad";
   if (length > limit - at) return "short";
+  if (!checkHead(view, at)) return "bad";
+  const end = at + length - FRAME.hashBytes;
+  const metadata = metadataStart(view, at);
+  if (metadata > end) return "bad";
+  if ((frameFlags(view, at) & FRAME_FLAG.metadata) !== 0 && (metadata + 4 > end || view.getUint32(metadata, true) > end - metadata - 4))
+    return "bad";
+  return "ok";
+}
+
+/** Whether the fixed fields, of which all must be there, may be a frame's. */
+export function checkHead(view: DataView, at: number): boolean {
   const flags = view.getUint8(at + FRAME.flags);
-  if ((flags & ~KNOWN_FLAGS) !== 0 || view.getUint8(at + FRAME.encoding) !== PAYLOAD_ENCODING.messagePack) return "bad";
+  if (view.getUint8(at + FRAME.encoding) !== PAYLOAD_ENCODING.messagePack || (flags & ~KNOWN_FLAGS) !== 0) return false;
+  const word = view.getUint32(at + FRAME.length, true);
+  if ((word & LENGTH_MASK) < FRAME.bytesMin || (word & 0x4000_0000) !== 0) return false;
   const entityBytes = view.getUint16(at + FRAME.entityLength, true);
   const scopeBytes = view.getUint16(at + FRAME.scopeLength, true);
   const seal = (flags & FRAME_FLAG.seal) !== 0;
   if (entityBytes > NAME_BYTES_MAX || scopeBytes > NAME_BYTES_MAX || (entityBytes === 0) !== seal || (scopeBytes === 0) !== seal)
-    return "bad";
-  const end = at + length - FRAME.hashBytes;
-  const metadata = metadataStart(view, at);
-  if (metadata > end) return "bad";
-  if ((flags & FRAME_FLAG.metadata) !== 0 && (metadata + 4 > end || view.getUint32(metadata, true) > end - metadata - 4)) return "bad";
-  const numbersSafe =
+    return false;
+  return (
     Number.isSafeInteger(getUint64(view, at + FRAME.clock)) &&
     Number.isSafeInteger(getUint64(view, at + FRAME.sequence)) &&
-    Number.isSafeInteger(getUint64(view, at + FRAME.time));
-  return numbersSafe ? "ok" : "bad";
+    Number.isSafeInteger(getUint64(view, at + FRAME.time))
+  );
 }
