@@ -69,7 +69,8 @@ function* restore(content: CheckpointContent, source: IndexSource): Generator<un
   index.visible.segmentId = count(watermark, "segmentId");
   index.visible.offset = count(watermark, "offset");
   index.visible.sequence = index.acceptedSequence;
-  for (const segment of list(description, "segments")) index.segments.push(restoreSegment(record(segment, "segment"), columns, index));
+  for (const segment of list(description, "segments"))
+    index.segments.push(yield* restoreSegment(record(segment, "segment"), columns, index));
   checkSegments(index);
   if (index.visibleEvents > acceptedSequence) throw new Unfit("it counts more events than sequences");
   return {
@@ -82,7 +83,11 @@ function* restore(content: CheckpointContent, source: IndexSource): Generator<un
   };
 }
 
-function restoreSegment(described: Record<string, unknown>, columns: ReadonlyMap<string, Uint8Array>, index: StoreIndex): SegmentEntry {
+function* restoreSegment(
+  described: Record<string, unknown>,
+  columns: ReadonlyMap<string, Uint8Array>,
+  index: StoreIndex,
+): Generator<undefined, SegmentEntry> {
   const id = count(described, "id");
   const firstSequence = count(described, "firstSequence");
   const nextSequence = count(described, "nextSequence");
@@ -99,7 +104,7 @@ function restoreSegment(described: Record<string, unknown>, columns: ReadonlyMap
       sequence: columns.get(`${prefix}sequence`) ?? null,
     } as Record<string, unknown>;
     for (const name of ROW_COLUMNS) parts[name] = column(columns, prefix + name);
-    rows = ActiveSegmentIndex.fromColumns(parts as unknown as ActiveSegmentParts, index.entities, index.scopes);
+    rows = yield* ActiveSegmentIndex.fromColumns(parts as unknown as ActiveSegmentParts, index.entities, index.scopes);
     if (rows === null) throw new Unfit(`the rows of segment ${id} do not fit`);
   }
   const frames = count(described, "frames");

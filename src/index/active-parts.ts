@@ -1,5 +1,5 @@
 /** The rows of an active segment index as a checkpoint holds them: about 36 bytes a row, in the narrowest columns that fit. */
-import { bytesOfColumn, columnOfBytes } from "../base/column-bytes.ts";
+import { bytesOfColumn, columnFromBytes, columnOfBytes } from "../base/column-bytes.ts";
 import type { ActiveColumns } from "./active-columns.ts";
 
 /** Little-endian columns of `rowCount` elements each. */
@@ -40,8 +40,32 @@ export interface ActiveSegmentParts {
 /** Places in `summary`. `row-summary` makes it. */
 export const ROW_SUMMARY = { timeMin: 0, timeMax: 1, lastTime: 2, timeOrdered: 3, clockOrdered: 4, foreignIds: 5, length: 6 } as const;
 
+/** Lists of so many bytes, a word for each entity, make each step as long as one may be. */
+const LONG_LIST_BYTES = 128 * 1024;
+
+/** The columns, and each entity's `previousSequences`; null where the parts cannot be right. In steps, where entities are many. */
+export function* checkedColumns(
+  parts: ActiveSegmentParts,
+  entityLimit: number,
+  scopeLimit: number,
+): Generator<undefined, { readonly columns: ActiveColumns; readonly previous: Float64Array } | null> {
+  const rows = parts.rowCount;
+  const isLong = parts.entityIds.length >= LONG_LIST_BYTES;
+  if (!isCount(parts.firstSequence) || !isCount(rows) || parts.entity.length !== rows * 4) return null;
+  if (isLong) yield;
+  if (!isSummary(parts, entityLimit, scopeLimit)) return null;
+  if (isLong) yield;
+  const columns = columnsOfParts(parts);
+  const previous = new Float64Array(parts.previousSequences.length >>> 3);
+  if (columns === null || !columnFromBytes(previous, parts.previousSequences, previous.length)) return null;
+  if (columns.sequence !== undefined && (rows === 0 || columns.sequence[0] !== parts.firstSequence)) return null;
+  if (isLong) yield;
+  for (const sequence of previous) if (!Number.isSafeInteger(sequence) || sequence < -1) return null;
+  return { columns, previous };
+}
+
 /** Whether a summary can be that of so many rows. The rows themselves are not looked at: the checkpoint's CRC speaks for them. */
-export function isSummary(parts: ActiveSegmentParts, entityLimit: number, scopeLimit: number): boolean {
+function isSummary(parts: ActiveSegmentParts, entityLimit: number, scopeLimit: number): boolean {
   const { rowCount } = parts;
   const entities = parts.previousSequences.length / 8;
   const lists = [parts.entityIds, parts.firstRows, parts.lastRows, parts.rowCounts];
@@ -92,7 +116,7 @@ export function partsOfColumns(
 }
 
 /** The columns of these parts, with room for their rows alone, where they lie if they can; null when lengths or sequences cannot be right. */
-export function columnsOfParts(parts: ActiveSegmentParts): ActiveColumns | null {
+function columnsOfParts(parts: ActiveSegmentParts): ActiveColumns | null {
   const rows = parts.rowCount;
   const wideScope = parts.scope.length === rows * 4;
   const wideClock = parts.clock.length === rows * 8;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { atOnce } from "../base/rest.ts";
 import type { ActiveSegmentParts } from "./active-parts.ts";
 import { ActiveSegmentIndex } from "./active-segment-index.ts";
 import { Interner } from "./interner.ts";
@@ -88,7 +89,7 @@ test("a checkpoint of the first rows restores to just those", () => {
   add(index, 1, 0);
   add(index, 0, 7);
   add(index, 2, 3);
-  const restored = ActiveSegmentIndex.fromColumns(index.columnsForCheckpoint(2), entities, scopes);
+  const restored = atOnce(ActiveSegmentIndex.fromColumns(index.columnsForCheckpoint(2), entities, scopes));
   assert.ok(restored);
   assert.equal(restored.rowCount, 2);
   assert.equal(restored.nextSequence, 7);
@@ -103,10 +104,10 @@ test("a checkpoint of no rows restores, also where later rows have gaps", () => 
   const index = new ActiveSegmentIndex(entities, scopes, 5);
   add(index, 0, 0);
   add(index, 0, 1, 9);
-  const restored = ActiveSegmentIndex.fromColumns(index.columnsForCheckpoint(0), entities, scopes);
+  const restored = atOnce(ActiveSegmentIndex.fromColumns(index.columnsForCheckpoint(0), entities, scopes));
   assert.equal(restored?.rowCount, 0);
   assert.equal(restored?.nextSequence, 5);
-  const first = ActiveSegmentIndex.fromColumns(index.columnsForCheckpoint(1), entities, scopes);
+  const first = atOnce(ActiveSegmentIndex.fromColumns(index.columnsForCheckpoint(1), entities, scopes));
   assert.equal(first?.nextSequence, 6);
 });
 
@@ -116,7 +117,7 @@ test("parts that cannot be a segment index are refused", () => {
   for (let clock = 0; clock < 4; clock++) add(index, clock % 3, clock, 5 + clock * 2);
   const good = index.columnsForCheckpoint();
   const doubles = (...values: number[]): Uint8Array => new Uint8Array(Float64Array.from(values).buffer);
-  assert.ok(ActiveSegmentIndex.fromColumns(good, entities, scopes));
+  assert.ok(atOnce(ActiveSegmentIndex.fromColumns(good, entities, scopes)));
   const bad: [string, Partial<ActiveSegmentParts>][] = [
     ["more rows than columns", { rowCount: 5 }],
     ["a fraction of a row", { rowCount: 3.5 }],
@@ -132,5 +133,6 @@ test("parts that cannot be a segment index are refused", () => {
     ["a link that is no sequence", { previousSequences: doubles(-1, 0.5, -1) }],
     ["a ragged column", { kind: good.kind.subarray(1) }],
   ];
-  for (const [what, change] of bad) assert.equal(ActiveSegmentIndex.fromColumns({ ...good, ...change }, entities, scopes), null, what);
+  for (const [what, change] of bad)
+    assert.equal(atOnce(ActiveSegmentIndex.fromColumns({ ...good, ...change }, entities, scopes)), null, what);
 });

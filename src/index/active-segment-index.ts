@@ -13,7 +13,7 @@ import { assert } from "../base/assert.ts";
 import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.ts";
-import { type ActiveSegmentParts, columnsOfParts, isSummary, partsOfColumns, ROW_SUMMARY } from "./active-parts.ts";
+import { type ActiveSegmentParts, checkedColumns, partsOfColumns, ROW_SUMMARY } from "./active-parts.ts";
 import { EntityChains } from "./entity-chains.ts";
 import type { Interner } from "./interner.ts";
 import { NotedIds } from "./noted-ids.ts";
@@ -352,15 +352,11 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   /** An index over parts that are handed over, whose ids are those of these interners; null when the parts cannot be right. */
-  static fromColumns(parts: ActiveSegmentParts, entities: Interner, scopes: Interner): ActiveSegmentIndex | null {
+  static *fromColumns(parts: ActiveSegmentParts, entities: Interner, scopes: Interner): Generator<undefined, ActiveSegmentIndex | null> {
+    const checked = yield* checkedColumns(parts, entities.size, scopes.size);
+    if (checked === null) return null;
+    const { columns, previous } = checked;
     const rows = parts.rowCount;
-    if (!Number.isSafeInteger(parts.firstSequence) || parts.firstSequence < 0 || parts.entity.length !== rows * 4) return null;
-    if (!Number.isSafeInteger(rows) || rows < 0 || !isSummary(parts, entities.size, scopes.size)) return null;
-    const columns = columnsOfParts(parts);
-    const previous = new Float64Array(parts.previousSequences.length >>> 3);
-    if (columns === null || !columnFromBytes(previous, parts.previousSequences, previous.length)) return null;
-    if (!previous.every((sequence) => Number.isSafeInteger(sequence) && sequence >= -1)) return null;
-    if (columns.sequence !== undefined && (rows === 0 || columns.sequence[0] !== parts.firstSequence)) return null;
     const index = new ActiveSegmentIndex(entities, scopes, parts.firstSequence, 0);
     index.#columns = columns;
     // The first row that is added moves them all: many stores are opened to be read.

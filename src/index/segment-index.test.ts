@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
+import { atOnce } from "../base/rest.ts";
 import { encodeIndexBlock } from "../format/native/index-block.ts";
 import { ActiveSegmentIndex } from "./active-segment-index.ts";
 import { blockSource } from "./block-source.ts";
@@ -277,7 +278,7 @@ for (const shape of shapes) {
     const scopes = new Interner();
     const rows = modelRows(random, shape, entities, scopes);
     const active = activeIndex(rows, entities, scopes);
-    const restored = ActiveSegmentIndex.fromColumns(active.columnsForCheckpoint(), entities, scopes);
+    const restored = atOnce(ActiveSegmentIndex.fromColumns(active.columnsForCheckpoint(), entities, scopes));
     assert.ok(restored);
     const roomy = new PageCache(64 * 1024 * 1024);
     const tight = new PageCache(100_000);
