@@ -33,7 +33,8 @@ export async function followNative(input: FollowInput): Promise<boolean> {
   for (let segment = active; ; ) {
     const to = mark === null || mark.visibleSegment > segment.id ? undefined : mark.visibleSegment === segment.id ? mark.visibleOffset : 0;
     if (to !== undefined && to <= segment.framesEnd) return true;
-    const file = await openIfThere(disk, files.path(segment.id));
+    const path = files.path(segment.id);
+    const file = await ifThere(() => disk.open(path, "read"));
     if (file === null) return false;
     try {
       // Compacted in this very moment: a frame of the new file may stand right where the view ended in the old one.
@@ -63,7 +64,7 @@ export async function followNative(input: FollowInput): Promise<boolean> {
     if (!segment.sealed) return true;
     const next = segment.id + 1;
     if ((await disk.status(files.path(next))) === null) return true;
-    const header = ifThere(() => readHeader(files, next));
+    const header = await ifThere(() => readHeader(files, next));
     if (header === null) return false;
     if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn";
     if (mark !== null && mark.visibleSegment < next) return true;
@@ -72,20 +73,10 @@ export async function followNative(input: FollowInput): Promise<boolean> {
   }
 }
 
-/** What is read of a file; null where a compaction has removed it. */
-function ifThere<Read>(read: () => Read): Read | null {
+/** What is looked at; null where a compaction has removed its file. */
+async function ifThere<Found>(look: () => Found | Promise<Found>): Promise<Found | null> {
   try {
-    return read();
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return null;
-    throw error;
-  }
-}
-
-/** A file that a compaction has removed is not there any more. */
-async function openIfThere(disk: Disk, path: string): Promise<DiskFile | null> {
-  try {
-    return await disk.open(path, "read");
+    return await look();
   } catch (error) {
     if (errorCode(error) === "ENOENT") return null;
     throw error;

@@ -16,13 +16,13 @@ import type { Disk, DiskFile } from "./disk/disk.ts";
 import type { CheckpointEntry } from "./format/batpak03/checkpoint.ts";
 import { CheckpointDecoder, type CheckpointVisitor, type DecodedCheckpoint } from "./format/batpak03/checkpoint-decoder.ts";
 import { type Frame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
-import { hashEquals, type HashWalker } from "./format/batpak03/hash-array.ts";
+import { hashEquals, type HashWalker, walkerFrom } from "./format/batpak03/hash-array.ts";
 import type { Corrupt, Torn } from "./format/batpak03/outcome.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { idTag } from "./index/id-tag.ts";
 import type { Interner } from "./index/interner.ts";
-import { createHashArrayWalker, type HashArrayWalker } from "./kernel/frame-kernel.ts";
+import { createHashArrayWalker } from "./kernel/frame-kernel.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
 import type { Batpak03Segment, WalkEnd } from "./log/batpak03-segment.ts";
@@ -112,11 +112,6 @@ export async function decodeInPieces(
     }
   }
   return decoder.finish();
-}
-
-/** The walker of the bytes of `room` from `base` on. */
-function walkerFrom(room: HashArrayWalker, base: number): HashWalker {
-  return { end: (at) => room.end(base + at) - base };
 }
 
 /** Takes the entries as they are decoded. */

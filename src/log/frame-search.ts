@@ -73,13 +73,13 @@ export class FrameFinder {
 
   /** Whether a right frame stands there. Its length must be asked for before, and fit. */
   isFrame(at: number): boolean {
-    if (checkShape(this.#view, at, this.bytes.length) !== "ok") return false;
     const length = frameLength(this.#view, at);
     const offset = this.base + at;
     if (this.#budget >= 0) {
       this.#budget -= length;
       return checkFrame(this.bytes, this.#view, at, this.bytes.length, this.#seed, offset) === "ok";
     }
+    if (checkShape(this.#view, at, this.bytes.length) !== "ok") return false;
     this.#ranges ??= new RangeCrc(this.bytes);
     const crc = this.#ranges.of(at + FRAME.length, at + length, frameSeed(this.#seed, offset));
     return crc === this.#view.getUint32(at + FRAME.crc, true);
@@ -98,7 +98,7 @@ export class FrameSearch {
   #end: number;
   #finder: FrameFinder | null = null;
   #windowBytes = FIRST_WINDOW_BYTES;
-  /** For which offset the window was read where that has not turned out to be a frame's; -1: it was, or the window was due. */
+  /** The offset for whose frame a window was read last, until there is one; -1: there was, or no window was read for a frame yet. */
   #readInVainFor = -1;
   #work = 0;
 

@@ -5,6 +5,7 @@
 import { getUint64 } from "../base/u64.ts";
 import { StoreError } from "../base/store-error.ts";
 import { causationAt, correlationAt, entityStart, frameFlags, frameLength, isMarked, scopeStart } from "../format/native/frame.ts";
+import { nativeFrames } from "../format/native/frame-format.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { decodeSeal } from "../format/native/seal.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
@@ -94,7 +95,7 @@ function replayEvent(
     throw replayError(segment, offset, `its sequence is ${sequence}, at least ${index.acceptedSequence} is due`);
   const entityId = pushFrameRow(index, segment.index as ActiveSegmentIndex, bytes, view, at, offset, null);
   const timeMicros = getUint64(view, at + FRAME.time);
-  if (!isForeign) copyId(bytes, at + FRAME.id, target.lastIssuedId);
+  if (!isForeign) nativeFrames.copyId(bytes, view, at, target.lastIssuedId, 0);
   const head = heads.numbersToWrite(entityId);
   const headAt = headPlaces(entityId);
   head[headAt + HEAD_PLACE.clock] = getUint64(view, at + FRAME.clock);
@@ -107,11 +108,6 @@ function replayEvent(
   if (timeMicros > index.lastTimeMicros) index.lastTimeMicros = timeMicros;
   segment.nextSequence = sequence + 1;
   target.events++;
-}
-
-/** By bytes: a view for so few would cost more than all else that an event takes. */
-function copyId(bytes: Uint8Array, from: number, target: Uint8Array): void {
-  for (let i = 0; i < 16; i++) target[i] = bytes[from + i];
 }
 
 /**

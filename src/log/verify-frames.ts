@@ -2,7 +2,8 @@
  * Walks the frames of one segment for `verify` and `repair`: every frame's CRC and hash, many in one call of the kernel. A place that is no
  * frame is told, and the walk goes on at the next right frame, so that damage in one place hides nothing behind it.
  *
- * Memory: one block (256 KiB, or the largest frame), whatever the segment's size. No step looks at more than a block.
+ * Memory: one block (256 KiB, or the largest frame), whatever the segment's size, and behind damage a window of the search (`frame-search`). No
+ * step looks at more than a block.
  */
 import type { DiskFile } from "../disk/disk.ts";
 import { checkFrame, checkShape, frameLength, syncedBefore } from "../format/native/frame.ts";

@@ -5,6 +5,7 @@ import { CheckpointDecoder, decodeCheckpoint, type CheckpointVisitor } from "../
 import { checkpointEntryFields } from "../../src/format/batpak03/checkpoint-entry.ts";
 import { decodeFooter, decodeTrailer, footerMismatch, footerPlacement } from "../../src/format/batpak03/footer.ts";
 import { decodeFrame, frameEntity, frameFields, frameScope } from "../../src/format/batpak03/frame.ts";
+import { walkerFrom } from "../../src/format/batpak03/hash-array.ts";
 import { payloadBytes } from "../../src/format/batpak03/payload.ts";
 import { findNextFrame } from "../../src/format/batpak03/resync.ts";
 import { decodeSegmentHeader, encodeSegmentHeader } from "../../src/format/batpak03/segment.ts";
@@ -166,7 +167,7 @@ function runCheckpoint({ bytes, seed }: FuzzInput): string {
     if (room !== null && base + piece.length <= room.bytes.length && random() < 0.7) {
       room.bytes.set(piece, base);
       const placed = room.bytes.subarray(base, base + piece.length);
-      const stop = decoder.push(placed, viewOf(placed), 0, placed.length, { end: (from) => room.end(base + from) - base });
+      const stop = decoder.push(placed, viewOf(placed), 0, placed.length, walkerFrom(room, base));
       kept = piece.subarray(stop);
       room.bytes.fill(below(random, 256));
     } else kept = piece.subarray(decoder.push(piece, viewOf(piece), 0, piece.length));

@@ -17,6 +17,11 @@ export interface HashWalker {
   end(at: number): number;
 }
 
+/** The walker of the bytes that begin at `base` of those of `walker`. */
+export function walkerFrom(walker: HashWalker, base: number): HashWalker {
+  return { end: (at) => walker.end(base + at) - base };
+}
+
 /** Moves over a hash and returns where its first integer stands; `expandHash` turns it into 32 bytes. */
 export function readHashSpan(reader: MsgpackReader): number {
   if (reader.fault !== null) return 0;
