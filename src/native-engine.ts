@@ -136,8 +136,11 @@ export class NativeWriter implements StoreWriter {
   readonly #storeId: Uint8Array;
   readonly #records: Uint8Array[];
   readonly compaction: CompactionHost;
-  #eventsSinceCheckpoint = 0;
-  #checkpointDue = false;
+  /** Since the picture of the last checkpoint; what was taken up when the store was opened counts. */
+  #eventsSinceCheckpoint: number;
+  /** As many of them as came before that checkpoint was complete. */
+  #eventsWhileWriting = 0;
+  #checkpointDue: boolean;
   #checkpointsAsked: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #sealing: Promise<void> = Promise.resolve();
   /** Calls of `checkpoint` that are not answered yet: whoever closes waits for them. */
@@ -155,6 +158,8 @@ export class NativeWriter implements StoreWriter {
     this.syncsCommits = options.durability.mode === "fsync";
     this.#storeId = parts.log.storeId as Uint8Array;
     this.#records = parts.log.records;
+    this.#eventsSinceCheckpoint = parts.log.eventsReplayed;
+    this.#checkpointDue = parts.log.route !== "checkpoint" && index.acceptedSequence > 0;
     this.gate = new SequenceGate();
     const ids = new IdIssuer(options.random ?? cryptoRandom);
     ids.resumeAfter(parts.log.lastIssuedId);
@@ -261,15 +266,18 @@ export class NativeWriter implements StoreWriter {
   #committed(events: number, isQuiet: boolean): void {
     const every = this.#input.options.checkpointEveryEvents;
     this.#eventsSinceCheckpoint += events;
-    if (this.checkpointer.isWriting) return;
+    if (this.checkpointer.isWriting) {
+      this.#eventsWhileWriting = this.#eventsSinceCheckpoint;
+      return;
+    }
     const asked = this.#checkpointsAsked.length > 0;
-    const due = every !== null && (this.#checkpointDue || this.#eventsSinceCheckpoint >= every);
+    // Begun so early that it is complete in time: whoever opens after a crash takes up what came since the picture of the one before.
+    const late = every === null ? 0 : Math.min(this.#eventsWhileWriting, every / 2);
+    const due = every !== null && (this.#checkpointDue || this.#eventsSinceCheckpoint + late >= every);
     if (!asked && !due) return;
     // The picture is taken while nothing is in flight.
     if (!isQuiet) return this.log.queue.drain();
     if (asked) return this.#answerCheckpoints();
-    this.#checkpointDue = false;
-    this.#eventsSinceCheckpoint = 0;
     this.checkpointer.beginInBackground();
   }
 
@@ -290,7 +298,7 @@ export class NativeWriter implements StoreWriter {
 
   #picture(): ReturnType<typeof takeSnapshot> {
     const { index, generation } = this.#input.parts.log;
-    return takeSnapshot({
+    const picture = takeSnapshot({
       index,
       open: this.log.queue.open,
       storeId: this.#storeId,
@@ -299,6 +307,9 @@ export class NativeWriter implements StoreWriter {
       records: this.#records,
       lastIssuedId: this.log.visibleIssuedId,
     });
+    this.#checkpointDue = false;
+    this.#eventsSinceCheckpoint = this.#eventsWhileWriting = 0;
+    return picture;
   }
 
   /** Writes a checkpoint now. */
@@ -323,7 +334,6 @@ export class NativeWriter implements StoreWriter {
       await new Promise<void>((resolve, reject) => this.#checkpointsAsked.push({ resolve, reject }));
       return;
     }
-    this.#eventsSinceCheckpoint = 0;
     await this.checkpointer.begin();
   }
 
@@ -331,7 +341,6 @@ export class NativeWriter implements StoreWriter {
   #answerCheckpoints(): void {
     const asked = this.#checkpointsAsked;
     this.#checkpointsAsked = [];
-    this.#eventsSinceCheckpoint = 0;
     this.checkpointer.begin().then(
       () => asked.forEach(({ resolve }) => resolve()),
       (error: unknown) => asked.forEach(({ reject }) => reject(error)),
@@ -382,8 +391,6 @@ export class NativeWriter implements StoreWriter {
     this.#checkpointDue = true;
     // Else with the commit that is in flight.
     if (this.log.queue.flying.length > 0 || this.checkpointer.isWriting) return;
-    this.#checkpointDue = false;
-    this.#eventsSinceCheckpoint = 0;
     this.checkpointer.beginInBackground();
   }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "../testing/seeded-random.ts";
-import { sortedInSteps } from "./rest.ts";
+import { besideOthers, Pace, sortedInSteps } from "./rest.ts";
 
 test("sorting in steps gives what sorting gives, with equal ones in their order, and pauses between steps", async () => {
   const random = seededRandom(7);
@@ -22,4 +22,57 @@ test("sorting in steps gives what sorting gives, with equal ones in their order,
     );
     assert.ok(pauses >= Math.floor(count / 4096), `${pauses} pauses for ${count}`);
   }
+});
+
+/** Keeps the processor busy for so long. */
+function work(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+}
+
+test("work beside others' goes on for a part of what they take, and rests after each step where they take nothing", async () => {
+  let now = 0;
+  const pace = new Pace(() => now);
+  assert.equal(pace.isDue, true, "nobody knows yet");
+  await pace.rest();
+  assert.equal(pace.isDue, true, "they take nothing");
+
+  const othersTake = async (milliseconds: number): Promise<void> => {
+    setImmediate(() => {
+      now += milliseconds;
+    });
+    await pace.rest();
+  };
+  await othersTake(6);
+  assert.equal(pace.isDue, false);
+  now += 1.5;
+  assert.equal(pace.isDue, false);
+  now += 0.5;
+  assert.equal(pace.isDue, true, "a third of it is worked");
+
+  await othersTake(600);
+  now += 3.9;
+  assert.equal(pace.isDue, false);
+  now += 0.2;
+  assert.equal(pace.isDue, true, "no pause gets long by it");
+});
+
+test("steps beside others' work are all taken, and their result is given", async () => {
+  const steps = function* (): Generator<number, string> {
+    for (let step = 0; step < 20; step++) {
+      work(1);
+      yield step;
+    }
+    return "done";
+  };
+  let turns = 0;
+  let over = false;
+  const turn = (): void => {
+    turns++;
+    if (!over) setImmediate(turn);
+  };
+  setImmediate(turn);
+  assert.equal(await besideOthers(steps()), "done");
+  over = true;
+  assert.ok(turns > 1, `${turns} turns`);
 });

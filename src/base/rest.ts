@@ -12,6 +12,49 @@ export async function inSteps<Result>(steps: Iterator<unknown, Result, undefined
   }
 }
 
+/** How much longer a rest takes than the work between two. */
+const REST_SHARE = 3;
+/** The longest that is worked between two rests, but for a step that takes longer by itself. */
+const WORK_MS_MAX = 4;
+
+/**
+ * When to rest, for work beside others': a rest that took long tells that they keep the event loop busy, and so long a part of it may be worked.
+ * So the work gets on under load, and is not felt where there is none.
+ */
+export class Pace {
+  readonly #now: () => number;
+  #workMs = 0;
+  #since: number;
+
+  /** `now` tells milliseconds. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+    this.#since = now();
+  }
+
+  /** Whether it is time to rest. */
+  get isDue(): boolean {
+    return this.#now() - this.#since >= this.#workMs;
+  }
+
+  async rest(): Promise<void> {
+    const start = this.#now();
+    await rest();
+    this.#since = this.#now();
+    this.#workMs = Math.min(WORK_MS_MAX, (this.#since - start) / REST_SHARE);
+  }
+}
+
+/** Goes through the steps beside others' work, with a rest whenever one is due; gives the result. */
+export async function besideOthers<Result>(steps: Iterator<unknown, Result, undefined>): Promise<Result> {
+  const pace = new Pace();
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    if (pace.isDue) await pace.rest();
+  }
+}
+
 /** The result of the steps, without a rest. */
 export function atOnce<Result>(steps: Iterator<unknown, Result, undefined>): Result {
   for (;;) {

@@ -5,7 +5,7 @@
  * A checkpoint that cannot be written costs the next opening time and nothing else: the failure is kept for whoever asks.
  */
 import { traced } from "../base/diagnostics.ts";
-import { inSteps } from "../base/rest.ts";
+import { besideOthers } from "../base/rest.ts";
 import type { Disk } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { CHECKPOINT_FILE, encodeCheckpointInSteps } from "../format/native/checkpoint.ts";
@@ -71,11 +71,11 @@ export class Checkpointer {
     const { disk, directory } = this.#parts;
     try {
       await this.#parts.sync();
-      await inSteps(developSnapshot(snapshot));
+      await besideOthers(developSnapshot(snapshot));
     } finally {
       snapshot.heads.end();
     }
-    const pieces = await inSteps(encodeCheckpointInSteps(snapshot.content));
+    const pieces = await besideOthers(encodeCheckpointInSteps(snapshot.content));
     await replaceFile(disk, directory, CHECKPOINT_FILE, pieces);
     this.written++;
     this.lastError = null;

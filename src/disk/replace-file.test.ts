@@ -41,6 +41,55 @@ describe("replaceFile", () => {
     assert.deepEqual(await disk.list("/d"), ["f"]);
   });
 
+  it("writes a list of pieces of any size, one behind the other", async () => {
+    const disk = createMemoryDisk();
+    await disk.makeDirectory("/d");
+    const pieces = [0, 10, 300_000, 0, 7, 1_000_000, 200_000, 100_000, 5, 400_000, 3].map((length, i) =>
+      new Uint8Array(length).map((_, place) => (place * 7 + i) & 0xff),
+    );
+    await replaceFile(disk, "/d", "f", pieces);
+    const file = disk.openSync("/d/f");
+    const bytes = new Uint8Array(file.sizeSync());
+    file.readSync(bytes, 0, bytes.length, 0);
+    await file.close();
+    assert.equal(Buffer.compare(bytes, Buffer.concat(pieces)), 0);
+  });
+
+  it("closes the file of a list only when nothing is being written to it any more, and keeps the old one where a write fails", async () => {
+    const disk = new SimulatedDisk();
+    await disk.makeDirectory("/d");
+    await replaceFile(disk, "/d", "f", text("old"));
+    let under = 0;
+    let writes = 0;
+    let closedAt = -1;
+    const file = {
+      async write(): Promise<void> {
+        under++;
+        const number = writes++;
+        await new Promise((resolve) => setTimeout(resolve, number === 1 ? 1 : 20));
+        under--;
+        if (number === 1) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
+      },
+      close(): Promise<void> {
+        closedAt = under;
+        return Promise.resolve();
+      },
+    };
+    const slow = new Proxy(disk, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name);
+        if (name === "open") return () => Promise.resolve(file);
+        return typeof value === "function" ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const pieces = Array.from({ length: 8 }, () => new Uint8Array(300_000));
+    await assert.rejects(replaceFile(slow, "/d", "f", pieces), (error) => isStoreError(error, "IO"));
+    assert.equal(closedAt, 0, "nothing was under way");
+    assert.ok(writes > 1 && writes <= 8, `${writes} writes`);
+    assert.equal(await contentOf(disk, "/d/f"), "old");
+    assert.deepEqual(await disk.list("/d"), ["f"]);
+  });
+
   it("steps over the temporary file of an earlier crash, whose name is told apart", async () => {
     const disk = createMemoryDisk();
     await disk.makeDirectory("/d");

@@ -6,7 +6,7 @@
  * a file that ends in no trailer, and the segment is scanned. A trailer that is there has all its pages. Where something follows the seal already, the file is written anew and renamed (commit
  * point: the rename): a file with a block may be linked into a snapshot, and is never written in place.
  */
-import { rest } from "../base/rest.ts";
+import { Pace } from "../base/rest.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
@@ -124,10 +124,7 @@ export interface WriteBlockInput extends BlockInput {
   readonly cache: PageCache;
 }
 
-/**
- * How many bytes are gathered for a write, and made between two rests: half a millisecond's work. Under load a rest takes more than a
- * millisecond, and for as long as a block is not written, checkpoints carry its segment's rows.
- */
+/** How many bytes are gathered for a write, and made at least between two rests: half a millisecond's work. */
 const WRITE_BYTES = 256 * 1024;
 /** A step that gives no page counts for so many. */
 const STEP_BYTES = 64 * 1024;
@@ -205,6 +202,8 @@ async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Ar
   let gatheredBytes = 0;
   let bytesSinceRest = 0;
   let end: Uint8Array | null = null;
+  // For as long as a block is not written, checkpoints carry its segment's rows.
+  const pace = new Pace();
   for (const page of pages) {
     if (end !== null && page.length > 0) {
       gathered.push(end);
@@ -218,7 +217,7 @@ async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Ar
       gatheredBytes = 0;
     } else if (bytesSinceRest < WRITE_BYTES) continue;
     bytesSinceRest = 0;
-    await rest();
+    if (pace.isDue) await pace.rest();
   }
   if (gatheredBytes > 0) yield Buffer.concat(gathered);
   if (end !== null) yield end;

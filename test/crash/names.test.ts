@@ -82,7 +82,7 @@ for (const layout of ["native", "batpak-0.3"] as const) {
       return undefined;
     };
     await store.checkpoint();
-    assert.equal(named, 1);
+    assert.ok(named > 0);
     await store.close();
   });
 
