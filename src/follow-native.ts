@@ -5,7 +5,7 @@ import type { DurableMark } from "./format/native/durable-mark.ts";
 import { segmentSeed } from "./format/native/frame.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { followBatpak03 } from "./follow-batpak03.ts";
-import { replayCommit, type ReplayTarget } from "./log/replay.ts";
+import { replayRun, type ReplayTarget } from "./log/replay.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import { readHeader } from "./log/segment-list.ts";
 import { scanSegment } from "./log/segment-scan.ts";
@@ -48,9 +48,11 @@ export async function followNative(input: FollowInput): Promise<boolean> {
         await scanSegment({
           ...scan,
           ...(end === undefined ? {} : { to: end }),
-          visit: (commit) => {
+          visit: (run) => {
             parts.frames.goesOn(entry.id, entry.framesEnd);
-            replayCommit(target, entry, commit);
+            replayRun(target, entry, run, (error) => {
+              throw error;
+            });
           },
         });
       }

@@ -21,12 +21,14 @@ import { standInHeader, storeOfFrames } from "./log/broken-header.ts";
 import type { LastFrame } from "./log/log-writer.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import { damageError, judgeTail } from "./log/recovery.ts";
-import { replayCommit, type ReplayTarget } from "./log/replay.ts";
+import { FRAME_RECORD } from "./kernel/frame-record.ts";
+import type { FrameRun } from "./log/frame-walker.ts";
+import { replayRun, type ReplayTarget } from "./log/replay.ts";
 import { salvageSegment } from "./log/salvage.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import { type ListedSegment, foreignFile, missingIds, readLog } from "./log/segment-list.ts";
-import { type ScannedCommit, scanSegment } from "./log/segment-scan.ts";
+import { scanSegment } from "./log/segment-scan.ts";
 import type { OpenRoute, StoreProblem, TornTail } from "./open-report.ts";
 
 export interface OpenNativeInput {
@@ -384,7 +386,7 @@ class NativeOpening {
     try {
       const seed = segmentSeed(segment.header.storeId, segment.id);
       const to = limit?.segmentId === segment.id ? { to: limit.offset } : {};
-      const scan = await scanSegment({ file, seed, from: entry.framesEnd, ...to, visit: (commit) => this.#replay(entry, commit) });
+      const scan = await scanSegment({ file, seed, from: entry.framesEnd, ...to, visit: (run) => this.#replay(entry, run) });
       this.#end = scan.end;
       const watermark = this.#watermark.segmentId === segment.id ? this.#watermark.offset : 0;
       this.#provenSynced = Math.max(this.#provenSynced, scan.provenSynced, this.#markedAsSynced(segment.id), watermark);
@@ -399,7 +401,7 @@ class NativeOpening {
           damageError(segment.id, scan.goodEnd, scan.outcome === "bad" ? "the bytes there are no frame" : "its seal is missing"),
         );
       }
-      await salvageSegment({ file, seed, from: scan.end, visit: (commit) => this.#replay(entry, commit) });
+      await salvageSegment({ file, seed, from: scan.end, visit: (run) => this.#replay(entry, run) });
       // Its seal would have said so.
       if (!isNewest) entry.lastIssuedId = this.#target.lastIssuedId.slice();
     } finally {
@@ -407,17 +409,13 @@ class NativeOpening {
     }
   }
 
-  #replay(entry: SegmentEntry, commit: ScannedCommit): void {
-    try {
-      replayCommit(this.#target, entry, commit);
-    } catch (error) {
-      // A right frame that cannot stand there: it is left out, and told.
-      if (!isStoreError(error, "CORRUPT")) throw error;
-      return this.#damage(error);
-    }
-    const last = commit.frames[commit.frames.length - 1];
-    const end = commit.end - commit.base;
-    this.#lastFrame = { offset: commit.base + last, hash: commit.bytes.slice(end - FRAME.hashBytes, end) };
+  #replay(entry: SegmentEntry, run: FrameRun): void {
+    // A right frame that cannot stand there is told.
+    const last = replayRun(this.#target, entry, run, (error) => this.#damage(error));
+    if (last < 0) return;
+    const end = entry.framesEnd - run.base;
+    const offset = run.base + run.words[last * FRAME_RECORD.words + FRAME_RECORD.at];
+    this.#lastFrame = { offset, hash: run.bytes.slice(end - FRAME.hashBytes, end) };
   }
 
   #markedAsSynced(segmentId: number): number {

@@ -5,8 +5,9 @@ import { hashArrayEnd } from "./hash-array";
 import { framesFit, setLayout } from "./memory";
 import { firstWrongCrc, firstWrongCrcPlaced, firstWrongHash, sealFrames } from "./schedule";
 import { hashFinish, hashStart, hashSubtrees } from "./tree";
+import { commitsTo, describeFrames, syncedTo, walkedTo, walkFrames } from "./walk";
 
-export { hashArrayEnd, hashFinish, hashStart, hashSubtrees };
+export { commitsTo, describeFrames, hashArrayEnd, hashFinish, hashStart, hashSubtrees, syncedTo, walkedTo, walkFrames };
 
 /** Fills the constant tables. Once, before anything else. */
 export function prepare(): void {

@@ -184,13 +184,17 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   /** Notes the id of the row that was added last, 16 bytes at `at`, for the segment's index block. */
   noteId(view: DataView, at: number): void {
     const row = this.#rowCount - 1;
-    const isForeign = (this.#columns.offset[row]! & OFFSET_FOREIGN_ID) !== 0;
-    this.notedIds.note(row, this.#ordinals[this.#columns.entity[row]!]! - 1, isForeign, view, at);
+    this.notedIds.note(row, this.#ordinalOf(row), view, at);
+    if ((this.#columns.offset[row]! & OFFSET_FOREIGN_ID) !== 0) this.notedIds.noteForeign(row, view, at);
   }
 
   /** Writes the id of this row, the entity's last, to `target`, where it was noted; tells whether it was. */
   copyNotedId(row: number, target: Uint8Array, offset: number): boolean {
-    return this.notedIds.copyLast(row, this.#ordinals[this.#columns.entity[row]!]! - 1, target, offset);
+    return this.notedIds.copyLast(row, this.#ordinalOf(row), target, offset);
+  }
+
+  #ordinalOf(row: number): number {
+    return this.#ordinals[this.#columns.entity[row]!]! - 1;
   }
 
   cursor(filter: RowFilter, fromRow: number, toRow: number, direction: "forward" | "backward"): RowCursor {

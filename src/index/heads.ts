@@ -205,6 +205,13 @@ export class Heads {
     for (let i = 0; i < HASH_BYTES; i += 4) view.setUint32(to + i, source.getUint32(from + i));
   }
 
+  /** The same from eight words. */
+  setHashWords(entityId: number, source: Uint32Array, from: number): void {
+    const { words } = this.#toWrite(entityId);
+    const to = headHashPlace(entityId) / 4;
+    for (let i = 0; i < HASH_WORDS; i++) words[to + i] = source[from + i]!;
+  }
+
   /** The same from bytes. */
   setHashBytes(entityId: number, source: Uint8Array): void {
     const { bytes } = this.#toWrite(entityId);

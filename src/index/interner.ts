@@ -97,7 +97,11 @@ export class Interner {
 
   /** Like `intern`, for the UTF-8 bytes `source[start, end)`, which the caller has checked. */
   internBytes(source: Uint8Array, start: number, end: number): number {
-    const hash = nameHash(source, start, end);
+    return this.internHashed(source, start, end, nameHash(source, start, end));
+  }
+
+  /** The same where the bytes' `nameHash` is known. */
+  internHashed(source: Uint8Array, start: number, end: number, hash: number): number {
     const found = this.#probe(source, start, end, hash);
     return found >= 0 ? found : this.#add(source, start, end, hash);
   }

@@ -11,9 +11,9 @@ test("an entity's last id is given for the row that it was noted for, and for no
   const noted = new NotedIds();
   const target = new Uint8Array(20).fill(1);
   assert.equal(noted.copyLast(0, 0, target, 2), false);
-  noted.note(0, 0, false, idOf(0), 4);
-  noted.note(1, 500, false, idOf(1), 4);
-  noted.note(2, 0, false, idOf(2), 4);
+  noted.note(0, 0, idOf(0), 4);
+  noted.note(1, 500, idOf(1), 4);
+  noted.note(2, 0, idOf(2), 4);
   assert.equal(noted.copyLast(0, 0, target, 2), false, "it has a newer one");
   assert.equal(noted.copyLast(2, 499, target, 2), false, "nothing was noted for this entity");
   assert.equal(noted.copyLast(1, 501, target, 2), false, "nor for this one");
@@ -26,9 +26,10 @@ test("an entity's last id is given for the row that it was noted for, and for no
 
 test("tags are kept of foreign ids alone", () => {
   const noted = new NotedIds();
-  noted.note(0, 0, false, idOf(0), 0);
-  noted.note(5000, 1, true, idOf(3), 4);
-  noted.note(5001, 1, false, idOf(4), 4);
+  noted.note(0, 0, idOf(0), 0);
+  noted.note(5000, 1, idOf(3), 4);
+  noted.noteForeign(5000, idOf(3), 4);
+  noted.note(5001, 1, idOf(4), 4);
   assert.equal(noted.foreignTag(5000), idTag2(idOf(3), 4));
   for (const row of [0, 4999, 5001, 1_000_000]) assert.equal(noted.foreignTag(row), 0);
   assert.ok(noted.memoryBytes >= 5001 * 4);

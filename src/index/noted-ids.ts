@@ -6,12 +6,14 @@
  */
 import { idTag2 } from "./id-tag.ts";
 
-const ID_BYTES = 16;
-/** Of an entity: its last id, and the row that has it and one. */
-const ENTRY_BYTES = ID_BYTES + 4;
+const ID_WORDS = 4;
+/** Of an entity: its last id, as its bytes lie, and the row that has it and one. */
+const ENTRY_WORDS = ID_WORDS + 1;
 
 export class NotedIds {
-  #entries = new DataView(new ArrayBuffer(0));
+  #entries = new Uint32Array(0);
+  /** `#entries`, for copying ids. */
+  #bytes = new Uint8Array(0);
   /** By row; 0 where nothing was noted. */
   #foreignTags = new Uint32Array(0);
 
@@ -20,30 +22,28 @@ export class NotedIds {
   }
 
   /** Notes the 16 bytes at `at`: the id of `row`, which is the last of its entity's. */
-  note(row: number, ordinal: number, isForeign: boolean, view: DataView, at: number): void {
-    const entry = ordinal * ENTRY_BYTES;
-    if (entry >= this.#entries.byteLength) this.#growEntries(ordinal + 1);
-    const entries = this.#entries;
-    for (let i = 0; i < ID_BYTES; i += 4) entries.setUint32(entry + i, view.getUint32(at + i));
-    entries.setUint32(entry + ID_BYTES, row + 1);
-    if (isForeign) this.#noteForeign(row, idTag2(view, at));
+  note(row: number, ordinal: number, view: DataView, at: number): void {
+    const entry = ordinal * ENTRY_WORDS;
+    if (entry >= this.#entries.length) this.#growEntries(ordinal + 1);
+    this.#entries[entry + ID_WORDS] = row + 1;
+    for (let word = 0; word < ID_WORDS; word++) this.#entries[entry + word] = view.getUint32(at + word * 4, true);
   }
 
-  #noteForeign(row: number, tag: number): void {
+  /** Notes of `row`, whose id at `at` the writer did not issue. */
+  noteForeign(row: number, view: DataView, at: number): void {
     if (row >= this.#foreignTags.length) {
       const grown = new Uint32Array(Math.max(1024, row + 1, this.#foreignTags.length * 2));
       grown.set(this.#foreignTags);
       this.#foreignTags = grown;
     }
-    this.#foreignTags[row] = tag;
+    this.#foreignTags[row] = idTag2(view, at);
   }
 
   /** Writes the id of `row` to `target`, where it was noted as its entity's last; tells whether it was. */
   copyLast(row: number, ordinal: number, target: Uint8Array, offset: number): boolean {
-    const entry = ordinal * ENTRY_BYTES;
-    const entries = this.#entries;
-    if (entry >= entries.byteLength || entries.getUint32(entry + ID_BYTES) !== row + 1) return false;
-    for (let i = 0; i < ID_BYTES; i++) target[offset + i] = entries.getUint8(entry + i);
+    const entry = ordinal * ENTRY_WORDS;
+    if (this.#entries[entry + ID_WORDS] !== row + 1) return false;
+    for (let i = 0; i < ID_WORDS * 4; i++) target[offset + i] = this.#bytes[entry * 4 + i];
     return true;
   }
 
@@ -53,8 +53,9 @@ export class NotedIds {
   }
 
   #growEntries(ordinals: number): void {
-    const bytes = new Uint8Array(Math.max(64 * ENTRY_BYTES, ordinals * ENTRY_BYTES, this.#entries.byteLength * 2));
-    bytes.set(new Uint8Array(this.#entries.buffer));
-    this.#entries = new DataView(bytes.buffer);
+    const entries = new Uint32Array(Math.max(64 * ENTRY_WORDS, ordinals * ENTRY_WORDS, this.#entries.length * 2));
+    entries.set(this.#entries);
+    this.#entries = entries;
+    this.#bytes = new Uint8Array(entries.buffer);
   }
 }

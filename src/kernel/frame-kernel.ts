@@ -9,20 +9,21 @@ import { StoreError } from "../base/store-error.ts";
 import { createPlainHashing } from "./plain-kernel.ts";
 import { createWasmHashing } from "./wasm-kernel.ts";
 
-/**
- * A region of memory to encode frames in, a table that says where they are, and the operations on them. Owned by whoever created it; views
- * into the region never escape to users. `bytes` and `view` are replaced by `reserve`, and everything is replaced by `reserveFrames`: read
- * them afresh after either.
- */
-export interface FrameKernel {
-  /** The frame region. */
+/** A region of memory for frames. `bytes` and `view` are replaced by `reserve`: read them afresh after it. */
+export interface FrameRegion {
   bytes: Uint8Array;
   view: DataView;
   /** Length of the region in bytes. */
   capacity: number;
   /** Makes the region at least this large, keeping its content. Memory is not resident until it is touched. */
   reserve(capacityBytes: number): void;
+}
 
+/**
+ * A region to encode frames in, a table that says where they are, and the operations on them. Owned by whoever created it; views into the
+ * region never escape to users. Everything is replaced by `reserveFrames`: read it afresh after it.
+ */
+export interface FrameKernel extends FrameRegion {
   /** The table of frames, in order: offset in the region, length in bytes … */
   offsets: Uint32Array;
   lengths: Uint32Array;
@@ -53,6 +54,30 @@ export interface FrameKernel {
   checkPlaced(count: number, crcSeed: number): number;
 }
 
+/** What a walk over frames found, as offsets in their region. */
+export interface FrameWalk {
+  /** After the last right frame. */
+  readonly goodEnd: number;
+  /** After the last marked frame: what is before it is whole commits. */
+  readonly commitEnd: number;
+  /** The furthest offset in the segment up to which a frame that was walked says it was synced. */
+  readonly provenSynced: number;
+  /** Why it ended: a frame needs more bytes than there are, what is at `goodEnd` is no frame, the last frame is a marked seal. */
+  readonly outcome: "short" | "bad" | "sealed";
+}
+
+/** Walks frames of a segment that lie in its region, one after the other, and describes them. */
+export interface FrameWalker {
+  readonly region: FrameRegion;
+  /** Walks the right frames in `[at, limit)` of the region, up to a marked seal. `positionBase` and `at` make a frame's offset in the segment. */
+  walk(at: number, limit: number, crcSeed: number, positionBase: number): FrameWalk;
+  /** Writes a record (`FRAME_RECORD`) of each of the frames in `[at, limit)`, which were found right, as far as there is room; returns how many. */
+  describe(at: number, limit: number): number;
+  /** The records, as words and as numbers; read afresh after each `describe`. */
+  readonly words: Uint32Array;
+  readonly numbers: Float64Array;
+}
+
 /** Finds where hashes of the batpak 0.3 layout end that lie in its memory. */
 export interface HashArrayWalker {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -64,6 +89,8 @@ export interface HashArrayWalker {
 export interface Hashing {
   readonly name: "kernel" | "hash-wasm";
   createFrameKernel(capacityBytes: number, frameCapacity: number): FrameKernel;
+  /** Left out where nothing is faster than a loop. */
+  createFrameWalker?(capacityBytes: number): FrameWalker;
   /** Left out where nothing is faster than a loop. */
   createHashArrayWalker?(byteLength: number): HashArrayWalker;
   blake3(bytes: Uint8Array): Uint8Array;
@@ -118,6 +145,11 @@ function hashing(): Hashing {
  */
 export function createFrameKernel(capacityBytes: number, frameCapacity: number): FrameKernel {
   return hashing().createFrameKernel(capacityBytes, frameCapacity);
+}
+
+/** A walker with a region of at least so many bytes; null where nothing is faster than a loop. */
+export function createFrameWalker(capacityBytes: number): FrameWalker | null {
+  return hashing().createFrameWalker?.(capacityBytes) ?? null;
 }
 
 /** A walker with so many bytes of memory; null where nothing is faster than a loop, or the memory cannot be had. */

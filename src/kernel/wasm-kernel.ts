@@ -7,7 +7,8 @@
  */
 import { assert } from "../base/assert.ts";
 import { StoreError } from "../base/store-error.ts";
-import type { FrameKernel, HashArrayWalker, Hashing } from "./frame-kernel.ts";
+import type { FrameKernel, FrameWalk, FrameWalker, HashArrayWalker, Hashing } from "./frame-kernel.ts";
+import { FRAME_RECORD } from "./frame-record.ts";
 import { kernelBinary } from "./kernel-binary.ts";
 
 const PAGE_BYTES = 65_536;
@@ -28,6 +29,9 @@ interface WasmMemory {
   readonly buffer: ArrayBuffer;
   grow(pages: number): number;
 }
+interface WasmGlobal {
+  readonly value: number;
+}
 interface WasmModule {
   readonly [Symbol.toStringTag]: string;
 }
@@ -43,6 +47,12 @@ interface KernelExports {
   seal(count: number, crcSeed: number, positionBase: number): number;
   check(count: number, crcSeed: number, positionBase: number, hashes: number): number;
   checkPlaced(count: number, crcSeed: number): number;
+  walkFrames(at: number, limit: number, crcSeed: number, positionBase: number): 0 | 1 | 2;
+  describeFrames(at: number, limit: number, recordsMax: number): number;
+  /** What the last walk found. */
+  readonly walkedTo: WasmGlobal;
+  readonly commitsTo: WasmGlobal;
+  readonly syncedTo: WasmGlobal;
   hashArrayEnd(at: number): number;
   hashStart(): void;
   hashSubtrees(from: number, count: number): void;
@@ -148,6 +158,42 @@ function regionAddress(frameCapacity: number): number {
   return Math.ceil((TABLE_ADDRESS + ROW_BYTES * Math.max(frameCapacity, ROWS_BEFORE_MOVING)) / 64) * 64;
 }
 
+const WALK_OUTCOMES = ["short", "bad", "sealed"] as const;
+/** So many records lie in the place of the frame table: with their frames, what a processor's cache holds. */
+const RECORDS_MAX = 1024;
+
+class WasmFrameWalker implements FrameWalker {
+  readonly region: FrameKernel;
+  words!: Uint32Array;
+  numbers!: Float64Array;
+  readonly #exports: KernelExports;
+
+  constructor(exports: KernelExports, capacityBytes: number) {
+    this.#exports = exports;
+    this.region = new WasmFrameKernel(exports, capacityBytes, 1);
+  }
+
+  walk(at: number, limit: number, crcSeed: number, positionBase: number): FrameWalk {
+    const exports = this.#exports;
+    assert(at >= 0 && at <= limit && limit <= this.region.capacity, "what is walked lies in the region");
+    const outcome = WALK_OUTCOMES[exports.walkFrames(at, limit, crcSeed, positionBase)];
+    // Globals of 32 bits are read as signed.
+    const [goodEnd, commitEnd, provenSynced] = [exports.walkedTo, exports.commitsTo, exports.syncedTo].map(({ value }) => value >>> 0);
+    return { goodEnd, commitEnd, provenSynced, outcome };
+  }
+
+  describe(at: number, limit: number): number {
+    assert(at >= 0 && limit <= this.region.capacity, "what is described lies in the region");
+    const count = this.#exports.describeFrames(at, limit, RECORDS_MAX);
+    const { buffer } = this.#exports.memory;
+    if (this.words?.buffer !== buffer) {
+      this.words = new Uint32Array(buffer, TABLE_ADDRESS, RECORDS_MAX * FRAME_RECORD.words);
+      this.numbers = new Float64Array(buffer, TABLE_ADDRESS, (RECORDS_MAX * FRAME_RECORD.words) / 2);
+    }
+    return count;
+  }
+}
+
 class WasmHashArrayWalker implements HashArrayWalker {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly #exports: KernelExports;
@@ -196,6 +242,7 @@ export function createWasmHashing(wasm = (globalThis as { WebAssembly?: Wasm }).
   return {
     name: "kernel",
     createFrameKernel: (capacityBytes, frameCapacity) => new WasmFrameKernel(instantiate(wasm, module), capacityBytes, frameCapacity),
+    createFrameWalker: (capacityBytes) => new WasmFrameWalker(instantiate(wasm, module), capacityBytes),
     createHashArrayWalker: (byteLength) => new WasmHashArrayWalker(instantiate(wasm, module), byteLength),
     // Made when it is first needed: opening a store hashes nothing.
     blake3: (bytes) => (hash ??= createBlake3(instantiate(wasm, module)))(bytes),

@@ -13,8 +13,9 @@ import { HEAD_PLACE, headPlaces } from "../index/heads.ts";
 import { idTag } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { FRAME_RECORD, RECORD_KIND_SHIFT, RECORD_MARKED } from "../kernel/frame-record.ts";
+import type { FrameRun } from "./frame-walker.ts";
 import { addRecordInForce } from "./records-in-force.ts";
-import type { ScannedCommit } from "./segment-scan.ts";
 
 export interface ReplayTarget {
   readonly index: StoreIndex;
@@ -28,38 +29,59 @@ export interface ReplayTarget {
 
 const NO_EVENT = FRAME_FLAG.seal | FRAME_FLAG.system | FRAME_FLAG.retention;
 
-/** Enters a whole commit of a segment whose index is in memory. */
-export function replayCommit(target: ReplayTarget, segment: SegmentEntry, commit: ScannedCommit): void {
-  const { bytes, view, frames, base } = commit;
-  for (const at of frames) {
-    const flags = frameFlags(view, at);
+/**
+ * Enters the frames of a run, of a segment whose index is in memory. `leftOut` is told of a right frame that cannot stand where it stands; the
+ * rest of its commit is left out, unless it throws. Returns the record of the last frame that was entered; -1 where none was.
+ */
+export function replayRun(
+  target: ReplayTarget,
+  segment: SegmentEntry,
+  run: FrameRun,
+  leftOut: (error: StoreError<"CORRUPT">) => void,
+): number {
+  const { view, words, numbers, count, base } = run;
+  const { index } = target;
+  let entered = -1;
+  for (let record = 0; record < count; record++) {
+    const to = record * FRAME_RECORD.words;
+    const flags = words[to + FRAME_RECORD.flags];
+    const at = words[to + FRAME_RECORD.at];
+    let problem: string | null = null;
     if ((flags & NO_EVENT) === 0) {
+      const sequence = numbers[(to >>> 1) + FRAME_RECORD.sequence];
+      if (sequence < index.acceptedSequence) problem = `its sequence is ${sequence}, at least ${index.acceptedSequence} is due`;
+      else replayEvent(target, segment, run, record, sequence);
       segment.frames++;
-      replayEvent(target, segment, bytes, view, at, base + at, (flags & FRAME_FLAG.foreignId) !== 0);
-      continue;
+    } else if ((flags & FRAME_FLAG.seal) !== 0) problem = replaySeal(target, segment, view, at);
+    else {
+      segment.frames++;
+      if ((flags & FRAME_FLAG.retention) === 0) replaySystemRecord(target, segment, run.bytes, view, at);
     }
-    if ((flags & FRAME_FLAG.seal) !== 0) {
-      const seal = decodeSeal(view, at);
-      const { index } = target;
-      // What compaction removed at the end of a segment had sequences too.
-      const isSequenceRight =
-        segment.generation > 0 ? seal.nextSequence >= index.acceptedSequence : seal.nextSequence === index.acceptedSequence;
-      if (!isSequenceRight || seal.frames !== segment.frames) {
-        throw replayError(
-          segment,
-          base + at,
-          `the seal counts ${seal.frames} frames up to sequence ${seal.nextSequence}, ${segment.frames} are there`,
-        );
-      }
-      index.acceptedSequence = segment.nextSequence = seal.nextSequence;
-      segment.sealed = true;
-      segment.lastIssuedId = target.lastIssuedId.slice();
-      continue;
-    }
-    segment.frames++;
-    if ((flags & FRAME_FLAG.retention) === 0) replaySystemRecord(target, segment, bytes, view, at);
+    if (problem !== null) {
+      leftOut(replayError(segment, base + at, problem));
+      while (record < count && (words[record * FRAME_RECORD.words + FRAME_RECORD.flags] & RECORD_MARKED) === 0) record++;
+    } else entered = record;
   }
-  segment.framesEnd = commit.end;
+  if (entered >= 0) {
+    const last = entered * FRAME_RECORD.words;
+    segment.framesEnd = base + words[last + FRAME_RECORD.at] + words[last + FRAME_RECORD.length];
+  }
+  return entered;
+}
+
+/** Enters a seal, or tells why it cannot stand there. */
+function replaySeal(target: ReplayTarget, segment: SegmentEntry, view: DataView, at: number): string | null {
+  const seal = decodeSeal(view, at);
+  const { index } = target;
+  // What compaction removed at the end of a segment had sequences too.
+  const isSequenceRight =
+    segment.generation > 0 ? seal.nextSequence >= index.acceptedSequence : seal.nextSequence === index.acceptedSequence;
+  if (!isSequenceRight || seal.frames !== segment.frames)
+    return `the seal counts ${seal.frames} frames up to sequence ${seal.nextSequence}, ${segment.frames} are there`;
+  index.acceptedSequence = segment.nextSequence = seal.nextSequence;
+  segment.sealed = true;
+  segment.lastIssuedId = target.lastIssuedId.slice();
+  return null;
 }
 
 function replaySystemRecord(target: ReplayTarget, segment: SegmentEntry, bytes: Uint8Array, view: DataView, at: number): void {
@@ -79,29 +101,41 @@ export function enterSystemHead(index: StoreIndex, frame: Uint8Array): void {
   index.heads.setHash(entityId, view, frame.length - FRAME.hashBytes);
 }
 
-function replayEvent(
-  target: ReplayTarget,
-  segment: SegmentEntry,
-  bytes: Uint8Array,
-  view: DataView,
-  at: number,
-  offset: number,
-  isForeign: boolean,
-): void {
+function replayEvent(target: ReplayTarget, segment: SegmentEntry, run: FrameRun, record: number, sequence: number): void {
+  const { bytes, view, words, numbers, base } = run;
   const { index } = target;
   const { heads } = index;
-  const sequence = getUint64(view, at + FRAME.sequence);
-  if (sequence < index.acceptedSequence)
-    throw replayError(segment, offset, `its sequence is ${sequence}, at least ${index.acceptedSequence} is due`);
-  const entityId = pushFrameRow(index, segment.index as ActiveSegmentIndex, bytes, view, at, offset, null);
-  const timeMicros = getUint64(view, at + FRAME.time);
-  if (!isForeign) nativeFrames.copyId(bytes, view, at, target.lastIssuedId, 0);
+  const rows = segment.index as ActiveSegmentIndex;
+  const to = record * FRAME_RECORD.words;
+  const flags = words[to + FRAME_RECORD.flags];
+  const at = words[to + FRAME_RECORD.at];
+  const scope = words[to + FRAME_RECORD.scope];
+  const clock = numbers[(to >>> 1) + FRAME_RECORD.clock];
+  const timeMicros = numbers[(to >>> 1) + FRAME_RECORD.time];
+  const isForeign = (flags & FRAME_FLAG.foreignId) !== 0;
+  const entityId = index.entities.internHashed(bytes, words[to + FRAME_RECORD.entity], scope, words[to + FRAME_RECORD.entityHash]);
+  heads.ensure(entityId);
   const head = heads.numbersToWrite(entityId);
   const headAt = headPlaces(entityId);
-  head[headAt + HEAD_PLACE.clock] = getUint64(view, at + FRAME.clock);
+  rows.pushValues(
+    entityId,
+    index.internScopeBytes(bytes, scope, words[to + FRAME_RECORD.scopeEnd], sequence),
+    flags >>> RECORD_KIND_SHIFT,
+    clock,
+    flaggedOffset(base + at, (flags & RECORD_MARKED) !== 0, isForeign),
+    timeMicros,
+    words[to + FRAME_RECORD.idTag],
+    words[to + FRAME_RECORD.correlationTag],
+    words[to + FRAME_RECORD.causationTag],
+    sequence,
+    head[headAt + HEAD_PLACE.sequence],
+  );
+  rows.noteId(view, at + FRAME.id);
+  if (!isForeign) nativeFrames.copyId(bytes, view, at, target.lastIssuedId, 0);
+  head[headAt + HEAD_PLACE.clock] = clock;
   head[headAt + HEAD_PLACE.sequence] = sequence;
   head[headAt + HEAD_PLACE.timeMicros] = timeMicros;
-  heads.setHash(entityId, view, at + frameLength(view, at) - FRAME.hashBytes);
+  heads.setHashWords(entityId, words, to + FRAME_RECORD.hash);
   heads.setVisible(entityId, sequence);
   index.visibleEvents++;
   index.acceptedSequence = sequence + 1;
@@ -110,9 +144,13 @@ function replayEvent(
   target.events++;
 }
 
+function flaggedOffset(offset: number, isMarked: boolean, isForeign: boolean): number {
+  return (offset | (isMarked ? OFFSET_ENDS_BATCH : 0) | (isForeign ? OFFSET_FOREIGN_ID : 0)) >>> 0;
+}
+
 /**
  * Adds the row of the event whose frame stands at `offset` of its segment, and gives its entity. `previousOf` tells the sequence of an entity's
- * event before this one, once the entity has its place in the heads; null: the heads tell.
+ * event before this one, once the entity has its place in the heads.
  */
 export function pushFrameRow(
   index: StoreIndex,
@@ -121,7 +159,7 @@ export function pushFrameRow(
   view: DataView,
   at: number,
   offset: number,
-  previousOf: ((entityId: number) => number) | null,
+  previousOf: (entityId: number) => number,
 ): number {
   const sequence = getUint64(view, at + FRAME.sequence);
   const scopeAt = scopeStart(view, at);
@@ -129,21 +167,20 @@ export function pushFrameRow(
   const entityId = index.entities.internBytes(bytes, entityStart(view, at), scopeAt);
   const scopeId = index.internScopeBytes(bytes, scopeAt, scopeEnd, sequence);
   index.heads.ensure(entityId);
-  const foreign = (frameFlags(view, at) & FRAME_FLAG.foreignId) !== 0;
+  const isForeign = (frameFlags(view, at) & FRAME_FLAG.foreignId) !== 0;
   const causation = causationAt(view, at);
-  const flagged = (offset | (isMarked(view, at) ? OFFSET_ENDS_BATCH : 0) | (foreign ? OFFSET_FOREIGN_ID : 0)) >>> 0;
   rows.pushValues(
     entityId,
     scopeId,
     view.getUint16(at + FRAME.kind, true),
     getUint64(view, at + FRAME.clock),
-    flagged,
+    flaggedOffset(offset, isMarked(view, at), isForeign),
     getUint64(view, at + FRAME.time),
     idTag(view, at + FRAME.id),
     idTag(view, correlationAt(view, at)),
     causation < 0 ? 0 : idTag(view, causation),
     sequence,
-    previousOf === null ? index.heads.sequence(entityId) : previousOf(entityId),
+    previousOf(entityId),
   );
   rows.noteId(view, at + FRAME.id);
   return entityId;

@@ -6,16 +6,16 @@ import { uninitializedBytes } from "../base/uninitialized.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { isSeal } from "../format/native/seal.ts";
 import { findFrames } from "./frame-search.ts";
-import { type ScannedCommit } from "./segment-scan.ts";
+import { type FrameRun, runOfFrame } from "./frame-walker.ts";
 
 export interface SalvageInput {
   readonly file: DiskFile;
   readonly seed: number;
   readonly from: number;
-  readonly visit: (frame: ScannedCommit) => void;
+  readonly visit: (frame: FrameRun) => void;
 }
 
-/** Hands out every right frame from `from` on as a commit of its own. */
+/** Hands out every right frame from `from` on by itself. */
 export async function salvageSegment(input: SalvageInput): Promise<void> {
   const { file, seed, from, visit } = input;
   const places: { offset: number; length: number }[] = [];
@@ -25,6 +25,6 @@ export async function salvageSegment(input: SalvageInput): Promise<void> {
     await file.read(bytes, 0, length, offset);
     const view = new DataView(bytes.buffer, bytes.byteOffset, length);
     // A seal counts frames that are not all there.
-    if (!isSeal(view, 0)) visit({ bytes, view, frames: [0], base: offset, end: offset + length });
+    if (!isSeal(view, 0)) visit(runOfFrame(bytes, view, offset));
   }
 }

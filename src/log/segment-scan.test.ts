@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { DiskFile } from "../disk/disk.ts";
 import { frameLength, isMarked, segmentSeed } from "../format/native/frame.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
+import { FRAME_RECORD, RECORD_MARKED } from "../kernel/frame-record.ts";
 import { Store } from "../store.ts";
 import { SimulatedDisk } from "../testing/sim-disk.ts";
 import { scanSegment, type ScanResult } from "./segment-scan.ts";
@@ -50,14 +51,23 @@ async function segmentOfCommits(): Promise<{ disk: SimulatedDisk; bytes: Uint8Ar
 async function scanned(file: DiskFile, bytes: Uint8Array, to?: number): Promise<{ ends: number[]; result: ScanResult }> {
   const seed = segmentSeed(bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16), 1);
   const ends: number[] = [];
+  let next: number = SEGMENT_HEADER.bytes;
   const options = { file, seed, from: SEGMENT_HEADER.bytes, ...(to === undefined ? {} : { to }) };
   const result = await scanSegment({
     ...options,
-    visit({ bytes: block, frames, base, end }) {
-      ends.push(end);
-      for (const at of frames) assert(Buffer.compare(block.subarray(at, at + 100), bytes.subarray(base + at, base + at + 100)) === 0);
+    visit({ bytes: block, words, count, base, end }) {
+      for (let record = 0; record < count; record++) {
+        const at = words[record * FRAME_RECORD.words + FRAME_RECORD.at];
+        const length = words[record * FRAME_RECORD.words + FRAME_RECORD.length];
+        assert.equal(base + at, next);
+        assert(Buffer.compare(block.subarray(at, at + length), bytes.subarray(next, next + length)) === 0);
+        next += length;
+        if ((words[record * FRAME_RECORD.words + FRAME_RECORD.flags] & RECORD_MARKED) !== 0) ends.push(next);
+      }
+      assert.equal(end, next);
     },
   });
+  assert.equal(next, ends[ends.length - 1] ?? SEGMENT_HEADER.bytes, "only whole commits are handed out");
   return { ends, result };
 }
 

@@ -3,21 +3,9 @@
  * Judges nothing but frames: what a bad place means is recovery's business.
  */
 import type { DiskFile } from "../disk/disk.ts";
-import { checkShape, frameLength, isMarked, syncedBefore } from "../format/native/frame.ts";
-import { isSeal } from "../format/native/seal.ts";
-import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
-
-/** Frames of one commit, in memory that is the visitor's only during the call. */
-export interface ScannedCommit {
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  /** Where each frame begins in `bytes`. */
-  readonly frames: readonly number[];
-  /** What to add to a position in `bytes` for its offset in the segment. */
-  readonly base: number;
-  /** Offset in the segment after the last of them. */
-  readonly end: number;
-}
+import type { FrameWalker } from "../kernel/frame-kernel.ts";
+import { FRAME_RECORD } from "../kernel/frame-record.ts";
+import { type FrameRun, openFrameWalker } from "./frame-walker.ts";
 
 export interface ScanResult {
   /** Offset after the last whole commit. */
@@ -35,9 +23,7 @@ export interface ScanResult {
 
 const BLOCK_BYTES = 1024 * 1024;
 /** A block that is walked, the one that is read meanwhile, and room for what is left to be moved to the front seldom. */
-const KERNEL_BYTES = 4 * BLOCK_BYTES;
-/** One call of the kernel checks so many frames. */
-const FRAMES_PER_CHECK = 8192;
+const REGION_BYTES = 4 * BLOCK_BYTES;
 /** A commit that does not fit this is no commit of ours: the largest batch is 256 MiB of payload. */
 const COMMIT_BYTES_MAX = 640 * 1024 * 1024;
 
@@ -48,9 +34,8 @@ export interface ScanOptions {
   readonly from: number;
   /** Nothing at or past this offset is looked at. */
   readonly to?: number;
-  readonly visit: (commit: ScannedCommit) => void;
-  /** Called after each block with the offset reached. */
-  readonly onProgress?: (offset: number) => void;
+  /** Called with all frames of whole commits, in order, some at a time; a commit that takes several calls gets them without a rest between. */
+  readonly visit: (run: FrameRun) => void;
 }
 
 /** Scans to the first place that is no frame, or to the seal. */
@@ -58,30 +43,32 @@ export async function scanSegment(options: ScanOptions): Promise<ScanResult> {
   const { from } = options;
   const fileBytes = Math.min(await options.file.size(), options.to ?? Number.POSITIVE_INFINITY);
   if (fileBytes <= from) return { end: from, goodEnd: from, sealed: false, outcome: "end", fileBytes, provenSynced: 0 };
-  // Frames are checked where they are read to.
-  const kernel = spareKernel ?? createFrameKernel(KERNEL_BYTES, FRAMES_PER_CHECK);
-  spareKernel = null;
+  const walker = spareWalker ?? openFrameWalker(REGION_BYTES);
+  spareWalker = null;
   try {
-    return await scanWith(kernel, fileBytes, options);
+    return await scanWith(walker, fileBytes, options);
   } finally {
-    if (kernel.capacity <= 2 * KERNEL_BYTES) spareKernel = kernel;
+    if (walker.region.capacity <= 2 * REGION_BYTES) spareWalker = walker;
   }
 }
 
-/** The kernel of the last scan, for the next one: opening scans one segment after the other. */
-let spareKernel: FrameKernel | null = null;
+/** The walker of the last scan, for the next one: opening scans one segment after the other. */
+let spareWalker: FrameWalker | null = null;
 
-async function scanWith(kernel: FrameKernel, size: number, options: ScanOptions): Promise<ScanResult> {
-  const { file, seed, visit } = options;
+async function scanWith(walker: FrameWalker, size: number, options: ScanOptions): Promise<ScanResult> {
+  const { file, seed } = options;
+  const { region } = walker;
   let fileBytes = size;
-  /** What to add to a position in the kernel for its offset in the segment; what is not handed out yet begins at `start`. */
+  /** What to add to a position in the region for its offset in the segment. */
   let base = options.from;
+  /** What is not handed out yet begins here, and what has not been walked. */
   let start = 0;
+  let walked = 0;
   let filled = 0;
   let provenSynced = 0;
   const read = async (at: number): Promise<number> => {
-    const wanted = Math.min(BLOCK_BYTES, kernel.capacity - at, fileBytes - base - at);
-    const count = wanted > 0 ? await file.read(kernel.bytes, at, wanted, base + at) : 0;
+    const wanted = Math.min(BLOCK_BYTES, region.capacity - at, fileBytes - base - at);
+    const count = wanted > 0 ? await file.read(region.bytes, at, wanted, base + at) : 0;
     // Somebody has cut it since.
     if (count < wanted) fileBytes = base + at + count;
     return count;
@@ -95,27 +82,31 @@ async function scanWith(kernel: FrameKernel, size: number, options: ScanOptions)
       ahead = atFileEnd ? null : read(filled);
       // Whoever returns before it is awaited is not to hear of it.
       ahead?.catch(() => {});
-      const state = walkCommits(kernel, start, filled, base, seed, visit);
-      provenSynced = Math.max(provenSynced, state.provenSynced);
-      options.onProgress?.(base + state.commitEnd);
-      if (state.sealed || state.outcome === "bad" || atFileEnd) {
-        const goodEnd = base + state.goodEnd;
-        const rest = state.sealed || goodEnd >= fileBytes || (await onlyZeros(file, goodEnd, fileBytes)) ? "end" : "bad";
-        return { end: base + state.commitEnd, goodEnd, sealed: state.sealed, outcome: rest, fileBytes, provenSynced };
+      const walk = walker.walk(walked, filled, seed, base);
+      if (walk.commitEnd > walked) {
+        handOut(walker, start, walk.commitEnd, base, options.visit);
+        start = walk.commitEnd;
+      }
+      walked = walk.goodEnd;
+      provenSynced = Math.max(provenSynced, walk.provenSynced);
+      const goodEnd = base + walked;
+      if (walk.outcome !== "short" || atFileEnd) {
+        const sealed = walk.outcome === "sealed";
+        const outcome = sealed || goodEnd >= fileBytes || (await onlyZeros(file, goodEnd, fileBytes)) ? "end" : "bad";
+        return { end: base + start, goodEnd, sealed, outcome, fileBytes, provenSynced };
       }
       filled += (await ahead) ?? 0;
-      start = state.commitEnd;
-      if (kernel.capacity - filled >= BLOCK_BYTES) continue;
-      // Keep the commit that is not whole yet; it must fit the buffer with room to read on.
+      if (region.capacity - filled >= BLOCK_BYTES) continue;
+      // Keep the commit that is not whole yet; it must fit the region with room to read on.
       const kept = filled - start;
-      if (kept > kernel.capacity / 2) {
-        if (kept > COMMIT_BYTES_MAX)
-          return { end: base + start, goodEnd: base + state.goodEnd, sealed: false, outcome: "bad", fileBytes, provenSynced };
-        kernel.reserve(Math.min(kernel.capacity * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
+      if (kept > region.capacity / 2) {
+        if (kept > COMMIT_BYTES_MAX) return { end: base + start, goodEnd, sealed: false, outcome: "bad", fileBytes, provenSynced };
+        region.reserve(Math.min(region.capacity * 2, Math.max(fileBytes - base, BLOCK_BYTES)) + BLOCK_BYTES);
       }
-      kernel.bytes.copyWithin(0, start, filled);
+      region.bytes.copyWithin(0, start, filled);
       base += start;
       filled = kept;
+      walked -= start;
       start = 0;
     }
   } finally {
@@ -123,56 +114,15 @@ async function scanWith(kernel: FrameKernel, size: number, options: ScanOptions)
   }
 }
 
-interface WalkState {
-  commitEnd: number;
-  goodEnd: number;
-  sealed: boolean;
-  outcome: "more" | "bad";
-  provenSynced: number;
-}
-
-function walkCommits(
-  kernel: FrameKernel,
-  start: number,
-  filled: number,
-  base: number,
-  seed: number,
-  visit: ScanOptions["visit"],
-): WalkState {
-  const state: WalkState = { commitEnd: start, goodEnd: start, sealed: false, outcome: "more", provenSynced: 0 };
-  const { bytes, view } = kernel;
-  let frames: number[] = [];
-  for (;;) {
-    const { count, end } = tableOfFrames(kernel, state.goodEnd, filled, base);
-    const bad = kernel.check(count, seed, base, false);
-    const right = bad < 0 ? count : bad;
-    for (let frame = 0; frame < right; frame++) {
-      const at = kernel.offsets[frame];
-      frames.push(at);
-      state.provenSynced = Math.max(state.provenSynced, syncedBefore(view, at, base + at));
-      state.goodEnd = at + kernel.lengths[frame];
-      if (!isMarked(view, at)) continue;
-      visit({ bytes, view, frames, base, end: base + state.goodEnd });
-      state.commitEnd = state.goodEnd;
-      if (isSeal(view, at)) return { ...state, sealed: true };
-      frames = [];
-    }
-    if (right < count || end === "bad") return { ...state, outcome: "bad" };
-    if (end === "short") return state;
-  }
-}
-
-/** Puts what has a frame's shape from `at` on into the kernel's table, up to a seal; says how many, and why it ended. */
-function tableOfFrames(kernel: FrameKernel, at: number, filled: number, base: number): { count: number; end: "full" | "short" | "bad" } {
-  const { view, offsets, lengths } = kernel;
-  for (let count = 0; ; count++) {
-    if (count === FRAMES_PER_CHECK) return { count, end: "full" };
-    const shape = checkShape(view, at, filled);
-    if (shape === "short") return { count, end: "short" };
-    if (shape !== "ok" || syncedBefore(view, at, base + at) < 0) return { count, end: "bad" };
-    offsets[count] = at;
-    lengths[count] = frameLength(view, at);
-    at += lengths[count];
+/** Hands out the frames in `[at, end)` of the region, which were found right. */
+function handOut(walker: FrameWalker, at: number, end: number, base: number, visit: ScanOptions["visit"]): void {
+  const { bytes, view } = walker.region;
+  while (at < end) {
+    const count = walker.describe(at, end);
+    const { words, numbers } = walker;
+    const last = (count - 1) * FRAME_RECORD.words;
+    at = words[last + FRAME_RECORD.at] + words[last + FRAME_RECORD.length];
+    visit({ bytes, view, words, numbers, count, base, end: base + at });
   }
 }
 
