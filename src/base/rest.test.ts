@@ -51,7 +51,7 @@ test("work beside others' goes on for a part of what they take, and rests after 
   assert.equal(pace.isDue, true, "a third of it is worked");
 
   await othersTake(600);
-  now += 3.9;
+  now += 2.9;
   assert.equal(pace.isDue, false);
   now += 0.2;
   assert.equal(pace.isDue, true, "no pause gets long by it");

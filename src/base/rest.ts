@@ -15,7 +15,7 @@ export async function inSteps<Result>(steps: Iterator<unknown, Result, undefined
 /** How much longer a rest takes than the work between two. */
 const REST_SHARE = 3;
 /** The longest that is worked between two rests, but for a step that takes longer by itself. */
-const WORK_MS_MAX = 4;
+const WORK_MS_MAX = 3;
 
 /**
  * When to rest, for work beside others': a rest that took long tells that they keep the event loop busy, and so long a part of it may be worked.

@@ -14,8 +14,8 @@ const WORDS = 16;
 const NUMBERS = 4;
 const HASH_WORDS = 8;
 const KEPT_MIN = 64;
-/** So many entities are copied in a step: a small part of a millisecond. */
-const ENTITIES_PER_STEP = 8192;
+/** So many entities are copied in a step: a part of a millisecond, also where the memory is touched for the first time. */
+const ENTITIES_PER_STEP = 1024;
 
 export class HeadsPicture {
   readonly #wordsOf: (chunk: number) => Uint32Array;

@@ -124,9 +124,9 @@ export interface WriteBlockInput extends BlockInput {
   readonly cache: PageCache;
 }
 
-/** How many bytes are gathered for a write, and made at least between two rests: half a millisecond's work. */
+/** How many bytes are gathered for a write. */
 const WRITE_BYTES = 256 * 1024;
-/** A step that gives no page counts for so many. */
+/** How many are made between two rests at least: some tenths of a millisecond's work. A step that gives no page counts for as many. */
 const STEP_BYTES = 64 * 1024;
 
 /** The bytes of a sealed segment's block. */
@@ -215,7 +215,8 @@ async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Ar
       yield Buffer.concat(gathered);
       gathered = [];
       gatheredBytes = 0;
-    } else if (bytesSinceRest < WRITE_BYTES) continue;
+    }
+    if (bytesSinceRest < STEP_BYTES) continue;
     bytesSinceRest = 0;
     if (pace.isDue) await pace.rest();
   }

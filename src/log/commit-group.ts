@@ -46,8 +46,8 @@ export class CommitGroup implements ByteSink {
   frames = 0;
   firstSequence = 0;
   nextSequence = 0;
-  /** Time of the newest event before the group, in microseconds. */
-  previousTimeMicros = 0;
+  /** Time of the newest event before the group, in microseconds. Begins as no integer: the engine makes code anew where a field outgrows small ones. */
+  previousTimeMicros = Number.NaN;
   waiters: Waiter[] = [];
   /** Per frame: the entity's id, and what its head was before, so that a picture of the visible state can be taken. */
   entityIds = new Int32Array(INITIAL_FRAMES);

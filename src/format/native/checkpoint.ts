@@ -50,8 +50,8 @@ const ALIGNMENT = 8;
 const FILLER = "";
 
 /** How many bytes are checksummed at once: less where appends wait beside than where a store is opened. */
-const CRC_STEP_BYTES = 1024 * 1024;
-const DECODED_STEP_BYTES = 4 * CRC_STEP_BYTES;
+const CRC_STEP_BYTES = 256 * 1024;
+const DECODED_STEP_BYTES = 4 * 1024 * 1024;
 
 /** The file, as pieces to be written one after the other. */
 export function encodeCheckpoint(content: CheckpointContent): Uint8Array[] {
