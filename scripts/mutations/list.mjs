@@ -211,7 +211,11 @@ export const mutations = [
   {
     name: "recovery: the tail is not cut back to the last mark",
     file: "src/log/segment-scan.ts",
-    edits: [["if (!isMarked(view, at)) continue;", ""]],
+    edits: [
+      ["if (walk.commitEnd > walked) {", "if (walk.goodEnd > walked) {"],
+      ["handOut(walker, start, walk.commitEnd, base, options.visit);", "handOut(walker, start, walk.goodEnd, base, options.visit);"],
+      ["start = walk.commitEnd;", "start = walk.goodEnd;"],
+    ],
     suites: ["crash, batches", "recovery"],
   },
   {
@@ -228,8 +232,15 @@ export const mutations = [
   },
   {
     name: "recovery: a frame's CRC is not looked at",
-    file: "src/log/segment-scan.ts",
-    edits: [["const bad = kernel.check(count, seed, base, false);", "const bad = -1;"]],
+    file: "src/log/frame-walker.ts",
+    edits: [
+      ["createFrameWalker(capacityBytes) ?? new", "new"],
+      ["  checkFrame,\n", "  checkShape,\n"],
+      [
+        "const check = checkFrame(bytes, view, goodEnd, limit, crcSeed, positionBase + goodEnd);",
+        "const check = checkShape(view, goodEnd, limit);",
+      ],
+    ],
     suites: ["recovery"],
   },
   {
