@@ -28,8 +28,8 @@ export interface StoreOptions<Definitions extends readonly AnyDefinition[] = rea
   /** Pages kept in memory, of indexes and, up to a quarter of it and 64 MiB, of frames: 64 KiB to 64 GiB, default 256 MiB. */
   readonly indexCacheBytes?: number;
   /**
-   * How often the index is checkpointed, beside at rotation and on close; false: never. Default every 100,000 events. In the batpak 0.3 layout on
-   * close only, since a checkpoint there holds every event.
+   * How often the index is checkpointed, beside at rotation and on close; false: never. Default every 100,000 events: about so many are taken up
+   * again by whoever opens after a crash. In the batpak 0.3 layout on close only, since a checkpoint there holds every event.
    */
   readonly checkpoint?: { readonly everyEvents: number } | false;
   /** The layout of a new directory, default `"native"`. A directory keeps the layout that it has. */

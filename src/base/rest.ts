@@ -1,3 +1,6 @@
+/** Work that lets the event loop turn: steps with rests between them, and when to rest. */
+import { systemClock } from "./clock.ts";
+
 /** Lets the event loop turn: what takes long is done in steps with a rest between them. */
 export function rest(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
@@ -27,7 +30,7 @@ export class Pace {
   #since: number;
 
   /** `now` tells milliseconds. */
-  constructor(now: () => number = () => performance.now()) {
+  constructor(now: () => number = () => systemClock.monotonicMs()) {
     this.#now = now;
     this.#since = now();
   }
