@@ -29,7 +29,13 @@ export async function followNative(input: FollowInput): Promise<boolean> {
   if (parts.layout !== "native") return await followBatpak03(input);
   if (storeId === null || active === undefined || log.problems.length > 0) return false;
   if (mark !== null && (Buffer.compare(mark.storeId, storeId) !== 0 || mark.generation !== log.generation)) return false;
-  const target: ReplayTarget = { index, lastIssuedId: log.lastIssuedId, events: 0, systemRecord: (frame) => input.systemRecord(frame) };
+  const target: ReplayTarget = {
+    index,
+    lastIssuedId: log.lastIssuedId,
+    events: 0,
+    leavesOut: false,
+    systemRecord: (frame) => input.systemRecord(frame),
+  };
   for (let segment = active; ; ) {
     const to = mark === null || mark.visibleSegment > segment.id ? undefined : mark.visibleSegment === segment.id ? mark.visibleOffset : 0;
     if (to !== undefined && to <= segment.framesEnd) return true;

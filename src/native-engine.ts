@@ -266,13 +266,11 @@ export class NativeWriter implements StoreWriter {
   #committed(events: number, isQuiet: boolean): void {
     const every = this.#input.options.checkpointEveryEvents;
     this.#eventsSinceCheckpoint += events;
-    if (this.checkpointer.isWriting) {
-      this.#eventsWhileWriting = this.#eventsSinceCheckpoint;
-      return;
-    }
+    if (this.checkpointer.isWriting) this.#eventsWhileWriting = this.#eventsSinceCheckpoint;
+    if (this.checkpointer.isBusy) return;
     const asked = this.#checkpointsAsked.length > 0;
     // Begun so early that it is complete in time: whoever opens after a crash takes up what came since the picture of the one before.
-    const late = every === null ? 0 : Math.min(this.#eventsWhileWriting, every / 2);
+    const late = every === null ? 0 : Math.min(this.#eventsWhileWriting, every / 4);
     const due = every !== null && (this.#checkpointDue || this.#eventsSinceCheckpoint + late >= every);
     if (!asked && !due) return;
     // The picture is taken while nothing is in flight.
@@ -325,7 +323,7 @@ export class NativeWriter implements StoreWriter {
 
   async #checkpointNow(): Promise<void> {
     // Whoever waits for the same end may have begun the next one first.
-    while (this.checkpointer.isWriting) await this.checkpointer.idle();
+    while (this.checkpointer.isBusy) await this.checkpointer.idle();
     // After a failure the heads are ahead by what was lost, and no group says by how much.
     this.log.queue.assertSound();
     if (this.log.queue.flying.length > 0) {
@@ -334,14 +332,25 @@ export class NativeWriter implements StoreWriter {
       await new Promise<void>((resolve, reject) => this.#checkpointsAsked.push({ resolve, reject }));
       return;
     }
-    await this.checkpointer.begin();
+    await this.#beginAsked();
+  }
+
+  async #beginAsked(): Promise<void> {
+    const wasDue = this.#checkpointDue;
+    try {
+      await this.checkpointer.begin();
+    } catch (error) {
+      // Whoever asked is told. What was due by itself is due still, for once: in the background it counts as tried.
+      this.#checkpointDue ||= wasDue;
+      throw error;
+    }
   }
 
   /** Writes the checkpoint that was asked for while a commit was in flight. */
   #answerCheckpoints(): void {
     const asked = this.#checkpointsAsked;
     this.#checkpointsAsked = [];
-    this.checkpointer.begin().then(
+    this.#beginAsked().then(
       () => asked.forEach(({ resolve }) => resolve()),
       (error: unknown) => asked.forEach(({ reject }) => reject(error)),
     );
@@ -382,7 +391,7 @@ export class NativeWriter implements StoreWriter {
       await this.checkpointer.exclude(work);
     } finally {
       // Whoever asked for a checkpoint meanwhile is answered between two commits: at the end of the one in flight, or now.
-      if (this.#checkpointsAsked.length > 0 && queue.flying.length === 0 && !this.checkpointer.isWriting) this.#answerCheckpoints();
+      if (this.#checkpointsAsked.length > 0 && queue.flying.length === 0 && !this.checkpointer.isBusy) this.#answerCheckpoints();
     }
   }
 
@@ -390,7 +399,7 @@ export class NativeWriter implements StoreWriter {
     if (this.#input.options.checkpointEveryEvents === null || this.log.queue.isPoisoned) return;
     this.#checkpointDue = true;
     // Else with the commit that is in flight.
-    if (this.log.queue.flying.length > 0 || this.checkpointer.isWriting) return;
+    if (this.log.queue.flying.length > 0 || this.checkpointer.isBusy) return;
     this.checkpointer.beginInBackground();
   }
 
@@ -408,6 +417,7 @@ export class NativeWriter implements StoreWriter {
       }
       this.log.stopTimers();
       await this.log.sync();
+      if (this.#isNewestLong()) await this.log.sealNewest();
       await this.#sealing;
       // Whoever asked before the end is answered before it.
       await Promise.allSettled(this.#asked);
@@ -428,6 +438,14 @@ export class NativeWriter implements StoreWriter {
     }
   }
 
+  /** Whether the newest segment has so many rows that whoever opens gets on faster by an index block than by a checkpoint that carries them. */
+  #isNewestLong(): boolean {
+    const { active } = this.#input.parts.log.index;
+    // Whoever only looked leaves the log as it is.
+    if (this.#input.options.checkpointEveryEvents === null || this.log.queue.commits === 0) return false;
+    return active?.sealed === false && active.index !== null && active.index.rowCount >= SEALED_AT_CLOSE_ROWS;
+  }
+
   #needsCheckpoint(): boolean {
     const { route, eventsReplayed } = this.#input.parts.log;
     return (
@@ -441,6 +459,8 @@ export class NativeWriter implements StoreWriter {
 }
 
 const HEADER_END = SEGMENT_HEADER.bytes;
+/** A checkpoint reads about 36 bytes a row: this many take some milliseconds of opening. */
+const SEALED_AT_CLOSE_ROWS = 65_536;
 
 function cryptoRandom(target: Uint8Array): void {
   randomFillSync(target);

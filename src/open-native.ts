@@ -116,7 +116,7 @@ class NativeOpening {
   }
 
   #targetOf(index: StoreIndex, lastIssuedId: Uint8Array): ReplayTarget {
-    return { index, lastIssuedId, events: 0, systemRecord: (frame) => addRecordInForce(this.#records, frame) };
+    return { index, lastIssuedId, events: 0, leavesOut: false, systemRecord: (frame) => addRecordInForce(this.#records, frame) };
   }
 
   async run(): Promise<OpenedNativeLog> {

@@ -25,6 +25,7 @@ export interface CheckpointerParts {
 export class Checkpointer {
   readonly #parts: CheckpointerParts;
   #writing: Promise<void> | null = null;
+  #excludes = false;
   /** Checkpoints written so far. */
   written = 0;
   lastError: unknown = null;
@@ -33,8 +34,13 @@ export class Checkpointer {
     this.#parts = parts;
   }
 
-  get isWriting(): boolean {
+  /** Whether none may be begun: one is being written, or other work excludes them. */
+  get isBusy(): boolean {
     return this.#writing !== null;
+  }
+
+  get isWriting(): boolean {
+    return this.isBusy && !this.#excludes;
   }
 
   /** Takes the picture now and writes it; must be called between two commits, while none is being written. */
@@ -44,25 +50,29 @@ export class Checkpointer {
       "checkpoint",
       () => ({ directory: this.#parts.directory }),
       () => this.#write(snapshot),
-    ).finally(() => {
-      this.#writing = null;
-    });
+    )
+      .catch((error: unknown) => {
+        this.lastError = error;
+        throw error;
+      })
+      .finally(() => {
+        this.#writing = null;
+      });
     return this.#writing;
   }
 
   /** The same in the background: a failure is reported and forgiven. */
   beginInBackground(): void {
-    this.begin().catch((error: unknown) => {
-      this.lastError = error;
-      this.#parts.failed(error);
-    });
+    this.begin().catch((error: unknown) => this.#parts.failed(error));
   }
 
   /** Does other work for which none may be under way: the log is changed behind what a checkpoint pictures. */
   async exclude(work: () => Promise<void>): Promise<void> {
     while (this.#writing !== null) await this.idle();
+    this.#excludes = true;
     this.#writing = work().finally(() => {
       this.#writing = null;
+      this.#excludes = false;
     });
     await this.#writing;
   }

@@ -104,15 +104,19 @@ async function fill(file: DiskFile, content: FileContent): Promise<void> {
 async function writeList(file: DiskFile, pieces: readonly Uint8Array[]): Promise<void> {
   let next = 0;
   let position = 0;
+  let failed = false;
   const writer = async (): Promise<void> => {
-    while (next < pieces.length) {
+    while (next < pieces.length && !failed) {
       const from = next;
       let bytes = pieces[next++].length;
       while (next < pieces.length && bytes + pieces[next].length <= GATHER_BYTES) bytes += pieces[next++].length;
       const piece = next - from === 1 ? pieces[from] : Buffer.concat(pieces.slice(from, next), bytes);
       const at = position;
       position += bytes;
-      await file.write(piece, 0, bytes, at, false);
+      await file.write(piece, 0, bytes, at, false).catch((error: unknown) => {
+        failed = true;
+        throw error;
+      });
     }
   };
   // The file is not to be closed while something is still being written to it.

@@ -177,22 +177,7 @@ export class LogWriter implements UnwrittenFrames {
   readonly #turnTo = async (segment: SegmentEntry): Promise<void> => {
     const { index, storeId, segments, clock } = this.#parts;
     const before = index.segments[index.segments.indexOf(segment) - 1];
-    if (before !== undefined && !before.sealed) {
-      await this.#syncer.underWay;
-      const seed = segmentSeed(storeId, before.id);
-      const seal = {
-        frames: before.frames,
-        nextSequence: before.nextSequence,
-        timeMicros: Math.max(clock.nowMicros(), index.lastTimeMicros),
-      };
-      const bytes = encodeSeal(seal, seed, before.framesEnd, segments.syncedOffset);
-      await segments.seal(bytes);
-      // A sync of the same file that was beside it may have failed: what that one covered is lost, though the seal's own sync succeeded.
-      await this.#syncer.underWay;
-      this.queue.assertSound();
-      before.framesEnd += bytes.length;
-      before.sealed = true;
-    }
+    if (before !== undefined && !before.sealed) await this.#seal(before);
     await segments.create({
       storeId,
       segmentId: segment.id,
@@ -205,6 +190,36 @@ export class LogWriter implements UnwrittenFrames {
     });
     if (before !== undefined) this.#parts.sealed(before);
   };
+
+  /** Ends the newest segment with its seal. Commit point: the sync of the seal. Returns the seal's frame. */
+  async #seal(segment: SegmentEntry): Promise<Uint8Array> {
+    const { index, storeId, segments, clock } = this.#parts;
+    await this.#syncer.underWay;
+    const { frames, nextSequence } = segment;
+    const seal = { frames, nextSequence, timeMicros: Math.max(clock.nowMicros(), index.lastTimeMicros) };
+    const bytes = encodeSeal(seal, segmentSeed(storeId, segment.id), segment.framesEnd, segments.syncedOffset);
+    await segments.seal(bytes);
+    // A sync of the same file that was beside it may have failed: what that one covered is lost, though the seal's own sync succeeded.
+    await this.#syncer.underWay;
+    this.queue.assertSound();
+    segment.framesEnd += bytes.length;
+    segment.sealed = true;
+    return bytes;
+  }
+
+  /** Ends the newest segment though it is not full, with nothing in flight and everything synced. What comes next begins another one. */
+  async sealNewest(): Promise<void> {
+    const { index } = this.#parts;
+    const segment = index.active as SegmentEntry;
+    segment.lastIssuedId = this.#parts.newestId();
+    const offset = segment.framesEnd;
+    const bytes = await this.#seal(segment);
+    index.visible.offset = segment.framesEnd;
+    this.#lastFrameOffset = offset;
+    this.#lastFrameHash.set(bytes.subarray(bytes.length - FRAME.hashBytes));
+    this.writeMark();
+    this.#parts.sealed(segment);
+  }
 
   #complete(group: CommitGroup): void {
     this.#parts.segments.noteWritten(group.baseOffset + group.position, group.position, this.#syncsCommits);

@@ -25,13 +25,15 @@ export interface ReplayTarget {
   readonly lastIssuedId: Uint8Array;
   /** Events replayed. */
   events: number;
+  /** Whether frames are left out up to the next marked one: one of their commit cannot stand where it stands. */
+  leavesOut: boolean;
 }
 
 const NO_EVENT = FRAME_FLAG.seal | FRAME_FLAG.system | FRAME_FLAG.retention;
 
 /**
  * Enters the frames of a run, of a segment whose index is in memory. `leftOut` is told of a right frame that cannot stand where it stands; the
- * rest of its commit is left out, unless it throws. Returns the record of the last frame that was entered; -1 where none was.
+ * rest of its commit is left out as well, unless it throws. Returns the record of the last frame that was entered; -1 where none was.
  */
 export function replayRun(
   target: ReplayTarget,
@@ -39,34 +41,45 @@ export function replayRun(
   run: FrameRun,
   leftOut: (error: StoreError<"CORRUPT">) => void,
 ): number {
-  const { view, words, numbers, count, base } = run;
-  const { index } = target;
+  const { words, count, base } = run;
   let entered = -1;
   for (let record = 0; record < count; record++) {
     const to = record * FRAME_RECORD.words;
-    const flags = words[to + FRAME_RECORD.flags];
     const at = words[to + FRAME_RECORD.at];
-    let problem: string | null = null;
-    if ((flags & NO_EVENT) === 0) {
-      const sequence = numbers[(to >>> 1) + FRAME_RECORD.sequence];
-      if (sequence < index.acceptedSequence) problem = `its sequence is ${sequence}, at least ${index.acceptedSequence} is due`;
-      else replayEvent(target, segment, run, record, sequence);
-      segment.frames++;
-    } else if ((flags & FRAME_FLAG.seal) !== 0) problem = replaySeal(target, segment, view, at);
-    else {
-      segment.frames++;
-      if ((flags & FRAME_FLAG.retention) === 0) replaySystemRecord(target, segment, run.bytes, view, at);
+    const isMarked = (words[to + FRAME_RECORD.flags] & RECORD_MARKED) !== 0;
+    if (!target.leavesOut) {
+      const problem = replayFrame(target, segment, run, record);
+      if (problem === null) {
+        entered = record;
+        // Whoever is told of what a later frame throws goes on from here.
+        segment.framesEnd = base + at + words[to + FRAME_RECORD.length];
+      } else {
+        leftOut(replayError(segment, base + at, problem));
+        target.leavesOut = true;
+      }
     }
-    if (problem !== null) {
-      leftOut(replayError(segment, base + at, problem));
-      while (record < count && (words[record * FRAME_RECORD.words + FRAME_RECORD.flags] & RECORD_MARKED) === 0) record++;
-    } else entered = record;
-  }
-  if (entered >= 0) {
-    const last = entered * FRAME_RECORD.words;
-    segment.framesEnd = base + words[last + FRAME_RECORD.at] + words[last + FRAME_RECORD.length];
+    if (isMarked) target.leavesOut = false;
   }
   return entered;
+}
+
+/** Enters a frame, or tells why it cannot stand there. */
+function replayFrame(target: ReplayTarget, segment: SegmentEntry, run: FrameRun, record: number): string | null {
+  const { bytes, view, words, numbers } = run;
+  const to = record * FRAME_RECORD.words;
+  const flags = words[to + FRAME_RECORD.flags];
+  const at = words[to + FRAME_RECORD.at];
+  if ((flags & FRAME_FLAG.seal) !== 0) return replaySeal(target, segment, view, at);
+  if ((flags & NO_EVENT) === 0) {
+    const sequence = numbers[(to >>> 1) + FRAME_RECORD.sequence];
+    const due = target.index.acceptedSequence;
+    if (sequence >= due) replayEvent(target, segment, run, record, sequence);
+    segment.frames++;
+    return sequence >= due ? null : `its sequence is ${sequence}, at least ${due} is due`;
+  }
+  if ((flags & FRAME_FLAG.retention) === 0) replaySystemRecord(target, segment, bytes, view, at);
+  segment.frames++;
+  return null;
 }
 
 /** Enters a seal, or tells why it cannot stand there. */

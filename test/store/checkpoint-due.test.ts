@@ -59,7 +59,7 @@ test("a new store gets none with its first event, and one with as many as were a
 
 test("a checkpoint that takes as long as some events is begun so many earlier the next time", async () => {
   const disk = new SimulatedDisk();
-  const store = await openStore(disk, { checkpoint });
+  const store = await openStore(disk, { checkpoint: { everyEvents: 20 } });
   const first = stop();
   let begun = 0;
   disk.faults = ({ kind, path }) => {
@@ -67,21 +67,70 @@ test("a checkpoint that takes as long as some events is begun so many earlier th
     if (kind === "create") begun++;
     return kind === "sync" && begun === 1 ? { until: first.here() } : undefined;
   };
-  await appendSingly(store, 10);
+  await appendSingly(store, 20);
   await first.reached;
   await appendSingly(store, 3);
   first.open();
   await until(async () => (await written(store)) === 1);
-  // Three came meanwhile: seven after the picture of the first the next one is begun.
-  await appendSingly(store, 3);
+  // Three came meanwhile: seventeen after the picture of the first the next one is begun.
+  await appendSingly(store, 13);
   assert.equal(begun, 1);
   await appendSingly(store, 1);
   await until(async () => (await written(store)) === 2);
   assert.equal(begun, 2);
-  // That one took none: the next comes after ten.
-  await appendSingly(store, 9);
+  // That one took none: the next comes after twenty.
+  await appendSingly(store, 19);
   assert.equal(begun, 2);
   await appendSingly(store, 1);
   await until(async () => (await written(store)) === 3);
   await store.close();
+});
+
+/** The checkpoint's file cannot be made until `end` is called. */
+function fullDisk(disk: SimulatedDisk): { readonly tries: () => number; readonly end: () => void } {
+  let full = true;
+  let tries = 0;
+  disk.faults = ({ kind, path }) => {
+    if (kind !== "create" || !path.includes("index.ckpt")) return undefined;
+    tries++;
+    return full ? { error: "ENOSPC" } : undefined;
+  };
+  return {
+    tries: () => tries,
+    end: () => {
+      full = false;
+    },
+  };
+}
+
+test("what was due is still due after a checkpoint that was asked for has failed, and tried once with the next commit", async () => {
+  const disk = changed(await diskAfter({ checkpoint: { everyEvents: 1000 } }, (store) => appendSingly(store, 5)), {});
+  const store = await openStore(disk, { checkpoint: { everyEvents: 1000 } });
+  const full = fullDisk(disk);
+  await assert.rejects(store.checkpoint(), { code: "IO" });
+  await appendSingly(store, 1);
+  await until(() => full.tries() === 2);
+  await appendSingly(store, 50);
+  assert.equal(full.tries(), 2, "a disk that is full is not asked at every commit");
+  full.end();
+  await store.close();
+  const again = await openStore(disk, { readOnly: true });
+  assert.deepEqual([again.openReport.route, again.openReport.eventsReplayed], ["checkpoint", 0]);
+  await again.close();
+});
+
+test("closing writes the checkpoint that failed when it was asked for", async () => {
+  const disk = new SimulatedDisk();
+  const first = await openStore(disk);
+  await appendSingly(first, 5);
+  await first.close();
+  const store = await openStore(disk);
+  await appendSingly(store, 5);
+  const full = fullDisk(disk);
+  await assert.rejects(store.checkpoint(), { code: "IO" });
+  full.end();
+  await store.close();
+  const again = await openStore(disk, { readOnly: true });
+  assert.deepEqual([again.openReport.route, again.openReport.eventsReplayed], ["checkpoint", 0]);
+  await again.close();
 });

@@ -1,7 +1,7 @@
 /** A reader asks whether a writer lives before it looks at the log, and again after: one may have come in between. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Store } from "../../src/index.ts";
+import { defineEvent, rawEvent, Store } from "../../src/index.ts";
 import type { Disk } from "../../src/disk/disk.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { hooked } from "./support/hooked-disk.ts";
@@ -54,3 +54,17 @@ for (const layout of ["native", "batpak-0.3"] as const)
     await reader.close();
     await (writer as Store | null)?.close();
   });
+
+// The events before it were taken up with the first look, and told to be out of their order at the second.
+test("a reader whose definition claims a kind that the writer records is told so at each look", async () => {
+  const disk = new SimulatedDisk();
+  const writer = await Store.open("/store", { disk, checkpoint: false });
+  await writer.append(at, rawEvent(0xe000, 1));
+  const Ours = defineEvent("Ours", { kind: 0xf001 });
+  const reader = await Store.open("/store", { disk: disk.asProcess(77), readOnly: true, events: [Ours] });
+  await writer.append(at, rawEvent(0xe000, 2));
+  await writer.append(at, defineEvent("Theirs", { kind: 0xf001 })({ n: 1 }));
+  for (let look = 0; look < 3; look++) await assert.rejects(reader.refresh(), /the definition Ours claims the kind 0xf001/);
+  await reader.close();
+  await writer.close();
+});

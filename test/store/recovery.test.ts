@@ -2,8 +2,12 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { crc32 } from "node:zlib";
 import { isStoreError } from "../../src/base/store-error.ts";
+import { setUint64 } from "../../src/base/u64.ts";
 import { DURABLE_MARK, decodeDurableMark, encodeDurableMark } from "../../src/format/native/durable-mark.ts";
+import { frameSeed, segmentSeed } from "../../src/format/native/frame.ts";
+import { FRAME } from "../../src/format/native/frame-layout.ts";
 import { SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import type { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import {
@@ -403,4 +407,27 @@ test("a checkpoint without any segment is damage, not an empty store", async () 
   });
   assert(disk.paths().includes(CHECKPOINT_PATH));
   await assert.rejects(openStore(changed(disk, { [segmentPath(1)]: null })), { code: "CORRUPT" });
+});
+
+test("of a commit with a frame that cannot stand where it stands, nothing behind that frame is shown, however long the commit is", async () => {
+  const disk = await diskAfter({}, async (store) => {
+    await appendSingly(store, 4);
+    await store.appendBatch(rangeOf(3000).map((n) => ({ coordinate: { entity: `b:${n % 7}`, scope: "s" }, event: Counted({ n }) })));
+    await appendSingly(store, 3);
+  });
+  const bytes = disk.bytesOf(segmentPath(1)).slice();
+  // Behind a definition, four events, and five of the batch.
+  const { offset, end } = framesOf(disk, 1)[10];
+  const view = new DataView(bytes.buffer);
+  setUint64(view, offset + FRAME.sequence, 2);
+  const seed = segmentSeed(bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16), 1);
+  view.setUint32(offset, crc32(bytes.subarray(offset + FRAME.length, end), frameSeed(seed, offset)), true);
+  const reader = await openStore(changed(disk, { [segmentPath(1)]: bytes }), { readOnly: true });
+  assert.deepEqual(
+    reader.openReport.problems.map(({ offset: at }) => at),
+    [offset],
+  );
+  const sequences = (await reader.read().toArray()).map(({ sequence }) => sequence);
+  assert.deepEqual(sequences, [...rangeOf(9), 3004, 3005, 3006]);
+  await reader.close();
 });
