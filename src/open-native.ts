@@ -335,7 +335,7 @@ class NativeOpening {
       const resumed = fromCheckpoint && i === 0;
       const entry = resumed ? (this.#index.active as SegmentEntry) : this.#enter(segments[i]);
       if (resumed && entry.sealed) continue;
-      if (!resumed && !isNewest && (await this.#takeBlock(entry))) {
+      if (!resumed && (await this.#takeBlock(entry, isNewest))) {
         blocks++;
         continue;
       }
@@ -359,15 +359,16 @@ class NativeOpening {
     return entry;
   }
 
-  /** Takes a sealed segment by its index block; false where it must be scanned. */
-  async #takeBlock(entry: SegmentEntry): Promise<boolean> {
-    const { files, cache, routes } = this.#input;
+  /** Takes a sealed segment by its index block; false where it must be scanned. The newest mostly is not sealed. */
+  async #takeBlock(entry: SegmentEntry, isNewest: boolean): Promise<boolean> {
+    const { files, cache, routes, limit } = this.#input;
     if (routes?.blocks === false || this.#storeId === null) return false;
     const opened = openBlock(files, entry.id, this.#storeId, cache);
     if (opened.kind !== "ok") {
-      this.#reasons.push(`segment ${entry.id} is scanned: ${opened.reason}`);
+      if (!isNewest) this.#reasons.push(`segment ${entry.id} is scanned: ${opened.reason}`);
       return false;
     }
+    if (isNewest && limit?.segmentId === entry.id && limit.offset < opened.block.index.blockStart) return false;
     try {
       await inSteps(checkBlock(this.#index, entry, opened.block));
     } catch (error) {
@@ -377,6 +378,9 @@ class NativeOpening {
       return false;
     }
     await inSteps(restoreFromBlock(this.#target, entry, opened.block));
+    this.#lastFrame = opened.block.sealFrame;
+    // Nothing of a block is written before the seal is synced.
+    this.#end = this.#provenSynced = entry.framesEnd;
     return true;
   }
 

@@ -27,8 +27,8 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
   const { segmentId, end, cutBytes, marked, provenSynced } = unsettled;
   if (segmentId === null) return null;
   const size = files.file(segmentId).sizeSync();
-  const sealed = log.index.active?.sealed === true;
-  if (marked && provenSynced >= end && (sealed || size === end)) return null;
+  const { active } = log.index;
+  if (marked && provenSynced >= end && (active?.sealed === true || size === end)) return null;
   const file = await disk.open(files.path(segmentId), "write");
   try {
     let cut: OpenReport["cut"] = null;
@@ -36,7 +36,8 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
       const keptIn = await keepAside(disk, directory, segmentId, file, end, cutBytes);
       cut = { segmentId, offset: end, bytes: cutBytes, keptIn };
     }
-    await settleTail(disk, directory, file, provenSynced, end);
+    // The index block that was taken stays behind the seal.
+    await settleTail(disk, directory, file, provenSynced, active?.indexOnDisk === true ? size : end);
     return cut;
   } finally {
     await file.close();

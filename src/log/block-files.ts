@@ -29,6 +29,8 @@ import { segmentName, type SegmentFiles } from "./segment-files.ts";
 export interface OpenedBlock {
   readonly index: SealedSegmentIndex;
   readonly seal: Seal;
+  /** Where the seal's frame begins in the segment, and its hash. */
+  readonly sealFrame: { readonly offset: number; readonly hash: Uint8Array };
 }
 
 export type BlockOutcome = { readonly kind: "ok"; readonly block: OpenedBlock } | { readonly kind: "unusable"; readonly reason: string };
@@ -48,7 +50,8 @@ export function openBlock(files: SegmentFiles, segmentId: number, storeId: Uint8
   if (checkFrame(bytes, view, 0, count, segmentSeed(storeId, segmentId), at) !== "ok" || !isSeal(view, 0)) {
     return { kind: "unusable", reason: "no seal stands before its index block" };
   }
-  return { kind: "ok", block: { index: opened.index, seal: decodeSeal(view, 0) } };
+  const sealFrame = { offset: at, hash: bytes.subarray(FRAME.bytesMin - FRAME.hashBytes) };
+  return { kind: "ok", block: { index: opened.index, seal: decodeSeal(view, 0), sealFrame } };
 }
 
 /** How many entities are entered between two rests. */

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
-import { CHECKPOINT_PATH, changed, Counted, type CountedStore, openStore, settled } from "./support/log-image.ts";
+import { CHECKPOINT_PATH, changed, Counted, type CountedStore, NO_MARK, openStore, segmentPath, settled } from "./support/log-image.ts";
 
 /** As many rows make a segment long. */
 const LONG = 65_536;
@@ -66,6 +66,44 @@ test("a long segment is sealed by closing, the next one begun by the next append
     assert.equal(await whole.count(), LONG + 2);
     assert.equal((await whole.head(at.entity))?.clock, clock + 1);
     await whole.close();
+  }
+});
+
+test("its block is read where the checkpoint is lost, and stays where nothing says what was synced", async () => {
+  const disk = copyOf(image);
+  const store = await openStore(disk);
+  await store.append(at, Counted({ n: -1 }));
+  await store.close();
+  const bytes = disk.bytesOf(segmentPath(1));
+  for (const [lost, route] of [
+    [{ [CHECKPOINT_PATH]: null }, "index-blocks"],
+    [{ [CHECKPOINT_PATH]: null, ...NO_MARK }, "index-blocks"],
+    [NO_MARK, "checkpoint"],
+  ] as const) {
+    const left = changed(disk, lost);
+    const again = await openStore(left);
+    assert.deepEqual([again.openReport.route, again.openReport.eventsReplayed], [route, 0]);
+    assert.deepEqual(again.openReport.problems, []);
+    assert.deepEqual((await again.verify()).problems, []);
+    assert.equal((await again.append(at, Counted({ n: -2 }))).sequence, LONG + 1);
+    await again.close();
+    assert.equal(Buffer.compare(left.bytesOf(segmentPath(1)), bytes), 0);
+    assert.equal((await openStore(left, { readOnly: true })).openReport.route, "checkpoint");
+  }
+});
+
+test("a block that is broken is made anew from the frames", async () => {
+  const disk = copyOf(image);
+  const store = await openStore(disk);
+  await store.append(at, Counted({ n: -1 }));
+  await store.close();
+  const bytes = disk.bytesOf(segmentPath(1)).slice();
+  for (const broken of [bytes.slice(0, -1), bytes.slice(0, -3000), bytes.map((byte, i) => (i === bytes.length - 9 ? byte ^ 1 : byte))]) {
+    const left = changed(disk, { [CHECKPOINT_PATH]: null, [segmentPath(1)]: broken });
+    const again = await openStore(left);
+    assert.deepEqual([again.openReport.route, again.openReport.eventsReplayed], ["scan", LONG + 1]);
+    await again.close();
+    assert.equal(Buffer.compare(left.bytesOf(segmentPath(1)), bytes), 0);
   }
 });
 
