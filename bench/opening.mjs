@@ -27,12 +27,17 @@ export function loseCheckpoint(directory) {
   fs.rmSync(path.join(directory, "index.ckpt"), { force: true });
 }
 
-/** Spoils the trailer of every index block: each segment but the newest has one. */
+/** Of an index block's trailer, the last bytes of its file (docs/format.md). */
+const TRAILER = { bytes: 68, magic: "FBATIDX1" };
+
+/** Spoils the trailer of every index block: each segment has one, but for a newest one that is not sealed. */
 export function loseIndexBlocks(directory) {
-  for (const file of segmentFiles(directory).slice(0, -1)) {
-    const { size } = fs.statSync(file);
+  for (const file of segmentFiles(directory)) {
     const descriptor = fs.openSync(file, "r+");
-    fs.writeSync(descriptor, new Uint8Array(16), 0, 16, size - 16);
+    const { size } = fs.fstatSync(descriptor);
+    const magic = Buffer.alloc(TRAILER.magic.length);
+    fs.readSync(descriptor, magic, 0, magic.length, size - TRAILER.bytes);
+    if (magic.toString("latin1") === TRAILER.magic) fs.writeSync(descriptor, new Uint8Array(16), 0, 16, size - 16);
     fs.closeSync(descriptor);
   }
 }

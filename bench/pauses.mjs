@@ -29,7 +29,9 @@ async function pausesWith({ batpak, folder, events }, entities, suffix) {
   const measure = async (call, work) => {
     pauses[call + suffix] = await longestPauseMs(work);
   };
-  await measure("the first batch of 1,000", () => fill(store, rawEvent, 1000, entities));
+  await measure("the first ten batches of 1,000, one at a time", async () => {
+    for (let batch = 0; batch < 10; batch++) await fill(store, rawEvent, 1000, entities);
+  });
   await measure("append, seal, checkpoint", () => fill(store, rawEvent, events, entities));
   await measure("replay in batches", async () => {
     for await (const batch of store.read().batches()) if (batch.length === 0) return;
