@@ -162,7 +162,7 @@ export const others = [
   {
     name: "poison: a segment is made behind a seal whose sync failed beside it",
     file: "src/log/log-writer.ts",
-    edits: [["await this.#syncer.underWay;\n      this.queue.assertSound();\n", ""]],
+    edits: [["await this.#syncer.underWay;\n    this.queue.assertSound();\n", ""]],
     suites: ["turning"],
   },
   {
