@@ -405,7 +405,12 @@ class NativeOpening {
           damageError(segment.id, scan.goodEnd, scan.outcome === "bad" ? "the bytes there are no frame" : "its seal is missing"),
         );
       }
-      await salvageSegment({ file, seed, from: scan.end, visit: (run) => this.#replay(entry, run) });
+      const visit = (frame: FrameRun): void => {
+        this.#replay(entry, frame);
+        // Each is by itself.
+        this.#target.leavesOut = false;
+      };
+      await salvageSegment({ file, seed, from: scan.end, visit });
       // Its seal would have said so.
       if (!isNewest) entry.lastIssuedId = this.#target.lastIssuedId.slice();
     } finally {
