@@ -41,6 +41,8 @@ export class CommitGroup implements ByteSink {
   opensSegment = false;
   /** Whether its write may overlap with others; known from the launch on. */
   overlaps = false;
+  /** Whether its write was begun. Until then, none of it can have been stored. */
+  isBegun = false;
   /** Whether its write is done. Those before it may not be. */
   isWritten = false;
   frames = 0;
@@ -110,6 +112,7 @@ export class CommitGroup implements ByteSink {
     this.waiters = [];
     this.opensSegment = false;
     this.overlaps = false;
+    this.isBegun = false;
     this.isWritten = false;
     if (this.capacity > KEPT_CAPACITY_BYTES) {
       this.#kernel = createFrameKernel(INITIAL_CAPACITY_BYTES, INITIAL_FRAMES);

@@ -2,13 +2,13 @@
  * Group commit: while writes are in flight, appends collect in the next group; then one write commits them all.
  *
  *   open group --launch--> sealed, in flight --written, and all before it--> visible, waiters told, group reused
- *                                            --failed----------------------> poisoned: in flight COMMIT_UNKNOWN, the rest POISONED, for ever
+ *                                            --failed----------------------> poisoned: begun COMMIT_UNKNOWN, the rest POISONED, for ever
  *
  * Invariants:
  * 1. At most one group is open. Those in flight are sealed and launched in the order of the log, and become visible in it, whichever is
  *    written first: nothing is acknowledged before everything before it is as durable as itself.
  * 2. Writes overlap only where the surroundings allow it (`mayOverlap`): small synced ones, into room laid out beforehand. Any other group is
- *    written alone, after all before it have completed.
+ *    written alone, after all before it have completed; it may be sealed before, and waits.
  * 3. Waiters are told in order, and only after `complete` and `publish` have made their group visible.
  * 4. After a failure nothing is ever written again: a sync is not retried, since the kernel may have dropped the dirty pages. Groups behind the one
  *    that failed count as failed, even where they were written.
@@ -20,7 +20,8 @@
  * A group that is small waits while more comes, step by step of the microtask queue, so that appends made together, and those made when their
  * predecessors resolve, share one write. From some size on it starts at once, within the call that made it so, beside those in flight: the
  * next events are encoded while the disk is at work. How large depends on the disk: on one that takes long to sync, many small syncs would
- * cost more than they save.
+ * cost more than they save. So do large ones: where the disk is done before the next events are encoded, a group ends at `CLOSING_BYTES`, so that
+ * it always has something to write and nobody is told of many batches at once, who would make as many more in one turn of the event loop.
  */
 import { StoreError } from "../base/store-error.ts";
 import { CommitGroup } from "./commit-group.ts";
@@ -59,6 +60,8 @@ const QUIET_LOOKS = 4;
 const SETTLED = Promise.resolve();
 /** So many groups are in flight at the most. */
 const FLYING_MAX = 4;
+/** A group of this size is sealed while another is written, where encoding takes longer than writing. Greater than any that overlaps. */
+const CLOSING_BYTES = 128 * 1024;
 
 export class CommitQueue {
   readonly #environment: CommitEnvironment;
@@ -77,6 +80,11 @@ export class CommitQueue {
   #idleWaiters: (() => void)[] = [];
   #quickestMs = 0;
   #eagerFrames = EAGER_FRAMES_MIN;
+  /** When the write that is alone was begun, and when something was last accepted beside it. */
+  #aloneSinceMs = 0;
+  #acceptedMs = 0;
+  /** The last write that was alone took less time than encoding what came beside it. */
+  #isDiskQuick = false;
   /** Groups committed so far. */
   commits = 0;
 
@@ -139,7 +147,10 @@ export class CommitQueue {
     const group = this.#open;
     if (group === null) return;
     if (this.#flying.length > 0) {
-      if (group.frames >= this.#eagerFrames && this.#mayJoin(group)) this.#launch(group);
+      const isLarge = group.position >= CLOSING_BYTES;
+      if (isLarge) this.#acceptedMs = this.#environment.monotonicMs();
+      const mayEnd = (isLarge && this.#isDiskQuick) || (group.frames >= this.#eagerFrames && this.#mayOverlap(group));
+      if (mayEnd && !this.#drains && this.#flying.length < FLYING_MAX && this.#poison === null) this.#launch(group);
       return;
     }
     if (this.#isEager(group)) return this.#launch(group);
@@ -154,8 +165,7 @@ export class CommitQueue {
   }
 
   /** Whether the group may be written beside those in flight. */
-  #mayJoin(group: CommitGroup): boolean {
-    if (this.#drains || this.#flying.length >= FLYING_MAX || this.#poison !== null) return false;
+  #mayOverlap(group: CommitGroup): boolean {
     return this.#flying.every(({ overlaps }) => overlaps) && this.#environment.mayOverlap(group);
   }
 
@@ -179,30 +189,38 @@ export class CommitQueue {
     this.#environment.roomMade();
   }
 
-  /** Begins to write the open group. Tells nobody of the room that it makes: whoever accepts is at it already. */
+  /** Seals the open group and begins to write it, or has it wait. Tells nobody of the room that it makes: whoever accepts is at it already. */
   #launch(group: CommitGroup): void {
     this.#open = null;
-    group.overlaps = this.#environment.mayOverlap(group);
+    group.overlaps = this.#mayOverlap(group);
+    const begins = group.overlaps || this.#flying.length === 0;
     this.#environment.seal(group);
     this.#flying.push(group);
     this.#flyingBytes += group.position;
-    void this.#commit(group);
+    if (begins) void this.#commit(group);
   }
 
   async #commit(group: CommitGroup): Promise<void> {
     try {
       const launchedMs = this.#environment.monotonicMs();
+      group.isBegun = true;
+      if (!group.overlaps) this.#aloneSinceMs = this.#acceptedMs = launchedMs;
       await this.#environment.write(group);
       if (this.#poison !== null) return;
       group.isWritten = true;
-      if (group.overlaps) this.#noteWrite(this.#environment.monotonicMs() - launchedMs);
+      this.#noteWrite(group, this.#environment.monotonicMs() - launchedMs);
       if (this.#flying[0] === group) this.#settle();
     } catch (error) {
       this.poison(error);
     }
   }
 
-  #noteWrite(milliseconds: number): void {
+  #noteWrite(group: CommitGroup, milliseconds: number): void {
+    if (!group.overlaps) {
+      // What was accepted last had been encoded for about half of the time at the least: the disk did not keep it waiting.
+      this.#isDiskQuick = this.#acceptedMs - this.#aloneSinceMs > milliseconds / 2;
+      return;
+    }
     this.#quickestMs = this.#quickestMs === 0 ? milliseconds : Math.min(milliseconds, this.#quickestMs * QUICKEST_DRIFT);
     this.#eagerFrames = Math.max(EAGER_FRAMES_MIN, Math.floor(this.#quickestMs * EAGER_FRAMES_PER_WRITE_MS));
   }
@@ -214,7 +232,10 @@ export class CommitQueue {
     const isQuiet = count === this.#flying.length;
     this.#environment.publish(isQuiet);
     if (isQuiet) this.#drains = false;
-    for (const group of this.#flying.splice(0, count)) {
+    const settled = this.#flying.splice(0, count);
+    // Before anybody is told: the disk is at work while they make more.
+    if (this.#flying.length > 0 && !this.#flying[0].isBegun) void this.#commit(this.#flying[0]);
+    for (const group of settled) {
       this.commits++;
       this.#flyingBytes -= group.position;
       for (const waiter of group.waiters) waiter.committed(group);
@@ -237,7 +258,9 @@ export class CommitQueue {
     this.#flying = [];
     this.#flyingBytes = 0;
     this.#open = null;
-    for (const group of flying) for (const waiter of group.waiters) waiter.failed(unknownError(cause, group));
+    for (const group of flying) {
+      for (const waiter of group.waiters) waiter.failed(group.isBegun ? unknownError(cause, group) : poisonedError(cause));
+    }
     for (const waiter of open?.waiters ?? []) waiter.failed(poisonedError(cause));
     this.#environment.poisoned(cause);
     this.#tellIdle();

@@ -89,17 +89,26 @@ export class SegmentWriter {
    * any other begins at the end of what was noted as written.
    */
   write(bytes: Uint8Array, length: number, position: number, durable: boolean): Promise<void> {
-    const isPrepared = durable && this.isPrepared(length, position);
-    return isPrepared
-      ? this.#open().write(bytes, 0, length, position, true)
-      : this.#writeUnprepared(this.#open(), bytes, length, position, durable);
+    const file = this.#open();
+    const isPast = position + length > this.#extendedTo;
+    const needsZeros = isPast && this.#extends && durable && length <= EXTEND_FOR_BYTES_MAX;
+    const mustWait = needsZeros || (isPast && this.#extending !== null) || this.#failure !== null;
+    // Begun within the call where nothing holds it up: behind a step of the microtask queue it would wait for whoever encodes the next events.
+    return mustWait
+      ? this.#writeLater(file, bytes, length, position, durable, needsZeros)
+      : file.write(bytes, 0, length, position, durable);
   }
 
-  async #writeUnprepared(file: DiskFile, bytes: Uint8Array, length: number, position: number, durable: boolean): Promise<void> {
-    const end = position + length;
-    const isSmall = durable && length <= EXTEND_FOR_BYTES_MAX;
-    if (end > this.#extendedTo || this.#failure !== null) await this.#extended();
-    if (isSmall && this.#extends && end > this.#extendedTo) await this.#extend(file, end);
+  async #writeLater(
+    file: DiskFile,
+    bytes: Uint8Array,
+    length: number,
+    position: number,
+    durable: boolean,
+    needsZeros: boolean,
+  ): Promise<void> {
+    await this.#extended();
+    if (needsZeros && this.#extends && position + length > this.#extendedTo) await this.#extend(file, position + length);
     await file.write(bytes, 0, length, position, durable);
   }
 

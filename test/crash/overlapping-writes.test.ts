@@ -8,16 +8,17 @@ import { isStoreError, rawEvent, type Receipt, Store, type StoreOptions } from "
 import { seededRandom } from "../../src/testing/seeded-random.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 
-const CALLERS = 80;
 const SEED = Number(process.env["BATPAK_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const RUNS = process.env["BATPAK_TEST_LONG"] === "1" ? 120 : 25;
 
-const tried = { disks: 0, overlaps: 0, endedOutOfOrder: 0 };
+const tried = { disks: 0, overlaps: 0, endedOutOfOrder: 0, waited: 0 };
 after(() => {
   console.log(
-    `overlapping writes: ${tried.disks} disks tried, ${tried.endedOutOfOrder} of ${tried.overlaps} overlaps ended out of order (seed ${SEED})`,
+    `overlapping writes: ${tried.disks} disks tried, ${tried.endedOutOfOrder} of ${tried.overlaps} overlaps ended out of order, ` +
+      `${tried.waited} writes had waited sealed (seed ${SEED})`,
   );
   assert.ok(tried.overlaps > RUNS && tried.endedOutOfOrder > RUNS / 2, "writes do overlap, and end out of order");
+  assert.ok(tried.waited > RUNS, "large groups do wait for each other");
 });
 
 interface Held {
@@ -27,16 +28,20 @@ interface Held {
 
 interface Shape {
   readonly name: string;
+  readonly callers: number;
   readonly segmentBytesMax: number;
   readonly padBytes: (caller: number) => number;
+  readonly groupsWait: boolean;
   /** Writes that are let end before the power cut, at the most. */
   readonly steps: number;
 }
 
 const shapes: readonly Shape[] = [
-  { name: "small segments", segmentBytesMax: 24 * 1024, padBytes: (caller) => caller, steps: 40 },
+  { name: "small segments", callers: 80, segmentBytesMax: 24 * 1024, padBytes: (caller) => caller, groupsWait: false, steps: 40 },
   // The zeros that writes may overlap in are laid out a piece at a time, and those end late as well.
-  { name: "room that runs out", segmentBytesMax: 8 << 20, padBytes: (caller) => 1500 + caller, steps: 90 },
+  { name: "room that runs out", callers: 80, segmentBytesMax: 8 << 20, padBytes: (caller) => 1500 + caller, groupsWait: false, steps: 90 },
+  // Nothing overlaps; groups are sealed while another is written, and wait.
+  { name: "large groups", callers: 12, segmentBytesMax: 1 << 20, padBytes: (caller) => 70_000 + caller, groupsWait: true, steps: 30 },
 ];
 
 /** A store whose synced writes end when they are released; appended to by many callers until `stop`. */
@@ -54,16 +59,25 @@ class Run {
 
   constructor(shape: Shape) {
     this.#shape = shape;
-    this.options = { segmentBytesMax: shape.segmentBytesMax, checkpoint: { everyEvents: 150 } };
+    let micros = 1_700_000_000_000_000;
+    const clock = { nowMicros: () => (micros += 700), monotonicMs: () => micros / 1000 };
+    this.options = {
+      segmentBytesMax: shape.segmentBytesMax,
+      checkpoint: { everyEvents: 150 },
+      // Where groups are to wait, the disk takes no time that the clock knows of: it is quick, whatever the machine is at.
+      ...(shape.groupsWait ? { clock } : {}),
+    };
   }
 
   async start(): Promise<Store> {
     const store = await Store.open("/store", { ...this.options, disk: this.disk });
     // Zeros are laid out for small commits: only into them may writes overlap.
     for (let i = 0; i < 3; i++) this.acknowledged.push(await store.append({ entity: "first", scope: "s" }, rawEvent(0xf001, i)));
-    this.disk.faults = ({ kind, durable, path, offset }) => {
+    this.disk.faults = ({ kind, durable, path, offset, length = 0 }) => {
       if (kind !== "write" || !path.endsWith(".fbat")) return undefined;
       if (durable !== true) return { until: new Promise<void>((release) => this.heldZeros.push(release)) };
+      // Two of its events, where those of all the others would have come together.
+      if (this.#shape.groupsWait && length > 140_000 && length < 200_000) tried.waited++;
       const error = this.#fails?.(offset as number) === true ? { error: "EIO", afterBytes: (offset as number) % 700 } : {};
       return { ...error, until: new Promise<void>((release) => this.held.push({ offset: offset as number, release })) };
     };
@@ -77,7 +91,7 @@ class Run {
       }
     };
     this.callers = Promise.all(
-      Array.from({ length: CALLERS }, (_, caller) => call(caller).catch((error: unknown) => this.errors.push(error))),
+      Array.from({ length: this.#shape.callers }, (_, caller) => call(caller).catch((error: unknown) => this.errors.push(error))),
     );
     return store;
   }

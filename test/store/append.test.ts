@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isStoreError } from "../../src/base/store-error.ts";
-import { type AnyNewEvent, defineEvent } from "../../src/events/definition.ts";
+import { type AnyNewEvent, defineEvent, rawEvent } from "../../src/events/definition.ts";
 import type { Receipt } from "../../src/events/event.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { Counted, type CountedStore, numbersIn, openStore, segmentPath } from "./support/log-image.ts";
@@ -291,3 +291,18 @@ test("keys of one batch are told apart by entity and key, whatever characters th
     assert.deepEqual(await store.appendBatch(batch), receipts);
     await assert.rejects(store.appendBatch([batch[0], batch[0]]), { code: "INVALID_ARGUMENT" });
   }));
+
+test("the next group's write is begun when those of the one before are told, who have the processor from then on", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  let begun = 0;
+  disk.faults = ({ kind, path }) => {
+    if (kind === "write" && path.endsWith(".fbat")) begun++;
+    return undefined;
+  };
+  const batch = Array.from({ length: 100 }, (_, n) => ({ coordinate: at, event: rawEvent(0xf001, { n, pad: "x".repeat(1000) }) }));
+  const first = store.appendBatch(batch).then(() => begun);
+  const second = store.appendBatch(batch).then(() => begun);
+  assert.deepEqual(await Promise.all([first, second]), [2, 2]);
+  await store.close();
+});
