@@ -53,6 +53,7 @@ const takeResolve = (resolve) => {
 export class BareLog {
   #descriptor;
   #offset = 0;
+  #bytesMax;
   #sequence = 0;
   #ids = new IdIssuer(randomFillSync);
   #names = new Map();
@@ -75,8 +76,9 @@ export class BareLog {
   #receipts = new DataView(new ArrayBuffer(RECEIPTS * RECEIPT_BYTES));
   #receiptCount = 0;
 
-  /** `bytes` of zeros are laid out, as for the raw file. */
+  /** `bytes` of zeros are laid out, as for the raw file, and written over again and again. */
   constructor(path, bytes) {
+    this.#bytesMax = bytes;
     const raw = new RawFile(path);
     raw.prepare(bytes);
     raw.close();
@@ -143,6 +145,7 @@ export class BareLog {
     const group = this.#open;
     this.#open = null;
     const { view, kernel, frames, entities } = group;
+    if (this.#offset + group.position > this.#bytesMax) this.#offset = 0;
     for (let frame = 0; frame < frames; frame++) stampSynced(view, kernel.offsets[frame], kernel.offsets[frame]);
     kernel.seal(frames, 1, this.#offset);
     for (let frame = 0; frame < frames; frame++) {

@@ -22,7 +22,7 @@ export async function measureHistory({ batpak, dist, folder, quick, long }) {
   }
   // By what is measured, then by store: a figure of each round.
   const rounds = {
-    getMicros: await inTurns(stores, (one) => getMany(one, 2000)),
+    getMicros: await inTurns(stores, (one) => getMany(one, 10_000)),
     tenOfStreamMicros: await inTurns(stores, readTen),
     appendMicros: await inTurns(stores, (one) => appendSingly(one, 200)),
     batchMicros: await inTurns(stores, (one) => appendBatches(one, 10)),
@@ -54,7 +54,6 @@ async function inTurns(stores, work) {
   for (let round = -WARM_UPS; round < ROUNDS; round++) {
     for (let turn = 0; turn < stores.length; turn++) {
       const i = (turn + round + WARM_UPS) % stores.length;
-      globalThis.gc?.();
       const start = performance.now();
       const units = await work(stores[i]);
       if (round >= 0) figures[i].push(((performance.now() - start) * 1000) / units);

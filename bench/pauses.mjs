@@ -1,6 +1,8 @@
 /** The longest pause of the event loop within each call, over a store of many events. The measuring itself adds about a millisecond. */
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import fs from "node:fs";
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import path from "node:path";
+import { median } from "./measure.mjs";
 import { fill } from "./reading.mjs";
 import { entityName } from "./workload.mjs";
 
@@ -17,13 +19,51 @@ async function longestPauseMs(work) {
   return delay.max / 1e6;
 }
 
+const MACHINE_PIECE_MS = 5;
+const MACHINE_SECONDS = 5;
+
+/** What the machine does to a piece of work that always takes as long: pieces of `MACHINE_PIECE_MS`, alone, and the longest that one took. */
+function longestPieceMs() {
+  const numbers = new Float64Array(1 << 16);
+  const work = (times) => {
+    for (let time = 0; time < times; time++) {
+      let sum = 0;
+      for (let i = 0; i < numbers.length; i++) numbers[i] = sum = sum * 0.5 + i;
+    }
+  };
+  const timed = (times) => {
+    const start = performance.now();
+    work(times);
+    return performance.now() - start;
+  };
+  for (let i = 0; i < 100; i++) work(1);
+  const times = Math.ceil(MACHINE_PIECE_MS / median(Array.from({ length: 100 }, () => timed(1))));
+  let longest = 0;
+  const end = performance.now() + MACHINE_SECONDS * 1000;
+  while (performance.now() < end) longest = Math.max(longest, timed(times));
+  return longest;
+}
+
+/** By call, the longest pauses of each round. */
 export async function measurePauses(input) {
-  return { ...(await pausesWith(input, 1000, "")), ...(await pausesWith(input, input.events, ", an entity for each event")) };
+  const pauses = { machine: [], calls: {} };
+  for (let round = 0; round < (input.quick ? 1 : 3); round++) {
+    pauses.machine.push(longestPieceMs());
+    for (const [entities, suffix] of [
+      [1000, ""],
+      [input.events, ", an entity for each event"],
+    ]) {
+      const found = await pausesWith(input, entities, suffix);
+      for (const [call, pauseMs] of Object.entries(found)) (pauses.calls[call] ??= []).push(pauseMs);
+    }
+  }
+  return pauses;
 }
 
 async function pausesWith({ batpak, folder, events }, entities, suffix) {
   const { rawEvent, Store } = batpak;
   const directory = path.join(folder, `pauses-${entities}`);
+  fs.rmSync(directory, { recursive: true, force: true });
   let store = await Store.open(directory);
   const pauses = {};
   const measure = async (call, work) => {

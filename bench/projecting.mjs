@@ -14,7 +14,7 @@ import { median, race, ratio } from "./measure.mjs";
 const BATCH = 1000;
 const ENTITIES = 1000;
 
-export async function measureProjecting({ batpak, folder, rounds, events }) {
+export async function measureProjecting({ batpak, folder, rounds, events, quick }) {
   const { defineEvent, defineProjection, Store } = batpak;
   const Paid = defineEvent("Paid");
   const define = (snapshot) =>
@@ -55,7 +55,7 @@ export async function measureProjecting({ batpak, folder, rounds, events }) {
         return events;
       },
     },
-    { rounds, warmUps: 1 },
+    { rounds, quick },
   );
 
   await store.project(Total);

@@ -6,7 +6,7 @@ import { fill } from "./reading.mjs";
 import { openSqlite } from "./sqlite.mjs";
 import { coordinatesOf, entityName, kindOf, scopeName } from "./workload.mjs";
 
-export async function measureQueries({ batpak, folder, rounds, events }) {
+export async function measureQueries({ batpak, folder, rounds, events, quick }) {
   const { Store, rawEvent } = batpak;
   const store = await Store.open(path.join(folder, "queries"));
   await fill(store, rawEvent, events, 1000);
@@ -26,7 +26,7 @@ export async function measureQueries({ batpak, folder, rounds, events }) {
     assert.equal(ours, sqlite.matching(where, values), name);
     results[name] = await race(
       { batpak: () => countOf(store, query), sqlite: () => sqlite.matching(where, values) },
-      { rounds: Math.min(rounds, 3) },
+      { rounds: Math.min(rounds, 3), quick },
     );
   }
   results["counting a kind and scope"] = await race(
@@ -34,7 +34,7 @@ export async function measureQueries({ batpak, folder, rounds, events }) {
       batpak: () => store.count({ kind: kindOf(2), scope: scopeName(2) }),
       sqlite: () => sqlite.counting("kind = ? AND scope = ?", [kindOf(2), scopeName(2)]),
     },
-    { rounds: Math.min(rounds, 3) },
+    { rounds: Math.min(rounds, 3), quick },
   );
   const newest = (await store.read({}, { direction: "backward", limit: 1 }).first()).timestamp;
   const time = await countOf(store, { time: { from: newest - 50, to: newest } });

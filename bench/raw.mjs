@@ -16,17 +16,18 @@ export class RawFile {
     this.path = path;
   }
 
-  /** Lays out zeros, so that the writes to come are overwrites. */
+  /** Lays out zeros, so that all writes are overwrites. */
   prepare(bytes) {
     const descriptor = fs.openSync(this.path, "r+");
     const zeros = new Uint8Array(MEGABYTE);
-    for (; this.#prepared < this.#position + bytes; this.#prepared += MEGABYTE)
-      fs.writeSync(descriptor, zeros, 0, MEGABYTE, this.#prepared);
+    for (; this.#prepared < bytes; this.#prepared += MEGABYTE) fs.writeSync(descriptor, zeros, 0, MEGABYTE, this.#prepared);
     fs.fsyncSync(descriptor);
     fs.closeSync(descriptor);
   }
 
+  /** Begins again at the front where what was laid out is used up: an overwrite as well. */
   async append(bytes) {
+    if (this.#position + bytes.length > this.#prepared) this.#position = 0;
     const position = this.#position;
     this.#position += bytes.length;
     await write(this.#descriptor, bytes, 0, bytes.length, position);

@@ -29,7 +29,7 @@ export async function fill(store, rawEvent, events, entities, onReceipts) {
   for (const batch of flying) await settle(batch);
 }
 
-export async function measureReading({ batpak, folder, rounds, events }) {
+export async function measureReading({ batpak, folder, rounds, events, quick }) {
   const { rawEvent, Store } = batpak;
   const entities = 1000;
   const directory = path.join(folder, "read");
@@ -73,7 +73,7 @@ export async function measureReading({ batpak, folder, rounds, events }) {
         },
       }),
     },
-    { rounds, warmUps: 3 },
+    { rounds, quick },
   );
 
   const streams = 20;
@@ -99,7 +99,7 @@ export async function measureReading({ batpak, folder, rounds, events }) {
         },
       }),
     },
-    { rounds, warmUps: 2 },
+    { rounds, quick },
   );
 
   const replayed = await race(
@@ -127,7 +127,7 @@ export async function measureReading({ batpak, folder, rounds, events }) {
         },
       }),
     },
-    { rounds: Math.min(rounds, 3) },
+    { rounds: Math.min(rounds, 3), quick },
   );
   await store.close();
   sqlite.close();
