@@ -6,7 +6,7 @@
 // Types are written module by module. Code is brought together in a few files, since importing two hundred costs more than opening a store
 // does (docs/decisions/0013). The kernel's binary must be there already: `npm run build` makes both.
 
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
@@ -33,4 +33,11 @@ await build({
   target: "node20",
   logLevel: "warning",
 });
+// Text within ASCII is a byte a character to the engine, any other two: a tenth of importing, and two megabytes. Only comments are left with any.
+for (const name of readdirSync(outputFolder, { recursive: true, encoding: "utf8" })) {
+  if (!name.endsWith(".js")) continue;
+  const file = path.join(outputFolder, name);
+  const escape = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  writeFileSync(file, readFileSync(file, "utf8").replace(/[^\0-\x7f]/g, escape));
+}
 chmodSync(path.join(outputFolder, `${commandLine}.js`), 0o755);

@@ -120,6 +120,16 @@ describe("the packed package", () => {
     assert.equal(runProgram("loaded.mjs", program), "false true");
   });
 
+  test("has code within ASCII, which the engine keeps at a byte a character", () => {
+    for (const { path: file, bytes } of archived) {
+      if (file.endsWith(".js"))
+        assert.ok(
+          bytes.every((byte) => byte < 0x80),
+          file,
+        );
+    }
+  });
+
   test("loads by import", () => {
     const program = 'import { isStoreError, StoreError } from "batpak"; console.log(typeof StoreError, isStoreError(new Error("no")));';
     assert.equal(runProgram("import.mjs", program), "function false");
