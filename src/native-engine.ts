@@ -143,6 +143,8 @@ export class NativeWriter implements StoreWriter {
   #checkpointDue: boolean;
   #checkpointsAsked: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #sealing: Promise<void> = Promise.resolve();
+  /** Of each sealed segment that has no index block yet, oldest first: when it has one, or will have none. */
+  readonly #blocks: Promise<void>[] = [];
   /** Calls of `checkpoint` that are not answered yet: whoever closes waits for them. */
   readonly #asked = new Set<Promise<void>>();
   /** Index blocks that could not be written: the segment keeps its rows in memory. */
@@ -256,6 +258,8 @@ export class NativeWriter implements StoreWriter {
           this.gate.open();
         },
         sealed: (segment) => this.#writeBlock(segment),
+        // So many index blocks at the most are waited for, each with the rows of its segment in memory.
+        mayTurn: () => this.#blocks[this.#blocks.length - BLOCKS_BEHIND_MAX] ?? null,
         recordVisible: (frame) => addRecordInForce(this.#records, frame),
         committed: (events, isQuiet) => this.#committed(events, isQuiet),
       },
@@ -291,7 +295,9 @@ export class NativeWriter implements StoreWriter {
         this.blockError = error;
         tell("background-failed", { directory: parts.directory, what: `index block of segment ${segment.id}`, error });
       }
+      void this.#blocks.shift();
     });
+    this.#blocks.push(this.#sealing);
   }
 
   #picture(): ReturnType<typeof takeSnapshot> {
@@ -459,6 +465,8 @@ export class NativeWriter implements StoreWriter {
 }
 
 const HEADER_END = SEGMENT_HEADER.bytes;
+/** A segment's rows take 40 bytes an event and 120 an entity, in memory, until they are in its index block. */
+const BLOCKS_BEHIND_MAX = 4;
 /** A checkpoint reads about 36 bytes a row: this many take some milliseconds of opening. */
 const SEALED_AT_CLOSE_ROWS = 65_536;
 

@@ -16,7 +16,7 @@ import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.t
 import { type ActiveSegmentParts, checkedColumns, partsOfColumns, ROW_SUMMARY } from "./active-parts.ts";
 import { EntityChains } from "./entity-chains.ts";
 import type { Interner } from "./interner.ts";
-import { NotedIds } from "./noted-ids.ts";
+import { NotedFrames } from "./noted-frames.ts";
 import { createCursor } from "./row-scan.ts";
 import { RowSummary } from "./row-summary.ts";
 import { RowTable } from "./row-table.ts";
@@ -65,7 +65,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   #chains: EntityChains | null = null;
   #ids: RowTable | null = null;
   #rowSummary: RowSummary | null = null;
-  readonly notedIds = new NotedIds();
+  readonly notedFrames = new NotedFrames();
 
   /** `firstSequence` is that of the next event; `rows` is how many to make room for. */
   constructor(entities: Interner, scopes: Interner, firstSequence: number, rows = 1024) {
@@ -139,7 +139,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     const sequenceBytes = this.#columns.sequence === undefined ? 0 : 8;
     const columns = this.#capacity * (4 + 4 + 2 + 8 + 4 + 8 + 4 + 4 + 4 + sequenceBytes);
     const entities = this.#ordinals.byteLength + this.#entityIds.length * (4 * 4 + 8) + this.#scopeSeen.length;
-    return columns + entities + (this.#chains?.memoryBytes ?? 0) + (this.#ids?.memoryBytes ?? 0) + this.notedIds.memoryBytes;
+    return columns + entities + (this.#chains?.memoryBytes ?? 0) + (this.#ids?.memoryBytes ?? 0) + this.notedFrames.memoryBytes;
   }
 
   /** Adds a row. `previousSequence` is that of the entity's last event before this segment (-1: none); it counts at its first row here. */
@@ -181,20 +181,20 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     if (this.#ids !== null) this.#ids.add(row, columns.idTag);
   }
 
-  /** Notes the id of the row that was added last, 16 bytes at `at`, for the segment's index block. */
-  noteId(view: DataView, at: number): void {
-    const row = this.#rowCount - 1;
-    this.notedIds.note(row, this.#ordinalOf(row), view, at);
-    if ((this.#columns.offset[row]! & OFFSET_FOREIGN_ID) !== 0) this.notedIds.noteForeign(row, view, at);
+  /** Notes, for the segment's index block, the id at `at` of the row that was added last, where the writer did not issue it. */
+  noteForeignId(view: DataView, at: number): void {
+    this.notedFrames.noteForeign(this.#rowCount - 1, view, at);
   }
 
-  /** Writes the id of this row, the entity's last, to `target`, where it was noted; tells whether it was. */
-  copyNotedId(row: number, target: Uint8Array, offset: number): boolean {
-    return this.notedIds.copyLast(row, this.#ordinalOf(row), target, offset);
+  /** Notes the event of the entity's last row, for the segment's index block: 16 bytes of its id, 32 of its hash. */
+  noteLast(entity: number, view: DataView, idAt: number, hashAt: number): void {
+    const ordinal = this.#ordinals[entity]! - 1;
+    this.notedFrames.noteLast(this.#lastRows[ordinal]!, ordinal, view, idAt, hashAt);
   }
 
-  #ordinalOf(row: number): number {
-    return this.#ordinals[this.#columns.entity[row]!]! - 1;
+  /** Writes hash and id of this row's event, the entity's last, to `target`, where it was noted; tells whether it was. */
+  copyNoted(entity: number, row: number, target: Uint8Array, offset: number): boolean {
+    return this.notedFrames.copyLast(row, this.#ordinals[entity]! - 1, target, offset);
   }
 
   cursor(filter: RowFilter, fromRow: number, toRow: number, direction: "forward" | "backward"): RowCursor {

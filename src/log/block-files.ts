@@ -146,7 +146,7 @@ function encodeBlock({ index, frames, storeId, segment }: BlockInput): AsyncGene
     lastIssuedId: segment.lastIssuedId,
     systemRecords: segment.systemFrames,
     foreignTag2(row) {
-      const noted = rows.notedIds.foreignTag(row);
+      const noted = rows.notedFrames.foreignTag(row);
       if (noted !== 0) return noted;
       framesRead++;
       const { bytes, view, at } = frames.read(segment.id, rows.offsetAt(row));
@@ -154,12 +154,7 @@ function encodeBlock({ index, frames, storeId, segment }: BlockInput): AsyncGene
       return idTag2(idView, 0);
     },
     copyLastHashAndId(entityId, lastRow, target, offset) {
-      const { heads } = index;
-      const isHead = heads.sequence(entityId) === rows.sequenceAt(lastRow) && heads.clock(entityId) === rows.clockAt(lastRow);
-      if (isHead && rows.copyNotedId(lastRow, target, offset + FRAME.hashBytes)) {
-        target.set(heads.hash(entityId), offset);
-        return;
-      }
+      if (rows.copyNoted(entityId, lastRow, target, offset)) return;
       framesRead++;
       const { bytes, view, at } = frames.read(segment.id, rows.offsetAt(lastRow));
       format.copyHash(bytes, view, at, target, offset);

@@ -57,6 +57,8 @@ export interface LogWriterParts {
   poisoned(error: unknown): void;
   /** A segment is full and sealed. */
   sealed(segment: SegmentEntry): void;
+  /** What a segment that is to be begun has to wait for; null: nothing. */
+  mayTurn(): Promise<void> | null;
   /** A system record is visible: a whole frame of its own memory. */
   recordVisible(frame: Uint8Array): void;
   /** More is visible; called between two commits. `isQuiet`: nothing is in flight. */
@@ -178,6 +180,7 @@ export class LogWriter implements UnwrittenFrames {
     const { index, storeId, segments, clock } = this.#parts;
     const before = index.segments[index.segments.indexOf(segment) - 1];
     if (before !== undefined && !before.sealed) await this.#seal(before);
+    await this.#parts.mayTurn();
     await segments.create({
       storeId,
       segmentId: segment.id,

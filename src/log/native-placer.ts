@@ -72,7 +72,7 @@ export class NativePlacer implements FramePlacer {
     const { segment, view } = group;
     for (let i = 0; i < items.length; i++) {
       this.#placeItem(group, items[i], now, i === items.length - 1);
-      if (!items[i].system) (segment.index as ActiveSegmentIndex).noteId(view, items[i].at + FRAME.id);
+      if (!items[i].system && items[i].id !== null) (segment.index as ActiveSegmentIndex).noteForeignId(view, items[i].at + FRAME.id);
     }
     segment.frames += items.length;
     segment.framesEnd = group.baseOffset + group.position;
@@ -160,17 +160,21 @@ export class NativePlacer implements FramePlacer {
       this.#seedSegment = group.segment.id;
       this.#seed = segmentSeed(this.#parts.storeId, group.segment.id);
     }
-    const { view, kernel, frames, entityIds } = group;
+    const { view, kernel, frames, entityIds, sequences } = group;
     const { offsets, lengths } = kernel;
     const unsynced = group.baseOffset - this.#parts.syncedOffset(group.segment.id);
     for (let frame = 0; frame < frames; frame++) stampSynced(view, offsets[frame], unsynced + offsets[frame]);
     kernel.seal(frames, this.#seed, group.baseOffset);
     const { heads } = this.#index;
+    const rows = group.segment.index as ActiveSegmentIndex;
     for (let frame = 0; frame < frames; frame++) {
       const entityId = entityIds[frame];
       if (this.#openFrame[entityId] !== frame) continue;
       this.#openFrame[entityId] = -1;
-      heads.setHash(entityId, view, offsets[frame] + lengths[frame] - FRAME.hashBytes);
+      const hashAt = offsets[frame] + lengths[frame] - FRAME.hashBytes;
+      heads.setHash(entityId, view, hashAt);
+      // No frame of a later group is placed yet, so the entity's last row is this one's.
+      if (sequences[frame] >= 0) rows.noteLast(entityId, view, offsets[frame] + FRAME.id, hashAt);
     }
   }
 }

@@ -143,8 +143,9 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, run: FrameRun,
     sequence,
     head[headAt + HEAD_PLACE.sequence],
   );
-  rows.noteId(view, at + FRAME.id);
-  if (!isForeign) nativeFrames.copyId(bytes, view, at, target.lastIssuedId, 0);
+  rows.noteLast(entityId, view, at + FRAME.id, at + words[to + FRAME_RECORD.length] - FRAME.hashBytes);
+  if (isForeign) rows.noteForeignId(view, at + FRAME.id);
+  else nativeFrames.copyId(bytes, view, at, target.lastIssuedId, 0);
   head[headAt + HEAD_PLACE.clock] = clock;
   head[headAt + HEAD_PLACE.sequence] = sequence;
   head[headAt + HEAD_PLACE.timeMicros] = timeMicros;
@@ -195,7 +196,8 @@ export function pushFrameRow(
     sequence,
     previousOf(entityId),
   );
-  rows.noteId(view, at + FRAME.id);
+  rows.noteLast(entityId, view, at + FRAME.id, at + frameLength(view, at) - FRAME.hashBytes);
+  if (isForeign) rows.noteForeignId(view, at + FRAME.id);
   return entityId;
 }
 

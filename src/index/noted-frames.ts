@@ -1,18 +1,20 @@
 /**
- * What a segment's index block holds of its ids beyond their tags, noted while rows are added: each entity's last id, and `idTag2` of the ids
- * that the writer did not issue. What is not noted has to be read back from the frames, which takes a hundred times as long.
+ * What a segment's index block holds of its frames beyond the columns, noted while rows are added: hash and id of each entity's last event, and
+ * `idTag2` of the ids that the writer did not issue. What is not noted has to be read back from the frames, which takes a hundred times as long.
  *
  * Invariant: what is given was noted for the very row that is asked for.
  */
 import { idTag2 } from "./id-tag.ts";
 
+const HASH_WORDS = 8;
 const ID_WORDS = 4;
-/** Of an entity: its last id, as its bytes lie, and the row that has it and one. */
-const ENTRY_WORDS = ID_WORDS + 1;
+/** Of an entity's last event: hash and id, as their bytes lie, and its row and one. */
+const ENTRY_WORDS = HASH_WORDS + ID_WORDS + 1;
+const ROW = HASH_WORDS + ID_WORDS;
 
-export class NotedIds {
+export class NotedFrames {
   #entries = new Uint32Array(0);
-  /** `#entries`, for copying ids. */
+  /** `#entries`, for copying. */
   #bytes = new Uint8Array(0);
   /** By row; 0 where nothing was noted. */
   #foreignTags = new Uint32Array(0);
@@ -21,12 +23,14 @@ export class NotedIds {
     return this.#entries.byteLength + this.#foreignTags.byteLength;
   }
 
-  /** Notes the 16 bytes at `at`: the id of `row`, which is the last of its entity's. */
-  note(row: number, ordinal: number, view: DataView, at: number): void {
+  /** Notes the event of `row`, which is the last of its entity's: 16 bytes of its id, 32 of its hash. */
+  noteLast(row: number, ordinal: number, view: DataView, idAt: number, hashAt: number): void {
     const entry = ordinal * ENTRY_WORDS;
     if (entry >= this.#entries.length) this.#growEntries(ordinal + 1);
-    this.#entries[entry + ID_WORDS] = row + 1;
-    for (let word = 0; word < ID_WORDS; word++) this.#entries[entry + word] = view.getUint32(at + word * 4, true);
+    const entries = this.#entries;
+    for (let word = 0; word < HASH_WORDS; word++) entries[entry + word] = view.getUint32(hashAt + word * 4, true);
+    for (let word = 0; word < ID_WORDS; word++) entries[entry + HASH_WORDS + word] = view.getUint32(idAt + word * 4, true);
+    entries[entry + ROW] = row + 1;
   }
 
   /** Notes of `row`, whose id at `at` the writer did not issue. */
@@ -39,11 +43,11 @@ export class NotedIds {
     this.#foreignTags[row] = idTag2(view, at);
   }
 
-  /** Writes the id of `row` to `target`, where it was noted as its entity's last; tells whether it was. */
+  /** Writes hash and id of `row`'s event to `target`, 48 bytes, where it was noted as its entity's last; tells whether it was. */
   copyLast(row: number, ordinal: number, target: Uint8Array, offset: number): boolean {
     const entry = ordinal * ENTRY_WORDS;
-    if (this.#entries[entry + ID_WORDS] !== row + 1) return false;
-    for (let i = 0; i < ID_WORDS * 4; i++) target[offset + i] = this.#bytes[entry * 4 + i];
+    if (this.#entries[entry + ROW] !== row + 1) return false;
+    for (let i = 0; i < ROW * 4; i++) target[offset + i] = this.#bytes[entry * 4 + i];
     return true;
   }
 
