@@ -9,6 +9,7 @@ import { tell } from "./base/diagnostics.ts";
 import { StoreError } from "./base/store-error.ts";
 import { Appending } from "./appending.ts";
 import { Checkpointer } from "./checkpoint/checkpointer.ts";
+import { CheckpointSchedule } from "./checkpoint/schedule.ts";
 import { takeSnapshot } from "./checkpoint/snapshot.ts";
 import type { Disk } from "./disk/disk.ts";
 import { IdIssuer } from "./events/id.ts";
@@ -136,11 +137,7 @@ export class NativeWriter implements StoreWriter {
   readonly #storeId: Uint8Array;
   readonly #records: Uint8Array[];
   readonly compaction: CompactionHost;
-  /** Since the picture of the last checkpoint; what was taken up when the store was opened counts. */
-  #eventsSinceCheckpoint: number;
-  /** As many of them as came before that checkpoint was complete. */
-  #eventsWhileWriting = 0;
-  #checkpointDue: boolean;
+  readonly #schedule: CheckpointSchedule;
   #checkpointsAsked: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #sealing: Promise<void> = Promise.resolve();
   /** Of each sealed segment that has no index block yet, oldest first: when it has one, or will have none. */
@@ -160,8 +157,13 @@ export class NativeWriter implements StoreWriter {
     this.syncsCommits = options.durability.mode === "fsync";
     this.#storeId = parts.log.storeId as Uint8Array;
     this.#records = parts.log.records;
-    this.#eventsSinceCheckpoint = parts.log.eventsReplayed;
-    this.#checkpointDue = parts.log.route !== "checkpoint" && index.acceptedSequence > 0;
+    this.#schedule = new CheckpointSchedule({
+      everyEvents: options.checkpointEveryEvents,
+      stretches: options.checkpointStretches,
+      events: parts.log.eventsReplayed,
+      required: parts.log.route !== "checkpoint" && index.acceptedSequence > 0,
+      entityCount: () => index.heads.count,
+    });
     this.gate = new SequenceGate();
     const ids = new IdIssuer(options.random ?? cryptoRandom);
     ids.resumeAfter(parts.log.lastIssuedId);
@@ -268,15 +270,10 @@ export class NativeWriter implements StoreWriter {
   }
 
   #committed(events: number, isQuiet: boolean): void {
-    const every = this.#input.options.checkpointEveryEvents;
-    this.#eventsSinceCheckpoint += events;
-    if (this.checkpointer.isWriting) this.#eventsWhileWriting = this.#eventsSinceCheckpoint;
+    this.#schedule.note(events, this.checkpointer.isWriting);
     if (this.checkpointer.isBusy) return;
     const asked = this.#checkpointsAsked.length > 0;
-    // Begun so early that it is complete in time: whoever opens after a crash takes up what came since the picture of the one before.
-    const late = every === null ? 0 : Math.min(this.#eventsWhileWriting, every / 4);
-    const due = every !== null && (this.#checkpointDue || this.#eventsSinceCheckpoint + late >= every);
-    if (!asked && !due) return;
+    if (!asked && !this.#schedule.isDue) return;
     // The picture is taken while nothing is in flight.
     if (!isQuiet) return this.log.queue.drain();
     if (asked) return this.#answerCheckpoints();
@@ -290,7 +287,7 @@ export class NativeWriter implements StoreWriter {
     this.#sealing = this.#sealing.then(async () => {
       try {
         await writeBlock({ files, index: parts.log.index, frames, storeId: this.#storeId, cache, segment });
-        this.#checkpointDue = true;
+        this.#schedule.noteBlock();
       } catch (error) {
         this.blockError = error;
         tell("background-failed", { directory: parts.directory, what: `index block of segment ${segment.id}`, error });
@@ -311,8 +308,7 @@ export class NativeWriter implements StoreWriter {
       records: this.#records,
       lastIssuedId: this.log.visibleIssuedId,
     });
-    this.#checkpointDue = false;
-    this.#eventsSinceCheckpoint = this.#eventsWhileWriting = 0;
+    this.#schedule.begun();
     return picture;
   }
 
@@ -342,12 +338,12 @@ export class NativeWriter implements StoreWriter {
   }
 
   async #beginAsked(): Promise<void> {
-    const wasDue = this.#checkpointDue;
+    const wasRequired = this.#schedule.isRequired;
     try {
       await this.checkpointer.begin();
     } catch (error) {
       // Whoever asked is told. What was due by itself is due still, for once: in the background it counts as tried.
-      this.#checkpointDue ||= wasDue;
+      if (wasRequired) this.#schedule.require();
       throw error;
     }
   }
@@ -402,8 +398,8 @@ export class NativeWriter implements StoreWriter {
   }
 
   #checkpointMissing(): void {
-    if (this.#input.options.checkpointEveryEvents === null || this.log.queue.isPoisoned) return;
-    this.#checkpointDue = true;
+    if (!this.#schedule.isOn || this.log.queue.isPoisoned) return;
+    this.#schedule.require();
     // Else with the commit that is in flight.
     if (this.log.queue.flying.length > 0 || this.checkpointer.isBusy) return;
     this.checkpointer.beginInBackground();
@@ -411,7 +407,7 @@ export class NativeWriter implements StoreWriter {
 
   /** Waits for what is accepted, makes it durable, writes what opening needs, lets go of the files. */
   async close(): Promise<void> {
-    const { options, parts } = this.#input;
+    const { parts } = this.#input;
     const closed = (): StoreError => new StoreError("CLOSED", "Cannot append: the store was closed before the append had its place", {});
     this.acceptance.rejectWaiting(closed);
     this.appending.rejectUnanswered(closed);
@@ -429,7 +425,7 @@ export class NativeWriter implements StoreWriter {
       await Promise.allSettled(this.#asked);
       await this.checkpointer.idle();
       await this.#segments.trim();
-      if (options.checkpointEveryEvents !== null && this.#needsCheckpoint()) await this.checkpointer.begin();
+      if (this.#schedule.isOn && this.#needsCheckpoint()) await this.checkpointer.begin();
     } finally {
       this.log.stopTimers();
       await this.#sealing;
@@ -448,19 +444,13 @@ export class NativeWriter implements StoreWriter {
   #isNewestLong(): boolean {
     const { active } = this.#input.parts.log.index;
     // Whoever only looked leaves the log as it is.
-    if (this.#input.options.checkpointEveryEvents === null || this.log.queue.commits === 0) return false;
+    if (!this.#schedule.isOn || this.log.queue.commits === 0) return false;
     return active?.sealed === false && active.index !== null && active.index.rowCount >= SEALED_AT_CLOSE_ROWS;
   }
 
   #needsCheckpoint(): boolean {
-    const { route, eventsReplayed } = this.#input.parts.log;
-    return (
-      this.#eventsSinceCheckpoint > 0 ||
-      this.#checkpointDue ||
-      route !== "checkpoint" ||
-      eventsReplayed > 0 ||
-      this.checkpointer.lastError !== null
-    );
+    // An empty store gets one as well.
+    return this.#schedule.isBehind || this.#input.parts.log.route !== "checkpoint" || this.checkpointer.lastError !== null;
   }
 }
 

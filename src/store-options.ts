@@ -28,8 +28,9 @@ export interface StoreOptions<Definitions extends readonly AnyDefinition[] = rea
   /** Pages kept in memory, of indexes and, up to a quarter of it and 64 MiB, of frames: 64 KiB to 64 GiB, default 256 MiB. */
   readonly indexCacheBytes?: number;
   /**
-   * How often the index is checkpointed, beside at rotation and on close; false: never. Default every 100,000 events: about so many are taken up
-   * again by whoever opens after a crash. In the batpak 0.3 layout on close only, since a checkpoint there holds every event.
+   * How often the index is checkpointed, beside at rotation and on close; false: never. Default every 100,000 events, or as many as a quarter of the
+   * entities where that is more, since each of them is in a checkpoint: about so many are taken up again by whoever opens after a crash. In the
+   * batpak 0.3 layout on close only, since a checkpoint there holds every event.
    */
   readonly checkpoint?: { readonly everyEvents: number } | false;
   /** The layout of a new directory, default `"native"`. A directory keeps the layout that it has. */
@@ -57,6 +58,8 @@ export interface CompiledOptions {
   readonly indexCacheBytes: number;
   /** Infinity: only on close and at rotation; null: never. */
   readonly checkpointEveryEvents: number | null;
+  /** Whether checkpoints of many entities may be further apart. */
+  readonly checkpointStretches: boolean;
   readonly layout: Layout | null;
   readonly readOnly: boolean;
   readonly lockWaitMs: number;
@@ -114,6 +117,7 @@ export function compileOptions(options: unknown): CompiledOptions {
     queuedBytesMax: within(given.queuedBytesMax, "queuedBytesMax", 64 * KIB, 4 * GIB, 64 * MIB),
     indexCacheBytes: within(given.indexCacheBytes, "indexCacheBytes", 64 * KIB, 64 * GIB, 256 * MIB),
     checkpointEveryEvents: compileCheckpoint(given.checkpoint),
+    checkpointStretches: given.checkpoint === undefined,
     layout: layout ?? null,
     readOnly,
     lockWaitMs: within(given.lockWaitMs, "lockWaitMs", 0, 24 * 3600 * 1000, 0),

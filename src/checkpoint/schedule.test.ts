@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CheckpointSchedule, type ScheduleInput } from "./schedule.ts";
+
+function scheduleOf(input: Partial<ScheduleInput> = {}): CheckpointSchedule {
+  return new CheckpointSchedule({ everyEvents: 100, stretches: true, events: 0, required: false, entityCount: () => 5, ...input });
+}
+
+/** How many events more make one due. */
+function eventsLeft(schedule: CheckpointSchedule): number {
+  let events = 0;
+  for (; !schedule.isDue; events++) schedule.note(1, false);
+  return events;
+}
+
+test("due after so many events, those counted that opening took up", () => {
+  assert.equal(eventsLeft(scheduleOf()), 100);
+  const schedule = scheduleOf({ events: 30 });
+  assert.equal(eventsLeft(schedule), 70);
+  schedule.begun();
+  assert.equal(schedule.isBehind, false);
+  assert.equal(eventsLeft(schedule), 100);
+});
+
+test("begun earlier by what came while the last one was written, a quarter at most", () => {
+  for (const [meanwhile, left] of [
+    [10, 80],
+    [25, 50],
+    [40, 35],
+  ]) {
+    const schedule = scheduleOf();
+    schedule.begun();
+    schedule.note(meanwhile, true);
+    assert.equal(eventsLeft(schedule), left, `${meanwhile} came`);
+  }
+});
+
+test("those of many entities are further apart, unless it was said how often", () => {
+  const many = { entityCount: () => 2000 };
+  assert.equal(eventsLeft(scheduleOf(many)), 500);
+  assert.equal(eventsLeft(scheduleOf({ ...many, stretches: false })), 100);
+});
+
+test("an index block makes one due, a stretched one not before half of its events", () => {
+  const one = scheduleOf();
+  one.noteBlock();
+  assert.ok(one.isDue);
+  const many = scheduleOf({ entityCount: () => 2000 });
+  many.note(249, false);
+  many.noteBlock();
+  assert.equal(many.isDue, false);
+  many.note(1, false);
+  many.noteBlock();
+  assert.ok(many.isDue);
+});
+
+test("what is required is due with the next event, and never where checkpoints are switched off", () => {
+  const schedule = scheduleOf({ required: true });
+  assert.ok(schedule.isDue && schedule.isRequired && schedule.isBehind);
+  schedule.begun();
+  assert.ok(!schedule.isDue && !schedule.isRequired && !schedule.isBehind);
+  schedule.require();
+  assert.ok(schedule.isDue);
+  const off = scheduleOf({ everyEvents: null, required: true });
+  off.note(1_000_000, false);
+  off.noteBlock();
+  assert.equal(off.isDue, false);
+});

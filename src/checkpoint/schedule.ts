@@ -1,0 +1,83 @@
+/**
+ * When a checkpoint is due by itself: so often that whoever opens after a crash takes up few events, and not so often that writing checkpoints is
+ * most of what a store does. What opening took up counts; so does each process that is killed before it wrote one.
+ */
+
+export interface ScheduleInput {
+  /** Due after so many events; null: never. */
+  readonly everyEvents: number | null;
+  /** Whether those of many entities may be further apart. */
+  readonly stretches: boolean;
+  /** What was taken up when the store was opened. */
+  readonly events: number;
+  /** Due with the first event. */
+  readonly required: boolean;
+  entityCount(): number;
+}
+
+/** An entity takes 88 bytes and its name: a checkpoint that is stretched is about twice as large as the frames since the one before. */
+const STRETCHED_EVENTS_PER_ENTITY = 1 / 4;
+
+export class CheckpointSchedule {
+  readonly #input: ScheduleInput;
+  /** Since the picture of the last one. */
+  #events: number;
+  /** As many of them as came before that one was complete. */
+  #eventsWhileWriting = 0;
+  #required: boolean;
+
+  constructor(input: ScheduleInput) {
+    this.#input = input;
+    this.#events = input.events;
+    this.#required = input.required;
+  }
+
+  /** Whether checkpoints are written at all, but for those that are asked for. */
+  get isOn(): boolean {
+    return this.#input.everyEvents !== null;
+  }
+
+  /** Whether one is due whatever came since the last. */
+  get isRequired(): boolean {
+    return this.#required;
+  }
+
+  /** Whether the last one does not say all. */
+  get isBehind(): boolean {
+    return this.#events > 0 || this.#required;
+  }
+
+  /** Whether one is to be begun: so early that it is complete in time. */
+  get isDue(): boolean {
+    if (!this.isOn) return false;
+    const every = this.#every;
+    return this.#required || this.#events + Math.min(this.#eventsWhileWriting, every / 4) >= every;
+  }
+
+  get #every(): number {
+    const { everyEvents, stretches } = this.#input;
+    return Math.max(everyEvents as number, stretches ? this.#input.entityCount() * STRETCHED_EVENTS_PER_ENTITY : 0);
+  }
+
+  /** So many events more are visible; `isWriting`: the last checkpoint is not complete yet. */
+  note(events: number, isWriting: boolean): void {
+    this.#events += events;
+    if (isWriting) this.#eventsWhileWriting = this.#events;
+  }
+
+  /** The next one is due with the next event. */
+  require(): void {
+    this.#required = true;
+  }
+
+  /** A segment has its index block: checkpoints need not carry its rows any more. Stretched ones are not worth writing for that alone. */
+  noteBlock(): void {
+    if (this.isOn && (this.#every === this.#input.everyEvents || this.#events * 2 >= this.#every)) this.#required = true;
+  }
+
+  /** The picture of one was taken. */
+  begun(): void {
+    this.#required = false;
+    this.#events = this.#eventsWhileWriting = 0;
+  }
+}
