@@ -191,6 +191,7 @@ export class Batpak03Writer implements StoreWriter {
     } finally {
       await this.log.rest();
       await this.#checkpointing?.catch(() => {});
+      await this.log.queue.written();
       try {
         await this.#segments.close();
       } finally {

@@ -24,6 +24,7 @@ import type { SegmentEntry } from "./index/store-index.ts";
 import { createIndexSource } from "./index-source.ts";
 import { Acceptance } from "./log/acceptance.ts";
 import { writeBlock } from "./log/block-files.ts";
+import { BlockWriter } from "./log/block-writer.ts";
 import { poisonedError } from "./log/commit-queue.ts";
 import { FrameCache } from "./log/frame-cache.ts";
 import { FrameLoader } from "./log/frame-loader.ts";
@@ -139,9 +140,7 @@ export class NativeWriter implements StoreWriter {
   readonly compaction: CompactionHost;
   readonly #schedule: CheckpointSchedule;
   #checkpointsAsked: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
-  #sealing: Promise<void> = Promise.resolve();
-  /** Of each sealed segment that has no index block yet, oldest first: when it has one, or will have none. */
-  readonly #blocks: Promise<void>[] = [];
+  readonly #blocks = new BlockWriter((segment) => this.#writeBlock(segment));
   /** Calls of `checkpoint` that are not answered yet: whoever closes waits for them. */
   readonly #asked = new Set<Promise<void>>();
   /** Index blocks that could not be written: the segment keeps its rows in memory. */
@@ -175,7 +174,7 @@ export class NativeWriter implements StoreWriter {
     this.compaction = {
       newestId: () => ids.newest(),
       nowMicros: () => options.clock.nowMicros(),
-      blocksWritten: () => this.#sealing,
+      blocksWritten: () => this.#blocks.written(),
       durableTo: (sequence) => this.#durableTo(sequence),
       commit: (range) => this.#commitRange(range),
       checkpointMissing: () => this.#checkpointMissing(),
@@ -228,7 +227,7 @@ export class NativeWriter implements StoreWriter {
       mark = await MarkFile.open(disk, parts.directory);
       const writer = new NativeWriter(input, segments, mark, cut);
       writer.log.writeMark();
-      for (const segment of log.index.segments) if (segment.sealed && !segment.indexOnDisk) writer.#writeBlock(segment);
+      for (const segment of log.index.segments) if (segment.sealed && !segment.indexOnDisk) writer.#blocks.addMissing(segment);
       return writer;
     } catch (error) {
       await segments.close();
@@ -259,9 +258,8 @@ export class NativeWriter implements StoreWriter {
           for (const { reject } of this.#checkpointsAsked.splice(0)) reject(poisonedError(error));
           this.gate.open();
         },
-        sealed: (segment) => this.#writeBlock(segment),
-        // So many index blocks at the most are waited for, each with the rows of its segment in memory.
-        mayTurn: () => this.#blocks[this.#blocks.length - BLOCKS_BEHIND_MAX] ?? null,
+        sealed: (segment) => this.#blocks.add(segment),
+        mayTurn: () => this.#blocks.mayTurn(),
         recordVisible: (frame) => addRecordInForce(this.#records, frame),
         committed: (events, isQuiet) => this.#committed(events, isQuiet),
       },
@@ -280,21 +278,17 @@ export class NativeWriter implements StoreWriter {
     this.checkpointer.beginInBackground();
   }
 
-  /** Writes the index block of a sealed segment in the background, one at a time; a checkpoint follows with the next commit. */
-  #writeBlock(segment: SegmentEntry): void {
+  /** Writes the index block of a sealed segment; a checkpoint follows with a later commit. */
+  async #writeBlock(segment: SegmentEntry): Promise<void> {
     const { parts } = this.#input;
     const { files, frames, cache } = parts;
-    this.#sealing = this.#sealing.then(async () => {
-      try {
-        await writeBlock({ files, index: parts.log.index, frames, storeId: this.#storeId, cache, segment });
-        this.#schedule.noteBlock();
-      } catch (error) {
-        this.blockError = error;
-        tell("background-failed", { directory: parts.directory, what: `index block of segment ${segment.id}`, error });
-      }
-      void this.#blocks.shift();
-    });
-    this.#blocks.push(this.#sealing);
+    try {
+      await writeBlock({ files, index: parts.log.index, frames, storeId: this.#storeId, cache, segment });
+      this.#schedule.noteBlock();
+    } catch (error) {
+      this.blockError = error;
+      tell("background-failed", { directory: parts.directory, what: `index block of segment ${segment.id}`, error });
+    }
   }
 
   #picture(): ReturnType<typeof takeSnapshot> {
@@ -420,7 +414,7 @@ export class NativeWriter implements StoreWriter {
       this.log.stopTimers();
       await this.log.sync();
       if (this.#isNewestLong()) await this.log.sealNewest();
-      await this.#sealing;
+      await this.#blocks.written();
       // Whoever asked before the end is answered before it.
       await Promise.allSettled(this.#asked);
       await this.checkpointer.idle();
@@ -428,7 +422,9 @@ export class NativeWriter implements StoreWriter {
       if (this.#schedule.isOn && this.#needsCheckpoint()) await this.checkpointer.begin();
     } finally {
       this.log.stopTimers();
-      await this.#sealing;
+      // A poisoned store may be in the middle of a write, or of a turn to a new segment: never once the lock is somebody else's.
+      await this.log.queue.written();
+      await this.#blocks.written();
       await Promise.allSettled(this.#asked);
       await this.checkpointer.idle();
       try {
@@ -455,8 +451,6 @@ export class NativeWriter implements StoreWriter {
 }
 
 const HEADER_END = SEGMENT_HEADER.bytes;
-/** A segment's rows take 40 bytes an event and 120 an entity, in memory, until they are in its index block. */
-const BLOCKS_BEHIND_MAX = 4;
 /** A checkpoint reads about 36 bytes a row: this many take some milliseconds of opening. */
 const SEALED_AT_CLOSE_ROWS = 65_536;
 

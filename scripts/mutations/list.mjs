@@ -181,6 +181,18 @@ export const mutations = [
     suites: ["poison"],
   },
   {
+    name: "poison: closing lets go of the directory while something is being written",
+    file: "src/native-engine.ts",
+    edits: [["      await this.log.queue.written();\n", ""]],
+    suites: ["poisoned turn"],
+  },
+  {
+    name: "poison: a segment is begun after all where the store was poisoned while it waited",
+    file: "src/log/log-writer.ts",
+    edits: [["    await this.#parts.mayTurn();\n    this.queue.assertSound();\n", "    await this.#parts.mayTurn();\n"]],
+    suites: ["poisoned turn"],
+  },
+  {
     name: "poison: a failed background sync is forgotten",
     file: "src/log/log-syncer.ts",
     edits: [["      this.#queue.poison(error);\n", ""]],

@@ -172,11 +172,13 @@ export class Batpak03LogWriter implements UnwrittenFrames {
 
   readonly #write = async (group: CommitGroup): Promise<void> => {
     if (group.opensSegment) await turnTraced(this.#parts.directory, group.segment, this.#turnTo);
+    this.queue.assertSound();
     await this.#parts.segments.write(group.bytes, group.position, group.baseOffset, this.#parts.durability.mode === "fsync");
   };
 
   readonly #turnTo = async (segment: SegmentEntry): Promise<void> => {
     await this.sealActive(segment);
+    this.queue.assertSound();
     await this.#create(segment);
   };
 

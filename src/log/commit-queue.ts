@@ -78,6 +78,9 @@ export class CommitQueue {
   #drains = false;
   #poison: { readonly cause: unknown } | null = null;
   #idleWaiters: (() => void)[] = [];
+  /** Writes that were begun and have not ended, those of a poisoned queue as well. */
+  #writes = 0;
+  #writtenWaiters: (() => void)[] = [];
   #quickestMs = 0;
   #eagerFrames = EAGER_FRAMES_MIN;
   /** When the write that is alone was begun, and when something was last accepted beside it. */
@@ -202,6 +205,7 @@ export class CommitQueue {
 
   async #commit(group: CommitGroup): Promise<void> {
     try {
+      this.#writes++;
       const launchedMs = this.#environment.monotonicMs();
       group.isBegun = true;
       if (!group.overlaps) this.#aloneSinceMs = this.#acceptedMs = launchedMs;
@@ -212,6 +216,9 @@ export class CommitQueue {
       if (this.#flying[0] === group) this.#settle();
     } catch (error) {
       this.poison(error);
+    } finally {
+      this.#writes--;
+      if (this.#writes === 0) for (const resolve of this.#writtenWaiters.splice(0)) resolve();
     }
   }
 
@@ -233,11 +240,11 @@ export class CommitQueue {
     this.#environment.publish(isQuiet);
     if (isQuiet) this.#drains = false;
     const settled = this.#flying.splice(0, count);
+    for (const { position } of settled) this.#flyingBytes -= position;
     // Before anybody is told: the disk is at work while they make more.
     if (this.#flying.length > 0 && !this.#flying[0].isBegun) void this.#commit(this.#flying[0]);
     for (const group of settled) {
       this.commits++;
-      this.#flyingBytes -= group.position;
       for (const waiter of group.waiters) waiter.committed(group);
       group.reset();
       if (this.#spare.length < FLYING_MAX) this.#spare.push(group);
@@ -269,6 +276,11 @@ export class CommitQueue {
   /** Resolves when nothing is accepted that is not settled. */
   async idle(): Promise<void> {
     while (!this.isIdle) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  /** Resolves when nothing is being written: a failed write, or one behind it, may still be under way when the queue is poisoned. */
+  async written(): Promise<void> {
+    while (this.#writes > 0) await new Promise<void>((resolve) => this.#writtenWaiters.push(resolve));
   }
 
   #tellIdle(): void {

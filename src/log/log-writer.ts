@@ -158,7 +158,10 @@ export class LogWriter implements UnwrittenFrames {
   // No asynchronous function: of a small commit's time a part is spent on each promise that it goes through.
   readonly #write = (group: CommitGroup): Promise<void> => {
     if (!group.opensSegment) return this.#writeFrames(group);
-    return turnTraced(this.#parts.directory, group.segment, this.#turnTo).then(() => this.#writeFrames(group));
+    return turnTraced(this.#parts.directory, group.segment, this.#turnTo).then(() => {
+      this.queue.assertSound();
+      return this.#writeFrames(group);
+    });
   };
 
   #writeFrames(group: CommitGroup): Promise<void> {
@@ -181,6 +184,7 @@ export class LogWriter implements UnwrittenFrames {
     const before = index.segments[index.segments.indexOf(segment) - 1];
     if (before !== undefined && !before.sealed) await this.#seal(before);
     await this.#parts.mayTurn();
+    this.queue.assertSound();
     await segments.create({
       storeId,
       segmentId: segment.id,

@@ -1,7 +1,7 @@
 /** Appending faster than index blocks can be written: what is kept in memory for them is bounded, and nothing is lost or stuck. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { rawEvent, Store } from "../../src/index.ts";
+import { isStoreError, rawEvent, Store } from "../../src/index.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { hooked } from "./support/hooked-disk.ts";
 
@@ -62,3 +62,19 @@ for (const failing of [false, true]) {
     await again.close();
   });
 }
+
+test("a store that is poisoned while a segment waits to be begun does not begin it", async () => {
+  const { store, disk, goOn } = await held();
+  const { last } = await appendUntilHeld(store);
+  const answer = last.catch((error: unknown) => error);
+  let created = 0;
+  disk.faults = ({ kind, path }) => {
+    if (kind === "create" && path.endsWith(".fbat")) created++;
+    return kind === "write" && path.endsWith("durable.mark") ? { error: "EIO" } : undefined;
+  };
+  await assert.rejects(store.sync(), (error) => isStoreError(error, "POISONED"));
+  assert.ok(isStoreError(await answer, "COMMIT_UNKNOWN"));
+  goOn();
+  await assert.rejects(store.close(), (error) => isStoreError(error, "POISONED"));
+  assert.equal(created, 0);
+});
