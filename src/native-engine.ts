@@ -283,7 +283,8 @@ export class NativeWriter implements StoreWriter {
     const { parts } = this.#input;
     const { files, frames, cache } = parts;
     try {
-      await writeBlock({ files, index: parts.log.index, frames, storeId: this.#storeId, cache, segment });
+      const isBehind = (): boolean => this.#blocks.isBehind;
+      await writeBlock({ files, index: parts.log.index, frames, storeId: this.#storeId, cache, segment, isBehind });
       this.#schedule.noteBlock();
     } catch (error) {
       this.blockError = error;

@@ -57,6 +57,27 @@ test("work beside others' goes on for a part of what they take, and rests after 
   assert.equal(pace.isDue, true, "no pause gets long by it");
 });
 
+test("work that is behind goes on for twice as long", async () => {
+  let now = 0;
+  let isBehind = false;
+  const pace = new Pace(
+    () => now,
+    () => isBehind,
+  );
+  const workedMs = async (): Promise<number> => {
+    setImmediate(() => {
+      now += 6;
+    });
+    await pace.rest();
+    const start = now;
+    while (!pace.isDue) now += 0.5;
+    return now - start;
+  };
+  assert.equal(await workedMs(), 2);
+  isBehind = true;
+  assert.equal(await workedMs(), 4);
+});
+
 test("steps beside others' work are all taken, and their result is given", async () => {
   const steps = function* (): Generator<number, string> {
     for (let step = 0; step < 20; step++) {

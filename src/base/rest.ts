@@ -19,6 +19,8 @@ export async function inSteps<Result>(steps: Iterator<unknown, Result, undefined
 const REST_SHARE = 3;
 /** The longest that is worked between two rests, but for a step that takes longer by itself. */
 const WORK_MS_MAX = 3;
+/** So many times as much is worked where the work is behind. */
+const BEHIND_FACTOR = 2;
 
 /**
  * When to rest, for work beside others': a rest that took long tells that they keep the event loop busy, and so long a part of it may be worked.
@@ -26,12 +28,14 @@ const WORK_MS_MAX = 3;
  */
 export class Pace {
   readonly #now: () => number;
+  readonly #isBehind: () => boolean;
   #workMs = 0;
   #since: number;
 
-  /** `now` tells milliseconds. */
-  constructor(now: () => number = () => systemClock.monotonicMs()) {
+  /** `now` tells milliseconds, `isBehind` whether more of this work comes than is done. */
+  constructor(now: () => number = () => systemClock.monotonicMs(), isBehind: () => boolean = () => false) {
     this.#now = now;
+    this.#isBehind = isBehind;
     this.#since = now();
   }
 
@@ -44,7 +48,8 @@ export class Pace {
     const start = this.#now();
     await rest();
     this.#since = this.#now();
-    this.#workMs = Math.min(WORK_MS_MAX, (this.#since - start) / REST_SHARE);
+    const workMs = Math.min(WORK_MS_MAX, (this.#since - start) / REST_SHARE);
+    this.#workMs = this.#isBehind() ? workMs * BEHIND_FACTOR : workMs;
   }
 }
 

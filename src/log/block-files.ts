@@ -125,6 +125,8 @@ export interface BlockInput {
 export interface WriteBlockInput extends BlockInput {
   readonly files: SegmentFiles;
   readonly cache: PageCache;
+  /** Whether segments are sealed faster than their blocks are written. */
+  isBehind?(): boolean;
 }
 
 /** How many bytes are gathered for a write. */
@@ -133,7 +135,7 @@ const WRITE_BYTES = 256 * 1024;
 const STEP_BYTES = 64 * 1024;
 
 /** The bytes of a sealed segment's block. */
-function encodeBlock({ index, frames, storeId, segment }: BlockInput): AsyncGenerator<Uint8Array> {
+function encodeBlock({ index, frames, storeId, segment }: BlockInput, isBehind: () => boolean = () => false): AsyncGenerator<Uint8Array> {
   const rows = segment.index as ActiveSegmentIndex;
   const { format } = frames;
   let framesRead = 0;
@@ -162,7 +164,7 @@ function encodeBlock({ index, frames, storeId, segment }: BlockInput): AsyncGene
     },
     framesRead: () => framesRead,
   });
-  return blockPieces(encodeIndexBlock(source));
+  return blockPieces(encodeIndexBlock(source), isBehind);
 }
 
 /** Whether what stands behind the seal of `file` is the beginning of the segment's block, as a writer leaves it that is killed while it writes. */
@@ -181,7 +183,7 @@ export async function isBegunBlock(input: BlockInput, file: DiskFile, size: numb
 /** Writes the block of a sealed segment whose rows are in memory, and takes it in their place. */
 export async function writeBlock(input: WriteBlockInput): Promise<void> {
   const { files, storeId, segment, cache } = input;
-  const pages = encodeBlock(input);
+  const pages = encodeBlock(input, () => input.isBehind?.() === true);
   const size = files.file(segment.id).sizeSync();
   if (size > segment.framesEnd) {
     await replaceFile(files.disk, files.directory, segmentName(segment.id), withFrames(files, segment, pages));
@@ -195,13 +197,13 @@ export async function writeBlock(input: WriteBlockInput): Promise<void> {
 }
 
 /** The block in pieces of some size, the last of them root and trailer alone; the event loop rests between two. */
-async function* blockPieces(pages: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* blockPieces(pages: Iterable<Uint8Array>, isBehind: () => boolean): AsyncGenerator<Uint8Array> {
   let gathered: Uint8Array[] = [];
   let gatheredBytes = 0;
   let bytesSinceRest = 0;
   let end: Uint8Array | null = null;
   // For as long as a block is not written, checkpoints carry its segment's rows.
-  const pace = new Pace();
+  const pace = new Pace(undefined, isBehind);
   for (const page of pages) {
     if (end !== null && page.length > 0) {
       gathered.push(end);

@@ -38,6 +38,11 @@ export class BlockWriter {
     this.#enter(this.#missing, segment);
   }
 
+  /** Whether segments are sealed faster than their blocks are written. */
+  get isBehind(): boolean {
+    return this.#sealed.length > 1;
+  }
+
   /** What the next segment has to wait for; null: nothing. */
   mayTurn(): Promise<void> | null {
     return this.#sealed[this.#sealed.length - BEHIND_MAX]?.done ?? null;
