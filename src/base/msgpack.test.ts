@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decode, encode } from "@msgpack/msgpack";
+import { encode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { GrowingSink } from "./byte-sink.ts";
 import {
@@ -124,7 +124,6 @@ test("a value of any kind is skipped to its end, and never past what is there", 
       const cut = reader(bytes.subarray(0, -1));
       skipValue(cut);
       assert.equal(cut.short, true);
-      assert.deepEqual(decode(bytes.subarray(0, read.position)), decode(bytes));
     }),
   );
 });
