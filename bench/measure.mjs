@@ -38,11 +38,11 @@ export async function race(contestants, { rounds, quick = false }) {
 export async function rateOf(work, milliseconds) {
   const start = performance.now();
   let units = 0;
-  let passed = 0;
-  while (passed < milliseconds) {
+  let passed;
+  do {
     units += await work();
     passed = performance.now() - start;
-  }
+  } while (passed < milliseconds);
   return (units / passed) * 1000;
 }
 

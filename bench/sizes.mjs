@@ -2,7 +2,7 @@
 import { performance } from "node:perf_hooks";
 import path from "node:path";
 import { allocatedBytes } from "./allocations.mjs";
-import { median } from "./measure.mjs";
+import { median, rateOf } from "./measure.mjs";
 import { coordinatesOf, entityName, itemOf, kindOf, payloadOf, scopeName } from "./workload.mjs";
 
 const BATCH_SIZES = [1, 8, 64, 512, 4096];
@@ -10,14 +10,10 @@ const IN_FLIGHT = [1, 8, 64, 512];
 const PAYLOAD_BYTES = [20, 100, 1000, 64 * 1024, 1024 * 1024];
 const ENTITIES = [1, 1000, 1_000_000];
 
-async function rateOf(rounds, work) {
+async function medianRate(rounds, work) {
   const rates = [];
   await work();
-  for (let round = 0; round < rounds; round++) {
-    const start = performance.now();
-    const units = await work();
-    rates.push(units / ((performance.now() - start) / 1000));
-  }
+  for (let round = 0; round < rounds; round++) rates.push(await rateOf(work, 0));
   return median(rates);
 }
 
@@ -39,7 +35,7 @@ export async function measureSizes({ batpak, folder, rounds, quick }) {
   const byBatch = {};
   for (const size of BATCH_SIZES) {
     const batches = Math.max(8, Math.ceil(Math.min(budget, size * 500) / size));
-    byBatch[size] = await rateOf(rounds, async () => {
+    byBatch[size] = await medianRate(rounds, async () => {
       await inFlight(4, batches, () => store.appendBatch(Array.from({ length: size }, () => itemOf(rawEvent, coordinates, next++))));
       return batches * size;
     });
@@ -47,7 +43,7 @@ export async function measureSizes({ batpak, folder, rounds, quick }) {
   const byFlight = {};
   for (const callers of IN_FLIGHT) {
     const appends = Math.min(budget, callers * 300);
-    byFlight[callers] = await rateOf(rounds, async () => {
+    byFlight[callers] = await medianRate(rounds, async () => {
       await inFlight(callers, appends, () => {
         const number = next++;
         return store.append(coordinates[number % 1000], rawEvent(kindOf(number), payloadOf(number)));
@@ -60,7 +56,7 @@ export async function measureSizes({ batpak, folder, rounds, quick }) {
     const text = "x".repeat(bytes - 10);
     const size = Math.max(1, Math.min(1000, Math.floor((1 << 20) / bytes)));
     const batches = Math.max(4, Math.floor(Math.min(budget, (64 << 20) / bytes) / size));
-    const rate = await rateOf(rounds, async () => {
+    const rate = await medianRate(rounds, async () => {
       await inFlight(4, batches, () =>
         store.appendBatch(
           Array.from({ length: size }, () => ({ coordinate: coordinates[next++ % 1000], event: rawEvent(0xf001, { text }) })),

@@ -121,6 +121,9 @@ test("a value of any kind is skipped to its end, and never past what is there", 
       const read = reader(bytes);
       skipValue(read);
       assert.equal(read.position, bytes.length);
+      const followed = reader(Buffer.concat([bytes, binary, bytes]));
+      skipValue(followed);
+      assert.equal(followed.position, bytes.length);
       const cut = reader(bytes.subarray(0, -1));
       skipValue(cut);
       assert.equal(cut.short, true);
