@@ -2,7 +2,9 @@
  * Member names as the bytes that they are written with. Objects of one shape come in a row, and their names in one order: each entry
  * remembers which name came after it the last time, so that mostly a comparison of two pointers finds the next.
  *
- * Bounded: names of at most 31 ASCII characters, and all are forgotten when there are too many.
+ * Bounded: names of at most 31 ASCII characters, and all are forgotten when there are too many. Making an entry costs as much as writing a
+ * dozen names, so only each eighth name that is not there gets one: what comes again and again soon has its entry, and names that come
+ * once, as in a map from ids, mostly cost none.
  */
 
 /** How a short ASCII name is written: header and characters, in words of four bytes, the last one padded with zeros. */
@@ -17,8 +19,11 @@ export interface KeyEntry {
 
 const UNITS_MAX = 31;
 const ENTRIES_MAX = 2048;
+const MISSES_PER_ENTRY = 8;
 
 const entries = new Map<string, KeyEntry>();
+
+let misses = 0;
 
 /** Where every object begins. */
 export const FIRST_KEY: KeyEntry = { key: "", words: new Uint32Array(0), byteLength: 0, next: null };
@@ -26,9 +31,9 @@ export const FIRST_KEY: KeyEntry = { key: "", words: new Uint32Array(0), byteLen
 /** The most bytes that writing the words of an entry touches. */
 export const KEY_ENTRY_BYTES_MAX = UNITS_MAX + 1;
 
-/** The entry of `key`, noted as the one after `previous`; null when the name is long or not ASCII. */
+/** The entry of `key`, noted as the one after `previous`; null where it has none: it is long, not ASCII, or has not come often yet. */
 export function findKeyEntry(key: string, previous: KeyEntry): KeyEntry | null {
-  const entry = entries.get(key) ?? makeKeyEntry(key);
+  const entry = entries.get(key) ?? (++misses % MISSES_PER_ENTRY === 0 ? makeKeyEntry(key) : null);
   if (entry !== null) previous.next = entry;
   return entry;
 }

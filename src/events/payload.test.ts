@@ -75,6 +75,12 @@ test("every payload comes back as it went in, whatever room the sink had", () =>
   );
 });
 
+test("the same value makes the same bytes however often its names have come", () => {
+  const value = { first: 1, größe: [{ second: 2, ["x".repeat(31)]: 3, ["y".repeat(32)]: 4 }], "": { third: null } };
+  const written = Array.from({ length: 100 }, () => hex(value));
+  assert.deepEqual([...new Set(written)], [Buffer.from(theirEncode(value)).toString("hex")]);
+});
+
 test("golden bytes", () => {
   const golden: [unknown, string][] = [
     [null, "c0"],
