@@ -45,13 +45,13 @@ export const mutations = [
   {
     name: "sync left out: a commit into zeros that are there is written and not synced",
     file: WRITER,
-    edits: [["write(bytes, 0, length, position, true)", "write(bytes, 0, length, position, false)"]],
+    edits: [[": file.write(bytes, 0, length, position, durable)", ": file.write(bytes, 0, length, position, false)"]],
     suites: ["acknowledgement"],
   },
   {
     name: "sync left out: a commit is written and not synced",
     file: WRITER,
-    edits: [["file.write(bytes, 0, length, position, durable)", "file.write(bytes, 0, length, position, false)"]],
+    edits: [["await file.write(bytes, 0, length, position, durable)", "await file.write(bytes, 0, length, position, false)"]],
     suites: ["acknowledgement"],
   },
   {
