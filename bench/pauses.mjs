@@ -4,7 +4,7 @@ import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import path from "node:path";
 import { median } from "./measure.mjs";
 import { fill } from "./reading.mjs";
-import { entityName } from "./workload.mjs";
+import { coordinateOf, entityName, itemOf } from "./workload.mjs";
 
 async function longestPauseMs(work) {
   const delay = monitorEventLoopDelay({ resolution: 1 });
@@ -86,6 +86,15 @@ async function pausesWith({ batpak, folder, events }, entities, suffix) {
     store = await Store.open(directory);
   });
   await measure("the first append after it", () => store.append({ entity: "order:new", scope: "shop" }, rawEvent(0xf001, {})));
+  await store.close();
+  store = await Store.open(directory);
+  const farApart = Array.from({ length: 1000 }, (_, i) => coordinateOf((i * 7919) % entities));
+  await measure("the first batch of 1,000 after it, over entities far apart", () =>
+    store.appendBatch(farApart.map((_, i) => itemOf(rawEvent, farApart, i))),
+  );
+  await store.close();
+  store = await Store.open(directory);
+  await measure("the first heads of 1,000 entities far apart", () => Promise.all(farApart.map(({ entity }) => store.head(entity))));
   await store.close();
   return pauses;
 }

@@ -21,7 +21,7 @@ import { replaceFile } from "./disk/replace-file.ts";
 import { SYSTEM_ENTITY, SYSTEM_SCOPE } from "./events/coordinate.ts";
 import { formatHex, formatId } from "./events/id.ts";
 import { SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
-import { HASH_BYTES } from "./index/heads.ts";
+import { HASH_BYTES } from "./index/head-layout.ts";
 import { blake3, loadHashing } from "./kernel/frame-kernel.ts";
 import { GapLedger } from "./log/gap-ledger.ts";
 import { AppendItem, type StoredPayload } from "./log/append-request.ts";

@@ -44,7 +44,10 @@ export function* restoreCheckpoint(content: CheckpointContent, source: IndexSour
 function* restore(content: CheckpointContent, source: IndexSource): Generator<undefined, RestoredCheckpoint> {
   const { description, columns } = content;
   const entities = Interner.fromParts(internerParts(columns, "entities"));
-  if ((entities?.size ?? 0) >= ENTITIES_PER_STEP) yield;
+  if (entities !== null && entities.size >= ENTITIES_PER_STEP) {
+    yield;
+    yield* entities.prepareLoaded();
+  }
   const scopes = Interner.fromParts(internerParts(columns, "scopes"));
   const acceptedSequence = count(description, "nextSequence");
   const heads = yield* Heads.restore(

@@ -135,13 +135,6 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return this.#scopeIds;
   }
 
-  get memoryBytes(): number {
-    const sequenceBytes = this.#columns.sequence === undefined ? 0 : 8;
-    const columns = this.#capacity * (4 + 4 + 2 + 8 + 4 + 8 + 4 + 4 + 4 + sequenceBytes);
-    const entities = this.#ordinals.byteLength + this.#entityIds.length * (4 * 4 + 8) + this.#scopeSeen.length;
-    return columns + entities + (this.#chains?.memoryBytes ?? 0) + (this.#ids?.memoryBytes ?? 0) + this.notedFrames.memoryBytes;
-  }
-
   /** Adds a row. `previousSequence` is that of the entity's last event before this segment (-1: none); it counts at its first row here. */
   push(fields: RowFields, previousSequence = -1): void {
     const { entity, scope, kind, clock, offset, time, idTag, correlationTag, causationTag, sequence } = fields;

@@ -53,10 +53,6 @@ export class EntityChains {
     throw new StoreError("CORRUPT", `Cannot read by entity: ${reason}; remove index.ckpt, it is made anew`, { file: "index.ckpt", reason });
   }
 
-  get memoryBytes(): number {
-    return this.#previous.byteLength * 3;
-  }
-
   /** Links `row` behind `previous`, the entity's last row so far, or -1. */
   push(row: number, previous: number): void {
     if (row >= this.#previous.length) this.#grow(Math.max(1024, row * 2));

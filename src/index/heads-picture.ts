@@ -7,24 +7,38 @@
  * Copying is by words of 32 bits: a hash read as a floating-point number need not come back as it was.
  */
 import { bytesOfColumn } from "../base/column-bytes.ts";
-import type { HeadsParts } from "./heads.ts";
+import { BLOCK_SHIFT, HASH_WORDS } from "./head-layout.ts";
+import type { HeadsColumns, HeadsParts } from "./heads.ts";
 
 /** Of an entity, in words: clock, sequence, time and visible sequence, two words each, and the hash in eight (`heads.ts`). */
 const WORDS = 16;
 const NUMBERS = 4;
-const HASH_WORDS = 8;
+const BLOCK_ENTITIES = 1 << BLOCK_SHIFT;
 const KEPT_MIN = 64;
 /** So many entities are copied in a step: a part of a millisecond, also where the memory is touched for the first time. */
 const ENTITIES_PER_STEP = 1024;
 
+/** The heads that a picture is of. */
+export interface PicturedHeads {
+  /** How many entities belong to the picture: the first ones. */
+  readonly count: number;
+  /** What blocks without a place hold, as far as it goes; null where all have one. */
+  readonly restored: HeadsColumns | null;
+  hasPlace(block: number): boolean;
+  /** The words that the entity's are among, and where they begin. */
+  wordsOf(entityId: number): Uint32Array;
+  wordsAt(entityId: number): number;
+}
+
 export class HeadsPicture {
-  readonly #wordsOf: (chunk: number) => Uint32Array;
-  readonly #chunkEntities: number;
+  readonly #heads: PicturedHeads;
   readonly #ended: () => void;
   /** How many entities it has. */
   readonly count: number;
   readonly #columns: readonly Uint32Array[];
   readonly #hashes: Uint32Array;
+  /** What blocks without a place hold, as words, in the order of `#columns`, the hashes last. */
+  readonly #restored: readonly Uint32Array[] | null;
   /** Entities before this one are copied. */
   #copied = 0;
   /** By entity: where it is kept and one; 0 where it is as it was. */
@@ -32,15 +46,15 @@ export class HeadsPicture {
   #kept = new Uint32Array(KEPT_MIN * WORDS);
   #keptCount = 0;
 
-  /** `wordsOf` gives chunks of `chunkEntities` entities each, `WORDS` words an entity; the first `count` entities belong to the picture. */
-  constructor(wordsOf: (chunk: number) => Uint32Array, chunkEntities: number, count: number, ended: () => void) {
-    this.#wordsOf = wordsOf;
-    this.#chunkEntities = chunkEntities;
+  constructor(heads: PicturedHeads, ended: () => void) {
+    const { count, restored } = heads;
+    this.#heads = heads;
     this.#ended = ended;
     this.count = count;
     this.#columns = Array.from({ length: NUMBERS }, () => new Uint32Array(count * 2));
     this.#hashes = new Uint32Array(count * HASH_WORDS);
     this.#keptAt = new Uint32Array(count);
+    this.#restored = restored === null ? null : wordsOfColumns(restored);
   }
 
   /** The parts: complete once all is copied. */
@@ -58,10 +72,10 @@ export class HeadsPicture {
       grown.set(this.#kept);
       this.#kept = grown;
     }
-    const chunk = this.#wordsOf(Math.floor(entityId / this.#chunkEntities));
-    const from = (entityId % this.#chunkEntities) * WORDS;
+    const words = this.#heads.wordsOf(entityId);
+    const from = this.#heads.wordsAt(entityId);
     const to = this.#keptCount * WORDS;
-    for (let i = 0; i < WORDS; i++) this.#kept[to + i] = chunk[from + i];
+    for (let i = 0; i < WORDS; i++) this.#kept[to + i] = words[from + i];
     this.#keptAt[entityId] = ++this.#keptCount;
   }
 
@@ -73,14 +87,41 @@ export class HeadsPicture {
 
   /** Copies some more. Returns whether all is copied. */
   advance(): boolean {
-    const end = Math.min(this.count, this.#copied + ENTITIES_PER_STEP);
-    for (; this.#copied < end; this.#copied++) {
-      const entity = this.#copied;
+    const stepEnd = Math.min(this.count, this.#copied + ENTITIES_PER_STEP);
+    while (this.#copied < stepEnd) {
+      const first = this.#copied;
+      const isRestored = this.#isRestored(first);
+      let end = first;
+      do end = Math.min(stepEnd, end + BLOCK_ENTITIES);
+      while (end < stepEnd && this.#isRestored(end) === isRestored);
+      if (isRestored) this.#copyRestored(first, end);
+      else this.#copyEach(first, end);
+      this.#copied = end;
+    }
+    return stepEnd === this.count;
+  }
+
+  /** Whether the block that begins with this entity still lies in the restored columns, all of it that belongs to the picture. */
+  #isRestored(first: number): boolean {
+    const restored = this.#restored;
+    if (restored === null || this.#heads.hasPlace(first >>> BLOCK_SHIFT)) return false;
+    return Math.min(this.count, first + BLOCK_ENTITIES) * HASH_WORDS <= restored[NUMBERS].length;
+  }
+
+  #copyRestored(first: number, end: number): void {
+    const restored = this.#restored!;
+    for (let number = 0; number < NUMBERS; number++) {
+      this.#columns[number].set(restored[number].subarray(first * 2, end * 2), first * 2);
+    }
+    this.#hashes.set(restored[NUMBERS].subarray(first * HASH_WORDS, end * HASH_WORDS), first * HASH_WORDS);
+  }
+
+  #copyEach(first: number, end: number): void {
+    for (let entity = first; entity < end; entity++) {
       const keptAt = this.#keptAt[entity];
       if (keptAt !== 0) this.#copy(entity, this.#kept, (keptAt - 1) * WORDS);
-      else this.#copy(entity, this.#wordsOf(Math.floor(entity / this.#chunkEntities)), (entity % this.#chunkEntities) * WORDS);
+      else this.#copy(entity, this.#heads.wordsOf(entity), this.#heads.wordsAt(entity));
     }
-    return end === this.count;
   }
 
   #copy(entity: number, words: Uint32Array, from: number): void {
@@ -97,6 +138,11 @@ export class HeadsPicture {
   end(): void {
     this.#ended();
   }
+}
+
+function wordsOfColumns({ clock, sequence, timeMicros, visibleSequence, hash }: HeadsColumns): Uint32Array[] {
+  const numbers = [clock, sequence, timeMicros, visibleSequence];
+  return [...numbers.map((column) => new Uint32Array(column.buffer, column.byteOffset, column.length * 2)), hash];
 }
 
 function bytesOf(column: Uint32Array): Uint8Array {

@@ -130,6 +130,42 @@ test("a picture is of its moment, whatever changes while it is worked out, and h
   assert.notDeepEqual(partsOf(heads).clock, expected.clock);
 });
 
+test("restored heads are as those they were taken of, and so are pictures of them, whichever were asked for before", () => {
+  const fraction = seededRandom(6);
+  const random = (below: number): number => Math.floor(fraction() * below);
+  // Neither a whole number of blocks, nor of the steps of a picture.
+  const entities = 5003;
+  const original = new Heads();
+  const change = (all: readonly Heads[], entity: number): void => {
+    const [clock, sequence, time, visible] = [random(1000), 50_000 + random(1000), random(1_000_000), random(50_000)];
+    const hash = hashOf(random(256));
+    for (const heads of all) {
+      heads.ensure(entity);
+      heads.accept(entity, clock, sequence, time);
+      heads.setHashBytes(entity, hash);
+      if (visible % 5 === 0) heads.clearVisible(entity);
+      else heads.setVisible(entity, visible);
+    }
+  };
+  for (let entity = 0; entity < entities; entity++) change([original], entity);
+  const loaded = restored(partsOf(original), entities);
+  assert.ok(loaded);
+  const both = [original, loaded];
+  for (let i = 0; i < 200; i++) change(both, random(entities));
+  change(both, entities + 2);
+  for (const heads of both) heads.ensure(entities + 60);
+  assert.deepEqual(partsOf(loaded), partsOf(original));
+  const pictures = both.map((heads) => heads.beginPicture());
+  for (let copied = false; !copied; ) {
+    for (let i = 0; i < 300; i++) change(both, random(entities + 80));
+    copied = pictures.map((picture) => picture.advance()).every(Boolean);
+  }
+  for (const picture of pictures) picture.end();
+  assert.deepEqual(pictures[1]?.parts, pictures[0]?.parts);
+  assert.deepEqual(partsOf(loaded), partsOf(original));
+  assert.equal(loaded.liveEntities, original.liveEntities);
+});
+
 test("a picture takes accepted heads back, before they change and after", () => {
   const heads = sample();
   const picture = heads.beginPicture();

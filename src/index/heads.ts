@@ -1,6 +1,7 @@
 /**
  * The head of every entity: what an append needs to know of the events before it. An entity takes 64 bytes, a line of memory, in chunks that
- * never move: a store of a million entities grows by one more without a pause.
+ * never move: a store of a million entities grows by one more without a pause. Blocks of a few entities get their place in a chunk when one of
+ * them is first asked for.
  *
  * Two heads in one: clock, sequence, time and hash are of the last *accepted* event (ordered, perhaps not committed yet);
  * `visibleSequence` is that of the last *visible* one. The writer assigns the former as it accepts, and calls `setVisible` after a commit.
@@ -8,22 +9,14 @@
  * Invariants:
  * 1. The clock is -1 exactly where the entity never had an event; an entity whose events were all removed keeps its clock and hash.
  * 2. `liveEntities` counts the entities with `visibleSequence >= 0`, and changes only through `setVisible` and `clearVisible`.
- * 3. While a picture is being worked out, whatever changes is shown to it first (`#toWrite`).
- * 4. A chunk that came from a checkpoint and was not asked for yet lies in the checkpoint's columns: opening makes none of them.
+ * 3. While a picture is being worked out, whatever changes is shown to it first (`#rowToWrite`).
+ * 4. A block without a place holds what the checkpoint's columns say of it, and nothing past their end: so opening places none, and who appends to
+ *    a thousand entities of a million has a thousand blocks placed.
  */
 import { assert } from "../base/assert.ts";
 import { columnOfBytes } from "../base/column-bytes.ts";
+import { BLOCK_SHIFT, HASH_BYTES, HASH_WORDS, HEAD_PLACE as PLACE, PLACES_SHIFT } from "./head-layout.ts";
 import { HeadsPicture } from "./heads-picture.ts";
-
-export const HASH_BYTES = 32;
-const HASH_WORDS = HASH_BYTES / 4;
-
-const CHUNK_SHIFT = 8;
-const CHUNK_MASK = (1 << CHUNK_SHIFT) - 1;
-/** An entity has eight places of eight bytes: clock, sequence, time, visible sequence, and four for the hash. */
-const PLACES_SHIFT = 3;
-export const HEAD_PLACE = { clock: 0, sequence: 1, timeMicros: 2, visibleSequence: 3, hash: 4 } as const;
-const PLACE = HEAD_PLACE;
 
 /** The parts of the heads as a checkpoint holds them, little-endian. */
 export interface HeadsParts {
@@ -34,34 +27,31 @@ export interface HeadsParts {
   readonly visibleSequence: Uint8Array;
 }
 
+/** A chunk has the heads of so many entities, as a power of two: 64 KiB. */
+const CHUNK_SHIFT = 10;
+const CHUNK_MASK = (1 << CHUNK_SHIFT) - 1;
+const BLOCK_MASK = (1 << BLOCK_SHIFT) - 1;
+
 /** The heads of `1 << CHUNK_SHIFT` entities. */
 class Chunk {
   readonly numbers = new Float64Array(1 << (CHUNK_SHIFT + PLACES_SHIFT));
   readonly view = new DataView(this.numbers.buffer);
   readonly bytes = new Uint8Array(this.numbers.buffer);
   readonly words = new Uint32Array(this.numbers.buffer);
-
-  constructor() {
-    for (let at = 0; at < this.numbers.length; at += 1 << PLACES_SHIFT) {
-      this.numbers[at + PLACE.clock] = -1;
-      this.numbers[at + PLACE.sequence] = -1;
-      this.numbers[at + PLACE.visibleSequence] = -1;
-    }
-  }
 }
 
-/** Where an entity's places begin in the numbers of its chunk. */
-export function headPlaces(entityId: number): number {
-  return (entityId & CHUNK_MASK) << PLACES_SHIFT;
+/** Where the places of the head in this row begin in the numbers of its chunk. */
+function placesOf(row: number): number {
+  return (row & CHUNK_MASK) << PLACES_SHIFT;
 }
 
-/** Where an entity's hash begins in the bytes of its chunk. */
-export function headHashPlace(entityId: number): number {
-  return (headPlaces(entityId) + PLACE.hash) * 8;
+/** Where its hash begins in the bytes. */
+function hashPlaceOf(row: number): number {
+  return (placesOf(row) + PLACE.hash) * 8;
 }
 
 /** What a checkpoint holds of the heads, a column each. */
-interface Columns {
+export interface HeadsColumns {
   readonly clock: Float64Array;
   readonly sequence: Float64Array;
   readonly timeMicros: Float64Array;
@@ -74,11 +64,14 @@ interface Columns {
 const ENTITIES_PER_STEP = 65_536;
 
 export class Heads {
-  /** null: not taken from `#restored` yet. */
-  readonly #chunks: (Chunk | null)[] = [];
-  /** What the chunks that are null are made of. */
-  #restored: Columns | null = null;
-  #untaken = 0;
+  readonly #chunks: Chunk[] = [];
+  /** By block: where it lies in the chunks, counted in blocks, and one; 0 where it has no place. */
+  #blocks = new Uint32Array(64);
+  #placedBlocks = 0;
+  /** What blocks without a place hold; null where all that it has have one. */
+  #restored: HeadsColumns | null = null;
+  /** How many of its blocks have none. */
+  #unplaced = 0;
   #count = 0;
   #liveEntities = 0;
   #picture: HeadsPicture | null = null;
@@ -93,16 +86,19 @@ export class Heads {
     return this.#liveEntities;
   }
 
-  get memoryBytes(): number {
-    return this.#chunks.length << (CHUNK_SHIFT + PLACES_SHIFT + 3);
-  }
-
   /** Makes a place for this entity. */
   ensure(entityId: number): void {
     if (entityId < this.#count) return;
     assert(entityId < 0x8000_0000, "there are fewer than 2 to the 31st entities");
     this.#count = entityId + 1;
-    while (this.#chunks.length << CHUNK_SHIFT < this.#count) this.#chunks.push(new Chunk());
+    const blocks = (entityId >>> BLOCK_SHIFT) + 1;
+    if (blocks > this.#blocks.length) this.#growBlocks(Math.max(blocks, this.#blocks.length * 2));
+  }
+
+  #growBlocks(length: number): void {
+    const grown = new Uint32Array(length);
+    grown.set(this.#blocks);
+    this.#blocks = grown;
   }
 
   /** -1 where the entity has never had an event. */
@@ -127,72 +123,98 @@ export class Heads {
 
   #number(entityId: number, place: number): number {
     if (entityId >= this.#count) return -1;
-    return this.#chunk(entityId >>> CHUNK_SHIFT).numbers[headPlaces(entityId) + place]!;
+    const row = this.#row(entityId);
+    return this.#chunkOf(row).numbers[placesOf(row) + place]!;
   }
 
-  #chunk(number: number): Chunk {
-    return this.#chunks[number] ?? this.#take(number);
+  /** Where the entity lies in the chunks, counted in entities. */
+  #row(entityId: number): number {
+    const placed = this.#blocks[entityId >>> BLOCK_SHIFT]!;
+    return ((placed === 0 ? this.#place(entityId >>> BLOCK_SHIFT) : placed - 1) << BLOCK_SHIFT) | (entityId & BLOCK_MASK);
   }
 
-  /** Makes a chunk of what the checkpoint holds of it. */
-  #take(number: number): Chunk {
-    const { clock, sequence, timeMicros, visibleSequence, hash } = this.#restored!;
-    const chunk = new Chunk();
-    const { numbers, words } = chunk;
-    const from = number << CHUNK_SHIFT;
-    const end = Math.min(from + (1 << CHUNK_SHIFT), clock.length);
-    for (let entity = from; entity < end; entity++) {
-      const at = headPlaces(entity);
-      numbers[at + PLACE.clock] = clock[entity]!;
-      numbers[at + PLACE.sequence] = sequence[entity]!;
-      numbers[at + PLACE.timeMicros] = timeMicros[entity]!;
-      numbers[at + PLACE.visibleSequence] = visibleSequence[entity]!;
-      const wordsAt = headHashPlace(entity) / 4;
-      for (let i = 0; i < HASH_WORDS; i++) words[wordsAt + i] = hash[entity * HASH_WORDS + i]!;
+  /** Gives a block its place, with what it holds. */
+  #place(block: number): number {
+    const place = this.#placedBlocks++;
+    this.#blocks[block] = place + 1;
+    const chunkNumber = place >>> (CHUNK_SHIFT - BLOCK_SHIFT);
+    const { numbers, words } = (this.#chunks[chunkNumber] ??= new Chunk());
+    const first = block << BLOCK_SHIFT;
+    let at = placesOf(place << BLOCK_SHIFT);
+    const restored = this.#restored;
+    const restoredEnd = restored === null ? 0 : restored.clock.length;
+    for (let entity = first; entity <= first + BLOCK_MASK; entity++, at += 1 << PLACES_SHIFT) {
+      if (restored === null || entity >= restoredEnd) {
+        numbers[at + PLACE.clock] = -1;
+        numbers[at + PLACE.sequence] = -1;
+        numbers[at + PLACE.visibleSequence] = -1;
+        continue;
+      }
+      numbers[at + PLACE.clock] = restored.clock[entity]!;
+      numbers[at + PLACE.sequence] = restored.sequence[entity]!;
+      numbers[at + PLACE.timeMicros] = restored.timeMicros[entity]!;
+      numbers[at + PLACE.visibleSequence] = restored.visibleSequence[entity]!;
+      const wordsAt = (at + PLACE.hash) * 2;
+      for (let i = 0; i < HASH_WORDS; i++) words[wordsAt + i] = restored.hash[entity * HASH_WORDS + i]!;
     }
-    this.#chunks[number] = chunk;
-    if (--this.#untaken === 0) this.#restored = null;
-    return chunk;
+    if (first < restoredEnd && --this.#unplaced === 0) this.#restored = null;
+    return place;
+  }
+
+  #chunkOf(row: number): Chunk {
+    return this.#chunks[row >>> CHUNK_SHIFT]!;
   }
 
   /** The last accepted event's hash: 32 bytes that change with the next one. */
   hash(entityId: number): Uint8Array {
-    const at = headHashPlace(entityId);
-    return this.#chunk(entityId >>> CHUNK_SHIFT).bytes.subarray(at, at + HASH_BYTES);
+    const row = this.#row(entityId);
+    const at = hashPlaceOf(row);
+    return this.#chunkOf(row).bytes.subarray(at, at + HASH_BYTES);
   }
 
   /** Copies that hash, by words: such short pieces cost half of what a loop over bytes does. */
   copyHash(entityId: number, target: DataView, to: number): void {
-    const { view } = this.#chunk(entityId >>> CHUNK_SHIFT);
-    const from = headHashPlace(entityId);
+    const row = this.#row(entityId);
+    const { view } = this.#chunkOf(row);
+    const from = hashPlaceOf(row);
     for (let i = 0; i < HASH_BYTES; i += 4) target.setUint32(to + i, view.getUint32(from + i));
   }
 
   /**
-   * The numbers that the entity's head is among, at `headPlaces` and `HEAD_PLACE`, to be read and changed at once: for whoever places events,
-   * where numbers that go through a call would cost memory. The visible sequence is not to be changed there.
+   * The numbers that the entity's head is among, from `places` on as `HEAD_PLACE` has it, to be read and changed at once: for whoever places
+   * events, where numbers that go through a call would cost memory. The visible sequence is not to be changed there.
    */
   numbersToWrite(entityId: number): Float64Array {
-    return this.#toWrite(entityId).numbers;
+    return this.#chunkOf(this.#rowToWrite(entityId)).numbers;
   }
 
-  /** The bytes that the entity's hash is among, from `headHashPlace` on: to be written at once. */
+  /** The bytes that the entity's hash is among, from `hashPlace` on: to be written at once. */
   bytesToWrite(entityId: number): Uint8Array {
-    return this.#toWrite(entityId).bytes;
+    return this.#chunkOf(this.#rowToWrite(entityId)).bytes;
   }
 
-  /** Whether that hash is the one at `at`. */
+  places(entityId: number): number {
+    return placesOf(this.#row(entityId));
+  }
+
+  hashPlace(entityId: number): number {
+    return hashPlaceOf(this.#row(entityId));
+  }
+
+  /** Whether the last accepted event's hash is the one at `at`. */
   hasHash(entityId: number, source: DataView, at: number): boolean {
-    const { view } = this.#chunk(entityId >>> CHUNK_SHIFT);
-    const own = headHashPlace(entityId);
+    const row = this.#row(entityId);
+    const { view } = this.#chunkOf(row);
+    const own = hashPlaceOf(row);
     for (let i = 0; i < HASH_BYTES; i += 4) if (view.getUint32(own + i) !== source.getUint32(at + i)) return false;
     return true;
   }
 
   /** Notes the last accepted event, all but its hash. */
   accept(entityId: number, clock: number, sequence: number, timeMicros: number): void {
-    const { numbers } = this.#toWrite(entityId);
-    const at = headPlaces(entityId);
+    const row = this.#rowToWrite(entityId);
+    const { numbers } = this.#chunkOf(row);
+    const at = placesOf(row);
     numbers[at + PLACE.clock] = clock;
     numbers[at + PLACE.sequence] = sequence;
     numbers[at + PLACE.timeMicros] = timeMicros;
@@ -200,54 +222,66 @@ export class Heads {
 
   /** Notes the hash that begins at `from`. */
   setHash(entityId: number, source: DataView, from: number): void {
-    const { view } = this.#toWrite(entityId);
-    const to = headHashPlace(entityId);
+    const row = this.#rowToWrite(entityId);
+    const { view } = this.#chunkOf(row);
+    const to = hashPlaceOf(row);
     for (let i = 0; i < HASH_BYTES; i += 4) view.setUint32(to + i, source.getUint32(from + i));
   }
 
   /** The same from eight words. */
   setHashWords(entityId: number, source: Uint32Array, from: number): void {
-    const { words } = this.#toWrite(entityId);
-    const to = headHashPlace(entityId) / 4;
+    const row = this.#rowToWrite(entityId);
+    const { words } = this.#chunkOf(row);
+    const to = hashPlaceOf(row) / 4;
     for (let i = 0; i < HASH_WORDS; i++) words[to + i] = source[from + i]!;
   }
 
   /** The same from bytes. */
   setHashBytes(entityId: number, source: Uint8Array): void {
-    const { bytes } = this.#toWrite(entityId);
-    const to = headHashPlace(entityId);
+    const row = this.#rowToWrite(entityId);
+    const { bytes } = this.#chunkOf(row);
+    const to = hashPlaceOf(row);
     for (let i = 0; i < HASH_BYTES; i++) bytes[to + i] = source[i]!;
   }
 
   /** Notes that the event with this sequence is the entity's last visible one. */
   setVisible(entityId: number, sequence: number): void {
-    const { numbers } = this.#toWrite(entityId);
-    const at = headPlaces(entityId) + PLACE.visibleSequence;
+    const row = this.#rowToWrite(entityId);
+    const { numbers } = this.#chunkOf(row);
+    const at = placesOf(row) + PLACE.visibleSequence;
     if (numbers[at]! < 0) this.#liveEntities++;
     numbers[at] = sequence;
   }
 
   /** Notes that the entity has no visible event left. */
   clearVisible(entityId: number): void {
-    const { numbers } = this.#toWrite(entityId);
-    const at = headPlaces(entityId) + PLACE.visibleSequence;
+    const row = this.#rowToWrite(entityId);
+    const { numbers } = this.#chunkOf(row);
+    const at = placesOf(row) + PLACE.visibleSequence;
     if (numbers[at]! >= 0) this.#liveEntities--;
     numbers[at] = -1;
   }
 
-  #toWrite(entityId: number): Chunk {
-    const chunk = this.#chunk(entityId >>> CHUNK_SHIFT);
+  #rowToWrite(entityId: number): number {
     if (this.#picture !== null) this.#picture.keep(entityId);
-    return chunk;
+    return this.#row(entityId);
   }
 
   /** Begins a picture of the heads as they are: to be worked out by its `advance`, whatever changes meanwhile, and to be ended. One at a time. */
   beginPicture(): HeadsPicture {
     assert(this.#picture === null, "one picture of the heads is worked out at a time");
-    const wordsOf = (chunk: number): Uint32Array => this.#chunk(chunk).words;
-    this.#picture = new HeadsPicture(wordsOf, 1 << CHUNK_SHIFT, this.#count, () => {
-      this.#picture = null;
-    });
+    this.#picture = new HeadsPicture(
+      {
+        count: this.#count,
+        restored: this.#restored,
+        hasPlace: (block) => this.#blocks[block] !== 0,
+        wordsOf: (entityId) => this.#chunkOf(this.#row(entityId)).words,
+        wordsAt: (entityId) => this.places(entityId) * 2,
+      },
+      () => {
+        this.#picture = null;
+      },
+    );
     return this.#picture;
   }
 
@@ -272,10 +306,10 @@ export class Heads {
       if (visible >= 0) heads.#liveEntities++;
       if ((entity + 1) % ENTITIES_PER_STEP === 0) yield;
     }
-    heads.#count = count;
-    heads.#untaken = Math.ceil(count / (1 << CHUNK_SHIFT));
-    for (let chunk = 0; chunk < heads.#untaken; chunk++) heads.#chunks.push(null);
-    if (count > 0) heads.#restored = { clock, sequence, timeMicros, visibleSequence, hash };
+    if (count === 0) return heads;
+    heads.ensure(count - 1);
+    heads.#unplaced = Math.ceil(count / (1 << BLOCK_SHIFT));
+    heads.#restored = { clock, sequence, timeMicros, visibleSequence, hash };
     return heads;
   }
 }

@@ -35,5 +35,4 @@ test("tags are kept of foreign ids alone", () => {
   noted.noteForeign(5000, frameOf(3), 4);
   assert.equal(noted.foreignTag(5000), idTag2(frameOf(3), 4));
   for (const row of [0, 4999, 5001, 1_000_000]) assert.equal(noted.foreignTag(row), 0);
-  assert.ok(noted.memoryBytes >= 5001 * 4);
 });

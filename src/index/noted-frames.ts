@@ -19,10 +19,6 @@ export class NotedFrames {
   /** By row; 0 where nothing was noted. */
   #foreignTags = new Uint32Array(0);
 
-  get memoryBytes(): number {
-    return this.#entries.byteLength + this.#foreignTags.byteLength;
-  }
-
   /** Notes the event of `row`, which is the last of its entity's: 16 bytes of its id, 32 of its hash. */
   noteLast(row: number, ordinal: number, view: DataView, idAt: number, hashAt: number): void {
     const entry = ordinal * ENTRY_WORDS;

@@ -13,10 +13,6 @@ export class RowTable {
     this.#slots = new Uint32Array(slots);
   }
 
-  get memoryBytes(): number {
-    return this.#slots.byteLength;
-  }
-
   /** Adds `row`, the next one; `tags` are the tags of all rows up to it. */
   add(row: number, tags: Uint32Array): void {
     this.#count++;

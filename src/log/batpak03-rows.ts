@@ -12,7 +12,6 @@ import { BatchTracker } from "../format/batpak03/batch-tracker.ts";
 import { type Frame, isBatchMarker } from "../format/batpak03/frame.ts";
 import { expandHash, HASH_INTEGERS_BYTES_MAX } from "../format/batpak03/hash-array.ts";
 import { HASH_BYTES } from "../format/batpak03/layout.ts";
-import { headHashPlace } from "../index/heads.ts";
 import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { idTag } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, OFFSET_MASK } from "../index/segment-index.ts";
@@ -193,7 +192,7 @@ export class Batpak03Rows {
       heads.sequence(entityId),
     );
     heads.accept(entityId, row.clock, sequence, timeMicros);
-    if (row.hashAt >= 0) expandHash(row.hashIn, row.hashAt, heads.bytesToWrite(entityId), headHashPlace(entityId));
+    if (row.hashAt >= 0) expandHash(row.hashIn, row.hashAt, heads.bytesToWrite(entityId), heads.hashPlace(entityId));
     else heads.setHashBytes(entityId, NO_HASH);
     heads.setVisible(entityId, sequence);
     entry.frames++;

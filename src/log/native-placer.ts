@@ -11,7 +11,7 @@ import type { IdIssuer } from "../events/id.ts";
 import { beginFrame, endFrame, markFrame, segmentSeed, stampFrame, stampSynced } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
-import { HEAD_PLACE, headPlaces } from "../index/heads.ts";
+import { HEAD_PLACE } from "../index/head-layout.ts";
 import { idTag } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
 import type { StoreIndex } from "../index/store-index.ts";
@@ -31,8 +31,8 @@ export interface NativePlacerParts {
 export class NativePlacer implements FramePlacer {
   readonly #parts: NativePlacerParts;
   readonly #index: StoreIndex;
-  /** Per entity: its last frame in the open group; -1 where it has none. */
-  #openFrame = new Int32Array(64).fill(-1);
+  /** Per entity: its last frame in the open group, and one; 0 where it has none. */
+  #openFrame = new Uint32Array(64);
   #seed = 0;
   #seedSegment = -1;
 
@@ -88,7 +88,7 @@ export class NativePlacer implements FramePlacer {
     const entityId = item.entityId < 0 ? index.entities.intern(item.entity) : item.entityId;
     heads.ensure(entityId);
     const head = heads.numbersToWrite(entityId);
-    const headAt = headPlaces(entityId);
+    const headAt = heads.places(entityId);
     const { placement } = item;
     const sequence = placement === null ? index.acceptedSequence : placement.sequence;
     const clock = placement === null ? head[headAt + HEAD_PLACE.clock] + 1 : placement.clock;
@@ -139,18 +139,18 @@ export class NativePlacer implements FramePlacer {
   /** Enters the frame in the kernel's table, and gives it its previous hash or the link to where that will be. */
   #link(group: CommitGroup, at: number, length: number, entityId: number): void {
     const { kernel, frames } = group;
-    if (entityId >= this.#openFrame.length) this.#growOpenFrames(entityId);
-    const link = this.#openFrame[entityId];
+    if (entityId >= this.#openFrame.length) this.#growOpenFrames();
+    const link = this.#openFrame[entityId] - 1;
     kernel.offsets[frames] = at;
     kernel.lengths[frames] = length;
     kernel.links[frames] = link;
-    this.#openFrame[entityId] = frames;
+    this.#openFrame[entityId] = frames + 1;
     if (link >= 0) return;
     this.#index.heads.copyHash(entityId, group.view, at + FRAME.previousHash);
   }
 
-  #growOpenFrames(entityId: number): void {
-    const grown = new Int32Array(Math.max(this.#openFrame.length * 2, entityId + 1)).fill(-1);
+  #growOpenFrames(): void {
+    const grown = new Uint32Array(Math.max(this.#openFrame.length * 2, this.#index.heads.count));
     grown.set(this.#openFrame);
     this.#openFrame = grown;
   }
@@ -169,8 +169,8 @@ export class NativePlacer implements FramePlacer {
     const rows = group.segment.index as ActiveSegmentIndex;
     for (let frame = 0; frame < frames; frame++) {
       const entityId = entityIds[frame];
-      if (this.#openFrame[entityId] !== frame) continue;
-      this.#openFrame[entityId] = -1;
+      if (this.#openFrame[entityId] !== frame + 1) continue;
+      this.#openFrame[entityId] = 0;
       const hashAt = offsets[frame] + lengths[frame] - FRAME.hashBytes;
       heads.setHash(entityId, view, hashAt);
       // No frame of a later group is placed yet, so the entity's last row is this one's.

@@ -9,7 +9,7 @@ import { nativeFrames } from "../format/native/frame-format.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { decodeSeal } from "../format/native/seal.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
-import { HEAD_PLACE, headPlaces } from "../index/heads.ts";
+import { HEAD_PLACE } from "../index/head-layout.ts";
 import { idTag } from "../index/id-tag.ts";
 import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
@@ -129,7 +129,7 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, run: FrameRun,
   const entityId = index.entities.internHashed(bytes, words[to + FRAME_RECORD.entity], scope, words[to + FRAME_RECORD.entityHash]);
   heads.ensure(entityId);
   const head = heads.numbersToWrite(entityId);
-  const headAt = headPlaces(entityId);
+  const headAt = heads.places(entityId);
   rows.pushValues(
     entityId,
     index.internScopeBytes(bytes, scope, words[to + FRAME_RECORD.scopeEnd], sequence),
