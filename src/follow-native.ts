@@ -72,6 +72,8 @@ export async function followNative(input: FollowInput): Promise<boolean> {
     if (!segment.sealed) return true;
     const next = segment.id + 1;
     if ((await disk.status(files.path(next))) === null) return true;
+    // Seen before, it may have been another file: what a killed writer only began is removed by the next one.
+    files.forget(next);
     const header = await ifThere(() => readHeader(files, next));
     if (header === null) return false;
     if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn";

@@ -55,6 +55,42 @@ for (const layout of ["native", "batpak-0.3"] as const)
     await (writer as Store | null)?.close();
   });
 
+for (const layout of ["native", "batpak-0.3"] as const)
+  test(`a segment that a killed writer only began is read anew once the next writer has made it (${layout})`, async () => {
+    const disk = new SimulatedDisk();
+    const options = { checkpoint: false, segmentBytesMax: 4096, layout } as const;
+    const killed = disk.asProcess(7);
+    const first = await Store.open("/store", { ...options, disk: killed });
+    await first.append(at, event(0));
+    const early = await Store.open("/store", { ...options, disk: disk.asProcess(8), readOnly: true });
+    disk.faults = ({ kind, path }) => (path.endsWith("000002.fbat") && kind === "write" ? { error: "EIO" } : undefined);
+    let kept = 1;
+    await assert.rejects(async () => {
+      for (;;) {
+        await first.append(at, event(kept));
+        kept++;
+      }
+    });
+    disk.faults = undefined;
+    await first.close().catch(() => {});
+    assert.ok(kept > 1 && (await disk.list("/store")).includes("000002.fbat"));
+    const late = await Store.open("/store", { ...options, disk: disk.asProcess(9), readOnly: true });
+    const readers = [early, late];
+    for (const reader of readers) {
+      await reader.refresh();
+      assert.equal(await reader.count(), kept);
+    }
+
+    const writer = await Store.open("/store", { ...options, disk });
+    for (let number = 0; number < 40; number++) await writer.append(at, event(number));
+    for (const reader of readers) {
+      await reader.refresh();
+      assert.equal(await reader.count(), kept + 40);
+      await reader.close();
+    }
+    await writer.close();
+  });
+
 // The events before it were taken up with the first look, and told to be out of their order at the second.
 test("a reader whose definition claims a kind that the writer records is told so at each look", async () => {
   const disk = new SimulatedDisk();
