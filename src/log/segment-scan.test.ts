@@ -141,3 +141,46 @@ test("a read ahead that fails is told where it is needed, and by nobody else", a
   assert.deepEqual([ends, result.outcome, result.end], [[], "bad", SEGMENT_HEADER.bytes]);
   await file.close();
 });
+
+test("where the visitor takes long, the event loop turns between two commits, and never within one", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open("/store", { disk, checkpoint: false });
+  // Of one block, with more frames in each hundred commits than are described at once.
+  for (let commit = 0; commit < 400; commit++) {
+    await store.append(
+      { entity: "e", scope: "s" },
+      Array.from({ length: 1 + (commit % 23) }, () => ({ kind: 0x1001, data: null })),
+    );
+  }
+  await store.close();
+  const bytes = disk.bytesOf(PATH);
+  const seed = segmentSeed(bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16), 1);
+  const file = await disk.open(PATH, "read");
+  let turns = 0;
+  let turning = true;
+  const turn = (): void => {
+    turns++;
+    if (turning) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const turnsOfCommits: number[][] = [[]];
+  await scanSegment({
+    file,
+    seed,
+    from: SEGMENT_HEADER.bytes,
+    visit({ words, count }) {
+      for (let record = 0; record < count; record++) {
+        turnsOfCommits.at(-1)?.push(turns);
+        if ((words[record * FRAME_RECORD.words + FRAME_RECORD.flags] & RECORD_MARKED) !== 0) turnsOfCommits.push([]);
+      }
+      const until = performance.now() + 10;
+      while (performance.now() < until);
+    },
+  });
+  turning = false;
+  await file.close();
+  assert.equal(turnsOfCommits.pop()?.length, 0);
+  assert.equal(turnsOfCommits.length, 400);
+  for (const seen of turnsOfCommits) assert.equal(new Set(seen).size, 1);
+  assert.ok(new Set(turnsOfCommits.flat()).size >= 3, "it rested");
+});

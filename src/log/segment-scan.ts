@@ -2,9 +2,11 @@
  * Walks the frames of a segment file, block by block, and hands out whole commits: the frames after the previous mark up to a marked one.
  * Judges nothing but frames: what a bad place means is recovery's business.
  */
+import { systemClock } from "../base/clock.ts";
+import { rest } from "../base/rest.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import type { FrameWalker } from "../kernel/frame-kernel.ts";
-import { FRAME_RECORD } from "../kernel/frame-record.ts";
+import { FRAME_RECORD, RECORD_MARKED } from "../kernel/frame-record.ts";
 import { type FrameRun, openFrameWalker } from "./frame-walker.ts";
 
 export interface ScanResult {
@@ -24,6 +26,8 @@ export interface ScanResult {
 const BLOCK_BYTES = 1024 * 1024;
 /** A block that is walked, the one that is read meanwhile, and room for what is left to be moved to the front seldom. */
 const REGION_BYTES = 4 * BLOCK_BYTES;
+/** A visitor that needs longer is given the rest of a block in another turn of the event loop: names and heads may be cold. */
+const TURN_MS_MAX = 8;
 /** A commit that does not fit this is no commit of ours: the largest batch is 256 MiB of payload. */
 const COMMIT_BYTES_MAX = 640 * 1024 * 1024;
 
@@ -84,7 +88,7 @@ async function scanWith(walker: FrameWalker, size: number, options: ScanOptions)
       ahead?.catch(() => {});
       const walk = walker.walk(walked, filled, seed, base);
       if (walk.commitEnd > walked) {
-        handOut(walker, start, walk.commitEnd, base, options.visit);
+        await handOut(walker, start, walk.commitEnd, base, options.visit);
         start = walk.commitEnd;
       }
       walked = walk.goodEnd;
@@ -114,16 +118,29 @@ async function scanWith(walker: FrameWalker, size: number, options: ScanOptions)
   }
 }
 
-/** Hands out the frames in `[at, end)` of the region, which were found right. */
-function handOut(walker: FrameWalker, at: number, end: number, base: number, visit: ScanOptions["visit"]): void {
+/** Hands out the frames in `[at, end)` of the region, which were found right; rests between two commits where the visitor takes long. */
+async function handOut(walker: FrameWalker, at: number, end: number, base: number, visit: ScanOptions["visit"]): Promise<void> {
   const { bytes, view } = walker.region;
+  let since = systemClock.monotonicMs();
   while (at < end) {
-    const count = walker.describe(at, end);
+    let count = walker.describe(at, end);
     const { words, numbers } = walker;
+    const isDue = systemClock.monotonicMs() - since >= TURN_MS_MAX;
+    const ofWholeCommits = isDue ? countUpToMark(words, count) : 0;
+    if (ofWholeCommits > 0) count = ofWholeCommits;
     const last = (count - 1) * FRAME_RECORD.words;
     at = words[last + FRAME_RECORD.at] + words[last + FRAME_RECORD.length];
     visit({ bytes, view, words, numbers, count, base, end: base + at });
+    if (ofWholeCommits === 0 || at >= end) continue;
+    await rest();
+    since = systemClock.monotonicMs();
   }
+}
+
+/** How many of the records belong to commits that end among them. */
+function countUpToMark(words: Uint32Array, count: number): number {
+  while (count > 0 && (words[(count - 1) * FRAME_RECORD.words + FRAME_RECORD.flags] & RECORD_MARKED) === 0) count--;
+  return count;
 }
 
 /** Whether the file holds nothing but zeros in `[from, to)`. */
