@@ -130,11 +130,12 @@ export class Heads {
   /** Where the entity lies in the chunks, counted in entities. */
   #row(entityId: number): number {
     const placed = this.#blocks[entityId >>> BLOCK_SHIFT]!;
-    return ((placed === 0 ? this.#place(entityId >>> BLOCK_SHIFT) : placed - 1) << BLOCK_SHIFT) | (entityId & BLOCK_MASK);
+    return ((placed > 0 ? placed - 1 : this.#place(entityId >>> BLOCK_SHIFT)) << BLOCK_SHIFT) | (entityId & BLOCK_MASK);
   }
 
   /** Gives a block its place, with what it holds. */
   #place(block: number): number {
+    assert(block < this.#blocks.length, "an entity has its place before its head is asked for");
     const place = this.#placedBlocks++;
     this.#blocks[block] = place + 1;
     const chunkNumber = place >>> (CHUNK_SHIFT - BLOCK_SHIFT);
