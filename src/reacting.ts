@@ -11,6 +11,7 @@
  * Causes that are there together are handled in chunks: one batch and one position for all of them. Where a chunk is refused, each of its causes
  * is tried by itself, so that one that is refused stops none before it.
  */
+import { describeValue } from "./base/describe-value.ts";
 import { systemClock } from "./base/clock.ts";
 import { invalidArgument, isStoreError } from "./base/store-error.ts";
 import { openConsumer } from "./consuming.ts";
@@ -148,7 +149,7 @@ class Reaction {
   #keyed(item: ReactionItem, number: number, cause: StoredEvent): BatchItem {
     if (typeof item !== "object" || item === null) {
       throw invalidArgument(
-        "Cannot append what was derived: the handler gave something else, { coordinate, event } and lists of it are allowed",
+        `Cannot append what was derived: the handler gave ${describeValue(item)}, { coordinate, event } and lists of it are allowed`,
       );
     }
     for (const taken of ["idempotencyKey", "causedBy", "correlationId"]) {

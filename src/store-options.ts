@@ -1,4 +1,5 @@
 /** The options of `Store.open`: their ranges, their defaults, and the refusal of what is not one. */
+import { describeValue } from "./base/describe-value.ts";
 import { systemClock, type Clock, type Random } from "./base/clock.ts";
 import { invalidArgument, outOfRange } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -141,14 +142,16 @@ function compileDurability(durability: unknown): Durability {
       everyEvents: within(everyEvents, "durability.everyEvents", 1, 1_000_000_000, 10_000),
     };
   }
-  throw invalidArgument('Cannot open the store: durability is something else, "fsync", "os" and { everyMs, everyEvents } are allowed');
+  throw invalidArgument(
+    `Cannot open the store: durability is ${describeValue(durability)}, "fsync", "os" and { everyMs, everyEvents } are allowed`,
+  );
 }
 
 function compileCheckpoint(checkpoint: unknown): number | null {
   if (checkpoint === false) return null;
   if (checkpoint === undefined) return 100_000;
   if (typeof checkpoint !== "object" || checkpoint === null || Object.keys(checkpoint).some((name) => name !== "everyEvents")) {
-    throw invalidArgument("Cannot open the store: checkpoint is something else, false and { everyEvents } are allowed");
+    throw invalidArgument(`Cannot open the store: checkpoint is ${describeValue(checkpoint)}, false and { everyEvents } are allowed`);
   }
   return within((checkpoint as { everyEvents?: unknown }).everyEvents, "checkpoint.everyEvents", 1, 1_000_000_000, 100_000);
 }

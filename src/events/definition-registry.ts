@@ -10,6 +10,7 @@
  * 2. A name has one definition at a time, and a kind one definition.
  * 3. Whatever `nameOf` and `kindsOf` answer is recorded in the store, or was claimed by a definition that `open` was given.
  */
+import { describeValue } from "../base/describe-value.ts";
 import { assert } from "../base/assert.ts";
 import { invalidArgument } from "../base/store-error.ts";
 import { isDefinition } from "./definition.ts";
@@ -61,7 +62,8 @@ export class DefinitionRegistry {
     this.#isKindInUse = isKindInUse;
     this.#isRecorded = isRecorded;
     for (const definition of definitions) {
-      if (!isDefinition(definition)) throw invalidArgument("Cannot open the store: events holds something else, definitions are allowed");
+      if (!isDefinition(definition))
+        throw invalidArgument(`Cannot open the store: events holds ${describeValue(definition)}, definitions are allowed`);
       this.#assertClaim(definition, "open the store", NONE);
       this.#definitionByName.set(definition.name, definition);
       if (definition.kind !== undefined) this.#claimByKind.set(definition.kind, definition);

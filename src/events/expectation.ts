@@ -1,4 +1,5 @@
 /** Expectations: what must be so for an append to be accepted. It is judged against everything accepted before it. */
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
 import { compileQuery } from "./query.ts";
 import type { CompiledFilter, KindsOf, Query } from "./query.ts";
@@ -54,7 +55,7 @@ export function compileExpectation(expectation: Expectation | undefined, kindsOf
     }
   }
   throw invalidArgument(
-    `Cannot ${operation}: expect is something else, "none", "exists", { clock } and { noneMatching, after } are allowed`,
+    `Cannot ${operation}: expect is ${describeValue(expectation)}, "none", "exists", { clock } and { noneMatching, after } are allowed`,
   );
 }
 

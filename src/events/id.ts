@@ -6,6 +6,7 @@
  * - a keyed event gets a UUIDv8 derived from its entity and key (`keyedId`), so that a retry finds the first attempt by its id;
  * - a given id is kept as it is, of whatever version.
  */
+import { describeValue } from "../base/describe-value.ts";
 import { assert } from "../base/assert.ts";
 import type { Random } from "../base/clock.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
@@ -60,15 +61,10 @@ export function tryParseId(text: string): Uint8Array | null {
  */
 export function parseId(text: unknown, what: string): Uint8Array {
   if (typeof text !== "string")
-    throw invalidArgument(`Cannot ${what}: the id is ${describe(text)}, UUID text or 32 hex digits are allowed`);
+    throw invalidArgument(`Cannot ${what}: the id is ${describeValue(text)}, UUID text or 32 hex digits are allowed`);
   const bytes = tryParseId(text);
-  if (bytes === null) throw invalidArgument(`Cannot ${what}: the id is ${describe(text)}, UUID text or 32 hex digits are allowed`);
+  if (bytes === null) throw invalidArgument(`Cannot ${what}: the id is ${describeValue(text)}, UUID text or 32 hex digits are allowed`);
   return bytes;
-}
-
-function describe(value: unknown): string {
-  if (typeof value !== "string") return value === null ? "null" : typeof value;
-  return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
 }
 
 /** The id at `offset` as lower-case hyphenated text. */
@@ -96,7 +92,7 @@ export function formatIdHex(bytes: Uint8Array, offset: number): string {
 
 /** Throws `INVALID_ARGUMENT` unless `key` is well-formed text of 1 to 1,024 UTF-8 bytes. */
 function assertKey(key: unknown, what: string): asserts key is string {
-  if (typeof key !== "string") throw invalidArgument(`Cannot ${what}: the key is ${describe(key)}, text is allowed`);
+  if (typeof key !== "string") throw invalidArgument(`Cannot ${what}: the key is ${describeValue(key)}, text is allowed`);
   if (key.length === 0) throw outOfRange(`Cannot ${what}: the key is empty, 1 to ${KEY_BYTES_MAX} UTF-8 bytes are allowed`);
   const byteLength = key.length > KEY_BYTES_MAX ? Buffer.byteLength(key) : utf8Length(key);
   if (byteLength < 0) throw invalidArgument(`Cannot ${what}: the key holds a lone surrogate, well-formed Unicode is allowed`);

@@ -2,6 +2,7 @@
  * Projections: a state, folded of events. A projection is a value that belongs to no store and is never changed; each fold begins with a
  * state of its own.
  */
+import { describeValue } from "../base/describe-value.ts";
 import { GrowingSink } from "../base/byte-sink.ts";
 import { invalidArgument, isStoreError, outOfRange, StoreError } from "../base/store-error.ts";
 import { assertName } from "../events/coordinate.ts";
@@ -179,7 +180,7 @@ function compileHandlers(
   handlersName: string,
 ): ReadonlyMap<string, unknown> {
   if (!Array.isArray(events) || events.length === 0 || !events.every(isDefinition)) {
-    throw invalidArgument(`Cannot ${operation}: events is something else, a list of one definition or more is allowed`);
+    throw invalidArgument(`Cannot ${operation}: events is ${describeValue(events)}, a list of one definition or more is allowed`);
   }
   if (typeof on !== "object" || on === null)
     throw invalidArgument(`Cannot ${operation}: ${handlersName} is no object, one of handlers is allowed`);
@@ -224,7 +225,7 @@ function compileSnapshot(snapshot: unknown, operation: string): number {
   ) {
     return everyEvents;
   }
-  throw invalidArgument(`Cannot ${operation}: snapshot is something else, false and { everyEvents } of 1 or more are allowed`);
+  throw invalidArgument(`Cannot ${operation}: snapshot is ${describeValue(snapshot)}, false and { everyEvents } of 1 or more are allowed`);
 }
 
 /** A state that can never be kept is told when the projection is defined, not a thousand events later. */

@@ -299,7 +299,7 @@ test("wrong arguments are refused with what is allowed", async () => {
   await refused(define({ on: { Deposited: () => 1, Withdrawn: () => 1 } }), /handler for Withdrawn/);
   await refused(define({ initial: undefined }), /initial is undefined/);
   await refused(define({ initial: { f: () => 1 } }), /cannot be copied/);
-  await refused(define({ snapshot: { everyEvents: 0 } }), /snapshot is something else/);
+  await refused(define({ snapshot: { everyEvents: 0 } }), /snapshot is an object with everyEvents, false and/);
   await refused(define({ snapshots: false }), /option snapshots is unknown/);
   assert.throws(define({ initial: () => new Map() }), { code: "PAYLOAD_UNSUPPORTED", message: /snapshot: false/ });
   assert.doesNotThrow(define({ initial: () => new Map(), snapshot: false }));
