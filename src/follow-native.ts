@@ -69,14 +69,16 @@ export async function followNative(input: FollowInput): Promise<boolean> {
     index.visible.segmentId = segment.id;
     index.visible.offset = segment.framesEnd;
     index.visible.sequence = index.acceptedSequence;
-    if (!segment.sealed) return true;
+    // What the mark calls visible is there. Where it cannot be come to, reading anew tells why.
+    const isAllThere = mark === null || (to !== undefined && to <= segment.framesEnd);
+    if (!segment.sealed) return isAllThere;
     const next = segment.id + 1;
-    if ((await disk.status(files.path(next))) === null) return true;
+    if ((await disk.status(files.path(next))) === null) return isAllThere;
     // Seen before, it may have been another file: what a killed writer only began is removed by the next one.
     files.forget(next);
     const header = await ifThere(() => readHeader(files, next));
     if (header === null) return false;
-    if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn";
+    if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn" && isAllThere;
     if (mark !== null && mark.visibleSegment < next) return true;
     segment = newSegmentEntry(index, next, header.header.generation);
     index.segments.push(segment);

@@ -3,8 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defineEvent, rawEvent, Store } from "../../src/index.ts";
 import type { Disk } from "../../src/disk/disk.ts";
+import { FRAME } from "../../src/format/native/frame-layout.ts";
+import { SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { hooked } from "./support/hooked-disk.ts";
+
+/** Of the events appended here, as far as they have small numbers. */
+const FRAME_BYTES = FRAME.bytesMin + 3;
 
 const at = { entity: "a", scope: "s" };
 const event = (data: number): { kind: number; data: number } => ({ kind: 0x1001, data });
@@ -88,6 +93,25 @@ for (const layout of ["native", "batpak-0.3"] as const)
       assert.equal(await reader.count(), kept + 40);
       await reader.close();
     }
+    await writer.close();
+  });
+
+for (const appended of [5, 60])
+  test(`a reader that cannot come to what is visible sees what one that opens anew does (${appended} more events)`, async () => {
+    const disk = new SimulatedDisk();
+    const options = { checkpoint: false, segmentBytesMax: 4096 } as const;
+    const writer = await Store.open("/store", { ...options, disk });
+    for (let number = 0; number < 5; number++) await writer.append(at, event(number));
+    const reader = await Store.open("/store", { ...options, disk: disk.asProcess(8), readOnly: true });
+    for (let number = 0; number < appended; number++) await writer.append(at, event(number));
+    // In a frame that the reader has not taken up: it stood still before it, and said nothing.
+    disk.corrupt("/store/000001.fbat", SEGMENT_HEADER.bytes + 7 * FRAME_BYTES + 60, (byte) => byte ^ 1);
+    await reader.refresh();
+    const anew = await Store.open("/store", { ...options, disk: disk.asProcess(9), readOnly: true });
+    assert.equal(await reader.count(), await anew.count());
+    assert.ok((await reader.count()) > 7);
+    await anew.close();
+    await reader.close();
     await writer.close();
   });
 
