@@ -10,9 +10,12 @@ export interface Clock {
 let originMs = Number.NaN;
 
 /** Not `performance`: the first look at that loads a module, which takes milliseconds of opening a store. */
+const { hrtime } = process;
+
+/** Asked for each append: without a look at the global `process`, and without taking the pair apart as a list, it takes half the time. */
 function monotonicMs(): number {
-  const [seconds, nanoseconds] = process.hrtime();
-  return seconds * 1000 + nanoseconds / 1e6;
+  const time = hrtime();
+  return time[0] * 1000 + time[1] / 1e6;
 }
 
 /**
