@@ -28,6 +28,11 @@ export async function followBatpak03({ disk, parts, mark }: FollowBatpak03Input)
   if (mark !== null && (mark.storeId.some((byte) => byte !== 0) || mark.visibleSegment < active.id)) return mark.visibleSegment > 0;
   if (mark !== null && mark.visibleSegment === active.id && mark.visibleOffset <= active.framesEnd) return true;
   const later = (await listSegmentIds(disk, files.directory)).filter((id) => id > active.id);
+  // Its header was not whole when it was looked at. It may be another file by now: what a killed writer only began is removed by the next one.
+  if (active.framesEnd === 0) {
+    files.forget(active.id);
+    return later.length === 0 && lookAtSegment(files.file(active.id), active.id, Number.POSITIVE_INFINITY).framesOffset === 0;
+  }
   const shown = mark === null ? later : later.filter((id) => id <= mark.visibleSegment);
   const ends = new Map<number, number>();
   if (mark !== null) ends.set(mark.visibleSegment, mark.visibleOffset);

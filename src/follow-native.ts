@@ -26,7 +26,7 @@ export async function followNative(input: FollowInput): Promise<boolean> {
   const { log, files } = parts;
   const { index, storeId } = log;
   const active = index.active;
-  if (parts.layout !== "native") return await followBatpak03(input);
+  if (parts.layout !== "native") return (await ifThere(() => followBatpak03(input))) ?? false;
   if (storeId === null || active === undefined || log.problems.length > 0) return false;
   if (mark !== null && (Buffer.compare(mark.storeId, storeId) !== 0 || mark.generation !== log.generation)) return false;
   const target: ReplayTarget = {
@@ -85,7 +85,7 @@ export async function followNative(input: FollowInput): Promise<boolean> {
   }
 }
 
-/** What is looked at; null where a compaction has removed its file. */
+/** What is looked at; null where a file is gone: compacted, or only begun by a writer that was killed. */
 async function ifThere<Found>(look: () => Found | Promise<Found>): Promise<Found | null> {
   try {
     return await look();

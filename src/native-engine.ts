@@ -54,7 +54,7 @@ export interface NativeStoreParts {
   readonly cache: PageCache;
   readonly frames: FrameSource;
   readonly loader: FrameLoader;
-  /** Replaced as a whole, with all but the layout, when a reader takes a new look. */
+  /** Replaced as a whole, with all the rest, when a reader takes a new look. */
   log: OpenedNativeLog;
 }
 

@@ -11,6 +11,7 @@ import { rememberFailedSyncs } from "./disk/failed-directory-syncs.ts";
 import { errorCode } from "./disk/system-error.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { DefinitionRegistry } from "./events/definition-registry.ts";
+import type { DurableMark } from "./format/native/durable-mark.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
 import { unsupported } from "./log/batpak03-placer.ts";
@@ -20,6 +21,7 @@ import { listSegmentIds } from "./log/segment-list.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, directoryExists, listDirectory, readerView } from "./open-directory.ts";
+import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenReport } from "./open-report.ts";
 import type { ReadingParts } from "./reading.ts";
 import type { CompiledOptions } from "./store-options.ts";
@@ -151,7 +153,7 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
   for (let attempt = 1; ; attempt++) {
     const before = await readerView(disk, directory);
     // Read into parts of its own: who reads meanwhile does so by the old index, in the old files, and is told where those are gone.
-    const fresh = prepareNative(disk, directory, parts.indexCacheBytes, parts.layout);
+    let fresh = prepareNative(disk, directory, parts.indexCacheBytes, parts.layout);
     let segmentIds: readonly number[] = [];
     // Whether what was met may be due to a compaction beside it, which removes files and puts others in their place.
     const mayBePassing = async (): Promise<boolean> => {
@@ -161,9 +163,13 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
     };
     let taken = false;
     try {
-      ({ segmentIds } = await listDirectory(disk, directory));
-      const limit =
-        before.writer && before.mark !== null ? { segmentId: before.mark.visibleSegment, offset: before.mark.visibleOffset } : null;
+      const listing = await listDirectory(disk, directory);
+      ({ segmentIds } = listing);
+      // A first segment that was only begun when the store was opened may not have said it.
+      if (listing.layout !== null && listing.layout !== fresh.layout) {
+        fresh = prepareNative(disk, directory, parts.indexCacheBytes, listing.layout);
+      }
+      const limit = before.writer && before.mark !== null ? visibleBeside(before.mark, parts.log) : null;
       await readNativeLog(disk, fresh, { segmentIds, mark: before.mark, tolerant: true, limit });
       const after = await readerView(disk, directory);
       // A writer that has written no mark yet is recovering: it has appended nothing, and what is there is what it will keep.
@@ -183,6 +189,18 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
     if (taken) return takeParts(parts, fresh);
     await pauseAfter(attempt);
   }
+}
+
+/**
+ * Up to where a log may be shown beside a writer: as the mark says. A writer that is recovering has not written its own yet, and what was shown while
+ * none lived, which recovery keeps, may reach further than that of the killed one. `shown`: the log that was read before, if any.
+ */
+function visibleBeside(mark: DurableMark, shown: OpenedNativeLog | undefined): { readonly segmentId: number; readonly offset: number } {
+  const marked = { segmentId: mark.visibleSegment, offset: mark.visibleOffset };
+  if (shown === undefined || shown.storeId === null || shown.problems.length > 0) return marked;
+  const { visible } = shown.index;
+  const isSameStore = Buffer.compare(mark.storeId, shown.storeId) === 0;
+  return isSameStore && visible.sequence > mark.visibleSequence ? { segmentId: visible.segmentId, offset: visible.offset } : marked;
 }
 
 function alwaysCompacted(error: unknown): StoreError<"COMPACTED"> {
