@@ -47,7 +47,7 @@ const HANG_MS = 15_000;
 const SUBSCRIBED_MS = 2000;
 const Named = defineEvent("Named");
 const entityOf = (n: number): string => `e${n % 3}`;
-export const staysAfterCompaction = (n: number): boolean => n % 3 !== 1;
+const staysAfterCompaction = (n: number): boolean => n % 3 !== 1;
 
 /** What a store shows, for a comparison with another one: events in their order, count, heads, look-ups. */
 async function shownBy(store: Store): Promise<{ readonly numbers: number[]; readonly text: string }> {
