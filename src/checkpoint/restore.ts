@@ -2,6 +2,7 @@
  * Makes an index of a checkpoint's content, by copying. Believes nothing: whatever does not fit together makes the checkpoint ignored, with
  * the reason. Whether it belongs to this log is decided elsewhere (`open-native`).
  */
+import { columnOfBytes } from "../base/column-bytes.ts";
 import type { CheckpointContent } from "../format/native/checkpoint.ts";
 import { FRAME } from "../format/native/frame-layout.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
@@ -25,8 +26,9 @@ export type RestoreOutcome =
   | { readonly kind: "ok"; readonly restored: RestoredCheckpoint }
   | { readonly kind: "ignored"; readonly reason: string };
 
-/** Names of so many entities take a step of their own. */
-const ENTITIES_PER_STEP = 16_384;
+/** So many names are made findable at once; of fewer the first look-up does it. */
+const NAMES_PREPARED_MIN = 16_384;
+const SCOPES_PER_STEP = 65_536;
 
 /** Raised inside only, by the readers of fields. */
 class Unfit extends Error {}
@@ -43,12 +45,8 @@ export function* restoreCheckpoint(content: CheckpointContent, source: IndexSour
 
 function* restore(content: CheckpointContent, source: IndexSource): Generator<undefined, RestoredCheckpoint> {
   const { description, columns } = content;
-  const entities = Interner.fromParts(internerParts(columns, "entities"));
-  if (entities !== null && entities.size >= ENTITIES_PER_STEP) {
-    yield;
-    yield* entities.prepareLoaded();
-  }
-  const scopes = Interner.fromParts(internerParts(columns, "scopes"));
+  const entities = yield* restoreNames(columns, "entities");
+  const scopes = yield* restoreNames(columns, "scopes");
   const acceptedSequence = count(description, "nextSequence");
   const heads = yield* Heads.restore(
     {
@@ -64,7 +62,7 @@ function* restore(content: CheckpointContent, source: IndexSource): Generator<un
   if (entities === null || scopes === null || heads === null || heads.count !== entities.size)
     throw new Unfit("its names or heads do not fit");
   const index = new StoreIndex(source, entities, scopes, heads);
-  for (const sequence of scopeSequences(columns, scopes.size)) index.scopeFirstSequence.push(sequence);
+  yield* restoreScopeSequences(columns, index);
   index.acceptedSequence = acceptedSequence;
   index.lastTimeMicros = count(description, "lastTimeMicros");
   index.visibleEvents = count(description, "visibleEvents");
@@ -84,6 +82,15 @@ function* restore(content: CheckpointContent, source: IndexSource): Generator<un
     records: list(description, "records").map(frameBytes),
     lastIssuedId: bytes(description, "lastIssuedId", 16),
   };
+}
+
+function* restoreNames(columns: ReadonlyMap<string, Uint8Array>, what: string): Generator<undefined, Interner | null> {
+  const names = yield* Interner.fromParts(internerParts(columns, what));
+  if (names !== null && names.size >= NAMES_PREPARED_MIN) {
+    yield;
+    yield* names.prepareLoaded();
+  }
+  return names;
 }
 
 function* restoreSegment(
@@ -176,10 +183,13 @@ function internerParts(
   };
 }
 
-function scopeSequences(columns: ReadonlyMap<string, Uint8Array>, scopeCount: number): number[] {
-  const stored = column(columns, "scopes.firstSequence");
-  if (stored.length !== scopeCount * 8) throw new Unfit("its scopes do not fit");
-  return [...new Float64Array(stored.slice().buffer)];
+function* restoreScopeSequences(columns: ReadonlyMap<string, Uint8Array>, index: StoreIndex): Generator<undefined, void> {
+  const stored = columnOfBytes(Float64Array, column(columns, "scopes.firstSequence"), index.scopes.size);
+  if (stored === null) throw new Unfit("its scopes do not fit");
+  for (let id = 0; id < stored.length; id++) {
+    index.scopeFirstSequence.push(stored[id]);
+    if ((id + 1) % SCOPES_PER_STEP === 0) yield;
+  }
 }
 
 function lastFrameOf(description: Readonly<Record<string, unknown>>): RestoredCheckpoint["lastFrame"] {

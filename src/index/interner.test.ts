@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
+import { atOnce } from "../base/rest.ts";
 import { nameHash } from "../format/native/name-hash.ts";
 import { Interner, type InternerParts } from "./interner.ts";
+
+function loadedFrom(parts: InternerParts): Interner | null {
+  return atOnce(Interner.fromParts(parts));
+}
 
 function copyOf(parts: InternerParts): InternerParts {
   return { bytes: parts.bytes.slice(), offsets: parts.offsets.slice(), hashes: parts.hashes.slice() };
@@ -38,7 +43,7 @@ test("more names than the caches hold all stay reachable, before and after a che
   const interner = new Interner();
   const count = 50_000;
   for (let i = 0; i < count; i++) assert.equal(interner.intern(`entity:${seed}:${i}`), i);
-  const loaded = Interner.fromParts(copyOf(interner.toParts()));
+  const loaded = loadedFrom(copyOf(interner.toParts()));
   assert.ok(loaded);
   for (const each of [interner, loaded]) {
     assert.equal(each.size, count);
@@ -55,7 +60,7 @@ test("more names than the caches hold all stay reachable, before and after a che
 test("names are found whichever parts of the table were built first after loading", () => {
   const interner = new Interner();
   for (let id = 0; id < 5000; id++) interner.intern(`order:${id}`);
-  const loaded = Interner.fromParts(copyOf(interner.toParts()));
+  const loaded = loadedFrom(copyOf(interner.toParts()));
   assert.ok(loaded);
   assert.equal(loaded.find("order:4999"), 4999);
   assert.equal(loaded.intern("order:new"), 5000);
@@ -68,7 +73,7 @@ test("names are found whichever parts of the table were built first after loadin
 test("the first names alone can be taken for a checkpoint", () => {
   const interner = new Interner();
   for (const name of ["a", "bb", "ccc"]) interner.intern(name);
-  const loaded = Interner.fromParts(copyOf(interner.toParts(2)));
+  const loaded = loadedFrom(copyOf(interner.toParts(2)));
   assert.equal(loaded?.size, 2);
   assert.equal(loaded?.find("bb"), 1);
   assert.equal(loaded?.find("ccc"), -1);
@@ -79,7 +84,7 @@ test("parts that cannot be an interner are refused", () => {
   for (const name of ["a", "bé", "ccc"]) interner.intern(name);
   const good = copyOf(interner.toParts());
   const offsets = (...values: number[]): Uint8Array => new Uint8Array(Uint32Array.from(values).buffer);
-  assert.ok(Interner.fromParts(good));
+  assert.ok(loadedFrom(good));
   const bad: [string, Partial<InternerParts>][] = [
     ["a ragged offsets column", { offsets: good.offsets.subarray(0, 7) }],
     ["no offsets at all", { offsets: new Uint8Array(0) }],
@@ -91,5 +96,17 @@ test("parts that cannot be an interner are refused", () => {
     ["bytes that are not UTF-8", { bytes: Uint8Array.of(97, 98, 0xff, 0xff, 99, 99, 99) }],
     ["too few hashes", { hashes: good.hashes.subarray(4) }],
   ];
-  for (const [what, change] of bad) assert.equal(Interner.fromParts({ ...good, ...change }), null, what);
+  for (const [what, change] of bad) assert.equal(loadedFrom({ ...good, ...change }), null, what);
+});
+
+test("many names are loaded in steps", () => {
+  const interner = new Interner();
+  for (let id = 0; id < 140_000; id++) interner.intern(`a name of forty bytes, with its number ${String(id).padStart(6, "0")}`);
+  const steps = Interner.fromParts(copyOf(interner.toParts()));
+  let rests = 0;
+  let step = steps.next();
+  for (; step.done !== true; step = steps.next()) rests++;
+  // Of 65,536 names, and of 4 MiB of them.
+  assert.equal(rests, 2 + 1);
+  assert.equal(step.value?.find("a name of forty bytes, with its number 139999"), 139_999);
 });

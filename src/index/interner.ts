@@ -36,6 +36,9 @@ const TABLE_PARTS = 32;
 const TABLE_PART_SHIFT = 27;
 const PART_SLOTS_MIN = 16;
 const NAME_BYTES_MAX = 0x8000_0000;
+/** So many names are looked at, or so many bytes of them copied, in a step of loading. */
+const NAMES_PER_STEP = 65_536;
+const BYTES_PER_STEP = 4 * 1024 * 1024;
 /** Names up to this many UTF-16 units are encoded and decoded without a call into the runtime. */
 const SHORT_NAME_UNITS = 64;
 
@@ -167,8 +170,8 @@ export class Interner {
     };
   }
 
-  /** An interner of copied parts; null when they cannot be one (lengths, order, encoding). */
-  static fromParts(parts: InternerParts): Interner | null {
+  /** An interner of copied parts; null when they cannot be one (lengths, order, encoding). In steps of a millisecond or so. */
+  static *fromParts(parts: InternerParts): Generator<undefined, Interner | null> {
     const count = parts.offsets.length / 4 - 1;
     if (!Number.isInteger(count) || count < 0 || parts.bytes.length >= NAME_BYTES_MAX || !isUtf8(parts.bytes)) return null;
     const interner = new Interner();
@@ -181,11 +184,15 @@ export class Interner {
       const start = offsets[id]!;
       // No name is empty, and none starts within a character; then each is well-formed because the whole is.
       if (start >= offsets[id + 1]! || (bytes[start]! & 0xc0) === 0x80) return null;
+      if ((id + 1) % NAMES_PER_STEP === 0) yield;
     }
     interner.#size = count;
     interner.#loaded = count;
     interner.#bytes = new Uint8Array(Math.max(1024, bytes.length));
-    interner.#bytes.set(bytes);
+    for (let from = 0; from < bytes.length; from += BYTES_PER_STEP) {
+      if (from > 0) yield;
+      interner.#bytes.set(bytes.subarray(from, from + BYTES_PER_STEP), from);
+    }
     interner.#text = Buffer.from(interner.#bytes.buffer);
     interner.#byteCount = bytes.length;
     interner.#offsets = offsets;
