@@ -148,7 +148,8 @@ export class FrameLoader {
       }
       if (kernel.checkPlaced(count, this.#frames.seedOf(segment.id)) >= 0) return null;
       const slabs = new SlabFiller(block, at);
-      const loaded = Array.from({ length: count }, (_, i) => slabs.take(kernel.offsets[i], kernel.lengths[i], rows[from + i]));
+      const loaded = new Array<LoadedFrame>(count);
+      for (let i = 0; i < count; i++) loaded[i] = slabs.take(kernel.offsets[i], kernel.lengths[i], rows[from + i]);
       slabs.finish();
       return loaded;
     } finally {
