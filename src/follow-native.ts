@@ -79,7 +79,7 @@ export async function followNative(input: FollowInput): Promise<boolean> {
     const header = await ifThere(() => readHeader(files, next));
     if (header === null) return false;
     if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn" && isAllThere;
-    if (mark !== null && mark.visibleSegment < next) return true;
+    if (mark !== null && mark.visibleSegment < next) return isAllThere;
     segment = newSegmentEntry(index, next, header.header.generation);
     index.segments.push(segment);
   }

@@ -39,11 +39,15 @@ export function noStoreIn(directory: string, operation: string): StoreError<"NOT
 }
 
 /** What `open` hands to the store that it makes. */
+type AskedLayout = CompiledOptions["layout"];
+
 export interface Opened {
   readonly directory: string;
   readonly disk: Disk;
   /** Whether the caller brought the disk: one that knows its own paths. */
   readonly isDiskGiven: boolean;
+  /** What the store has to be; null: what is there. */
+  readonly askedLayout: AskedLayout;
   readonly clock: Clock;
   readonly parts: NativeStoreParts;
   readonly registry: DefinitionRegistry;
@@ -80,7 +84,7 @@ async function openForWriting(
   started: number,
 ): Promise<Opened> {
   const listing = await listDirectory(disk, directory);
-  assertLayout(listing.layout, options);
+  assertLayout(listing.layout, options.layout);
   // Whoever made the directory, or gave it its name, may have been killed before that was synced: nothing is promised in it until it is.
   if (listing.segmentIds.length === 0 || listing.converted) await disk.makeDirectory(directory);
   if (listing.orphanCheckpoint) {
@@ -106,7 +110,20 @@ async function openForWriting(
     const writer = layout === "native" ? await NativeWriter.open(input) : await Batpak03Writer.open({ ...input, mark });
     const report = reportOf(parts, writer.cut, options.clock.monotonicMs() - started);
     const isDiskGiven = options.disk !== null && options.disk !== nodeDisk;
-    return { directory, disk, isDiskGiven, clock: options.clock, parts, registry, writer, lock, reading, report, life };
+    return {
+      directory,
+      disk,
+      isDiskGiven,
+      askedLayout: options.layout,
+      clock: options.clock,
+      parts,
+      registry,
+      writer,
+      lock,
+      reading,
+      report,
+      life,
+    };
   } catch (error) {
     parts.files.closeAll();
     throw error;
@@ -117,16 +134,29 @@ async function openForReading(directory: string, disk: Disk, options: CompiledOp
   if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "open the store read-only");
   const listing = await listDirectory(disk, directory);
   if (listing.segmentIds.length === 0 && !listing.orphanCheckpoint) throw noStoreIn(directory, "open the store read-only");
-  assertLayout(listing.layout, options);
+  assertLayout(listing.layout, options.layout);
   const parts = prepareNative(disk, directory, options.indexCacheBytes, listing.layout ?? "native");
   try {
-    await readLogForReader(disk, parts, directory);
+    await readLogForReader(disk, parts, directory, options.layout);
     const registry = registryOf(parts, options);
     const life = { assertReadable: () => {}, assertWritable: () => {} };
     const reading = readingOf(parts, registry, life);
     const report = { ...reportOf(parts, null, options.clock.monotonicMs() - started), tornTail: await tornTailOf(disk, parts) };
     const isDiskGiven = options.disk !== null && options.disk !== nodeDisk;
-    return { directory, disk, isDiskGiven, clock: options.clock, parts, registry, writer: null, lock: null, reading, report, life };
+    return {
+      directory,
+      disk,
+      isDiskGiven,
+      askedLayout: options.layout,
+      clock: options.clock,
+      parts,
+      registry,
+      writer: null,
+      lock: null,
+      reading,
+      report,
+      life,
+    };
   } catch (error) {
     parts.files.closeAll();
     throw error;
@@ -147,7 +177,7 @@ const VANISHED_ATTEMPTS_MAX = 50;
 const READ_ATTEMPTS_BESIDE_WRITER = 4;
 
 /** Reads the log as a reader may see it: whether a writer lives is asked before and after. */
-export async function readLogForReader(disk: Disk, parts: NativeStoreParts, directory: string): Promise<void> {
+export async function readLogForReader(disk: Disk, parts: NativeStoreParts, directory: string, asked: AskedLayout): Promise<void> {
   /** What was there at the last look that met a file which was gone. */
   let lastLooked = "";
   for (let attempt = 1; ; attempt++) {
@@ -165,6 +195,7 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
     try {
       const listing = await listDirectory(disk, directory);
       ({ segmentIds } = listing);
+      assertLayout(listing.layout, asked);
       // A first segment that was only begun when the store was opened may not have said it.
       if (listing.layout !== null && listing.layout !== fresh.layout) {
         fresh = prepareNative(disk, directory, parts.indexCacheBytes, listing.layout);
@@ -221,9 +252,8 @@ function pauseAfter(attempt: number): Promise<void> {
   return new Promise((again) => setTimeout(again, Math.min(2 ** attempt, 50)));
 }
 
-function assertLayout(found: "native" | "batpak-0.3" | null, options: CompiledOptions): void {
-  const asked = options.layout ?? found ?? "native";
-  if (found !== null && asked !== found) {
+function assertLayout(found: AskedLayout, asked: AskedLayout): void {
+  if (found !== null && asked !== null && asked !== found) {
     throw new StoreError(
       "LAYOUT_MISMATCH",
       `Cannot open the store: it has the layout ${found}, ${asked} was asked for; leave the option out`,

@@ -47,6 +47,7 @@ export class StoreAccess {
   /** What was visible when those who wait were last told. */
   #told = -1;
   #lookFails = false;
+  readonly #askedLayout: Opened["askedLayout"];
   readonly #poll = new SharedPoll(() => this.#lookForMore(), POLL_MS);
 
   constructor(opened: Opened) {
@@ -55,6 +56,7 @@ export class StoreAccess {
     this.isDiskGiven = opened.isDiskGiven;
     this.clock = opened.clock;
     this.parts = opened.parts;
+    this.#askedLayout = opened.askedLayout;
     this.registry = opened.registry;
     this.writer = opened.writer;
     this.reading = opened.reading;
@@ -267,7 +269,7 @@ export class StoreAccess {
         systemRecord: (frame) => this.#restoreRecord(frame),
       }));
     if (followed) return;
-    await readLogForReader(this.disk, this.parts, this.directory);
+    await readLogForReader(this.disk, this.parts, this.directory, this.#askedLayout);
     // Closed meanwhile.
     if (this.state === "closed") this.parts.files.closeAll();
     for (const frame of this.parts.log.records) this.#learn(frame);

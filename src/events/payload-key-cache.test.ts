@@ -18,6 +18,17 @@ test("all names of an object that comes again and again have entries soon", () =
   );
 });
 
+test("a name that can have no entry does not keep those beside it from theirs", () => {
+  for (const none of ["ключ", "x".repeat(32)]) {
+    const names = [...Array.from({ length: 7 }, (_, number) => `beside-${none.length}-${number}`), none];
+    for (let objects = 0; objects < 40; objects++) names.forEach(find);
+    assert.deepEqual(
+      names.map((name) => find(name)?.key),
+      [...names.slice(0, 7), undefined],
+    );
+  }
+});
+
 test("an entry has the bytes of its name as MessagePack writes it", () => {
   let entry = find("name");
   while (entry === null) entry = find("name");

@@ -7,6 +7,8 @@
  * once, as in a map from ids, mostly cost none.
  */
 
+import { utf8Length } from "./utf8.ts";
+
 /** How a short ASCII name is written: header and characters, in words of four bytes, the last one padded with zeros. */
 export interface KeyEntry {
   readonly key: string;
@@ -33,19 +35,17 @@ export const KEY_ENTRY_BYTES_MAX = UNITS_MAX + 1;
 
 /** The entry of `key`, noted as the one after `previous`; null where it has none: it is long, not ASCII, or has not come often yet. */
 export function findKeyEntry(key: string, previous: KeyEntry): KeyEntry | null {
-  const entry = entries.get(key) ?? (++misses % MISSES_PER_ENTRY === 0 ? makeKeyEntry(key) : null);
+  const entry = entries.get(key) ?? (++misses >= MISSES_PER_ENTRY ? makeKeyEntry(key) : null);
   if (entry !== null) previous.next = entry;
   return entry;
 }
 
 function makeKeyEntry(key: string): KeyEntry | null {
-  if (key.length > UNITS_MAX) return null;
+  if (key.length > UNITS_MAX || utf8Length(key) !== key.length) return null;
   const bytes = new Uint8Array((key.length + 4) & ~3);
   bytes[0] = 0xa0 | key.length;
   for (let index = 0; index < key.length; index++) {
-    const unit = key.charCodeAt(index);
-    if (unit >= 0x80) return null;
-    bytes[index + 1] = unit;
+    bytes[index + 1] = key.charCodeAt(index);
   }
   const view = new DataView(bytes.buffer);
   const words = new Uint32Array(bytes.length / 4);
@@ -56,5 +56,7 @@ function makeKeyEntry(key: string): KeyEntry | null {
   }
   const entry: KeyEntry = { key, words, byteLength: key.length + 1, next: null };
   entries.set(key, entry);
+  // Not before: a name that can have none must not take the turn of those that can, again and again.
+  misses = 0;
   return entry;
 }

@@ -44,9 +44,12 @@ test("a reader that met a first segment of which only the name was there learns 
   killAt(disk, doomed, ({ kind, path }) => kind === "write" && path.endsWith("000001.fbat"));
   await assert.rejects(Store.open("/store", { disk: doomed, layout: "batpak-0.3" }));
   const reader = await Store.open("/store", { disk: disk.asProcess(8), readOnly: true });
+  const asked = await Store.open("/store", { disk: disk.asProcess(9), readOnly: true, layout: "native" });
   assert.equal(await reader.count(), 0);
   const writer = await Store.open("/store", { disk, layout: "batpak-0.3" });
   await writer.append(at, event(0));
+  await assert.rejects(asked.refresh(), { code: "LAYOUT_MISMATCH" });
+  await asked.close();
   await reader.refresh();
   assert.deepEqual(await numbersOf(reader), [0]);
   await writer.append(at, event(1));
