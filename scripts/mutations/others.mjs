@@ -162,13 +162,20 @@ export const others = [
   {
     name: "poison: a segment is made behind a seal whose sync failed beside it",
     file: "src/log/log-writer.ts",
-    edits: [["await this.#syncer.underWay;\n    this.queue.assertSound();\n", ""]],
+    // Guarded twice: as the seal is written, and as the turn goes on.
+    edits: [
+      ["await this.#syncer.underWay;\n    this.queue.assertSound();\n", ""],
+      ["    await this.#parts.mayTurn();\n    this.queue.assertSound();\n", "    await this.#parts.mayTurn();\n"],
+    ],
     suites: ["turning"],
   },
   {
     name: "poison: a segment is made behind a 0.3 footer whose sync failed beside it",
     file: "src/log/batpak03-log-writer.ts",
-    edits: [["await this.#syncer.underWay;\n    this.queue.assertSound();\n", ""]],
+    edits: [
+      ["await this.#syncer.underWay;\n    this.queue.assertSound();\n", ""],
+      ["    await this.sealActive(segment);\n    this.queue.assertSound();\n", "    await this.sealActive(segment);\n"],
+    ],
     suites: ["turning"],
   },
   {
