@@ -115,6 +115,33 @@ for (const appended of [5, 60])
     await writer.close();
   });
 
+test("a reader whose next segment is gone, though the mark speaks of it, is told what one that opens anew is", async () => {
+  const disk = new SimulatedDisk();
+  const options = { checkpoint: false, segmentBytesMax: 4096 } as const;
+  const writer = await Store.open("/store", { ...options, disk });
+  for (let number = 0; number < 5; number++) await writer.append(at, event(number));
+  const reader = await Store.open("/store", { ...options, disk: disk.asProcess(8), readOnly: true });
+  for (let number = 0; number < 60; number++) await writer.append(at, event(number));
+  await disk.remove("/store/000002.fbat");
+  const countOf = async (look: () => Promise<Store>): Promise<unknown> => {
+    try {
+      return await (await look()).count();
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  };
+  const refreshed = async (): Promise<Store> => {
+    await reader.refresh();
+    return reader;
+  };
+  assert.equal(
+    await countOf(refreshed),
+    await countOf(() => Store.open("/store", { ...options, disk: disk.asProcess(9), readOnly: true })),
+  );
+  await reader.close();
+  await writer.close();
+});
+
 // The events before it were taken up with the first look, and told to be out of their order at the second.
 test("a reader whose definition claims a kind that the writer records is told so at each look", async () => {
   const disk = new SimulatedDisk();
