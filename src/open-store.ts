@@ -38,9 +38,9 @@ export function noStoreIn(directory: string, operation: string): StoreError<"NOT
   return new StoreError("NOT_FOUND", message, { what: `a store in ${directory}` });
 }
 
-/** What `open` hands to the store that it makes. */
 type AskedLayout = CompiledOptions["layout"];
 
+/** What `open` hands to the store that it makes. */
 export interface Opened {
   readonly directory: string;
   readonly disk: Disk;
@@ -109,21 +109,7 @@ async function openForWriting(
     const input = { disk, parts, options, registry, reading, assertWritable: () => life.assertWritable() };
     const writer = layout === "native" ? await NativeWriter.open(input) : await Batpak03Writer.open({ ...input, mark });
     const report = reportOf(parts, writer.cut, options.clock.monotonicMs() - started);
-    const isDiskGiven = options.disk !== null && options.disk !== nodeDisk;
-    return {
-      directory,
-      disk,
-      isDiskGiven,
-      askedLayout: options.layout,
-      clock: options.clock,
-      parts,
-      registry,
-      writer,
-      lock,
-      reading,
-      report,
-      life,
-    };
+    return { directory, disk, ...askedOf(options), parts, registry, writer, lock, reading, report, life };
   } catch (error) {
     parts.files.closeAll();
     throw error;
@@ -142,25 +128,16 @@ async function openForReading(directory: string, disk: Disk, options: CompiledOp
     const life = { assertReadable: () => {}, assertWritable: () => {} };
     const reading = readingOf(parts, registry, life);
     const report = { ...reportOf(parts, null, options.clock.monotonicMs() - started), tornTail: await tornTailOf(disk, parts) };
-    const isDiskGiven = options.disk !== null && options.disk !== nodeDisk;
-    return {
-      directory,
-      disk,
-      isDiskGiven,
-      askedLayout: options.layout,
-      clock: options.clock,
-      parts,
-      registry,
-      writer: null,
-      lock: null,
-      reading,
-      report,
-      life,
-    };
+    return { directory, disk, ...askedOf(options), parts, registry, writer: null, lock: null, reading, report, life };
   } catch (error) {
     parts.files.closeAll();
     throw error;
   }
+}
+
+/** What an open store goes on asking of its options. */
+function askedOf({ disk, layout, clock }: CompiledOptions): Pick<Opened, "isDiskGiven" | "askedLayout" | "clock"> {
+  return { isDiskGiven: disk !== null && disk !== nodeDisk, askedLayout: layout, clock };
 }
 
 /** Bytes at the end that recovery would cut; beside a living writer they are its own business. */

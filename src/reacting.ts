@@ -11,8 +11,8 @@
  * Causes that are there together are handled in chunks: one batch and one position for all of them. Where a chunk is refused, each of its causes
  * is tried by itself, so that one that is refused stops none before it.
  */
-import { describeValue } from "./base/describe-value.ts";
 import { systemClock } from "./base/clock.ts";
+import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument, isStoreError } from "./base/store-error.ts";
 import { openConsumer } from "./consuming.ts";
 import type { BatchItem, BatchOptions } from "./events/append-types.ts";

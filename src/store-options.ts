@@ -1,6 +1,6 @@
 /** The options of `Store.open`: their ranges, their defaults, and the refusal of what is not one. */
-import { describeValue } from "./base/describe-value.ts";
 import { systemClock, type Clock, type Random } from "./base/clock.ts";
+import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument, outOfRange } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { AnyDefinition } from "./events/definition.ts";

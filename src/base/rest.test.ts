@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "../testing/seeded-random.ts";
+import { TurnCounter } from "../testing/turn-counter.ts";
 import { besideOthers, Pace, sortedInSteps } from "./rest.ts";
 
 test("sorting in steps gives what sorting gives, with equal ones in their order, and pauses between steps", async () => {
@@ -86,14 +87,8 @@ test("steps beside others' work are all taken, and their result is given", async
     }
     return "done";
   };
-  let turns = 0;
-  let over = false;
-  const turn = (): void => {
-    turns++;
-    if (!over) setImmediate(turn);
-  };
-  setImmediate(turn);
+  const counter = new TurnCounter();
   assert.equal(await besideOthers(steps()), "done");
-  over = true;
+  const turns = counter.stop();
   assert.ok(turns > 1, `${turns} turns`);
 });

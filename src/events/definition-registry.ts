@@ -10,8 +10,8 @@
  * 2. A name has one definition at a time, and a kind one definition.
  * 3. Whatever `nameOf` and `kindsOf` answer is recorded in the store, or was claimed by a definition that `open` was given.
  */
-import { describeValue } from "../base/describe-value.ts";
 import { assert } from "../base/assert.ts";
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument } from "../base/store-error.ts";
 import { isDefinition } from "./definition.ts";
 import type { AnyDefinition } from "./definition.ts";

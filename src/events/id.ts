@@ -6,9 +6,9 @@
  * - a keyed event gets a UUIDv8 derived from its entity and key (`keyedId`), so that a retry finds the first attempt by its id;
  * - a given id is kept as it is, of whatever version.
  */
-import { describeValue } from "../base/describe-value.ts";
 import { assert } from "../base/assert.ts";
 import type { Random } from "../base/clock.ts";
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
 import { utf8, utf8Length, writeUtf8 } from "./utf8.ts";
 

@@ -6,7 +6,6 @@
  * dozen names, so only each eighth name that is not there gets one: what comes again and again soon has its entry, and names that come
  * once, as in a map from ids, mostly cost none.
  */
-
 import { utf8Length } from "./utf8.ts";
 
 /** How a short ASCII name is written: header and characters, in words of four bytes, the last one padded with zeros. */
@@ -44,9 +43,7 @@ function makeKeyEntry(key: string): KeyEntry | null {
   if (key.length > UNITS_MAX || utf8Length(key) !== key.length) return null;
   const bytes = new Uint8Array((key.length + 4) & ~3);
   bytes[0] = 0xa0 | key.length;
-  for (let index = 0; index < key.length; index++) {
-    bytes[index + 1] = key.charCodeAt(index);
-  }
+  for (let index = 0; index < key.length; index++) bytes[index + 1] = key.charCodeAt(index);
   const view = new DataView(bytes.buffer);
   const words = new Uint32Array(bytes.length / 4);
   for (let index = 0; index < words.length; index++) words[index] = view.getUint32(index * 4, true);

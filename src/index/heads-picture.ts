@@ -90,12 +90,13 @@ export class HeadsPicture {
     const stepEnd = Math.min(this.count, this.#copied + ENTITIES_PER_STEP);
     while (this.#copied < stepEnd) {
       const first = this.#copied;
-      const isRestored = this.#isRestored(first);
       let end = first;
-      do end = Math.min(stepEnd, end + BLOCK_ENTITIES);
-      while (end < stepEnd && this.#isRestored(end) === isRestored);
-      if (isRestored) this.#copyRestored(first, end);
-      else this.#copyEach(first, end);
+      while (end < stepEnd && this.#isRestored(end)) end = Math.min(stepEnd, end + BLOCK_ENTITIES);
+      if (end > first) this.#copyRestored(first, end);
+      else {
+        end = Math.min(stepEnd, first + BLOCK_ENTITIES);
+        this.#copyBlock(first, end);
+      }
       this.#copied = end;
     }
     return stepEnd === this.count;
@@ -116,11 +117,14 @@ export class HeadsPicture {
     this.#hashes.set(restored[NUMBERS].subarray(first * HASH_WORDS, end * HASH_WORDS), first * HASH_WORDS);
   }
 
-  #copyEach(first: number, end: number): void {
+  /** Copies entities of one block, which lie one behind the other, or where they were kept. */
+  #copyBlock(first: number, end: number): void {
+    const words = this.#heads.wordsOf(first);
+    const at = this.#heads.wordsAt(first);
     for (let entity = first; entity < end; entity++) {
       const keptAt = this.#keptAt[entity];
       if (keptAt !== 0) this.#copy(entity, this.#kept, (keptAt - 1) * WORDS);
-      else this.#copy(entity, this.#heads.wordsOf(entity), this.#heads.wordsAt(entity));
+      else this.#copy(entity, words, at + (entity - first) * WORDS);
     }
   }
 

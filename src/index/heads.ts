@@ -76,7 +76,7 @@ export class Heads {
   #liveEntities = 0;
   #picture: HeadsPicture | null = null;
 
-  /** How many entities have a place: one more than the largest id given to `ensure`. */
+  /** How many entities there are: one more than the largest id given to `ensure`. */
   get count(): number {
     return this.#count;
   }
@@ -86,7 +86,7 @@ export class Heads {
     return this.#liveEntities;
   }
 
-  /** Makes a place for this entity. */
+  /** There is this entity, and all with lesser ids: to be called before its head is asked for. */
   ensure(entityId: number): void {
     if (entityId < this.#count) return;
     assert(entityId < 0x8000_0000, "there are fewer than 2 to the 31st entities");
@@ -135,7 +135,7 @@ export class Heads {
 
   /** Gives a block its place, with what it holds. */
   #place(block: number): number {
-    assert(block < this.#blocks.length, "an entity has its place before its head is asked for");
+    assert(block < this.#blocks.length, "an entity is there before its head is asked for");
     const place = this.#placedBlocks++;
     this.#blocks[block] = place + 1;
     const chunkNumber = place >>> (CHUNK_SHIFT - BLOCK_SHIFT);

@@ -6,6 +6,7 @@ import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { segmentSeed } from "../format/native/frame.ts";
 import { Store } from "../store.ts";
 import { SimulatedDisk } from "../testing/sim-disk.ts";
+import { TurnCounter } from "../testing/turn-counter.ts";
 import { findFrames, type FoundFrame } from "./frame-search.ts";
 import { FrameWalker } from "./verify-frames.ts";
 
@@ -97,15 +98,9 @@ test("bytes that imitate frames of any length are read a few times at the most, 
     (at: number) => 200 + ((at * 7919) % (size - at)),
   ]) {
     const { file, bytesRead } = fileOf(imitation(size, 48, lengthAt));
-    let turns = 0;
-    let isSearching = true;
-    const turn = (): void => {
-      turns++;
-      if (isSearching) setImmediate(turn);
-    };
-    turn();
+    const counter = new TurnCounter();
     await findFrames(file, 1, 0, size, () => assert.fail("no frame is there"));
-    isSearching = false;
+    const turns = counter.stop();
     assert(bytesRead() < 5 * size, `${bytesRead()} bytes were read of ${size}`);
     assert(turns > 40, `the event loop turned ${turns} times`);
   }

@@ -6,6 +6,7 @@ import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { FRAME_RECORD, RECORD_MARKED } from "../kernel/frame-record.ts";
 import { Store } from "../store.ts";
 import { SimulatedDisk } from "../testing/sim-disk.ts";
+import { TurnCounter } from "../testing/turn-counter.ts";
 import { scanSegment, type ScanResult } from "./segment-scan.ts";
 
 const PATH = "/store/000001.fbat";
@@ -156,13 +157,7 @@ test("where the visitor takes long, the event loop turns between two commits, an
   const bytes = disk.bytesOf(PATH);
   const seed = segmentSeed(bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16), 1);
   const file = await disk.open(PATH, "read");
-  let turns = 0;
-  let turning = true;
-  const turn = (): void => {
-    turns++;
-    if (turning) setImmediate(turn);
-  };
-  setImmediate(turn);
+  const counter = new TurnCounter();
   const turnsOfCommits: number[][] = [[]];
   await scanSegment({
     file,
@@ -170,14 +165,14 @@ test("where the visitor takes long, the event loop turns between two commits, an
     from: SEGMENT_HEADER.bytes,
     visit({ words, count }) {
       for (let record = 0; record < count; record++) {
-        turnsOfCommits.at(-1)?.push(turns);
+        turnsOfCommits.at(-1)?.push(counter.turns);
         if ((words[record * FRAME_RECORD.words + FRAME_RECORD.flags] & RECORD_MARKED) !== 0) turnsOfCommits.push([]);
       }
       const until = performance.now() + 10;
       while (performance.now() < until);
     },
   });
-  turning = false;
+  counter.stop();
   await file.close();
   assert.equal(turnsOfCommits.pop()?.length, 0);
   assert.equal(turnsOfCommits.length, 400);

@@ -2,8 +2,8 @@
  * Projections: a state, folded of events. A projection is a value that belongs to no store and is never changed; each fold begins with a
  * state of its own.
  */
-import { describeValue } from "../base/describe-value.ts";
 import { GrowingSink } from "../base/byte-sink.ts";
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, isStoreError, outOfRange, StoreError } from "../base/store-error.ts";
 import { assertName } from "../events/coordinate.ts";
 import { type AnyDefinition, isDefinition } from "../events/definition.ts";

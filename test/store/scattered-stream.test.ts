@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { isStoreError, rawEvent, Store } from "../../src/index.ts";
 import type { Disk } from "../../src/disk/disk.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
+import { TurnCounter } from "../../src/testing/turn-counter.ts";
 
 const DIRECTORY = "/store";
 const ENTITIES = 40;
@@ -73,16 +74,10 @@ test("a bad frame amid such a stream is named, and what stands before it is read
 
 test("a long stream of what is there already lets the event loop turn", async () => {
   const store = await scatteredStore(createMemoryDisk(), 400_000, 20, 64 << 20);
-  let turns = 0;
-  let reads = true;
-  const count = (): void => {
-    turns++;
-    if (reads) setImmediate(count);
-  };
-  setImmediate(count);
+  const counter = new TurnCounter();
   let events = 0;
   for (let entity = 0; entity < 2; entity++) events += (await numbersOf(store, `order:${entity}`)).length;
-  reads = false;
+  const turns = counter.stop();
   assert.equal(events, 20_000);
   assert.ok(turns >= 4, `${turns} turns`);
   await store.close();
