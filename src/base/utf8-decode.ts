@@ -1,4 +1,4 @@
-/** Decoding short names quickly. */
+/** Decoding short texts quickly. */
 
 interface Utf8Slicing {
   readonly utf8Slice: (this: Uint8Array, start: number, end: number) => string;
@@ -6,15 +6,27 @@ interface Utf8Slicing {
 
 const { utf8Slice } = Buffer.prototype as unknown as Utf8Slicing;
 
-const SHORT_BYTES = 24;
+/** Up to so many characters a loop is cheaper than a call into the runtime. */
+const SHORT_BYTES_MAX = 24;
 
-/** The text of `bytes[start, end)`, which is UTF-8. ASCII of a few bytes is decoded here: cheaper than a call into the runtime. */
-export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start <= SHORT_BYTES) {
-    let text = "";
-    let at = start;
-    for (; at < end && bytes[at] < 0x80; at++) text += String.fromCharCode(bytes[at]);
-    if (at === end) return text;
+/** For each length a list to gather characters in: what one call makes of them is flat, where joining would make a rope. */
+const characters: readonly number[][] = Array.from({ length: SHORT_BYTES_MAX + 1 }, (_, length) => Array.from({ length }, () => 0));
+
+/** The text of `bytes[start, end)` where that is ASCII and short; null where it is not. */
+export function decodeShortAscii(bytes: Uint8Array, start: number, end: number): string | null {
+  const length = end - start;
+  if (length > SHORT_BYTES_MAX) return null;
+  const list = characters[length];
+  let united = 0;
+  for (let index = 0; index < length; index++) {
+    const character = bytes[start + index];
+    united |= character;
+    list[index] = character;
   }
-  return utf8Slice.call(bytes, start, end);
+  return united < 0x80 ? String.fromCharCode.apply(null, list) : null;
+}
+
+/** The text of `bytes[start, end)`, which is UTF-8. */
+export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
+  return decodeShortAscii(bytes, start, end) ?? utf8Slice.call(bytes, start, end);
 }

@@ -10,7 +10,9 @@
  * 2. The reading state below belongs to the one call under way (no user code runs inside it) and lets go of the bytes when it ends.
  */
 import { StoreError } from "../base/store-error.ts";
+import { decodeShortAscii } from "../base/utf8-decode.ts";
 import { BIGINT_EXTENSION, DATE_MS_MAX, DEPTH_MAX, TIMESTAMP_EXTENSION } from "./payload-format.ts";
+import { CACHED_BYTES_MAX, TextCache } from "./text-cache.ts";
 
 const NO_BYTES = new Uint8Array(0);
 const NO_VIEW = new DataView(NO_BYTES.buffer);
@@ -152,17 +154,20 @@ interface NativeTextReader {
 const utf8Slice = (Buffer.prototype as unknown as NativeTextReader).utf8Slice;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** From 13 characters on, joining makes ropes that have to be flattened later. */
-const LOOP_BYTES_END = 13;
+/** What comes as a key again and again, and what as a value. */
+const keys = new TextCache();
+const values = new TextCache();
 
 function readString(byteLength: number): string {
-  const at = take(byteLength);
+  return readText(take(byteLength), byteLength, values);
+}
+
+function readText(at: number, byteLength: number, known: TextCache): string {
   if (byteLength > CACHED_BYTES_MAX || byteLength === 0) return readUtf8(at, byteLength);
-  const slot = slotOf(at, byteLength);
-  const cached = values[slot];
-  if (isTextAt(cached, at, byteLength)) return cached;
-  const text = (byteLength < LOOP_BYTES_END ? readShortAscii(at, byteLength) : null) ?? readUtf8(at, byteLength);
-  if (text.length === byteLength) values[slot] = text;
+  const cached = known.find(bytes, view, at, byteLength);
+  if (cached !== null) return cached;
+  const text = decodeShortAscii(bytes, at, at + byteLength) ?? readUtf8(at, byteLength);
+  known.note(text, bytes, view, at, byteLength);
   return text;
 }
 
@@ -179,63 +184,13 @@ function readUtf8(at: number, byteLength: number): string {
   }
 }
 
-/** A few bytes as text without a call of the native decoder; null when they are not all ASCII. */
-function readShortAscii(at: number, byteLength: number): string | null {
-  const source = bytes;
-  let text = "";
-  let index = at;
-  const stop = at + byteLength;
-  for (; index + 4 <= stop; index += 4) {
-    const a = source[index];
-    const b = source[index + 1];
-    const c = source[index + 2];
-    const d = source[index + 3];
-    if ((a | b | c | d) >= 0x80) return null;
-    text += String.fromCharCode(a, b, c, d);
-  }
-  for (; index < stop; index++) {
-    const a = source[index];
-    if (a >= 0x80) return null;
-    text += String.fromCharCode(a);
-  }
-  return text;
-}
-
-/**
- * Texts seen before, keys and values apart, by a hash of their bytes: what comes again costs a comparison instead of a new string. Only
- * texts of as many characters as bytes are held, which are ASCII.
- */
-const SLOTS = 1024;
-const CACHED_BYTES_MAX = 32;
-const keys: string[] = Array.from({ length: SLOTS }, () => "");
-const values: string[] = Array.from({ length: SLOTS }, () => "");
-
-function slotOf(at: number, length: number): number {
-  const source = bytes;
-  return (source[at] * 31 + source[at + (length >>> 1)] * 17 + source[at + length - 1] * 7 + length * 131) & (SLOTS - 1);
-}
-
-function isTextAt(text: string, at: number, length: number): boolean {
-  if (text.length !== length) return false;
-  const source = bytes;
-  for (let index = length - 1; index >= 0; index--) if (text.charCodeAt(index) !== source[at + index]) return false;
-  return true;
-}
-
 function readKey(): string {
   if (position >= end) corrupt("it ends too early");
   const head = bytes[position];
   if (head < 0xa0 || head >= 0xc0) return readUncommonKey();
   position++;
   const length = head & 0x1f;
-  const at = take(length);
-  if (length === 0) return "";
-  const slot = slotOf(at, length);
-  const cached = keys[slot];
-  if (isTextAt(cached, at, length)) return cached;
-  const key = readUtf8(at, length);
-  if (key.length === length) keys[slot] = key;
-  return key;
+  return readText(take(length), length, keys);
 }
 
 function readUncommonKey(): string {

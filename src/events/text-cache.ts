@@ -1,0 +1,61 @@
+/**
+ * Texts that were decoded before, found by the bytes that they are written with: what comes again costs a comparison of words instead of a
+ * new string. Bounded: texts of 1 to 32 ASCII characters, one for each slot, the last one noted.
+ */
+const SLOTS_BITS = 10;
+const WORDS_PER_SLOT = 8;
+
+/** The longest text that is held, in bytes. */
+export const CACHED_BYTES_MAX = WORDS_PER_SLOT * 4;
+
+/**
+ * Of the texts that were not there one in four is noted, drawn by lot: what comes once should not drive out what comes again, and counting
+ * could always meet the same member of objects of one shape.
+ */
+const LOT_SHIFT = 30;
+
+export class TextCache {
+  readonly #texts: string[] = Array.from({ length: 1 << SLOTS_BITS }, () => "");
+  /** The bytes of each text, in words of four, the last one padded with zeros. */
+  readonly #words = new Uint32Array(WORDS_PER_SLOT << SLOTS_BITS);
+  #lot = 0;
+
+  /** The text whose bytes are the `length` ones at `at`; null where it is not held. `length` is from 1 to `CACHED_BYTES_MAX`. */
+  find(bytes: Uint8Array, view: DataView, at: number, length: number): string | null {
+    const slot = slotOf(bytes, at, length);
+    const text = this.#texts[slot];
+    if (text.length !== length) return null;
+    const words = this.#words;
+    let word = slot * WORDS_PER_SLOT;
+    let index = at;
+    for (const stop = at + length - 4; index <= stop; index += 4) if (words[word++] !== view.getUint32(index, true)) return null;
+    const odd = length & 3;
+    return odd === 0 || words[word] === oddWord(bytes, index, odd) ? text : null;
+  }
+
+  /** Notes that `text` is what the `length` bytes at `at` say, `length` as in `find`. Only ASCII is held, and not each text. */
+  note(text: string, bytes: Uint8Array, view: DataView, at: number, length: number): void {
+    this.#lot = (Math.imul(this.#lot, 1_664_525) + 1_013_904_223) | 0;
+    if (text.length !== length || this.#lot >>> LOT_SHIFT !== 0) return;
+    const slot = slotOf(bytes, at, length);
+    this.#texts[slot] = text;
+    let word = slot * WORDS_PER_SLOT;
+    let index = at;
+    for (const stop = at + length - 4; index <= stop; index += 4) this.#words[word++] = view.getUint32(index, true);
+    if ((length & 3) !== 0) this.#words[word] = oddWord(bytes, index, length & 3);
+  }
+}
+
+/** The last one to three bytes of a text as a word. */
+function oddWord(bytes: Uint8Array, at: number, count: number): number {
+  let word = bytes[at];
+  if (count > 1) word |= bytes[at + 1] << 8;
+  if (count > 2) word |= bytes[at + 2] << 16;
+  return word;
+}
+
+function slotOf(bytes: Uint8Array, at: number, length: number): number {
+  const last = at + length - 1;
+  const mixed = bytes[at] ^ (bytes[last] << 8) ^ (bytes[at + (length >>> 1)] << 16) ^ (bytes[at + (length >>> 2)] << 12) ^ (length << 4);
+  return Math.imul(mixed, 0x9e37_79b1) >>> (32 - SLOTS_BITS);
+}
