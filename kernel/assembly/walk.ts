@@ -42,7 +42,7 @@ export let commitsTo: u32 = 0;
 export let syncedTo: u32 = 0;
 
 /** Of a record (src/kernel/frame-record.ts). */
-const RECORD_BYTES: usize = 96;
+const RECORD_BYTES: usize = 112;
 
 // @ts-ignore: decorator
 @inline
@@ -127,6 +127,7 @@ export function describeFrames(at: u32, limit: u32, recordsMax: u32): u32 {
     const hash = from + length - HASH_BYTES;
     v128.store(record, v128.load(hash), 64);
     v128.store(record, v128.load(hash, 16), 80);
+    v128.store(record, v128.load(from + ID), 96);
     record += RECORD_BYTES;
     at += length;
   }

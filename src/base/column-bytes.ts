@@ -31,6 +31,13 @@ export function columnOfBytes<Kind extends Column>(Kind: ColumnKind<Kind>, sourc
   return copy;
 }
 
+/** A column of `length` elements that begins with those of `column`, zeros behind. */
+export function grownColumn(column: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
+  const grown = new Uint32Array(length);
+  grown.set(column);
+  return grown;
+}
+
 /** Copies `source` (any alignment) to the start of `column`. False, and nothing copied, unless it is `count` elements that fit. */
 export function columnFromBytes(column: Column, source: Uint8Array, count: number): boolean {
   if (source.length !== count * column.BYTES_PER_ELEMENT || count > column.length) return false;

@@ -10,7 +10,7 @@
  * 4. `#columns.sequence` is there exactly when `dense` is false.
  */
 import { assert } from "../base/assert.ts";
-import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
+import { bytesOfColumn, columnFromBytes, grownColumn } from "../base/column-bytes.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.ts";
 import { type ActiveSegmentParts, checkedColumns, partsOfColumns, ROW_SUMMARY } from "./active-parts.ts";
@@ -135,6 +135,11 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return this.#scopeIds;
   }
 
+  /** Makes room for so many rows more: for whoever adds many, since growing in the middle makes the engine throw away what it compiled for that. */
+  makeRoom(rows: number): void {
+    while (this.#rowCount + rows > this.#capacity) this.#growColumns();
+  }
+
   /** Adds a row. `previousSequence` is that of the entity's last event before this segment (-1: none); it counts at its first row here. */
   push(fields: RowFields, previousSequence = -1): void {
     const { entity, scope, kind, clock, offset, time, idTag, correlationTag, causationTag, sequence } = fields;
@@ -183,6 +188,12 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   noteLast(entity: number, view: DataView, idAt: number, hashAt: number): void {
     const ordinal = this.#ordinals[entity]! - 1;
     this.notedFrames.noteLast(this.#lastRows[ordinal]!, ordinal, view, idAt, hashAt);
+  }
+
+  /** The same from words, 8 of the hash and 4 of the id. */
+  noteLastWords(entity: number, words: Uint32Array, from: number): void {
+    const ordinal = this.#ordinals[entity]! - 1;
+    this.notedFrames.noteLastWords(this.#lastRows[ordinal]!, ordinal, words, from);
   }
 
   /** Writes hash and id of this row's event, the entity's last, to `target`, where it was noted; tells whether it was. */
@@ -400,7 +411,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     if (row === 0 || time > this.#timeMax) this.#timeMax = time;
     if ((offset & OFFSET_FOREIGN_ID) !== 0) this.#foreignIds++;
     if (this.#scopeSeen[scope] !== 1) this.#noteScope(scope);
-    if (entity >= this.#ordinals.length) this.#ordinals = resized(this.#ordinals, Math.max(entity + 1, this.#ordinals.length * 2));
+    if (entity >= this.#ordinals.length) this.#ordinals = grownColumn(this.#ordinals, Math.max(entity + 1, this.#ordinals.length * 2));
     const ordinal = this.#ordinals[entity]! - 1;
     if (ordinal < 0) {
       this.#noteEntity(row, entity, previousSequence);
@@ -418,10 +429,10 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     const ordinal = this.#entityCount++;
     if (ordinal === this.#entityIds.length) {
       const capacity = ordinal * 2;
-      this.#entityIds = resized(this.#entityIds, capacity);
-      this.#firstRows = resized(this.#firstRows, capacity);
-      this.#lastRows = resized(this.#lastRows, capacity);
-      this.#rowCounts = resized(this.#rowCounts, capacity);
+      this.#entityIds = grownColumn(this.#entityIds, capacity);
+      this.#firstRows = grownColumn(this.#firstRows, capacity);
+      this.#lastRows = grownColumn(this.#lastRows, capacity);
+      this.#rowCounts = grownColumn(this.#rowCounts, capacity);
       const previous = new Float64Array(capacity);
       previous.set(this.#previousSequences);
       this.#previousSequences = previous;
@@ -483,10 +494,4 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     });
     return this.#chains;
   }
-}
-
-function resized(column: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
-  const grown = new Uint32Array(length);
-  grown.set(column);
-  return grown;
 }

@@ -6,7 +6,7 @@
  *
  * Copying is by words of 32 bits: a hash read as a floating-point number need not come back as it was.
  */
-import { bytesOfColumn } from "../base/column-bytes.ts";
+import { bytesOfColumn, grownColumn } from "../base/column-bytes.ts";
 import { BLOCK_SHIFT, HASH_WORDS } from "./head-layout.ts";
 import type { HeadsColumns, HeadsParts } from "./heads.ts";
 
@@ -67,11 +67,7 @@ export class HeadsPicture {
   /** The entity is about to change. */
   keep(entityId: number): void {
     if (entityId < this.#copied || entityId >= this.count || this.#keptAt[entityId] !== 0) return;
-    if (this.#kept.length === this.#keptCount * WORDS) {
-      const grown = new Uint32Array(this.#kept.length * 2);
-      grown.set(this.#kept);
-      this.#kept = grown;
-    }
+    if (this.#kept.length === this.#keptCount * WORDS) this.#kept = grownColumn(this.#kept, this.#kept.length * 2);
     const words = this.#heads.wordsOf(entityId);
     const from = this.#heads.wordsAt(entityId);
     const to = this.#keptCount * WORDS;

@@ -14,7 +14,7 @@
  *    a thousand entities of a million has a thousand blocks placed.
  */
 import { assert } from "../base/assert.ts";
-import { columnOfBytes } from "../base/column-bytes.ts";
+import { columnOfBytes, grownColumn } from "../base/column-bytes.ts";
 import { BLOCK_SHIFT, HASH_BYTES, HASH_WORDS, HEAD_PLACE as PLACE, PLACES_SHIFT } from "./head-layout.ts";
 import { HeadsPicture } from "./heads-picture.ts";
 
@@ -92,13 +92,7 @@ export class Heads {
     assert(entityId < 0x8000_0000, "there are fewer than 2 to the 31st entities");
     this.#count = entityId + 1;
     const blocks = (entityId >>> BLOCK_SHIFT) + 1;
-    if (blocks > this.#blocks.length) this.#growBlocks(Math.max(blocks, this.#blocks.length * 2));
-  }
-
-  #growBlocks(length: number): void {
-    const grown = new Uint32Array(length);
-    grown.set(this.#blocks);
-    this.#blocks = grown;
+    if (blocks > this.#blocks.length) this.#blocks = grownColumn(this.#blocks, Math.max(blocks, this.#blocks.length * 2));
   }
 
   /** -1 where the entity has never had an event. */

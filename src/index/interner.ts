@@ -12,7 +12,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { assert } from "../base/assert.ts";
-import { bytesOfColumn, columnFromBytes } from "../base/column-bytes.ts";
+import { bytesOfColumn, columnFromBytes, grownColumn } from "../base/column-bytes.ts";
 import { atOnce } from "../base/rest.ts";
 import { nameHash } from "../format/native/name-hash.ts";
 import { HashBuckets } from "./hash-buckets.ts";
@@ -309,10 +309,4 @@ function enterName(part: Uint32Array, id: number, hash: number): void {
   let slot = hash & mask;
   while (part[slot] !== 0) slot = (slot + 1) & mask;
   part[slot] = id + 1;
-}
-
-function grownColumn(column: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
-  const grown = new Uint32Array(Math.max(length, column.length));
-  grown.set(column);
-  return grown;
 }

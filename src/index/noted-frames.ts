@@ -4,6 +4,7 @@
  *
  * Invariant: what is given was noted for the very row that is asked for.
  */
+import { grownColumn } from "../base/column-bytes.ts";
 import { idTag2 } from "./id-tag.ts";
 
 const HASH_WORDS = 8;
@@ -29,13 +30,19 @@ export class NotedFrames {
     entries[entry + ROW] = row + 1;
   }
 
+  /** The same from words, 8 of the hash and 4 of the id. */
+  noteLastWords(row: number, ordinal: number, words: Uint32Array, from: number): void {
+    const entry = ordinal * ENTRY_WORDS;
+    if (entry >= this.#entries.length) this.#growEntries(ordinal + 1);
+    const entries = this.#entries;
+    for (let word = 0; word < ROW; word++) entries[entry + word] = words[from + word];
+    entries[entry + ROW] = row + 1;
+  }
+
   /** Notes of `row`, whose id at `at` the writer did not issue. */
   noteForeign(row: number, view: DataView, at: number): void {
-    if (row >= this.#foreignTags.length) {
-      const grown = new Uint32Array(Math.max(1024, row + 1, this.#foreignTags.length * 2));
-      grown.set(this.#foreignTags);
-      this.#foreignTags = grown;
-    }
+    const tags = this.#foreignTags;
+    if (row >= tags.length) this.#foreignTags = grownColumn(tags, Math.max(1024, row + 1, tags.length * 2));
     this.#foreignTags[row] = idTag2(view, at);
   }
 
@@ -53,8 +60,7 @@ export class NotedFrames {
   }
 
   #growEntries(ordinals: number): void {
-    const entries = new Uint32Array(Math.max(64 * ENTRY_WORDS, ordinals * ENTRY_WORDS, this.#entries.length * 2));
-    entries.set(this.#entries);
+    const entries = grownColumn(this.#entries, Math.max(64 * ENTRY_WORDS, ordinals * ENTRY_WORDS, this.#entries.length * 2));
     this.#entries = entries;
     this.#bytes = new Uint8Array(entries.buffer);
   }

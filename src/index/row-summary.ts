@@ -2,7 +2,7 @@
  * What the first rows of a growing segment say together: per entity its first and last row and how many, the scopes, the times. Kept from one
  * checkpoint to the next, so that each looks only at the rows that came since.
  */
-import { bytesOfColumn } from "../base/column-bytes.ts";
+import { bytesOfColumn, grownColumn } from "../base/column-bytes.ts";
 import type { ActiveColumns } from "./active-columns.ts";
 import { type ActiveSegmentParts, ROW_SUMMARY } from "./active-parts.ts";
 import { OFFSET_FOREIGN_ID } from "./segment-index.ts";
@@ -56,10 +56,10 @@ export class RowSummary {
   /** Entities come in the order of their ordinals, since that is the order of their first rows. */
   #enter(ordinal: number, entity: number, row: number): void {
     if (ordinal === this.#entityIds.length) {
-      this.#entityIds = doubled(this.#entityIds);
-      this.#firstRows = doubled(this.#firstRows);
-      this.#lastRows = doubled(this.#lastRows);
-      this.#rowCounts = doubled(this.#rowCounts);
+      this.#entityIds = grownColumn(this.#entityIds, this.#entityIds.length * 2);
+      this.#firstRows = grownColumn(this.#firstRows, this.#firstRows.length * 2);
+      this.#lastRows = grownColumn(this.#lastRows, this.#lastRows.length * 2);
+      this.#rowCounts = grownColumn(this.#rowCounts, this.#rowCounts.length * 2);
     }
     this.#entities = ordinal + 1;
     this.#entityIds[ordinal] = entity;
@@ -85,10 +85,4 @@ export class RowSummary {
       summary: bytesOfColumn(summary, summary.length),
     };
   }
-}
-
-function doubled(values: Uint32Array): Uint32Array<ArrayBuffer> {
-  const grown = new Uint32Array(values.length * 2);
-  grown.set(values);
-  return grown;
 }

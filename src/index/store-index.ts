@@ -170,8 +170,8 @@ export class StoreIndex {
 
   /** The same for a name as UTF-8 bytes. */
   internScopeBytes(source: Uint8Array, start: number, end: number, sequence: number): number {
-    // Scopes are few, and mostly told apart by how they end.
-    const slot = (source[end - 1] ^ (source[end - 2] << 2) ^ ((end - start) << 4)) & (SCOPE_GUESSES - 1);
+    // Scopes are few, and mostly told apart by how they end: no two endings of two digits share a slot.
+    const slot = (source[end - 1] ^ (source[end - 2] << 4) ^ ((end - start) * 67)) & (SCOPE_GUESSES - 1);
     const guess = this.#scopeGuesses[slot] - 1;
     if (guess >= 0 && this.scopeFirstSequence[guess] <= sequence && this.scopes.isName(guess, source, start, end)) return guess;
     const id = this.#noteScope(this.scopes.internBytes(source, start, end), sequence);

@@ -1,8 +1,8 @@
 /** The records that describe frames for whoever takes them up: written by the kernel (kernel/assembly/walk.ts) or by loops (log/frame-walker.ts). */
 
-/** What `describe` writes of a frame: a record of 24 words of 4 bytes, some of which are halves of floating-point numbers. */
+/** What `describe` writes of a frame: a record of 28 words of 4 bytes, some of which are halves of floating-point numbers. */
 export const FRAME_RECORD = {
-  words: 24,
+  words: 28,
   /** Where the frame stands in the region. */
   at: 0,
   length: 1,
@@ -21,8 +21,9 @@ export const FRAME_RECORD = {
   clock: 5,
   sequence: 6,
   time: 7,
-  /** 8 words, as they lie in the frame. */
+  /** 8 words of the event's hash and 4 of its id, as they lie in the frame. */
   hash: 16,
+  id: 24,
 } as const;
 
 export const RECORD_MARKED = 0x100;

@@ -106,4 +106,5 @@ function describeFrame(bytes: Uint8Array, view: DataView, at: number, words: Uin
   numbers[to / 2 + FRAME_RECORD.time] = getUint64(view, at + FRAME.time);
   const hash = at + length - FRAME.hashBytes;
   for (let word = 0; word < 8; word++) words[to + FRAME_RECORD.hash + word] = view.getUint32(hash + word * 4, true);
+  for (let word = 0; word < 4; word++) words[to + FRAME_RECORD.id + word] = view.getUint32(at + FRAME.id + word * 4, true);
 }

@@ -5,6 +5,7 @@
  * A frame whose entity has an earlier frame in the same group is linked to it, since that one's hash is not known before the group is
  * sealed; any other takes its previous hash from the head. The seal writes the last hash of each entity back into its head.
  */
+import { grownColumn } from "../base/column-bytes.ts";
 import type { ByteSink } from "../base/byte-sink.ts";
 import type { Clock } from "../base/clock.ts";
 import type { IdIssuer } from "../events/id.ts";
@@ -150,9 +151,7 @@ export class NativePlacer implements FramePlacer {
   }
 
   #growOpenFrames(): void {
-    const grown = new Uint32Array(Math.max(this.#openFrame.length * 2, this.#index.heads.count));
-    grown.set(this.#openFrame);
-    this.#openFrame = grown;
+    this.#openFrame = grownColumn(this.#openFrame, Math.max(this.#openFrame.length * 2, this.#index.heads.count));
   }
 
   seal(group: CommitGroup): void {

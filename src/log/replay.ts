@@ -30,6 +30,8 @@ export interface ReplayTarget {
 }
 
 const NO_EVENT = FRAME_FLAG.seal | FRAME_FLAG.system | FRAME_FLAG.retention;
+/** Of frames whose id the writer did not issue, or that have none. */
+const NOT_ISSUED = NO_EVENT | FRAME_FLAG.foreignId;
 
 /**
  * Enters the frames of a run, of a segment whose index is in memory. `leftOut` is told of a right frame that cannot stand where it stands; the
@@ -42,25 +44,37 @@ export function replayRun(
   leftOut: (error: StoreError<"CORRUPT">) => void,
 ): number {
   const { words, count, base } = run;
+  (segment.index as ActiveSegmentIndex).makeRoom(count);
   let entered = -1;
+  let issued = -1;
   for (let record = 0; record < count; record++) {
     const to = record * FRAME_RECORD.words;
     const at = words[to + FRAME_RECORD.at];
-    const isMarked = (words[to + FRAME_RECORD.flags] & RECORD_MARKED) !== 0;
+    const flags = words[to + FRAME_RECORD.flags];
     if (!target.leavesOut) {
+      if ((flags & FRAME_FLAG.seal) !== 0) noteIssued(target, run, issued);
       const problem = replayFrame(target, segment, run, record);
       if (problem === null) {
         entered = record;
+        if ((flags & NOT_ISSUED) === 0) issued = record;
         // Whoever is told of what a later frame throws goes on from here.
         segment.framesEnd = base + at + words[to + FRAME_RECORD.length];
       } else {
+        noteIssued(target, run, issued);
         leftOut(replayError(segment, base + at, problem));
         target.leavesOut = true;
       }
     }
-    if (isMarked) target.leavesOut = false;
+    if ((flags & RECORD_MARKED) !== 0) target.leavesOut = false;
   }
+  noteIssued(target, run, issued);
   return entered;
+}
+
+/** Notes the id of this record's event as the newest one that the writer issued. */
+function noteIssued(target: ReplayTarget, { bytes, view, words }: FrameRun, record: number): void {
+  if (record < 0) return;
+  nativeFrames.copyId(bytes, view, words[record * FRAME_RECORD.words + FRAME_RECORD.at], target.lastIssuedId, 0);
 }
 
 /** Enters a frame, or tells why it cannot stand there. */
@@ -143,9 +157,8 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, run: FrameRun,
     sequence,
     head[headAt + HEAD_PLACE.sequence],
   );
-  rows.noteLast(entityId, view, at + FRAME.id, at + words[to + FRAME_RECORD.length] - FRAME.hashBytes);
+  rows.noteLastWords(entityId, words, to + FRAME_RECORD.hash);
   if (isForeign) rows.noteForeignId(view, at + FRAME.id);
-  else nativeFrames.copyId(bytes, view, at, target.lastIssuedId, 0);
   head[headAt + HEAD_PLACE.clock] = clock;
   head[headAt + HEAD_PLACE.sequence] = sequence;
   head[headAt + HEAD_PLACE.timeMicros] = timeMicros;
