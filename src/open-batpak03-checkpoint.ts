@@ -14,15 +14,15 @@ import { atOnce, inSteps } from "./base/rest.ts";
 import { viewOf } from "./base/msgpack.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
 import type { CheckpointEntry } from "./format/batpak03/checkpoint.ts";
+import { openEntryWalker } from "./format/batpak03/checkpoint-entry.ts";
 import { CheckpointDecoder, type CheckpointVisitor, type DecodedCheckpoint } from "./format/batpak03/checkpoint-decoder.ts";
 import { type Frame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
-import { hashEquals, type HashWalker, walkerFrom } from "./format/batpak03/hash-array.ts";
+import { hashEquals } from "./format/batpak03/hash-array.ts";
 import type { Corrupt, Torn } from "./format/batpak03/outcome.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { idTag } from "./index/id-tag.ts";
 import type { Interner } from "./index/interner.ts";
-import { createHashArrayWalker } from "./kernel/frame-kernel.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
 import type { Batpak03Segment, WalkEnd } from "./log/batpak03-segment.ts";
@@ -79,32 +79,30 @@ export async function decodeInPieces(
   rest?: () => Promise<void>,
 ): Promise<DecodedCheckpoint | Torn | Corrupt> {
   const decoder = new CheckpointDecoder(size, visitor);
-  const room = createHashArrayWalker(2 * BUFFER_BYTES);
-  let buffer = room?.bytes.subarray(0, BUFFER_BYTES) ?? new Uint8Array(BUFFER_BYTES);
-  let other = room?.bytes.subarray(BUFFER_BYTES) ?? new Uint8Array(BUFFER_BYTES);
-  /** The walkers of the two, the one of `buffer` first. */
-  let walkers: (HashWalker | null)[] = room === null ? [null, null] : [walkerFrom(room, 0), walkerFrom(room, BUFFER_BYTES)];
-  let left = buffer.subarray(0, 0);
+  const walker = openEntryWalker(2 * BUFFER_BYTES);
+  /** Two buffers: one is decoded while the other is read into. */
+  const room = walker?.bytes ?? new Uint8Array(2 * BUFFER_BYTES);
+  const view = viewOf(room);
+  let buffer = 0;
+  let left: Uint8Array = room.subarray(0, 0);
   let pieceBytes = FIRST_PIECE_BYTES;
-  let reading = file.read(buffer, HEAD_BYTES, pieceBytes, 0);
+  let reading = file.read(room, buffer + HEAD_BYTES, pieceBytes, 0);
   for (let position = 0; ; ) {
     const count = await reading;
     if (count === 0) break;
     position += count;
     // What was left goes before the piece, so that the buffer that held it can take the next one.
+    const piece = buffer + HEAD_BYTES;
     const fits = left.length <= HEAD_BYTES;
-    const bytes = fits ? buffer : new Uint8Array(left.length + count);
-    const start = fits ? HEAD_BYTES - left.length : 0;
-    bytes.set(left, start);
-    if (!fits) bytes.set(buffer.subarray(HEAD_BYTES, HEAD_BYTES + count), left.length);
-    const walker = fits ? walkers[0] : null;
-    [buffer, other] = [other, buffer];
-    walkers = [walkers[1], walkers[0]];
-    pieceBytes = Math.min(PIECE_BYTES, pieceBytes * 2);
-    reading = file.read(buffer, HEAD_BYTES, pieceBytes, position);
+    const bytes = fits ? room : joined(left, room.subarray(piece, piece + count));
+    const start = fits ? piece - left.length : 0;
+    if (fits) room.set(left, start);
     const end = start + left.length + count;
+    buffer = BUFFER_BYTES - buffer;
+    pieceBytes = Math.min(PIECE_BYTES, pieceBytes * 2);
+    reading = file.read(room, buffer + HEAD_BYTES, pieceBytes, position);
     await rest?.();
-    const stop = decoder.push(bytes, viewOf(bytes), start, end, walker);
+    const stop = decoder.push(bytes, fits ? view : viewOf(bytes), start, end, fits ? walker : null);
     left = bytes.subarray(stop, end);
     if (left.length > VALUE_BYTES_MAX) {
       await reading;
@@ -112,6 +110,13 @@ export async function decodeInPieces(
     }
   }
   return decoder.finish();
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(first.length + second.length);
+  bytes.set(first);
+  bytes.set(second, first.length);
+  return bytes;
 }
 
 /** Takes the entries as they are decoded. */

@@ -7,7 +7,7 @@ const EVEN_PLACES: u64 = 0x5555_5555_5555_5555;
 const INTEGERS: u32 = 32;
 
 /** Where the 32 integers end whose first stands at `at`; 0 when they are none. Reads 64 bytes, as many as they may take. */
-export function hashArrayEnd(at: usize): u32 {
+export function hashArrayEnd(at: usize): usize {
   const tag = i8x16.splat(0xcc as i8);
   let high: u64 = 0;
   let tagged: u64 = 0;
@@ -25,7 +25,7 @@ export function hashArrayEnd(at: usize): u32 {
     if (next == length) break;
     length = next;
   }
-  return (tags & ~tagged & below(length)) == 0 ? (at as u32) + length : 0;
+  return (tags & ~tagged & below(length)) == 0 ? at + length : 0;
 }
 
 /** The lowest `count` bits, up to all 64. */

@@ -1,13 +1,13 @@
 /** What the host calls (src/kernel/wasm-kernel.ts). Nothing here allocates, and nothing is kept between calls but the layout and a hash in progress. */
+import { describeEntries } from "./checkpoint-entry";
 import { prepareSchedule } from "./compress-lanes";
 import { prepareCrc32 } from "./crc32";
-import { hashArrayEnd } from "./hash-array";
 import { framesFit, setLayout } from "./memory";
 import { firstWrongCrc, firstWrongCrcPlaced, firstWrongHash, sealFrames } from "./schedule";
 import { hashFinish, hashStart, hashSubtrees } from "./tree";
 import { commitsTo, describeFrames, syncedTo, walkedTo, walkFrames } from "./walk";
 
-export { commitsTo, describeFrames, hashArrayEnd, hashFinish, hashStart, hashSubtrees, syncedTo, walkedTo, walkFrames };
+export { commitsTo, describeEntries, describeFrames, hashFinish, hashStart, hashSubtrees, syncedTo, walkedTo, walkFrames };
 
 /** Fills the constant tables. Once, before anything else. */
 export function prepare(): void {

@@ -78,11 +78,25 @@ export interface FrameWalker {
   readonly numbers: Float64Array;
 }
 
-/** Finds where hashes of the batpak 0.3 layout end that lie in its memory. */
-export interface HashArrayWalker {
+/** How the entries of a batpak 0.3 checkpoint are written that a walker understands. */
+export interface EntryForm {
+  /** The keys in their order, as MessagePack writes them, of at most 16 bytes. */
+  readonly keys: readonly Uint8Array[];
+  /** No such entry is longer. */
+  readonly bytesMax: number;
+}
+
+/** Describes entries of a batpak 0.3 checkpoint that lie in its memory. */
+export interface EntryWalker {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Where the 32 integers end, each of a byte, whose first stands at `at` in `bytes`; negative where they are none. */
-  end(at: number): number;
+  /**
+   * Writes a record (`ENTRY_RECORD`) of each of the entries from `at` on, at most `entriesMax`, as far as there is room and they are of the
+   * usual form, with the `bytesMax` of a longest one before `limit`; returns how many.
+   */
+  describe(at: number, limit: number, entriesMax: number): number;
+  /** The records, as words and as numbers. */
+  readonly words: Int32Array;
+  readonly numbers: Float64Array;
 }
 
 /** One way of hashing. */
@@ -92,7 +106,7 @@ export interface Hashing {
   /** Left out where nothing is faster than a loop. */
   createFrameWalker?(capacityBytes: number): FrameWalker;
   /** Left out where nothing is faster than a loop. */
-  createHashArrayWalker?(byteLength: number): HashArrayWalker;
+  createEntryWalker?(byteLength: number, form: EntryForm): EntryWalker;
   blake3(bytes: Uint8Array): Uint8Array;
 }
 
@@ -153,9 +167,9 @@ export function createFrameWalker(capacityBytes: number): FrameWalker | null {
 }
 
 /** A walker with so many bytes of memory; null where nothing is faster than a loop, or the memory cannot be had. */
-export function createHashArrayWalker(byteLength: number): HashArrayWalker | null {
+export function createEntryWalker(byteLength: number, form: EntryForm): EntryWalker | null {
   try {
-    return hashing().createHashArrayWalker?.(byteLength) ?? null;
+    return hashing().createEntryWalker?.(byteLength, form) ?? null;
   } catch {
     // A WebAssembly memory takes gigabytes of addresses, whatever its size. Who only reads can do without.
     return null;

@@ -7,7 +7,8 @@
  */
 import { assert } from "../base/assert.ts";
 import { StoreError } from "../base/store-error.ts";
-import type { FrameKernel, FrameWalk, FrameWalker, HashArrayWalker, Hashing } from "./frame-kernel.ts";
+import type { FrameKernel, FrameWalk, FrameWalker, EntryForm, EntryWalker, Hashing } from "./frame-kernel.ts";
+import { ENTRY_RECORD } from "./entry-record.ts";
 import { FRAME_RECORD } from "./frame-record.ts";
 import { kernelBinary } from "./kernel-binary.ts";
 
@@ -53,7 +54,15 @@ interface KernelExports {
   readonly walkedTo: WasmGlobal;
   readonly commitsTo: WasmGlobal;
   readonly syncedTo: WasmGlobal;
-  hashArrayEnd(at: number): number;
+  describeEntries(
+    at: number,
+    limit: number,
+    origin: number,
+    keys: number,
+    entryBytesMax: number,
+    records: number,
+    recordsMax: number,
+  ): number;
   hashStart(): void;
   hashSubtrees(from: number, count: number): void;
   hashFinish(from: number, byteCount: number, target: number): void;
@@ -194,18 +203,46 @@ class WasmFrameWalker implements FrameWalker {
   }
 }
 
-class WasmHashArrayWalker implements HashArrayWalker {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly #exports: KernelExports;
+/** So many entries are described in one call: their records stay in the processor's cache. */
+const ENTRIES_MAX = 256;
+/** Of a key: its bytes, zeros behind, and as many ones. */
+const KEY_BYTES = 16;
 
-  constructor(exports: KernelExports, byteLength: number) {
+/** Memory: the bytes that are walked, the keys, the records. */
+class WasmEntryWalker implements EntryWalker {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly words: Int32Array;
+  readonly numbers: Float64Array;
+  readonly #exports: KernelExports;
+  readonly #keys: number;
+  readonly #records: number;
+  readonly #entryBytesMax: number;
+
+  constructor(exports: KernelExports, byteLength: number, { keys, bytesMax }: EntryForm) {
     this.#exports = exports;
-    growTo(exports.memory, TABLE_ADDRESS + byteLength + SLACK_BYTES);
-    this.bytes = new Uint8Array(exports.memory.buffer, TABLE_ADDRESS, byteLength);
+    this.#entryBytesMax = bytesMax;
+    this.#keys = Math.ceil((TABLE_ADDRESS + byteLength + SLACK_BYTES) / 64) * 64;
+    this.#records = this.#keys + Math.ceil((keys.length * (2 * KEY_BYTES + 4)) / 64) * 64;
+    growTo(exports.memory, this.#records + ENTRIES_MAX * ENTRY_RECORD.words * 4);
+    const { buffer } = exports.memory;
+    this.bytes = new Uint8Array(buffer, TABLE_ADDRESS, byteLength);
+    this.words = new Int32Array(buffer, this.#records, ENTRIES_MAX * ENTRY_RECORD.words);
+    this.numbers = new Float64Array(buffer, this.#records, (ENTRIES_MAX * ENTRY_RECORD.words) / 2);
+    const table = new Uint8Array(buffer, this.#keys, keys.length * 2 * KEY_BYTES);
+    const lengths = new Uint32Array(buffer, this.#keys + table.length, keys.length);
+    keys.forEach((key, index) => {
+      assert(key.length <= KEY_BYTES, "the keys of an entry are short");
+      table.set(key, index * 2 * KEY_BYTES);
+      table.fill(0xff, (index * 2 + 1) * KEY_BYTES, (index * 2 + 1) * KEY_BYTES + key.length);
+      lengths[index] = key.length;
+    });
   }
 
-  end(at: number): number {
-    return this.#exports.hashArrayEnd(TABLE_ADDRESS + at) - TABLE_ADDRESS;
+  describe(at: number, limit: number, entriesMax: number): number {
+    assert(at >= 0 && limit <= this.bytes.length, "the entries lie in the walker's memory");
+    const [from, to] = [TABLE_ADDRESS + at, TABLE_ADDRESS + limit];
+    const recordsMax = Math.min(entriesMax, ENTRIES_MAX);
+    return this.#exports.describeEntries(from, to, TABLE_ADDRESS, this.#keys, this.#entryBytesMax, this.#records, recordsMax);
   }
 }
 
@@ -243,7 +280,7 @@ export function createWasmHashing(wasm = (globalThis as { WebAssembly?: Wasm }).
     name: "kernel",
     createFrameKernel: (capacityBytes, frameCapacity) => new WasmFrameKernel(instantiate(wasm, module), capacityBytes, frameCapacity),
     createFrameWalker: (capacityBytes) => new WasmFrameWalker(instantiate(wasm, module), capacityBytes),
-    createHashArrayWalker: (byteLength) => new WasmHashArrayWalker(instantiate(wasm, module), byteLength),
+    createEntryWalker: (byteLength, form) => new WasmEntryWalker(instantiate(wasm, module), byteLength, form),
     // Made when it is first needed: opening a store hashes nothing.
     blake3: (bytes) => (hash ??= createBlake3(instantiate(wasm, module)))(bytes),
   };

@@ -2,15 +2,14 @@
 import { crc32 } from "node:zlib";
 import { viewOf } from "../../src/base/msgpack.ts";
 import { CheckpointDecoder, decodeCheckpoint, type CheckpointVisitor } from "../../src/format/batpak03/checkpoint-decoder.ts";
-import { checkpointEntryFields } from "../../src/format/batpak03/checkpoint-entry.ts";
+import { checkpointEntryFields, openEntryWalker } from "../../src/format/batpak03/checkpoint-entry.ts";
 import { decodeFooter, decodeTrailer, footerMismatch, footerPlacement } from "../../src/format/batpak03/footer.ts";
 import { decodeFrame, frameEntity, frameFields, frameScope } from "../../src/format/batpak03/frame.ts";
-import { walkerFrom } from "../../src/format/batpak03/hash-array.ts";
 import { payloadBytes } from "../../src/format/batpak03/payload.ts";
 import { findNextFrame } from "../../src/format/batpak03/resync.ts";
 import { decodeSegmentHeader, encodeSegmentHeader } from "../../src/format/batpak03/segment.ts";
 import { GrowingSink } from "../../src/base/byte-sink.ts";
-import { blake3, createHashArrayWalker } from "../../src/kernel/frame-kernel.ts";
+import { blake3 } from "../../src/kernel/frame-kernel.ts";
 import { seededRandom } from "../../src/testing/seeded-random.ts";
 import { fixtureNames, loadFixture } from "../support/batpak03-fixtures.ts";
 import type { FuzzInput, FuzzTarget } from "./fuzz-run.ts";
@@ -138,8 +137,8 @@ function mendCheckpoint(bytes: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Memory in which the kernel finds the ends of hashes. */
-const room = createHashArrayWalker(1 << 20);
+/** Memory in which the kernel describes entries. */
+const walker = openEntryWalker(1 << 20);
 
 /** Whole and in pieces of random sizes, some of them with the kernel's help: the same outcome, the same entries. */
 function runCheckpoint({ bytes, seed }: FuzzInput): string {
@@ -164,12 +163,12 @@ function runCheckpoint({ bytes, seed }: FuzzInput): string {
     const next = Math.min(bytes.length, at + 1 + below(random, random() < 0.5 ? 8 : 900));
     const piece = joined(kept, bytes.subarray(at, next));
     const base = below(random, 64);
-    if (room !== null && base + piece.length <= room.bytes.length && random() < 0.7) {
-      room.bytes.set(piece, base);
-      const placed = room.bytes.subarray(base, base + piece.length);
-      const stop = decoder.push(placed, viewOf(placed), 0, placed.length, walkerFrom(room, base));
-      kept = piece.subarray(stop);
-      room.bytes.fill(below(random, 256));
+    if (walker !== null && base + piece.length <= walker.bytes.length && random() < 0.7) {
+      const room = walker.bytes;
+      room.set(piece, base);
+      const stop = decoder.push(room, viewOf(room), base, base + piece.length, walker);
+      kept = piece.subarray(stop - base);
+      room.fill(below(random, 256));
     } else kept = piece.subarray(decoder.push(piece, viewOf(piece), 0, piece.length));
     at = next;
   }

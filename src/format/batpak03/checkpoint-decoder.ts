@@ -20,10 +20,10 @@ import {
   textAt,
   viewOf,
 } from "../../base/msgpack.ts";
+import type { EntryWalker } from "../../kernel/frame-kernel.ts";
 import type { CheckpointEntry, CheckpointHead } from "./checkpoint.ts";
 import { decodeCheckpointPrefix } from "./checkpoint.ts";
-import { readCheckpointEntry } from "./checkpoint-entry.ts";
-import type { HashWalker } from "./hash-array.ts";
+import { readCheckpointEntry, takeRecord } from "./checkpoint-entry.ts";
 import type { MapCursor } from "./key-table.ts";
 import { nextField } from "./key-table.ts";
 import { CHECKPOINT_ENTRY_BYTES_MIN, CHECKPOINT_KEYS, CHECKPOINT_PREFIX, FRAME_PREFIX } from "./layout.ts";
@@ -59,7 +59,10 @@ export class CheckpointDecoder {
   readonly #root: MapCursor = { table: CHECKPOINT_KEYS, pairsLeft: 0, seen: 0, expected: 0 };
   /** Of the three numbers in the order of their keys. */
   readonly #numbers = [0, 0, 0];
-  #walker: HashWalker | null = null;
+  #walker: EntryWalker | null = null;
+  /** Entries that the walker has described, and how many of them were taken. */
+  #described = 0;
+  #taken = 0;
   #state: State = "prefix";
   #failure: Torn | Corrupt | null = null;
   #consumed = 0;
@@ -89,14 +92,15 @@ export class CheckpointDecoder {
   /**
    * Takes `bytes[start, end)`, the file's next bytes; returns where it stopped. After a failure it takes everything and does nothing.
    *
-   * @param walker of these bytes, where there is one
+   * @param walker whose `bytes` these are, where there is one
    */
-  push(bytes: Uint8Array, view: DataView, start: number, end: number, walker: HashWalker | null = null): number {
+  push(bytes: Uint8Array, view: DataView, start: number, end: number, walker: EntryWalker | null = null): number {
     if (this.#state === "failed") return end;
     const reader = msgpackReader(bytes, view, start, end);
     this.#entry.bytes = bytes;
     this.#entry.view = view;
     this.#walker = walker;
+    this.#described = this.#taken = 0;
     let position = start;
     let covered = start;
     if (this.#state === "prefix") {
@@ -205,7 +209,12 @@ export class CheckpointDecoder {
 
   #readEntry(reader: MsgpackReader): void {
     const entry = this.#entry;
-    readCheckpointEntry(reader, entry, this.#walker);
+    if (this.#walker !== null && this.#taken === this.#described) {
+      this.#described = this.#walker.describe(reader.position, reader.limit, this.#entriesLeft);
+      this.#taken = 0;
+    }
+    if (this.#walker !== null && this.#taken < this.#described) reader.position = takeRecord(this.#walker, this.#taken++, entry);
+    else readCheckpointEntry(reader, entry);
     if (reader.fault !== null) return;
     const reason = this.#doubt(entry) ?? this.#visitor.entry(entry);
     if (reason !== undefined) return void fail(reader, `entry ${this.#entryCount - this.#entriesLeft}: ${reason}`);

@@ -1,13 +1,15 @@
 /**
- * One entry of a version 2 checkpoint. Files hold a million of them, so there are two ways through: a straight one for the keys in the
- * order in which the original writes them, and a general one for any other order and for keys that later releases add.
+ * One entry of a version 2 checkpoint. Files hold a million of them, so there are ways through: straight ones, by the kernel and by loops, for
+ * the keys in the order in which the original writes them, and a general one for any other order and for keys that later releases add.
  */
 import type { MsgpackReader } from "../../base/msgpack.ts";
 import { copyOf, INTEGER_BYTES_MAX, readFixedBinary, readNil, readUnsigned } from "../../base/msgpack.ts";
+import { createEntryWalker, type EntryForm, type EntryWalker } from "../../kernel/frame-kernel.ts";
+import { ENTRY_RECORD } from "../../kernel/entry-record.ts";
 import type { CheckpointEntry, CheckpointEntryFields } from "./checkpoint.ts";
 import type { Frame } from "./frame.ts";
 import { frameEntity, frameScope } from "./frame.ts";
-import { expandHash, HASH_ARRAY_BYTES_MAX, hashEquals, type HashWalker, readHashSpan } from "./hash-array.ts";
+import { expandHash, HASH_ARRAY_BYTES_MAX, hashEquals, readHashSpan } from "./hash-array.ts";
 import { nextField, readMap } from "./key-table.ts";
 import { CHECKPOINT_ENTRY_KEYS, HASH_BYTES, ID_BYTES, U16_MAX, U32_MAX } from "./layout.ts";
 
@@ -16,21 +18,44 @@ const KEYS = CHECKPOINT_ENTRY_KEYS.words;
 const KEY_BYTES = CHECKPOINT_ENTRY_KEYS.encoded.map((key) => key.length);
 /** No entry with the known keys takes more: three ids, nine integers, two hashes. Within it the straight way checks no limit. */
 const STRAIGHT_BYTES_MAX = CHECKPOINT_ENTRY_KEYS.bytesMax + 3 * (2 + ID_BYTES) + 9 * INTEGER_BYTES_MAX + 2 * HASH_ARRAY_BYTES_MAX;
-/** Tag and length before the integers of a hash. */
-const HASH_TAG_BYTES = 3;
 /** The tag and length of an id: bin8 of 16 bytes. */
 const ID_TAG = 0xc410;
 
-/**
- * Reads the entry at the reader's position into `entry`. After a fault `entry` holds nothing of worth, and the position is anywhere.
- *
- * @param walker of the reader's bytes, where there is one
- */
-export function readCheckpointEntry(reader: MsgpackReader, entry: CheckpointEntry, walker: HashWalker | null = null): void {
+/** What the kernel knows of entries: those that it describes are what the straight way below would read. */
+const ENTRY_FORM: EntryForm = { keys: CHECKPOINT_ENTRY_KEYS.encoded, bytesMax: STRAIGHT_BYTES_MAX };
+
+/** A walker that describes entries in so many bytes of its memory; null where the kernel is not to be had. */
+export function openEntryWalker(byteLength: number): EntryWalker | null {
+  return createEntryWalker(byteLength, ENTRY_FORM);
+}
+
+/** Fills `entry` with what a record of the walker says; gives where the entry ends. */
+export function takeRecord({ words, numbers }: EntryWalker, record: number, entry: CheckpointEntry): number {
+  const at = record * ENTRY_RECORD.words;
+  const numbersAt = at / 2;
+  entry.eventIdAt = words[at + ENTRY_RECORD.eventId];
+  entry.correlationIdAt = words[at + ENTRY_RECORD.correlationId];
+  entry.causationIdAt = words[at + ENTRY_RECORD.causationId];
+  entry.entityId = words[at + ENTRY_RECORD.entity] >>> 0;
+  entry.scopeId = words[at + ENTRY_RECORD.scope] >>> 0;
+  entry.eventKind = words[at + ENTRY_RECORD.kind];
+  entry.clock = words[at + ENTRY_RECORD.clock] >>> 0;
+  entry.prevHashAt = words[at + ENTRY_RECORD.previousHash];
+  entry.eventHashAt = words[at + ENTRY_RECORD.hash];
+  entry.length = words[at + ENTRY_RECORD.length] >>> 0;
+  entry.wallMs = numbers[numbersAt + ENTRY_RECORD.wallMs];
+  entry.segmentId = numbers[numbersAt + ENTRY_RECORD.segmentId];
+  entry.offset = numbers[numbersAt + ENTRY_RECORD.offset];
+  entry.globalSequence = numbers[numbersAt + ENTRY_RECORD.sequence];
+  return words[at + ENTRY_RECORD.end];
+}
+
+/** Reads the entry at the reader's position into `entry`. After a fault `entry` holds nothing of worth, and the position is anywhere. */
+export function readCheckpointEntry(reader: MsgpackReader, entry: CheckpointEntry): void {
   const start = reader.position;
   if (start + STRAIGHT_BYTES_MAX <= reader.limit && reader.bytes[start] === FIX_MAP_TAG) {
     reader.position = start + 1;
-    if (readFirstKeys(reader, entry) && readLastKeys(reader, entry, walker)) return;
+    if (readFirstKeys(reader, entry) && readLastKeys(reader, entry)) return;
     // Not wrong, only unusual, or wrong and told better by the general way.
     reader.position = start;
     reader.fault = null;
@@ -77,7 +102,7 @@ function readFirstKeys(reader: MsgpackReader, entry: CheckpointEntry): boolean {
   return entry.entityId <= U32_MAX && entry.scopeId <= U32_MAX && entry.eventKind <= U16_MAX;
 }
 
-function readLastKeys(reader: MsgpackReader, entry: CheckpointEntry, walker: HashWalker | null): boolean {
+function readLastKeys(reader: MsgpackReader, entry: CheckpointEntry): boolean {
   const { bytes, view } = reader;
   let at = reader.position;
   if (!startsWith2(view, at, 6)) return false;
@@ -90,11 +115,11 @@ function readLastKeys(reader: MsgpackReader, entry: CheckpointEntry, walker: Has
   at += INTEGER_BYTES[bytes[at]];
   if (!startsWith3(view, at, 8)) return false;
   reader.position = at + KEY_BYTES[8];
-  entry.prevHashAt = hashSpan(reader, walker);
+  entry.prevHashAt = readHashSpan(reader);
   at = reader.position;
   if (!startsWith3(view, at, 9)) return false;
   reader.position = at + KEY_BYTES[9];
-  entry.eventHashAt = hashSpan(reader, walker);
+  entry.eventHashAt = readHashSpan(reader);
   at = reader.position;
   if (!startsWith3(view, at, 10)) return false;
   at += KEY_BYTES[10];
@@ -115,16 +140,6 @@ function readLastKeys(reader: MsgpackReader, entry: CheckpointEntry, walker: Has
   // Infinity stands for what is no unsigned safe integer, so a sum tells of it.
   const sum = entry.wallMs + entry.segmentId + entry.offset + entry.globalSequence;
   return reader.fault === null && sum < Number.POSITIVE_INFINITY && entry.clock <= U32_MAX && entry.length <= U32_MAX;
-}
-
-/** `readHashSpan`, by the walker where there is one. */
-function hashSpan(reader: MsgpackReader, walker: HashWalker | null): number {
-  const start = reader.position + HASH_TAG_BYTES;
-  // An array16 of 32.
-  const end = walker !== null && reader.view.getUint32(start - HASH_TAG_BYTES) >>> 8 === 0xdc0020 ? walker.end(start) : -1;
-  if (end < 0) return readHashSpan(reader);
-  reader.position = end;
-  return start;
 }
 
 /** Whether key `index`, two words long with its tag, stands at `at`. The number of words is in the name so that each comparison is straight. */

@@ -11,17 +11,6 @@ import { HASH_BYTES } from "./layout.ts";
 export const HASH_INTEGERS_BYTES_MAX = HASH_BYTES * 2;
 export const HASH_ARRAY_BYTES_MAX = 3 + HASH_INTEGERS_BYTES_MAX;
 
-/** Finds the end of a hash faster than a loop, in the bytes that it was made for. */
-export interface HashWalker {
-  /** Where the integers end whose first stands at `at`; negative where they are no hash. Looks at up to 64 bytes, whatever comes there. */
-  end(at: number): number;
-}
-
-/** The walker of the bytes that begin at `base` of those of `walker`. */
-export function walkerFrom(walker: HashWalker, base: number): HashWalker {
-  return { end: (at) => walker.end(base + at) - base };
-}
-
 /** Moves over a hash and returns where its first integer stands; `expandHash` turns it into 32 bytes. */
 export function readHashSpan(reader: MsgpackReader): number {
   if (reader.fault !== null) return 0;

@@ -1,0 +1,150 @@
+/**
+ * Entries of a batpak 0.3 checkpoint, in the order of keys and the forms in which the original writes them; what is otherwise is left to the
+ * host. The host lays out the keys: of each 16 bytes and 16 of a mask, then all lengths.
+ */
+import { hashArrayEnd } from "./hash-array";
+
+const KEY_COUNT: usize = 14;
+const KEY_BYTES: usize = 32;
+/** A map of 14 members. */
+const MAP_TAG: u32 = 0x8e;
+const NIL_TAG: u32 = 0xc0;
+/** Binary of 16 bytes: its tag and length, as two bytes lie in memory. */
+const ID_TAG: u32 = 0x10c4;
+const ID_BYTES: usize = 16;
+/** An array of 32, as its three bytes lie in memory. */
+const HASH_TAG: u32 = 0x2000dc;
+const HASH_TAG_BYTES: usize = 3;
+const U16_MAX: u64 = 0xffff;
+const U32_MAX: u64 = 0xffff_ffff;
+const SAFE_INTEGER_MAX: u64 = 0x1f_ffff_ffff_ffff;
+/** Stands for what is no unsigned integer. */
+const NONE: u64 = 0xffff_ffff_ffff_ffff;
+
+/** Of a record (src/kernel/entry-record.ts). */
+const RECORD_BYTES: usize = 80;
+
+/** Where the key ends that is expected at `at`; 0 where it does not stand there. */
+// @ts-ignore: decorator
+@inline
+function keyEnd(at: usize, keys: usize, key: usize): usize {
+  const expected = keys + key * KEY_BYTES;
+  const differing = v128.and(v128.xor(v128.load(at), v128.load(expected)), v128.load(expected, 16));
+  return v128.any_true(differing) ? 0 : at + load<u32>(keys + KEY_COUNT * KEY_BYTES + (key << 2));
+}
+
+/** Where the id begins that is expected behind a key; 0 where it does not stand there. */
+// @ts-ignore: decorator
+@inline
+function idAt(at: usize, keys: usize, key: usize): usize {
+  const end = keyEnd(at, keys, key);
+  return end != 0 && (load<u16>(end) as u32) == ID_TAG ? end + 2 : 0;
+}
+
+/** The bytes of an integer with this tag; 1 for what is none. */
+// @ts-ignore: decorator
+@inline
+function integerBytes(tag: u32): usize {
+  return tag >= 0xcc && tag <= 0xcf ? 1 + ((1 as usize) << (tag - 0xcc)) : 1;
+}
+
+/** The unsigned integer at `at`. */
+function unsignedAt(at: usize): u64 {
+  const tag = load<u8>(at) as u32;
+  if (tag < 0x80) return tag;
+  if (tag == 0xcc) return load<u8>(at, 1);
+  if (tag == 0xcd) return bswap<u16>(load<u16>(at, 1));
+  if (tag == 0xce) return bswap<u32>(load<u32>(at, 1));
+  return tag == 0xcf ? bswap<u64>(load<u64>(at, 1)) : NONE;
+}
+
+/** Where the integer ends that is expected behind a key; 0 where the key does not stand there. The integer is `unsigned`, at most `max`. */
+let unsigned: u64 = 0;
+
+// @ts-ignore: decorator
+@inline
+function unsignedEnd(at: usize, keys: usize, key: usize, max: u64): usize {
+  const end = keyEnd(at, keys, key);
+  if (end == 0) return 0;
+  unsigned = unsignedAt(end);
+  return unsigned <= max ? end + integerBytes(load<u8>(end)) : 0;
+}
+
+/** Where the integers of the hash begin that is expected behind a key; 0 where it does not stand there. */
+// @ts-ignore: decorator
+@inline
+function hashAt(at: usize, keys: usize, key: usize): usize {
+  const end = keyEnd(at, keys, key);
+  return end != 0 && (load<u32>(end) & 0xff_ffff) == HASH_TAG ? end + HASH_TAG_BYTES : 0;
+}
+
+/** Writes a record of the entry at `at`, its places counted from `origin`; where the entry ends, or 0. */
+function describeEntry(at: usize, origin: usize, keys: usize, record: usize): usize {
+  const eventId = idAt(at + 1, keys, 0);
+  if (eventId == 0) return 0;
+  const correlationId = idAt(eventId + ID_BYTES, keys, 1);
+  if (correlationId == 0) return 0;
+  const causation = keyEnd(correlationId + ID_BYTES, keys, 2);
+  if (causation == 0) return 0;
+  const isRoot = (load<u8>(causation) as u32) == NIL_TAG;
+  if (!isRoot && (load<u16>(causation) as u32) != ID_TAG) return 0;
+  store<u32>(record, eventId - origin, 4);
+  store<u32>(record, correlationId - origin, 8);
+  store<i32>(record, isRoot ? -1 : ((causation + 2 - origin) as i32), 12);
+  at = unsignedEnd(isRoot ? causation + 1 : causation + 2 + ID_BYTES, keys, 3, U32_MAX);
+  if (at == 0) return 0;
+  store<u32>(record, unsigned as u32, 16);
+  at = unsignedEnd(at, keys, 4, U32_MAX);
+  if (at == 0) return 0;
+  store<u32>(record, unsigned as u32, 20);
+  at = unsignedEnd(at, keys, 5, U16_MAX);
+  if (at == 0) return 0;
+  store<u32>(record, unsigned as u32, 24);
+  at = unsignedEnd(at, keys, 6, SAFE_INTEGER_MAX);
+  if (at == 0) return 0;
+  store<f64>(record, unsigned as f64, 48);
+  at = unsignedEnd(at, keys, 7, U32_MAX);
+  if (at == 0) return 0;
+  store<u32>(record, unsigned as u32, 28);
+  const previousHash = hashAt(at, keys, 8);
+  if (previousHash == 0) return 0;
+  at = hashArrayEnd(previousHash);
+  if (at == 0) return 0;
+  const hash = hashAt(at, keys, 9);
+  if (hash == 0) return 0;
+  at = hashArrayEnd(hash);
+  if (at == 0) return 0;
+  store<u32>(record, previousHash - origin, 32);
+  store<u32>(record, hash - origin, 36);
+  at = unsignedEnd(at, keys, 10, SAFE_INTEGER_MAX);
+  if (at == 0) return 0;
+  store<f64>(record, unsigned as f64, 56);
+  at = unsignedEnd(at, keys, 11, SAFE_INTEGER_MAX);
+  if (at == 0) return 0;
+  store<f64>(record, unsigned as f64, 64);
+  at = unsignedEnd(at, keys, 12, U32_MAX);
+  if (at == 0) return 0;
+  store<u32>(record, unsigned as u32, 40);
+  at = unsignedEnd(at, keys, 13, SAFE_INTEGER_MAX);
+  if (at == 0) return 0;
+  store<f64>(record, unsigned as f64, 72);
+  store<u32>(record, at - origin);
+  return at;
+}
+
+/**
+ * Writes records of the entries from `at` on, at most `recordsMax`, up to the first of another form or without `entryBytesMax` bytes before
+ * `limit`. Returns how many. All are addresses; what records say is counted from `origin`.
+ */
+export function describeEntries(at: u32, limit: u32, origin: u32, keys: u32, entryBytesMax: u32, records: u32, recordsMax: u32): u32 {
+  let count: u32 = 0;
+  let record = records as usize;
+  for (; count < recordsMax && at + entryBytesMax <= limit; count++) {
+    if ((load<u8>(at) as u32) != MAP_TAG) break;
+    const end = describeEntry(at, origin, keys, record) as u32;
+    if (end == 0) break;
+    at = end;
+    record += RECORD_BYTES;
+  }
+  return count;
+}
