@@ -21,8 +21,10 @@ export interface LoadedFrame {
 
 /** One read brings at most this much, unless a single frame is larger. */
 const READ_BYTES_MAX = 256 * 1024;
-/** Rows whose frames begin on average further apart than this are read one by one. */
-const CLOSE_BYTES = 2048;
+/** Rows whose frames begin on average further apart than this are not read in one block: what lies between costs more than a read. */
+const CLOSE_BYTES = 5120;
+/** Among rows that lie apart, neighbours with no more than this between them are read at once. */
+const GAP_BYTES_MAX = 2048;
 /** Up to this size a read is made at once: from the page cache it costs a few microseconds, asynchronously ten times that. */
 const SYNC_READ_BYTES = 32 * 1024;
 /** Up to so many rows that lie apart are looked for among the pages that are held, and these kept: a long stream goes by once. */
@@ -64,11 +66,15 @@ export class FrameLoader {
     let count = 1;
     while (from + count < to && index.offsetAt(rows[from + count]) - start < READ_BYTES_MAX - 4096) count++;
     if (from + count === to || index.offsetAt(rows[from + count]) - start <= (count + 1) * CLOSE_BYTES) return count;
-    // They lie apart: what counts is how long they are themselves.
+    // They lie apart: what counts is how long they are themselves, and what is read between neighbours.
     let bytes = 0;
+    let end = start;
     for (count = 0; from + count < to && count < APART_ROWS_MAX && bytes < READ_BYTES_MAX; count++) {
       const row = rows[from + count];
-      bytes += this.#endOf(segment, index, row) - index.offsetAt(row);
+      const offset = index.offsetAt(row);
+      const gap = offset - end;
+      end = this.#endOf(segment, index, row);
+      bytes += end - offset + (gap > 0 && gap <= GAP_BYTES_MAX ? gap : 0);
     }
     return count;
   }
@@ -125,7 +131,7 @@ export class FrameLoader {
     return loaded;
   }
 
-  /** Reads frames that lie apart one after the other into a kernel's memory, and checks them at once. Null where that is not the way, or one is bad. */
+  /** Reads frames that lie apart, neighbours at once, one after the other into a kernel's memory, and checks them together. Null where that is not the way, or one is bad. */
   #loadTogether(segment: SegmentEntry, index: SegmentIndex, rows: Uint32Array, from: number, count: number): LoadedFrame[] | null {
     const { format } = this.#frames;
     if (count <= KEPT_PAGES_ROWS_MAX || format.shape === undefined) return null;
@@ -135,16 +141,26 @@ export class FrameLoader {
       const { bytes, view, kernel } = block;
       if (kernel === null) return null;
       let at = 0;
-      for (let i = 0; i < count; i++) {
-        const offset = index.offsetAt(rows[from + i]);
-        const length = this.#endOf(segment, index, rows[from + i]) - offset;
-        if (!(length > 0 && length <= block.bytes.length - at)) return null;
-        const read = file.readSync(bytes, at, length, offset);
-        if (format.shape(view, at, at + read) !== "ok") return null;
-        kernel.offsets[i] = at;
-        kernel.lengths[i] = format.length(view, at);
-        kernel.links[i] = offset;
-        at += kernel.lengths[i];
+      let offset = index.offsetAt(rows[from]);
+      for (let i = 0; i < count; ) {
+        const first = i;
+        const start = offset;
+        let end = start;
+        // Offsets of an index that was forged need not ascend.
+        for (; i < count && offset >= end && offset - end <= GAP_BYTES_MAX; i++) {
+          kernel.links[i] = offset;
+          end = this.#endOf(segment, index, rows[from + i]);
+          if (i + 1 < count) offset = index.offsetAt(rows[from + i + 1]);
+        }
+        if (!(end > start && end - start <= block.bytes.length - at)) return null;
+        const stop = at + file.readSync(bytes, at, end - start, start);
+        for (let frame = first; frame < i; frame++) {
+          const frameAt = at + kernel.links[frame] - start;
+          if (format.shape(view, frameAt, stop) !== "ok") return null;
+          kernel.offsets[frame] = frameAt;
+          kernel.lengths[frame] = format.length(view, frameAt);
+        }
+        at = stop;
       }
       if (kernel.checkPlaced(count, this.#frames.seedOf(segment.id)) >= 0) return null;
       const slabs = new SlabFiller(block, at);

@@ -100,6 +100,20 @@ test("a stream whose events lie apart: a read for each, of no more than the fram
   await store.close();
 });
 
+test("neighbours among events that lie apart are read at once", async () => {
+  const { store, cost } = await opened();
+  // Ten entities that come one after the other, then 190 others.
+  const read = async (): Promise<void> => {
+    assert.equal((await store.read({ entityPrefix: "order:11" }).toArray()).length, 11 * PER_ENTITY);
+  };
+  await read();
+  const { reads } = await cost(read);
+  const { segments } = await store.stats();
+  // "order:110" to "order:119", and "order:11" far from them.
+  assert.ok(reads <= 2 * PER_ENTITY + 4 * segments, `${reads} reads of ${11 * PER_ENTITY} events`);
+  await store.close();
+});
+
 test("a replay: large blocks, and no byte twice", async () => {
   const { store, cost } = await opened();
   const replay = async (): Promise<void> => {
