@@ -1,10 +1,5 @@
 /** Decoding short texts quickly. */
-
-interface Utf8Slicing {
-  readonly utf8Slice: (this: Uint8Array, start: number, end: number) => string;
-}
-
-const { utf8Slice } = Buffer.prototype as unknown as Utf8Slicing;
+import { utf8Slice } from "./buffer-slices.ts";
 
 /** Up to so many characters a loop is cheaper than a call into the runtime. */
 const SHORT_BYTES_MAX = 24;
@@ -28,5 +23,5 @@ export function decodeShortAscii(bytes: Uint8Array, start: number, end: number):
 
 /** The text of `bytes[start, end)`, which is UTF-8. */
 export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
-  return decodeShortAscii(bytes, start, end) ?? utf8Slice.call(bytes, start, end);
+  return decodeShortAscii(bytes, start, end) ?? utf8Slice(bytes, start, end);
 }

@@ -190,10 +190,10 @@ export class StoredEvent implements TypedEvent {
   }
 
   toObject(): PlainEvent {
-    return { ...this.#withoutData(), data: this.data };
+    return this.#plain(this.metadata, this.data);
   }
 
-  #withoutData(): Omit<PlainEvent, "data"> {
+  #plain(metadata: Metadata | null, data: unknown): PlainEvent {
     return {
       id: this.id,
       sequence: this.sequence,
@@ -208,12 +208,13 @@ export class StoredEvent implements TypedEvent {
       causationId: this.causationId,
       hash: this.hash,
       previousHash: this.previousHash,
-      metadata: this.metadata,
+      metadata,
+      data,
     };
   }
 
   toJSON(): PlainEvent {
-    return { ...this.toObject(), metadata: payloadToJsonValue(this.metadata) as Metadata | null, data: payloadToJsonValue(this.data) };
+    return this.#plain(payloadToJsonValue(this.metadata) as Metadata | null, payloadToJsonValue(this.data));
   }
 
   /** Printing never fails: where data cannot be given, it shows why. */
@@ -224,6 +225,6 @@ export class StoredEvent implements TypedEvent {
     } catch (error) {
       data = error;
     }
-    return { ...this.#withoutData(), data };
+    return this.#plain(this.metadata, data);
   }
 }

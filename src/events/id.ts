@@ -7,6 +7,7 @@
  * - a given id is kept as it is, of whatever version.
  */
 import { assert } from "../base/assert.ts";
+import { hexSlice, latin1Slice } from "../base/buffer-slices.ts";
 import type { Random } from "../base/clock.ts";
 import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
@@ -17,8 +18,8 @@ export const ID_BYTES = 16;
 const KEY_BYTES_MAX = 1024;
 const TIME_MS_MAX = 2 ** 48 - 1;
 
-/** Two lower-case hex digits of each byte. */
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+/** The two lower-case hex digits of each byte, as characters. */
+const DIGITS = Uint16Array.from({ length: 256 }, (_, byte) => Buffer.from(byte.toString(16).padStart(2, "0")).readUInt16LE());
 
 /** The value of each hex digit by character code; 255 where it is none. */
 const DIGIT = new Uint8Array(128).fill(255);
@@ -67,22 +68,21 @@ export function parseId(text: unknown, what: string): Uint8Array {
   return bytes;
 }
 
+/** Where each byte's digits stand in UUID text. */
+const DIGITS_AT = Uint8Array.of(0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34);
+/** UUID text in the making: what is put together of pieces would be a rope, which takes more memory and has to be flattened later. */
+const uuid = new Uint8Array(36).fill(0x2d);
+const uuidView = new DataView(uuid.buffer);
+
 /** The id at `offset` as lower-case hyphenated text. */
 export function formatId(bytes: Uint8Array, offset: number): string {
-  const o = offset;
-  return (
-    `${HEX[bytes[o]]}${HEX[bytes[o + 1]]}${HEX[bytes[o + 2]]}${HEX[bytes[o + 3]]}-` +
-    `${HEX[bytes[o + 4]]}${HEX[bytes[o + 5]]}-${HEX[bytes[o + 6]]}${HEX[bytes[o + 7]]}-` +
-    `${HEX[bytes[o + 8]]}${HEX[bytes[o + 9]]}-${HEX[bytes[o + 10]]}${HEX[bytes[o + 11]]}` +
-    `${HEX[bytes[o + 12]]}${HEX[bytes[o + 13]]}${HEX[bytes[o + 14]]}${HEX[bytes[o + 15]]}`
-  );
+  for (let index = 0; index < ID_BYTES; index++) uuidView.setUint16(DIGITS_AT[index], DIGITS[bytes[offset + index]], true);
+  return latin1Slice(uuid, 0, uuid.length);
 }
 
 /** The `length` bytes at `offset` as lower-case hex digits: an id in dumps (16), a hash (32). */
 export function formatHex(bytes: Uint8Array, offset: number, length: number): string {
-  let text = "";
-  for (let index = offset; index < offset + length; index++) text += HEX[bytes[index]];
-  return text;
+  return hexSlice(bytes, offset, offset + length);
 }
 
 /** The id at `offset` as 32 lower-case hex digits. */

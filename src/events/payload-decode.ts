@@ -9,6 +9,7 @@
  * 1. What is returned holds no view of `bytes`.
  * 2. The reading state below belongs to the one call under way (no user code runs inside it) and lets go of the bytes when it ends.
  */
+import { utf8Slice } from "../base/buffer-slices.ts";
 import { StoreError } from "../base/store-error.ts";
 import { decodeShortAscii } from "../base/utf8-decode.ts";
 import { BIGINT_EXTENSION, DATE_MS_MAX, DEPTH_MAX, TIMESTAMP_EXTENSION } from "./payload-format.ts";
@@ -147,11 +148,6 @@ function readInteger(head: number): number | bigint {
   }
 }
 
-interface NativeTextReader {
-  utf8Slice?: (this: Uint8Array, start: number, end: number) => string;
-}
-/** Reads from any Uint8Array; it is not documented, so its absence is provided for. */
-const utf8Slice = (Buffer.prototype as unknown as NativeTextReader).utf8Slice;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** What comes as a key again and again, and what as a value. */
@@ -172,11 +168,9 @@ function readText(at: number, byteLength: number, known: TextCache): string {
 }
 
 function readUtf8(at: number, byteLength: number): string {
-  if (utf8Slice !== undefined) {
-    const text = utf8Slice.call(bytes, at, at + byteLength);
-    // Only the replacement character can stand for malformed bytes; where there is one, the strict decoder decides.
-    if (!text.includes("\ufffd")) return text;
-  }
+  const text = utf8Slice(bytes, at, at + byteLength);
+  // Only the replacement character can stand for malformed bytes; where there is one, the strict decoder decides.
+  if (!text.includes("\ufffd")) return text;
   try {
     return decoder.decode(bytes.subarray(at, at + byteLength));
   } catch {

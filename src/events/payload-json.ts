@@ -27,12 +27,12 @@ import { DEPTH_MAX } from "./payload-format.ts";
  * payloadToJson({ at: new Date(0), big: 2n ** 64n }); // {"at":{"$date":"1970-01-01T00:00:00.000Z"},"big":18446744073709551616}
  */
 export function payloadToJson(value: unknown): string {
-  return write(value, 0);
+  return isPlainJson(value, 0) ? JSON.stringify(value) : write(value, 0);
 }
 
 /** A payload in its JSON form, as a value that `JSON.stringify` takes: as the text, but for integers beyond the safe range: `{"$bigint": …}`, `{"$number": …}`. */
 export function payloadToJsonValue(value: unknown): unknown {
-  return simplify(value, 0);
+  return isPlainJson(value, 0) ? value : simplify(value, 0);
 }
 
 /**
@@ -86,6 +86,17 @@ function write(value: unknown, depth: number): string {
     members.push(`${JSON.stringify(key.startsWith("$") ? `$${key}` : key)}:${write(member, depth + 1)}`);
   }
   return `{${members.join(",")}}`;
+}
+
+/** Whether JSON has this value as it is, and the payload's JSON form is the same. */
+function isPlainJson(value: unknown, depth: number): boolean {
+  if (typeof value === "string" || typeof value === "boolean" || value === null) return true;
+  if (typeof value === "number") return (Number.isSafeInteger(value) || !Number.isInteger(value)) && !isSpecialNumber(value);
+  if (typeof value !== "object" || depth > DEPTH_MAX) return false;
+  if (Array.isArray(value)) return value.every((item) => isPlainJson(item, depth + 1));
+  if (Object.getPrototypeOf(value) !== Object.prototype) return false;
+  for (const key in value) if (key.startsWith("$") || !isPlainJson((value as Record<string, unknown>)[key], depth + 1)) return false;
+  return true;
 }
 
 function simplify(value: unknown, depth: number): unknown {

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { rawEvent } from "../../src/events/definition.ts";
 import type { Disk, DiskFile } from "../../src/disk/disk.ts";
+import type { TypedEvent } from "../../src/events/event.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
 import { allocatedBytes } from "./allocated-bytes.ts";
@@ -158,6 +159,27 @@ test("bytes allocated for an event that is read, its data included", async () =>
   console.log(told);
   // 250, 1,350 and 1,450 when this was written, in a disk in memory and through objects that count.
   assert.ok(replayed < 600 && streamed < 2000 && byId < 2500, told);
+  await store.close();
+});
+
+test("bytes allocated for an event's ids and hashes, and for its plain form", async () => {
+  const { store } = await opened();
+  const events: TypedEvent[] = [];
+  for await (const batch of store.read({ sequence: { from: 0, to: 4999 } }).batches()) for (const event of batch) events.push(event);
+  const allocatedFor = async (look: (event: TypedEvent) => unknown): Promise<number> => {
+    const work = async (): Promise<void> => {
+      for (let round = 0; round < 4; round++) for (const event of events) assert.ok(look(event) !== undefined);
+      await Promise.resolve();
+    };
+    await work();
+    return (await allocatedBytes(work)) / (4 * events.length);
+  };
+  const [id, hash] = [await allocatedFor((event) => event.id), await allocatedFor((event) => event.hash)];
+  const [plain, json] = [await allocatedFor((event) => event.toObject()), await allocatedFor((event) => event.toJSON())];
+  const told = `id ${id.toFixed(0)}, hash ${hash.toFixed(0)}, plain ${plain.toFixed(0)}, for JSON ${json.toFixed(0)}`;
+  console.log(told);
+  // Text that is put together piece by piece takes ten times as much.
+  assert.ok(id < 150 && hash < 200 && plain < 900 && json < 900, told);
   await store.close();
 });
 
