@@ -7,8 +7,8 @@ import { invalidArgument } from "../base/store-error.ts";
 /** Most arrays and objects inside one another: a payload and the line around it. */
 const JSON_DEPTH_MAX = 128;
 
-/** Where no digits can be lost, the native parser is right. */
-const MANY_DIGITS = /\d{16}/;
+/** Where no number has so many digits that some could be lost, the native parser is right. In a text they mostly stand behind other characters. */
+const MANY_DIGITS = /(?:^|[:,[\s-])\d{16}/;
 const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y;
 /** Text up to the next quote, escape or control character. */
 // oxlint-disable-next-line no-control-regex -- JSON forbids them in text
