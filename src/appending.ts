@@ -6,6 +6,7 @@
  *
  * Nothing that waits for the disk leads back to what was given: an append in flight keeps its promise alive and none of its events.
  */
+import { describeValue } from "./base/describe-value.ts";
 import { type ByteSink, GrowingSink } from "./base/byte-sink.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { AppendOptions, BatchItem, BatchOptions, EventOptions } from "./events/append-types.ts";
@@ -392,7 +393,7 @@ function assertNewKey(keys: Set<string>, entity: string, idempotencyKey: string)
 
 function assertMembers(value: unknown, allowed: ReadonlySet<string>, what: string): void {
   if (typeof value !== "object" || value === null) {
-    throw invalidArgument(`Cannot append: ${what} is ${value === null ? "null" : typeof value}, an object is allowed`);
+    throw invalidArgument(`Cannot append: ${what} is ${describeValue(value)}, an object is allowed`);
   }
   for (const name in value) {
     if (!allowed.has(name))

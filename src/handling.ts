@@ -10,6 +10,7 @@
  *
  * A command that came to no events leaves nothing behind: given again, it is decided again.
  */
+import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument, isStoreError, outOfRange } from "./base/store-error.ts";
 import { assertCoordinate, type Coordinate } from "./events/coordinate.ts";
 import type { AnyNewEvent } from "./events/definition.ts";
@@ -83,7 +84,7 @@ export class Handling {
       throw outOfRange(`Cannot handle the command: retries is ${String(retries)}, 0 to ${RETRIES_MAX} is allowed`);
     }
     if (signal !== undefined && !(signal instanceof AbortSignal)) {
-      throw invalidArgument(`Cannot handle the command: signal is ${typeof signal}, an AbortSignal is allowed`);
+      throw invalidArgument(`Cannot handle the command: signal is ${describeValue(signal)}, an AbortSignal is allowed`);
     }
     return await this.#inTurn(coordinate.entity, () => this.#decideAndAppend(coordinate, decider, command, options, retries));
   }

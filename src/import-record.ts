@@ -2,6 +2,7 @@
  * One record of an import: checked, and made an item to append. A record has the keys that `batpak dump` prints; entity, scope, kind and payload are
  * required, ids and the time are kept when they are there, and everything else is ignored.
  */
+import { describeValue } from "./base/describe-value.ts";
 import type { GrowingSink } from "./base/byte-sink.ts";
 import { invalidArgument } from "./base/store-error.ts";
 import { assertEntity, assertName } from "./events/coordinate.ts";
@@ -104,9 +105,7 @@ function idOf(value: unknown, name: string): Uint8Array | null {
 function wallMsOf(value: unknown): number | null {
   if (value === undefined || value === null) return null;
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value > WALL_MS_MAX) {
-    throw invalidArgument(
-      `Cannot ${OPERATION}: wall_ms is ${typeof value === "number" ? value : typeof value}, whole milliseconds up to ${WALL_MS_MAX} are allowed`,
-    );
+    throw invalidArgument(`Cannot ${OPERATION}: wall_ms is ${describeValue(value)}, whole milliseconds up to ${WALL_MS_MAX} are allowed`);
   }
   return value;
 }

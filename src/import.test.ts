@@ -131,7 +131,7 @@ const badRecords: readonly [string, unknown, RegExp][] = [
   ["the library's entity", record(5, { entity: "_batpak" }), /_batpak/],
   ["a batch marker's kind", record(5, { kind: 6 }), /reserves/],
   ["a reserved kind", record(5, { kind: 0xd999 }), /reserves/],
-  ["a kind as text", record(5, { kind: "4096" }), /kind is string/],
+  ["a kind as text", record(5, { kind: "4096" }), /kind is "4096", 0 to/],
   ["a bad id", record(5, { event_id: "xyz" }), /event_id/],
   ["a bad time", record(5, { wall_ms: 1.5 }), /wall_ms is 1.5/],
   ["an unknown form", record(5, { payload: { $nope: 1 } }), /\$nope/],

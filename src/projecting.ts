@@ -1,4 +1,5 @@
 /** Projections of an open store: what is folded, of which query, up to where. Folding itself is in `projections/`. */
+import { describeValue } from "./base/describe-value.ts";
 import { traced } from "./base/diagnostics.ts";
 import { invalidArgument, outOfRange } from "./base/store-error.ts";
 import { assertName } from "./events/coordinate.ts";
@@ -56,7 +57,7 @@ export class Projecting {
     assertOptions(options, PROJECT_MEMBERS, "project");
     assertSignal(signal, "project");
     if (onProgress !== undefined && typeof onProgress !== "function") {
-      throw invalidArgument(`Cannot project: onProgress is ${typeof onProgress}, a function is allowed`);
+      throw invalidArgument(`Cannot project: onProgress is ${describeValue(onProgress)}, a function is allowed`);
     }
     signal?.throwIfAborted();
     const { sequenceMax, timestampMax } = compileAt(at);
@@ -162,7 +163,7 @@ function queryOf(target: ProjectionTarget | undefined, operation: string): Query
 
 function assertSignal(signal: unknown, operation: string): void {
   if (signal === undefined || signal instanceof AbortSignal) return;
-  throw invalidArgument(`Cannot ${operation}: signal is ${typeof signal}, an AbortSignal is allowed`);
+  throw invalidArgument(`Cannot ${operation}: signal is ${describeValue(signal)}, an AbortSignal is allowed`);
 }
 
 function compileAt(at: unknown): { sequenceMax: number; timestampMax: number } {
@@ -173,7 +174,7 @@ function compileAt(at: unknown): { sequenceMax: number; timestampMax: number } {
     if (Number.isNaN(timestampMax)) throw outOfRange("Cannot project: at is an invalid Date, a valid one or a sequence is allowed");
     return { ...everything, timestampMax };
   }
-  if (typeof at !== "number") throw invalidArgument(`Cannot project: at is ${typeof at}, a sequence or a Date is allowed`);
+  if (typeof at !== "number") throw invalidArgument(`Cannot project: at is ${describeValue(at)}, a sequence or a Date is allowed`);
   if (!Number.isSafeInteger(at) || at < -1) throw outOfRange(`Cannot project: at is ${at}, whole numbers from -1 or a Date are allowed`);
   return { ...everything, sequenceMax: Math.min(at, everything.sequenceMax) };
 }

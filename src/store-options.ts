@@ -94,7 +94,7 @@ const NAMES: ReadonlySet<string> = new Set([
 /** Checks the options of `open`. Throws `TypeError` or `RangeError` with `INVALID_ARGUMENT`. */
 export function compileOptions(options: unknown): CompiledOptions {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw invalidArgument(`Cannot open the store: the options are ${options === null ? "null" : typeof options}, an object is allowed`);
+    throw invalidArgument(`Cannot open the store: the options are ${describeValue(options)}, an object is allowed`);
   }
   for (const name of Object.keys(options)) {
     if (!NAMES.has(name))
@@ -107,7 +107,7 @@ export function compileOptions(options: unknown): CompiledOptions {
     throw invalidArgument(`Cannot open the store: layout is ${String(layout)}, "native" and "batpak-0.3" are allowed`);
   }
   if (typeof readOnly !== "boolean")
-    throw invalidArgument(`Cannot open the store: readOnly is ${typeof readOnly}, true and false are allowed`);
+    throw invalidArgument(`Cannot open the store: readOnly is ${describeValue(readOnly)}, true and false are allowed`);
   return {
     events,
     durability: compileDurability(given.durability),
@@ -159,7 +159,7 @@ function compileCheckpoint(checkpoint: unknown): number | null {
 function within(value: unknown, name: string, least: number, most: number, otherwise: number): number {
   if (value === undefined) return otherwise;
   if (typeof value !== "number")
-    throw invalidArgument(`Cannot open the store: ${name} is ${typeof value}, whole numbers from ${least} to ${most} are allowed`);
+    throw invalidArgument(`Cannot open the store: ${name} is ${describeValue(value)}, whole numbers from ${least} to ${most} are allowed`);
   if (!Number.isSafeInteger(value) || value < least || value > most) {
     throw outOfRange(`Cannot open the store: ${name} is ${value}, whole numbers from ${least} to ${most} are allowed`);
   }

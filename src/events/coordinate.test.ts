@@ -16,7 +16,7 @@ test("good coordinates pass", () => {
 test("bad coordinates are refused with what is so and what is allowed", () => {
   const bad: [unknown, RegExp][] = [
     [null, /the coordinate is null, \{ entity, scope \} is allowed/],
-    ["a", /the coordinate is string/],
+    ["a", /the coordinate is "a"/],
     [{}, /the entity is undefined, text is allowed/],
     [{ entity: "a" }, /the scope is undefined/],
     [{ entity: "", scope: "s" }, /the entity is empty, 1 to 1024 UTF-8 bytes are allowed/],
@@ -25,7 +25,7 @@ test("bad coordinates are refused with what is so and what is allowed", () => {
     [{ entity: "é".repeat(513), scope: "s" }, /the entity takes 1026 bytes/],
     [{ entity: "a", scope: "\ud800" }, /the scope holds a lone surrogate/],
     [{ entity: "_batpak", scope: "s" }, /the entity is _batpak/],
-    [{ entity: 5, scope: "s" }, /the entity is number/],
+    [{ entity: 5, scope: "s" }, /the entity is 5, text/],
   ];
   for (const [coordinate, message] of bad) {
     assert.throws(

@@ -1,4 +1,5 @@
 /** Where an event belongs: the entity whose stream it extends, and the scope that reads filter by. */
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
 import { utf8Length } from "./utf8.ts";
 
@@ -30,7 +31,7 @@ export const SYSTEM_SCOPE = "_system";
  */
 export function assertName(name: unknown, what: string, operation: string): asserts name is string {
   if (typeof name !== "string") {
-    throw invalidArgument(`Cannot ${operation}: the ${what} is ${name === null ? "null" : typeof name}, text is allowed`);
+    throw invalidArgument(`Cannot ${operation}: the ${what} is ${describeValue(name)}, text is allowed`);
   }
   if (name.length === 0) throw outOfRange(`Cannot ${operation}: the ${what} is empty, 1 to ${NAME_BYTES_MAX} UTF-8 bytes are allowed`);
   const byteLength = name.length > NAME_BYTES_MAX ? Buffer.byteLength(name) : utf8Length(name);
@@ -55,10 +56,8 @@ export function assertEntity(entity: unknown, operation: string): asserts entity
  * @throws TypeError or RangeError `INVALID_ARGUMENT`
  */
 export function assertCoordinate(coordinate: unknown, operation: string): asserts coordinate is Coordinate {
-  if (typeof coordinate !== "object" || coordinate === null) {
-    const found = coordinate === null ? "null" : typeof coordinate;
-    throw invalidArgument(`Cannot ${operation}: the coordinate is ${found}, { entity, scope } is allowed`);
-  }
+  if (typeof coordinate !== "object" || coordinate === null)
+    throw invalidArgument(`Cannot ${operation}: the coordinate is ${describeValue(coordinate)}, { entity, scope } is allowed`);
   const { entity, scope } = coordinate as Partial<Coordinate>;
   assertEntity(entity, operation);
   assertName(scope, "scope", operation);

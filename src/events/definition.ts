@@ -2,6 +2,7 @@
  * Definitions: a name, the type of its data, and optionally a schema, a version and a kind. A definition is a function that makes new
  * events. It belongs to no store and is never changed: the kind that a store gives a name is the store's to know (`definition-registry`).
  */
+import { describeValue } from "../base/describe-value.ts";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { invalidArgument, outOfRange, StoreError } from "../base/store-error.ts";
 import { assertName } from "./coordinate.ts";
@@ -154,7 +155,8 @@ export function rawEvent<Data>(kind: number | KindParts, data: Data, version = 1
 }
 
 function assertVersion(version: unknown, operation: string): asserts version is number {
-  if (typeof version !== "number") throw invalidArgument(`Cannot ${operation}: the version is ${typeof version}, 1 to 65535 is allowed`);
+  if (typeof version !== "number")
+    throw invalidArgument(`Cannot ${operation}: the version is ${describeValue(version)}, 1 to 65535 is allowed`);
   if (!Number.isInteger(version) || version < 1 || version > VERSION_MAX) {
     throw outOfRange(`Cannot ${operation}: the version is ${version}, 1 to ${VERSION_MAX} is allowed`);
   }

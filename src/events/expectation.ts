@@ -61,7 +61,7 @@ export function compileExpectation(expectation: Expectation | undefined, kindsOf
 
 function wholeNumber(value: unknown, least: number, what: string, operation: string): number {
   if (typeof value !== "number")
-    throw invalidArgument(`Cannot ${operation}: ${what} is ${typeof value}, whole numbers from ${least} are allowed`);
+    throw invalidArgument(`Cannot ${operation}: ${what} is ${describeValue(value)}, whole numbers from ${least} are allowed`);
   if (!Number.isSafeInteger(value) || value < least) {
     throw outOfRange(`Cannot ${operation}: ${what} is ${value}, whole numbers from ${least} are allowed`);
   }

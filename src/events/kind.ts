@@ -2,6 +2,7 @@
  * Kinds: what sort of event it is, as a u16 of category (the top 4 bits) and type (the lower 12). Categories 0x0 and 0xD are the
  * library's: of them only the constants named here pass the public door, and the batch markers of batpak 0.3 (6 and 7) never do.
  */
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
 
 export const SYSTEM_INIT = 0x0001;
@@ -69,7 +70,8 @@ export function categoryOf(kind: number): number {
 
 /** Checks a category argument: an integer from 0 to 15. */
 export function assertCategory(category: unknown, operation: string): asserts category is number {
-  if (typeof category !== "number") throw invalidArgument(`Cannot ${operation}: the category is ${typeof category}, 0 to 15 is allowed`);
+  if (typeof category !== "number")
+    throw invalidArgument(`Cannot ${operation}: the category is ${describeValue(category)}, 0 to 15 is allowed`);
   if (!Number.isInteger(category) || category < 0 || category > 15) {
     throw outOfRange(`Cannot ${operation}: the category is ${category}, 0 to 15 is allowed`);
   }
@@ -78,7 +80,7 @@ export function assertCategory(category: unknown, operation: string): asserts ca
 /** Checks any kind, the library's included: an integer from 0 to 65535. */
 export function assertKind(kind: unknown, operation: string): asserts kind is number {
   if (typeof kind !== "number") {
-    throw invalidArgument(`Cannot ${operation}: the kind is ${kind === null ? "null" : typeof kind}, 0 to 65535 is allowed`);
+    throw invalidArgument(`Cannot ${operation}: the kind is ${describeValue(kind)}, 0 to 65535 is allowed`);
   }
   if (!Number.isInteger(kind) || kind < 0 || kind > KIND_MAX) {
     throw outOfRange(`Cannot ${operation}: the kind is ${kind}, 0 to 65535 is allowed`);

@@ -62,7 +62,7 @@ test("wrong queries are refused by what is wrong", () => {
     [[[]], /the query is a list/],
     [{ limit: 3 }, /unknown member limit/],
     [{ entity: "" }, /entity is empty/],
-    [{ entity: 5 }, /entity is number/],
+    [{ entity: 5 }, /entity is 5, text/],
     [{ scope: "\ud800" }, /lone surrogate/],
     [{ kind: "Moved" }, /kind is "Moved"/],
     [{ kind: 65536 }, /kind is 65536/],

@@ -2,6 +2,7 @@
  * Upcasting: payloads that were written from an older version of a definition, brought up when they are read. What is stored, and its hash,
  * stays as it is.
  */
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, StoreError } from "../base/store-error.ts";
 import type { AnyDefinition } from "./definition.ts";
 
@@ -46,7 +47,7 @@ export interface EventType {
 export function compileChain(chain: unknown, version: number, operation: string): readonly UpcastStep[] | null {
   if (chain === undefined) return null;
   if (typeof chain !== "object" || chain === null) {
-    throw invalidArgument(`Cannot ${operation}: upcast is ${chain === null ? "null" : typeof chain}, an object of functions is allowed`);
+    throw invalidArgument(`Cannot ${operation}: upcast is ${describeValue(chain)}, an object of functions is allowed`);
   }
   const steps: UpcastStep[] = [];
   for (let from = 1; from < version; from++) {

@@ -2,6 +2,7 @@
  * Deciders: what a command makes of an entity. The state is folded of the entity's events, `decide` says which events come of a command, and
  * `evolve` what the state is after each of them. A decider is a projection of one stream that can be asked for more events.
  */
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument } from "../base/store-error.ts";
 import { assertName } from "../events/coordinate.ts";
 import type { AnyDefinition, NewEvent } from "../events/definition.ts";
@@ -83,7 +84,7 @@ export function defineDecider<
   const { name, version, events, initial, decide, evolve, snapshot } = options;
   if (name !== undefined) assertName(name, "name", "define a decider");
   const operation = name === undefined ? "define a decider" : `define the decider ${name}`;
-  if (typeof decide !== "function") throw invalidArgument(`Cannot ${operation}: decide is ${typeof decide}, a function is allowed`);
+  if (typeof decide !== "function") throw invalidArgument(`Cannot ${operation}: decide is ${describeValue(decide)}, a function is allowed`);
   const folded = compileProjection<Definitions, State>(
     {
       events,

@@ -166,7 +166,7 @@ export function assertProjection(projection: unknown, operation: string): assert
 /** Checks that options are an object that has no other members than these. */
 export function assertOptions(options: unknown, members: ReadonlySet<string>, operation: string): asserts options is object {
   if (typeof options !== "object" || options === null) {
-    throw invalidArgument(`Cannot ${operation}: the options are ${options === null ? "null" : typeof options}, an object is allowed`);
+    throw invalidArgument(`Cannot ${operation}: the options are ${describeValue(options)}, an object is allowed`);
   }
   const unknown = Object.keys(options).find((member) => !members.has(member));
   if (unknown === undefined) return;

@@ -1,4 +1,5 @@
 /** Names of consumers, and of the folders that hold what is theirs: every name has one folder, also where case does not tell names apart. */
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
 import { utf8, utf8Length } from "../events/utf8.ts";
 
@@ -9,7 +10,7 @@ const FOLDER = /^(?:[a-z0-9_-]|%[0-9a-f]{2})+$/;
 
 /** Checks a consumer's name: 1 to 80 UTF-8 bytes of well-formed text. */
 export function assertConsumerName(name: unknown, operation: string): asserts name is string {
-  if (typeof name !== "string") throw invalidArgument(`Cannot ${operation}: the name is ${typeof name}, text is allowed`);
+  if (typeof name !== "string") throw invalidArgument(`Cannot ${operation}: the name is ${describeValue(name)}, text is allowed`);
   const bytes = name.length > NAME_BYTES_MAX ? Buffer.byteLength(name) : utf8Length(name);
   if (bytes < 0) throw invalidArgument(`Cannot ${operation}: the name holds a lone surrogate, well-formed Unicode is allowed`);
   if (bytes === 0 || bytes > NAME_BYTES_MAX) {

@@ -243,7 +243,7 @@ test("wrong arguments are refused; a reader takes no commands", async () => {
   await assert.rejects(handle(a, Account, { deposit: 1 }, { commandId: "" }), { code: "INVALID_ARGUMENT" });
   const Wrong = defineDecider({ ...options, decide: (() => "events") as never });
   await assert.rejects(handle(a, Wrong, {}), { code: "INVALID_ARGUMENT", message: /the event is string/ });
-  assert.throws(() => defineDecider({ ...options, decide: 7 } as never), { code: "INVALID_ARGUMENT", message: /decide is number/ });
+  assert.throws(() => defineDecider({ ...options, decide: 7 } as never), { code: "INVALID_ARGUMENT", message: /decide is 7, a function/ });
   assert.throws(() => defineDecider({ ...options, evolve: { Deposited: options.evolve.Deposited } } as never), {
     code: "INVALID_ARGUMENT",
     message: /evolve has no handler for Withdrawn/,
