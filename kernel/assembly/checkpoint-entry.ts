@@ -5,7 +5,7 @@
 import { hashArrayEnd } from "./hash-array";
 
 const KEY_COUNT: usize = 14;
-const KEY_BYTES: usize = 32;
+const KEY_ROW_BYTES: usize = 32;
 /** A map of 14 members. */
 const MAP_TAG: u32 = 0x8e;
 const NIL_TAG: u32 = 0xc0;
@@ -28,9 +28,9 @@ const RECORD_BYTES: usize = 80;
 // @ts-ignore: decorator
 @inline
 function keyEnd(at: usize, keys: usize, key: usize): usize {
-  const expected = keys + key * KEY_BYTES;
+  const expected = keys + key * KEY_ROW_BYTES;
   const differing = v128.and(v128.xor(v128.load(at), v128.load(expected)), v128.load(expected, 16));
-  return v128.any_true(differing) ? 0 : at + load<u32>(keys + KEY_COUNT * KEY_BYTES + (key << 2));
+  return v128.any_true(differing) ? 0 : at + load<u32>(keys + KEY_COUNT * KEY_ROW_BYTES + (key << 2));
 }
 
 /** Where the id begins that is expected behind a key; 0 where it does not stand there. */

@@ -32,7 +32,7 @@ export function payloadToJson(value: unknown): string {
 
 /** A payload in its JSON form, as a value that `JSON.stringify` takes: as the text, but for integers beyond the safe range: `{"$bigint": …}`, `{"$number": …}`. */
 export function payloadToJsonValue(value: unknown): unknown {
-  return isPlainJson(value, 0) ? value : simplify(value, 0);
+  return simplify(value, 0);
 }
 
 /**
@@ -88,11 +88,12 @@ function write(value: unknown, depth: number): string {
   return `{${members.join(",")}}`;
 }
 
-/** Whether JSON has this value as it is, and the payload's JSON form is the same. */
+/** Whether `JSON.stringify` writes the payload's JSON form of this value. */
 function isPlainJson(value: unknown, depth: number): boolean {
   if (typeof value === "string" || typeof value === "boolean" || value === null) return true;
   if (typeof value === "number") return (Number.isSafeInteger(value) || !Number.isInteger(value)) && !isSpecialNumber(value);
   if (typeof value !== "object" || depth > DEPTH_MAX) return false;
+  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return false;
   if (Array.isArray(value)) return value.every((item) => isPlainJson(item, depth + 1));
   if (Object.getPrototypeOf(value) !== Object.prototype) return false;
   for (const key in value) if (key.startsWith("$") || !isPlainJson((value as Record<string, unknown>)[key], depth + 1)) return false;
@@ -100,6 +101,7 @@ function isPlainJson(value: unknown, depth: number): boolean {
 }
 
 function simplify(value: unknown, depth: number): unknown {
+  if (typeof value === "string" || typeof value === "boolean" || value === null) return value;
   const marked = markedForm(value);
   if (marked !== null) return marked;
   if (typeof value === "bigint") {
@@ -108,11 +110,12 @@ function simplify(value: unknown, depth: number): unknown {
   }
   // Bare, these digits would be read back as a bigint.
   if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value)) return { $number: value.toExponential() };
-  if (typeof value !== "object" || value === null) return value;
+  if (typeof value !== "object") return value;
   assertDepth(depth);
   if (Array.isArray(value)) return value.map((item) => simplify(item, depth + 1));
   const object: Record<string, unknown> = {};
-  for (const [key, member] of Object.entries(value)) {
+  for (const key of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[key];
     if (member !== undefined) defineMember(object, key.startsWith("$") ? `$${key}` : key, simplify(member, depth + 1));
   }
   return object;

@@ -1,9 +1,10 @@
 /**
- * The one scan over row columns, for rows in memory and rows in pages alike. It works a chunk of rows at a time: it begins with all rows of
- * the chunk and lets each condition in turn strike out rows, column by column, so that a column (or its page) is looked at only where
- * rows are left. Conditions that rows are sorted by (sequence, and time where it never runs backwards) narrow the range beforehand;
+ * The one scan over row columns, for rows in memory and rows in pages alike. It works a chunk of rows at a time: it selects those that have a
+ * value that is asked for, or all rows of the chunk, and lets each condition after that strike out rows, column by column, so that a column (or its page) is
+ * looked at only where rows are left. Conditions that rows are sorted by (sequence, and time where it never runs backwards) narrow the range beforehand;
  * one exact entity is followed by its own list of rows (`entity-cursor`).
  */
+import { assert } from "../base/assert.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { EntityCursor } from "./entity-cursor.ts";
 import type { ColumnValues, Condition, ScanSource } from "./scan-source.ts";
@@ -171,13 +172,13 @@ class ScanCursor implements RowCursor {
     const selection = this.#selection;
     const base = this.#source.chunkBase(chunk);
     const conditions = this.#conditions;
-    let count = -1;
+    const first = conditions[0];
+    let count: number;
     let next = 0;
-    if (conditions.length > 0 && conditions[0]!.test === "equal") {
-      count = selectEqual(this.#source.chunkValues(conditions[0]!.column, chunk), base, conditions[0].value, start, end, selection);
-      if (count >= 0) next = 1;
-    }
-    if (count < 0) {
+    if (first?.test === "equal") {
+      count = selectEqual(this.#source.chunkValues(first.column, chunk), base, first.value, start, end, selection);
+      next = 1;
+    } else {
       count = end - start;
       selection.set(ALL_ROWS.subarray(start, end));
     }
@@ -191,9 +192,9 @@ class ScanCursor implements RowCursor {
   }
 }
 
-/** Selects those of the rows `[start, end)` that have this value, and returns how many; -1 where the column is of no integers. */
+/** Selects those of the rows `[start, end)` that have this value, and returns how many. */
 function selectEqual(values: ColumnValues, base: number, value: number, start: number, end: number, selection: Uint16Array): number {
-  if (values instanceof Float64Array) return -1;
+  assert(!(values instanceof Float64Array), "kinds, scopes and tags are integers");
   // The engine looks for a value four times as fast as a loop: mostly there is none in a chunk, or none for long.
   const first = values.subarray(base + start, base + end).indexOf(value);
   if (first < 0) return 0;

@@ -170,7 +170,7 @@ export class StoreIndex {
 
   /** The same for a name as UTF-8 bytes. */
   internScopeBytes(source: Uint8Array, start: number, end: number, sequence: number): number {
-    // Scopes are few, and mostly told apart by how they end: no two endings of two digits share a slot.
+    // Scopes are few, and mostly told apart by how they end: of names of one length no two that end in digits share a slot for these.
     const slot = (source[end - 1] ^ (source[end - 2] << 4) ^ ((end - start) * 67)) & (SCOPE_GUESSES - 1);
     const guess = this.#scopeGuesses[slot] - 1;
     if (guess >= 0 && this.scopeFirstSequence[guess] <= sequence && this.scopes.isName(guess, source, start, end)) return guess;

@@ -80,7 +80,7 @@ export interface FrameWalker {
 
 /** How the entries of a batpak 0.3 checkpoint are written that a walker understands. */
 export interface EntryForm {
-  /** The keys in their order, as MessagePack writes them, of at most 16 bytes. */
+  /** The 14 keys in their order, as MessagePack writes them, of at most 16 bytes; what sort of value each has the kernel knows. */
   readonly keys: readonly Uint8Array[];
   /** No such entry is longer. */
   readonly bytesMax: number;

@@ -205,6 +205,8 @@ class WasmFrameWalker implements FrameWalker {
 
 /** So many entries are described in one call: their records stay in the processor's cache. */
 const ENTRIES_MAX = 256;
+/** The members of an entry; the kernel compares how their keys are written, and knows what comes behind each. */
+const ENTRY_KEYS = 14;
 /** Of a key: its bytes, zeros behind, and as many ones. */
 const KEY_BYTES = 16;
 
@@ -230,6 +232,7 @@ class WasmEntryWalker implements EntryWalker {
     this.numbers = new Float64Array(buffer, this.#records, (ENTRIES_MAX * ENTRY_RECORD.words) / 2);
     const table = new Uint8Array(buffer, this.#keys, keys.length * 2 * KEY_BYTES);
     const lengths = new Uint32Array(buffer, this.#keys + table.length, keys.length);
+    assert(keys.length === ENTRY_KEYS, "the kernel knows what sort of value each key of an entry has");
     keys.forEach((key, index) => {
       assert(key.length <= KEY_BYTES, "the keys of an entry are short");
       table.set(key, index * 2 * KEY_BYTES);

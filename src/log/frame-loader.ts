@@ -1,6 +1,6 @@
 /**
  * Loads the frames of many rows of one segment. Where rows lie close together, one read brings them all, and one call of the kernel checks
- * them; where they lie apart, each is read by itself.
+ * them; where they lie apart, one read brings each of them, or neighbours.
  *
  * Frames are copied into slabs of 16 KiB before they are handed out, so that an event that is kept pins a slab and never what was read ahead.
  */
@@ -146,10 +146,10 @@ export class FrameLoader {
         const first = i;
         const start = offset;
         let end = start;
-        // Offsets of an index that was forged need not ascend.
+        // Offsets of an index that was forged need not ascend, so a frame's end may lie before it: what is read then is judged by its shape.
         for (; i < count && offset >= end && offset - end <= GAP_BYTES_MAX; i++) {
           kernel.links[i] = offset;
-          end = this.#endOf(segment, index, rows[from + i]);
+          end = Math.max(end, this.#endOf(segment, index, rows[from + i]));
           if (i + 1 < count) offset = index.offsetAt(rows[from + i + 1]);
         }
         if (!(end > start && end - start <= block.bytes.length - at)) return null;

@@ -44,30 +44,37 @@ export function replayRun(
   leftOut: (error: StoreError<"CORRUPT">) => void,
 ): number {
   const { words, count, base } = run;
-  (segment.index as ActiveSegmentIndex).makeRoom(count);
+  const rows = segment.index as ActiveSegmentIndex;
+  let hasRoom = false;
   let entered = -1;
   let issued = -1;
-  for (let record = 0; record < count; record++) {
-    const to = record * FRAME_RECORD.words;
-    const at = words[to + FRAME_RECORD.at];
-    const flags = words[to + FRAME_RECORD.flags];
-    if (!target.leavesOut) {
-      if ((flags & FRAME_FLAG.seal) !== 0) noteIssued(target, run, issued);
-      const problem = replayFrame(target, segment, run, record);
-      if (problem === null) {
-        entered = record;
-        if ((flags & NOT_ISSUED) === 0) issued = record;
-        // Whoever is told of what a later frame throws goes on from here.
-        segment.framesEnd = base + at + words[to + FRAME_RECORD.length];
-      } else {
-        noteIssued(target, run, issued);
-        leftOut(replayError(segment, base + at, problem));
-        target.leavesOut = true;
+  try {
+    for (let record = 0; record < count; record++) {
+      const to = record * FRAME_RECORD.words;
+      const at = words[to + FRAME_RECORD.at];
+      const flags = words[to + FRAME_RECORD.flags];
+      if (!target.leavesOut) {
+        if (!hasRoom && (flags & NO_EVENT) === 0) {
+          rows.makeRoom(count - record);
+          hasRoom = true;
+        }
+        if ((flags & FRAME_FLAG.seal) !== 0) noteIssued(target, run, issued);
+        const problem = replayFrame(target, segment, run, record);
+        if (problem === null) {
+          entered = record;
+          if ((flags & NOT_ISSUED) === 0) issued = record;
+          segment.framesEnd = base + at + words[to + FRAME_RECORD.length];
+        } else {
+          leftOut(replayError(segment, base + at, problem));
+          target.leavesOut = true;
+        }
       }
+      if ((flags & RECORD_MARKED) !== 0) target.leavesOut = false;
     }
-    if ((flags & RECORD_MARKED) !== 0) target.leavesOut = false;
+  } finally {
+    // Whoever is told of what a frame throws goes on from here, and from the frame before it.
+    noteIssued(target, run, issued);
   }
-  noteIssued(target, run, issued);
   return entered;
 }
 

@@ -6,7 +6,9 @@ import { decodeIndexRoot, decodeIndexTrailer } from "../../src/format/native/ind
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/format/native/checkpoint.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import { repairStore } from "../../src/repair.ts";
+import { rawEvent } from "../../src/events/definition.ts";
 import { Store } from "../../src/store.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { DIRECTORY, diskWith, type Files, fixtureFiles, makeNativeFiles } from "../support/small-stores.ts";
 import { joined } from "./mutation.ts";
 import { mendBlock } from "./native-targets.ts";
@@ -138,6 +140,37 @@ test("an index block with right checksums whose offsets run backwards is damage 
   const store = await openToRead(damaged);
   await assert.rejects(store.read().toArray(), { code: "CORRUPT" });
   await store.close();
+});
+
+test("a checkpoint with a right CRC whose offsets run backwards among rows that lie apart is damage to a read as well", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk });
+  const far = "far".repeat(7000);
+  for (let i = 0; i < 200; i++) {
+    await store.append({ entity: "e", scope: "read" }, rawEvent(0xf001, { i }));
+    await store.append({ entity: "f", scope: "between" }, rawEvent(0xf001, { far }));
+  }
+  await store.close();
+  const path = `${DIRECTORY}/index.ckpt`;
+  const decoded = decodeCheckpoint(disk.bytesOf(path));
+  assert(decoded.kind === "ok");
+  const { columns: _lengths, ...description } = structuredClone(decoded.content.description);
+  const columns = new Map(decoded.content.columns);
+  const name = [...columns.keys()].find((key) => /^rows\.\d+\.offset$/.test(key));
+  assert(name !== undefined);
+  const offsets = new Uint32Array((columns.get(name) as Uint8Array).slice().buffer);
+  // A frame that ends before it begins, and one behind it that would lie in front of what was read for both.
+  for (const [row, offset] of [
+    [301, 5000],
+    [302, 5100],
+  ])
+    offsets[row] = ((offsets[row] & 0xc000_0000) | offset) >>> 0;
+  columns.set(name, new Uint8Array(offsets.buffer));
+  disk.put(path, joined(...encodeCheckpoint({ description, columns })));
+  const reader = await Store.open(DIRECTORY, { disk, readOnly: true });
+  assert.equal(reader.openReport.route, "checkpoint");
+  await assert.rejects(reader.read({ scope: "read" }).toArray(), { code: "CORRUPT" });
+  await reader.close();
 });
 
 test("a segment with a broken magic is damage to read behind and to repair, not another program's file", async () => {

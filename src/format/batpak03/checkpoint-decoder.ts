@@ -209,11 +209,12 @@ export class CheckpointDecoder {
 
   #readEntry(reader: MsgpackReader): void {
     const entry = this.#entry;
-    if (this.#walker !== null && this.#taken === this.#described) {
-      this.#described = this.#walker.describe(reader.position, reader.limit, this.#entriesLeft);
+    const walker = this.#walker;
+    if (walker !== null && this.#taken === this.#described) {
+      this.#described = walker.describe(reader.position, reader.limit, this.#entriesLeft);
       this.#taken = 0;
     }
-    if (this.#walker !== null && this.#taken < this.#described) reader.position = takeRecord(this.#walker, this.#taken++, entry);
+    if (walker !== null && this.#taken < this.#described) reader.position = takeRecord(walker, this.#taken++, entry);
     else readCheckpointEntry(reader, entry);
     if (reader.fault !== null) return;
     const reason = this.#doubt(entry) ?? this.#visitor.entry(entry);
