@@ -36,12 +36,42 @@ export async function measureQueries({ batpak, folder, rounds, events, quick }) 
     },
     { rounds: Math.min(rounds, 3), quick },
   );
+  const shared = ({ sequence, entity, scope, kind, version, clock, data }) => ({ sequence, entity, scope, kind, version, clock, data });
+  assert.deepEqual(shared(JSON.parse((await textsOf(store, 1000)).last)), shared(JSON.parse(sqlite.texts(1000).last)));
+  const texts = Math.min(events, 100_000);
+  results["events as JSON text"] = await race(
+    { batpak: async () => (await textsOf(store, texts)).count, sqlite: () => sqlite.texts(texts).count },
+    { rounds: Math.min(rounds, 3), quick },
+  );
+  const middle = await store.read({ sequence: { from: events >>> 1 } }, { limit: 100 }).toArray();
+  results["the event of a correlation, among all"] = await race(
+    {
+      batpak: async () => {
+        for (const event of middle) assert.equal((await store.read({ correlation: event.id }).first())?.sequence, event.sequence);
+        return middle.length;
+      },
+    },
+    { rounds: Math.min(rounds, 3), quick },
+  );
   const newest = (await store.read({}, { direction: "backward", limit: 1 }).first()).timestamp;
   const time = await countOf(store, { time: { from: newest - 50, to: newest } });
   assert.ok(time > 0);
   await store.close();
   sqlite.close();
   return results;
+}
+
+/** The first `limit` events as JSON, one text each: how many, and the last. */
+async function textsOf(store, limit) {
+  let count = 0;
+  let last = "";
+  for await (const batch of store.read({}, { limit }).batches()) {
+    for (const event of batch) {
+      last = JSON.stringify(event);
+      count++;
+    }
+  }
+  return { count, last };
 }
 
 /** Matching events, decoded. */

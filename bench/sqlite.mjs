@@ -81,6 +81,20 @@ class SqliteStore {
     return count;
   }
 
+  /** The first `limit` events as JSON, one text each, ids and hashes as hex digits: how many, and the last. */
+  texts(limit) {
+    let count = 0;
+    let last = "";
+    for (const row of this.#database.prepare("SELECT * FROM events ORDER BY sequence LIMIT ?").iterate(limit)) {
+      const { sequence, entity, scope, kind, version, clock, time, correlation, causation } = row;
+      const [id, hash, previousHash] = [row.id, row.hash, row.previousHash].map((bytes) => bytes.toString("hex"));
+      const fields = { id, sequence, entity, scope, kind, version, clock, time, correlation, causation, hash, previousHash };
+      last = JSON.stringify({ ...fields, data: JSON.parse(row.payload) });
+      count++;
+    }
+    return { count, last };
+  }
+
   counting(where, values) {
     return this.#database.prepare(`SELECT COUNT(*) AS n FROM events WHERE ${where}`).get(...values).n;
   }
