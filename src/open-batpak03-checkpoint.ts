@@ -86,7 +86,13 @@ export async function decodeInPieces(
   let buffer = 0;
   let left: Uint8Array = room.subarray(0, 0);
   let pieceBytes = FIRST_PIECE_BYTES;
-  let reading = file.read(room, buffer + HEAD_BYTES, pieceBytes, 0);
+  // Where it fails while somebody rests or decodes, nobody waits for it yet, or ever: it must not end the process.
+  const read = (position: number): Promise<number> => {
+    const piece = file.read(room, buffer + HEAD_BYTES, pieceBytes, position);
+    piece.catch(() => {});
+    return piece;
+  };
+  let reading = read(0);
   for (let position = 0; ; ) {
     const count = await reading;
     if (count === 0) break;
@@ -100,7 +106,7 @@ export async function decodeInPieces(
     const end = start + left.length + count;
     buffer = BUFFER_BYTES - buffer;
     pieceBytes = Math.min(PIECE_BYTES, pieceBytes * 2);
-    reading = file.read(room, buffer + HEAD_BYTES, pieceBytes, position);
+    reading = read(position);
     await rest?.();
     const stop = decoder.push(bytes, fits ? view : viewOf(bytes), start, end, fits ? walker : null);
     left = bytes.subarray(stop, end);
