@@ -6,8 +6,8 @@
  *
  * Nothing that waits for the disk leads back to what was given: an append in flight keeps its promise alive and none of its events.
  */
-import { describeValue } from "./base/describe-value.ts";
 import { type ByteSink, GrowingSink } from "./base/byte-sink.ts";
+import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { AppendOptions, BatchItem, BatchOptions, EventOptions } from "./events/append-types.ts";
 import { assertCoordinate, SYSTEM_ENTITY, SYSTEM_SCOPE, type Coordinate } from "./events/coordinate.ts";

@@ -2,8 +2,8 @@
  * One record of an import: checked, and made an item to append. A record has the keys that `batpak dump` prints; entity, scope, kind and payload are
  * required, ids and the time are kept when they are there, and everything else is ignored.
  */
-import { describeValue } from "./base/describe-value.ts";
 import type { GrowingSink } from "./base/byte-sink.ts";
+import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument } from "./base/store-error.ts";
 import { assertEntity, assertName } from "./events/coordinate.ts";
 import type { Metadata } from "./events/event.ts";

@@ -1,7 +1,7 @@
 /** Names of entities or scopes, listed a step at a time. */
 import type { Interner } from "./index/interner.ts";
 import { invalidArgument } from "./base/store-error.ts";
-import { rest } from "./reading.ts";
+import { rest } from "./base/rest.ts";
 
 const NAMES_PER_STEP = 4096;
 

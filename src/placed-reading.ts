@@ -2,6 +2,7 @@
  * Reading for tools: events in batches, each with its place on disk. A frame that turns out damaged does not end the read where the caller
  * asks to be told of it: every whole event around it is still given. The everyday way of reading is `reading.ts`.
  */
+import { rest } from "./base/rest.ts";
 import { isStoreError, type StoreError } from "./base/store-error.ts";
 import { StoredEvent } from "./events/event.ts";
 import type { CompiledReadOptions, ReadOptions } from "./events/query.ts";
@@ -9,7 +10,7 @@ import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import type { LoadedFrame } from "./log/frame-loader.ts";
 import { RowSearch, type SearchFilter } from "./log/row-search.ts";
-import { type ReadingParts, rest } from "./reading.ts";
+import type { ReadingParts } from "./reading.ts";
 
 /** An event and where it lies. */
 export interface PlacedEvent {

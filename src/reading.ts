@@ -2,6 +2,7 @@
  * Reading: rows that match, their frames, events. A read ends at what was visible when it began. It goes through the log in chunks, loading
  * the next one while the consumer looks at the last; abandoning it leaves nothing behind, since a chunk holds no file and no lock.
  */
+import { rest } from "./base/rest.ts";
 import { isStoreError } from "./base/store-error.ts";
 import type { EventReading } from "./events/append-types.ts";
 import { StoredEvent } from "./events/event.ts";
@@ -45,11 +46,6 @@ export function searchFilter(filter: CompiledFilter): SearchFilter {
 
 function tagOf(id: Uint8Array): number {
   return idTag(viewOfId(id), 0);
-}
-
-/** Lets the event loop turn. */
-export function rest(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** A reader reads the log anew at most this often in a row. */

@@ -58,27 +58,39 @@ function unsignedAt(at: usize): u64 {
   return tag == 0xcf ? bswap<u64>(load<u64>(at, 1)) : NONE;
 }
 
-/** Where the integer ends that is expected behind a key; 0 where the key does not stand there. The integer is `unsigned`, at most `max`. */
-let unsigned: u64 = 0;
-
+/** Stores the integer of at most `max` that is expected behind a key; where it ends, or 0 where it does not stand there. */
 // @ts-ignore: decorator
 @inline
-function unsignedEnd(at: usize, keys: usize, key: usize, max: u64): usize {
-  const end = keyEnd(at, keys, key);
-  if (end == 0) return 0;
-  unsigned = unsignedAt(end);
-  return unsigned <= max ? end + integerBytes(load<u8>(end)) : 0;
+function wordEnd(at: usize, keys: usize, key: usize, max: u64, target: usize): usize {
+  const start = keyEnd(at, keys, key);
+  if (start == 0) return 0;
+  const value = unsignedAt(start);
+  store<u32>(target, value as u32);
+  return value <= max ? start + integerBytes(load<u8>(start)) : 0;
 }
 
-/** Where the integers of the hash begin that is expected behind a key; 0 where it does not stand there. */
+/** The same of a safe integer, stored as a floating-point number. */
 // @ts-ignore: decorator
 @inline
-function hashAt(at: usize, keys: usize, key: usize): usize {
-  const end = keyEnd(at, keys, key);
-  return end != 0 && (load<u32>(end) & 0xff_ffff) == HASH_TAG ? end + HASH_TAG_BYTES : 0;
+function numberEnd(at: usize, keys: usize, key: usize, target: usize): usize {
+  const start = keyEnd(at, keys, key);
+  if (start == 0) return 0;
+  const value = unsignedAt(start);
+  store<f64>(target, value as f64);
+  return value <= SAFE_INTEGER_MAX ? start + integerBytes(load<u8>(start)) : 0;
 }
 
-/** Writes a record of the entry at `at`, its places counted from `origin`; where the entry ends, or 0. */
+/** Stores where the integers of the hash begin that is expected behind a key, counted from `origin`; where they end, or 0. */
+// @ts-ignore: decorator
+@inline
+function hashEnd(at: usize, keys: usize, key: usize, origin: usize, target: usize): usize {
+  const start = keyEnd(at, keys, key);
+  if (start == 0 || (load<u32>(start) & 0xff_ffff) != HASH_TAG) return 0;
+  store<u32>(target, start + HASH_TAG_BYTES - origin);
+  return hashArrayEnd(start + HASH_TAG_BYTES);
+}
+
+/** Writes a record of the entry at `at`, its places counted from `origin`; where the entry ends, or 0, and then the record says nothing. */
 function describeEntry(at: usize, origin: usize, keys: usize, record: usize): usize {
   const eventId = idAt(at + 1, keys, 0);
   if (eventId == 0) return 0;
@@ -91,43 +103,18 @@ function describeEntry(at: usize, origin: usize, keys: usize, record: usize): us
   store<u32>(record, eventId - origin, 4);
   store<u32>(record, correlationId - origin, 8);
   store<i32>(record, isRoot ? -1 : ((causation + 2 - origin) as i32), 12);
-  at = unsignedEnd(isRoot ? causation + 1 : causation + 2 + ID_BYTES, keys, 3, U32_MAX);
-  if (at == 0) return 0;
-  store<u32>(record, unsigned as u32, 16);
-  at = unsignedEnd(at, keys, 4, U32_MAX);
-  if (at == 0) return 0;
-  store<u32>(record, unsigned as u32, 20);
-  at = unsignedEnd(at, keys, 5, U16_MAX);
-  if (at == 0) return 0;
-  store<u32>(record, unsigned as u32, 24);
-  at = unsignedEnd(at, keys, 6, SAFE_INTEGER_MAX);
-  if (at == 0) return 0;
-  store<f64>(record, unsigned as f64, 48);
-  at = unsignedEnd(at, keys, 7, U32_MAX);
-  if (at == 0) return 0;
-  store<u32>(record, unsigned as u32, 28);
-  const previousHash = hashAt(at, keys, 8);
-  if (previousHash == 0) return 0;
-  at = hashArrayEnd(previousHash);
-  if (at == 0) return 0;
-  const hash = hashAt(at, keys, 9);
-  if (hash == 0) return 0;
-  at = hashArrayEnd(hash);
-  if (at == 0) return 0;
-  store<u32>(record, previousHash - origin, 32);
-  store<u32>(record, hash - origin, 36);
-  at = unsignedEnd(at, keys, 10, SAFE_INTEGER_MAX);
-  if (at == 0) return 0;
-  store<f64>(record, unsigned as f64, 56);
-  at = unsignedEnd(at, keys, 11, SAFE_INTEGER_MAX);
-  if (at == 0) return 0;
-  store<f64>(record, unsigned as f64, 64);
-  at = unsignedEnd(at, keys, 12, U32_MAX);
-  if (at == 0) return 0;
-  store<u32>(record, unsigned as u32, 40);
-  at = unsignedEnd(at, keys, 13, SAFE_INTEGER_MAX);
-  if (at == 0) return 0;
-  store<f64>(record, unsigned as f64, 72);
+  at = isRoot ? causation + 1 : causation + 2 + ID_BYTES;
+  if ((at = wordEnd(at, keys, 3, U32_MAX, record + 16)) == 0) return 0;
+  if ((at = wordEnd(at, keys, 4, U32_MAX, record + 20)) == 0) return 0;
+  if ((at = wordEnd(at, keys, 5, U16_MAX, record + 24)) == 0) return 0;
+  if ((at = numberEnd(at, keys, 6, record + 48)) == 0) return 0;
+  if ((at = wordEnd(at, keys, 7, U32_MAX, record + 28)) == 0) return 0;
+  if ((at = hashEnd(at, keys, 8, origin, record + 32)) == 0) return 0;
+  if ((at = hashEnd(at, keys, 9, origin, record + 36)) == 0) return 0;
+  if ((at = numberEnd(at, keys, 10, record + 56)) == 0) return 0;
+  if ((at = numberEnd(at, keys, 11, record + 64)) == 0) return 0;
+  if ((at = wordEnd(at, keys, 12, U32_MAX, record + 40)) == 0) return 0;
+  if ((at = numberEnd(at, keys, 13, record + 72)) == 0) return 0;
   store<u32>(record, at - origin);
   return at;
 }

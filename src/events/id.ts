@@ -18,8 +18,10 @@ export const ID_BYTES = 16;
 const KEY_BYTES_MAX = 1024;
 const TIME_MS_MAX = 2 ** 48 - 1;
 
-/** The two lower-case hex digits of each byte, as characters. */
-const DIGITS = Uint16Array.from({ length: 256 }, (_, byte) => Buffer.from(byte.toString(16).padStart(2, "0")).readUInt16LE());
+const HEX = "0123456789abcdef";
+
+/** The two lower-case hex digits of each byte, as characters, the first in the lower half. */
+const DIGITS = Uint16Array.from({ length: 256 }, (_, byte) => HEX.charCodeAt(byte >>> 4) | (HEX.charCodeAt(byte & 15) << 8));
 
 /** The value of each hex digit by character code; 255 where it is none. */
 const DIGIT = new Uint8Array(128).fill(255);

@@ -34,7 +34,7 @@ test("a text of each length is found by its bytes, and by no others", () => {
 
 test("texts that share a slot drive each other out, and none is taken for another", () => {
   const cache = new TextCache();
-  // The first, second and last character and those in the middle choose the slot; here only others differ.
+  // The first and last character, those at a quarter and in the middle, and the length choose the slot; here only others differ.
   const texts = Array.from({ length: 64 }, (_, number) => `same--${String(number).padStart(2, "0")}------same`);
   for (let round = 0; round < 20; round++) {
     for (const text of texts) {

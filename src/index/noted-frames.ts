@@ -22,21 +22,25 @@ export class NotedFrames {
 
   /** Notes the event of `row`, which is the last of its entity's: 16 bytes of its id, 32 of its hash. */
   noteLast(row: number, ordinal: number, view: DataView, idAt: number, hashAt: number): void {
-    const entry = ordinal * ENTRY_WORDS;
-    if (entry >= this.#entries.length) this.#growEntries(ordinal + 1);
+    const entry = this.#entryFor(row, ordinal);
     const entries = this.#entries;
     for (let word = 0; word < HASH_WORDS; word++) entries[entry + word] = view.getUint32(hashAt + word * 4, true);
     for (let word = 0; word < ID_WORDS; word++) entries[entry + HASH_WORDS + word] = view.getUint32(idAt + word * 4, true);
-    entries[entry + ROW] = row + 1;
   }
 
   /** The same from words, 8 of the hash and 4 of the id. */
   noteLastWords(row: number, ordinal: number, words: Uint32Array, from: number): void {
-    const entry = ordinal * ENTRY_WORDS;
-    if (entry >= this.#entries.length) this.#growEntries(ordinal + 1);
+    const entry = this.#entryFor(row, ordinal);
     const entries = this.#entries;
     for (let word = 0; word < ROW; word++) entries[entry + word] = words[from + word];
-    entries[entry + ROW] = row + 1;
+  }
+
+  /** Where the entry of this entity begins, which from now on is of `row`. */
+  #entryFor(row: number, ordinal: number): number {
+    const entry = ordinal * ENTRY_WORDS;
+    if (entry >= this.#entries.length) this.#growEntries(ordinal + 1);
+    this.#entries[entry + ROW] = row + 1;
+    return entry;
   }
 
   /** Notes of `row`, whose id at `at` the writer did not issue. */

@@ -72,9 +72,9 @@ export class FrameLoader {
     for (count = 0; from + count < to && count < APART_ROWS_MAX && bytes < READ_BYTES_MAX; count++) {
       const row = rows[from + count];
       const offset = index.offsetAt(row);
-      const gap = offset - end;
+      const readFrom = isNeighbour(end, offset) ? end : offset;
       end = this.#endOf(segment, index, row);
-      bytes += end - offset + (gap > 0 && gap <= GAP_BYTES_MAX ? gap : 0);
+      bytes += end - readFrom;
     }
     return count;
   }
@@ -147,7 +147,7 @@ export class FrameLoader {
         const start = offset;
         let end = start;
         // Offsets of an index that was forged need not ascend, so a frame's end may lie before it: what is read then is judged by its shape.
-        for (; i < count && offset >= end && offset - end <= GAP_BYTES_MAX; i++) {
+        for (; i < count && isNeighbour(end, offset); i++) {
           kernel.links[i] = offset;
           end = Math.max(end, this.#endOf(segment, index, rows[from + i]));
           if (i + 1 < count) offset = index.offsetAt(rows[from + i + 1]);
@@ -231,6 +231,11 @@ export class FrameLoader {
     slabs.finish();
     return loaded;
   }
+}
+
+/** Whether a frame that begins at `offset` is read with the one that ends at `end`. */
+function isNeighbour(end: number, offset: number): boolean {
+  return offset >= end && offset - end <= GAP_BYTES_MAX;
 }
 
 /** Copies frames out of a block, neighbours together, a slab at a time. */

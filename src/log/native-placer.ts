@@ -5,9 +5,9 @@
  * A frame whose entity has an earlier frame in the same group is linked to it, since that one's hash is not known before the group is
  * sealed; any other takes its previous hash from the head. The seal writes the last hash of each entity back into its head.
  */
-import { grownColumn } from "../base/column-bytes.ts";
 import type { ByteSink } from "../base/byte-sink.ts";
 import type { Clock } from "../base/clock.ts";
+import { grownColumn } from "../base/column-bytes.ts";
 import type { IdIssuer } from "../events/id.ts";
 import { beginFrame, endFrame, markFrame, segmentSeed, stampFrame, stampSynced } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";

@@ -23,7 +23,7 @@ import {
 import type { EntryWalker } from "../../kernel/frame-kernel.ts";
 import type { CheckpointEntry, CheckpointHead } from "./checkpoint.ts";
 import { decodeCheckpointPrefix } from "./checkpoint.ts";
-import { readCheckpointEntry, takeRecord } from "./checkpoint-entry.ts";
+import { emptyEntry, readCheckpointEntry, takeRecord } from "./checkpoint-entry.ts";
 import type { MapCursor } from "./key-table.ts";
 import { nextField } from "./key-table.ts";
 import { CHECKPOINT_ENTRY_BYTES_MIN, CHECKPOINT_KEYS, CHECKPOINT_PREFIX, FRAME_PREFIX } from "./layout.ts";
@@ -263,28 +263,6 @@ export class CheckpointDecoder {
     const head = { globalSequence, watermarkSegmentId, watermarkOffset };
     return { kind: "ok", head, stringCount: this.#stringCount, entryCount: this.#entryCount };
   }
-}
-
-function emptyEntry(): CheckpointEntry {
-  const bytes = new Uint8Array(0);
-  return {
-    bytes,
-    view: viewOf(bytes),
-    eventIdAt: 0,
-    correlationIdAt: 0,
-    causationIdAt: -1,
-    entityId: 0,
-    scopeId: 0,
-    eventKind: 0,
-    wallMs: 0,
-    clock: 0,
-    prevHashAt: 0,
-    eventHashAt: 0,
-    segmentId: 0,
-    offset: 0,
-    length: 0,
-    globalSequence: 0,
-  };
 }
 
 /** Reads a whole file. Its CRC is looked at first: the visitor hears nothing of a file that was damaged. */

@@ -3,7 +3,7 @@
  * the keys in the order in which the original writes them, and a general one for any other order and for keys that later releases add.
  */
 import type { MsgpackReader } from "../../base/msgpack.ts";
-import { copyOf, INTEGER_BYTES_MAX, readFixedBinary, readNil, readUnsigned } from "../../base/msgpack.ts";
+import { copyOf, INTEGER_BYTES_MAX, readFixedBinary, readNil, readUnsigned, viewOf } from "../../base/msgpack.ts";
 import { createEntryWalker, type EntryForm, type EntryWalker } from "../../kernel/frame-kernel.ts";
 import { ENTRY_RECORD } from "../../kernel/entry-record.ts";
 import type { CheckpointEntry, CheckpointEntryFields } from "./checkpoint.ts";
@@ -27,6 +27,29 @@ const ENTRY_FORM: EntryForm = { keys: CHECKPOINT_ENTRY_KEYS.encoded, bytesMax: S
 /** A walker that describes entries in so many bytes of its memory; null where the kernel is not to be had. */
 export function openEntryWalker(byteLength: number): EntryWalker | null {
   return createEntryWalker(byteLength, ENTRY_FORM);
+}
+
+/** An entry to be filled. */
+export function emptyEntry(): CheckpointEntry {
+  const bytes = new Uint8Array(0);
+  return {
+    bytes,
+    view: viewOf(bytes),
+    eventIdAt: 0,
+    correlationIdAt: 0,
+    causationIdAt: -1,
+    entityId: 0,
+    scopeId: 0,
+    eventKind: 0,
+    wallMs: 0,
+    clock: 0,
+    prevHashAt: 0,
+    eventHashAt: 0,
+    segmentId: 0,
+    offset: 0,
+    length: 0,
+    globalSequence: 0,
+  };
 }
 
 /** Fills `entry` with what a record of the walker says; gives where the entry ends. */

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { msgpackReader, viewOf } from "../../base/msgpack.ts";
 import { createEntryWalker } from "../../kernel/frame-kernel.ts";
 import type { CheckpointEntry } from "./checkpoint.ts";
-import { checkpointEntryFields, openEntryWalker, readCheckpointEntry, takeRecord } from "./checkpoint-entry.ts";
+import { checkpointEntryFields, emptyEntry, openEntryWalker, readCheckpointEntry, takeRecord } from "./checkpoint-entry.ts";
 import { CHECKPOINT_ENTRY_KEYS } from "./layout.ts";
 
 const BYTES = 256 * 1024;
@@ -15,24 +15,7 @@ const walker = found;
 /** More than an entry may take: the kernel describes none that might end later. */
 const ROOM = 1024;
 
-const emptyEntry = (): CheckpointEntry => ({
-  bytes: walker.bytes,
-  view: viewOf(walker.bytes),
-  eventIdAt: 0,
-  correlationIdAt: 0,
-  causationIdAt: 0,
-  entityId: 0,
-  scopeId: 0,
-  eventKind: 0,
-  wallMs: 0,
-  clock: 0,
-  prevHashAt: 0,
-  eventHashAt: 0,
-  segmentId: 0,
-  offset: 0,
-  length: 0,
-  globalSequence: 0,
-});
+const entryToFill = (): CheckpointEntry => ({ ...emptyEntry(), bytes: walker.bytes, view: viewOf(walker.bytes) });
 
 /** An unsigned integer of up to `bits` bits in any form that holds it. */
 const unsigned = (bits: number): fc.Arbitrary<number[]> =>
@@ -78,7 +61,7 @@ function place(bytes: Uint8Array, at: number, filler: number): void {
 
 /** What stands at `at` by the loops: fields and end, or null where it is no entry. */
 function readByLoops(at: number): readonly [ReturnType<typeof checkpointEntryFields>, number] | null {
-  const entry = emptyEntry();
+  const entry = entryToFill();
   const reader = msgpackReader(walker.bytes, viewOf(walker.bytes), at, BYTES);
   readCheckpointEntry(reader, entry);
   return reader.fault === null ? [checkpointEntryFields(entry), reader.position] : null;
@@ -87,7 +70,7 @@ function readByLoops(at: number): readonly [ReturnType<typeof checkpointEntryFie
 /** The same by the kernel; null also where the entry is of another form. */
 function readByKernel(at: number): ReturnType<typeof readByLoops> {
   if (walker.describe(at, BYTES, 1) === 0) return null;
-  const entry = emptyEntry();
+  const entry = entryToFill();
   const end = takeRecord(walker, 0, entry);
   return [checkpointEntryFields(entry), end];
 }
@@ -152,7 +135,7 @@ test("no more are described than are asked for, than there is room for, and none
   assert.equal(walker.describe(0, entry.length - 1, 7), 0);
   const atOnce = walker.describe(0, BYTES, 1e9);
   assert(atOnce > 7 && atOnce < count);
-  assert.equal(takeRecord(walker, atOnce - 1, emptyEntry()), atOnce * entry.length);
+  assert.equal(takeRecord(walker, atOnce - 1, entryToFill()), atOnce * entry.length);
   assert.equal(walker.describe(0, 6 * entry.length, 7), 5);
   // One of another form.
   walker.bytes[3 * entry.length] = 0x8f;
