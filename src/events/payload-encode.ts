@@ -163,11 +163,19 @@ interface NativeUtf8Writer {
 const utf8Write = (Buffer.prototype as unknown as NativeUtf8Writer).utf8Write;
 const encoder = new TextEncoder();
 
+/** The most bytes that a header takes, and those that one UTF-16 unit takes as UTF-8. */
+const HEADER_BYTES_MAX = 5;
+const UNIT_BYTES_MAX = 3;
+
 /** Text of any length and content. */
 function writeLongString(sink: ByteSink, text: string, depth: number): void {
-  const short = text.length <= LOOP_UNITS_MAX;
+  const units = text.length;
+  if (units > LOOP_UNITS_MAX && utf8Write !== undefined && sink.capacity - sink.position >= HEADER_BYTES_MAX + units * UNIT_BYTES_MAX) {
+    return writeWhereRoomIs(sink, text, depth, utf8Write);
+  }
+  const short = units <= LOOP_UNITS_MAX;
   const byteLength = short ? utf8Length(text) : isWellFormed(text) ? Buffer.byteLength(text) : -1;
-  if (byteLength < 0) refuse(depth, "text with a lone surrogate");
+  if (byteLength < 0) refuseSurrogate(depth);
   writeHeader(sink, byteLength, 0xa0, 32, 0xd9);
   const position = sink.position;
   if (sink.capacity - position < byteLength) sink.grow(byteLength);
@@ -175,6 +183,29 @@ function writeLongString(sink: ByteSink, text: string, depth: number): void {
   else if (utf8Write !== undefined) utf8Write.call(sink.bytes, text, position, byteLength);
   else encoder.encodeInto(text, sink.bytes.subarray(position, position + byteLength));
   sink.position = position + byteLength;
+}
+
+/** Text for which there is room whatever it holds: it need not be measured first, which takes as long as writing it. */
+function writeWhereRoomIs(sink: ByteSink, text: string, depth: number, write: NonNullable<NativeUtf8Writer["utf8Write"]>): void {
+  const units = text.length;
+  // The header that ASCII needs, mostly right.
+  const start = sink.position + textHeaderBytes(units);
+  const byteLength = write.call(sink.bytes, text, start, units * UNIT_BYTES_MAX);
+  if (byteLength !== units) {
+    if (!isWellFormed(text)) refuseSurrogate(depth);
+    const right = sink.position + textHeaderBytes(byteLength);
+    if (right !== start) sink.bytes.copyWithin(right, start, start + byteLength);
+  }
+  writeHeader(sink, byteLength, 0xa0, 32, 0xd9);
+  sink.position += byteLength;
+}
+
+function textHeaderBytes(byteLength: number): number {
+  return byteLength < 32 ? 1 : byteLength < 0x100 ? 2 : byteLength < 0x1_0000 ? 3 : 5;
+}
+
+function refuseSurrogate(depth: number): never {
+  return refuse(depth, "text with a lone surrogate");
 }
 
 /** Well-formed text as UTF-8, for short text that is not all ASCII. */

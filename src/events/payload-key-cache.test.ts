@@ -36,6 +36,21 @@ test("an entry has the bytes of its name as MessagePack writes it", () => {
   assert.equal(Buffer.from(entry.words.buffer, 0, entry.byteLength).toString("latin1"), "\xa4name");
 });
 
+test("where too many names come once, fewer get an entry, and names that come again still do", () => {
+  const madeOf = (wave: number): number =>
+    Array.from({ length: 20_000 }, (_, number) => find(`wave-${wave}-${number}`)).filter((entry) => entry !== null).length;
+  const first = madeOf(0);
+  let last = first;
+  for (let wave = 1; wave <= 20; wave++) last = madeOf(wave);
+  assert.ok(last > 0 && last * 4 <= first, `${first} entries, then ${last}`);
+  const names = Array.from({ length: 4 }, (_, number) => `still-${number}`);
+  for (let objects = 0; objects < 2000; objects++) names.forEach(find);
+  assert.deepEqual(
+    names.map((name) => find(name)?.key),
+    names,
+  );
+});
+
 test("names that are long or not ASCII have none", () => {
   for (const name of ["n".repeat(32), "größe"]) for (let sights = 0; sights < 20; sights++) assert.equal(find(name), null);
 });

@@ -4,7 +4,7 @@
  *
  * Bounded: names of at most 31 ASCII characters, and all are forgotten when there are too many. Making an entry costs as much as writing a
  * dozen names, so only each eighth name that is not there gets one: what comes again and again soon has its entry, and names that come
- * once, as in a map from ids, mostly cost none.
+ * once, as in a map from ids, mostly cost none. Where there are too many all the same, names come once here, and fewer get one from then on.
  */
 import { utf8Length } from "./utf8.ts";
 
@@ -20,11 +20,13 @@ export interface KeyEntry {
 
 const UNITS_MAX = 31;
 const ENTRIES_MAX = 2048;
-const MISSES_PER_ENTRY = 8;
+const MISSES_PER_ENTRY_MIN = 8;
+const MISSES_PER_ENTRY_MAX = 1024;
 
 const entries = new Map<string, KeyEntry>();
 
 let misses = 0;
+let missesPerEntry = MISSES_PER_ENTRY_MIN;
 
 /** Where every object begins. */
 export const FIRST_KEY: KeyEntry = { key: "", words: new Uint32Array(0), byteLength: 0, next: null };
@@ -34,7 +36,7 @@ export const KEY_ENTRY_BYTES_MAX = UNITS_MAX + 1;
 
 /** The entry of `key`, noted as the one after `previous`; null where it has none: it is long, not ASCII, or has not come often yet. */
 export function findKeyEntry(key: string, previous: KeyEntry): KeyEntry | null {
-  const entry = entries.get(key) ?? (++misses >= MISSES_PER_ENTRY ? makeKeyEntry(key) : null);
+  const entry = entries.get(key) ?? (++misses >= missesPerEntry ? makeKeyEntry(key) : null);
   if (entry !== null) previous.next = entry;
   return entry;
 }
@@ -50,6 +52,7 @@ function makeKeyEntry(key: string): KeyEntry | null {
   if (entries.size === ENTRIES_MAX) {
     entries.clear();
     FIRST_KEY.next = null;
+    missesPerEntry = Math.min(missesPerEntry * 2, MISSES_PER_ENTRY_MAX);
   }
   const entry: KeyEntry = { key, words, byteLength: key.length + 1, next: null };
   entries.set(key, entry);

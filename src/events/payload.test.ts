@@ -81,6 +81,34 @@ test("the same value makes the same bytes however often its names have come", ()
   assert.deepEqual([...new Set(written)], [Buffer.from(theirEncode(value)).toString("hex")]);
 });
 
+test("text of any length and script has the shortest header, where there is room for the longest and where there is not", () => {
+  const lengths = [39, 40, 41, 85, 86, 127, 128, 255, 256, 21_845, 21_846, 32_767, 32_768, 65_535, 65_536];
+  for (const character of ["a", "é", "語", "🦇"]) {
+    for (const length of lengths) {
+      const value = ["before", character.repeat(length), `${"a".repeat(length - 1)}${character}`];
+      const expected = Buffer.from(theirEncode(value));
+      for (const capacity of [1, 6 * length, 20 * length]) {
+        const sink = new GrowingSink(capacity);
+        encodePayload(sink, value);
+        assert.ok(expected.equals(sink.copy()), `${length} times ${character} in ${capacity} bytes`);
+      }
+    }
+  }
+});
+
+test("text with a lone surrogate is refused wherever it stands, and the replacement character is not", () => {
+  for (const length of [3, 50, 5000]) {
+    const text = `${"語".repeat(length)}\ufffd${"a".repeat(length)}`;
+    for (const capacity of [1, 100_000]) {
+      assert.equal(decode(encode(text, capacity)), text);
+      for (const at of [0, length, text.length]) {
+        const broken = `${text.slice(0, at)}\udc00${text.slice(at)}`;
+        assert.throws(() => encode(broken, capacity), /lone surrogate/);
+      }
+    }
+  }
+});
+
 test("golden bytes", () => {
   const golden: [unknown, string][] = [
     [null, "c0"],
