@@ -413,7 +413,8 @@ async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], 
   const rows = new Uint32Array(4096);
   let total = 0;
   let steps = 0;
-  for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
+  const step = (): number => (search.needsFrames ? search.next(rows) : search.count(rows));
+  for (let count = step(); count !== 0; count = step()) {
     if (++steps % STEPS_PER_REST === 0) await restOver(parts, revision);
     parts.assertReadable();
     if (count < 0) continue;

@@ -49,6 +49,13 @@ export class EntityCursor implements RowCursor {
     return written;
   }
 
+  count(scratch: Uint32Array): number {
+    if (this.#conditions.length > 0) return this.next(scratch);
+    const left = Math.max(0, this.#to - this.#from);
+    this.#from = this.#to;
+    return left;
+  }
+
   #passes(row: number): boolean {
     for (const condition of this.#conditions) {
       const chunk = row >>> INDEX_BLOCK.rowsPerPageShift;

@@ -16,7 +16,7 @@ const CHUNK_SHIFT = INDEX_BLOCK.rowsPerPageShift;
 const CHUNKS_PER_CALL = 16;
 const ALL_ROWS = Uint16Array.from({ length: CHUNK_ROWS }, (_, row) => row);
 
-const endCursor: RowCursor = { next: () => 0 };
+const endCursor: RowCursor = { next: () => 0, count: () => 0 };
 
 /** A cursor over the rows of `source` in `[fromRow, toRow)` that pass `filter`. */
 export function createCursor(
@@ -126,11 +126,7 @@ class ScanCursor implements RowCursor {
   }
 
   next(out: Uint32Array): number {
-    if (this.#prefixFrom >= 0) {
-      this.#prefixFrom = this.#source.markPrefix(this.#prefix!, this.#marks, this.#prefixFrom);
-      if (this.#prefixFrom >= 0) return -1;
-      if (this.#marks.every((word) => word === 0)) this.#end = this.#first;
-    }
+    if (this.#marksPrefix()) return -1;
     let written = 0;
     let chunks = 0;
     while (written < out.length) {
@@ -143,6 +139,31 @@ class ScanCursor implements RowCursor {
       }
     }
     return written;
+  }
+
+  count(): number {
+    if (this.#marksPrefix()) return -1;
+    let counted = this.#pendingTo - this.#pendingFrom;
+    this.#pendingFrom = this.#pendingTo;
+    if (this.#conditions.length === 0) {
+      counted += this.#end - this.#first;
+      this.#first = this.#end;
+    }
+    for (let chunks = 0; chunks < CHUNKS_PER_CALL && this.#first < this.#end; chunks++) {
+      this.#select();
+      counted += this.#pendingTo;
+      this.#pendingFrom = this.#pendingTo;
+    }
+    return counted === 0 && this.#first < this.#end ? -1 : counted;
+  }
+
+  /** Matches more names with the prefix; true while there are more to come. */
+  #marksPrefix(): boolean {
+    if (this.#prefixFrom < 0) return false;
+    this.#prefixFrom = this.#source.markPrefix(this.#prefix!, this.#marks, this.#prefixFrom);
+    if (this.#prefixFrom >= 0) return true;
+    if (this.#marks.every((word) => word === 0)) this.#end = this.#first;
+    return false;
   }
 
   #give(out: Uint32Array, from: number): number {

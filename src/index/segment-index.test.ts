@@ -164,6 +164,22 @@ function collect(
   }
 }
 
+/** What a cursor counts that gave rows once before. */
+function countAll(
+  index: SegmentIndex,
+  filter: RowFilter,
+  from: number,
+  to: number,
+  direction: "forward" | "backward",
+  size: number,
+): number {
+  const cursor = index.cursor(filter, from, to, direction);
+  const scratch = new Uint32Array(size);
+  let total = Math.max(0, cursor.next(scratch));
+  for (let count = cursor.count(scratch); count !== 0; count = cursor.count(scratch)) total += Math.max(0, count);
+  return total;
+}
+
 function compareCursors(random: RandomNumber, index: SegmentIndex, rows: readonly ModelRow[], questions: number): void {
   for (let question = 0; question < questions; question++) {
     const filter = randomFilter(random, rows);
@@ -174,6 +190,8 @@ function compareCursors(random: RandomNumber, index: SegmentIndex, rows: readonl
     const what = `${JSON.stringify(filter)} in [${from}, ${to})`;
     const size = [1, 7, 100, 5000][random(4)]!;
     assert.deepEqual(collect(index, filter, from, to, "forward", size), expected, `forward ${what}`);
+    assert.equal(countAll(index, filter, from, to, "forward", size), expected.length, `count ${what}`);
+    assert.equal(countAll(index, filter, from, to, "backward", size), expected.length, `count backward ${what}`);
     assert.deepEqual(collect(index, filter, from, to, "backward", size), expected.reverse(), `backward ${what}`);
   }
 }

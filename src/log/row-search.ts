@@ -55,15 +55,29 @@ export class RowSearch {
    * comes to events that are lost.
    */
   next(out: Uint32Array): number {
-    if (this.#cursor === null) {
-      const segment = this.#segments[this.#position];
-      if (segment === undefined) return 0;
-      this.#position++;
-      this.segment = segment;
-      this.#cursor = this.#openCursor(segment);
-    }
-    const count = this.#cursor.next(out);
-    if (count !== 0) return count;
+    const cursor = this.#cursorHere();
+    return cursor === null ? 0 : cursor.next(out) || this.#pass();
+  }
+
+  /** As `next`, for whoever needs only their number: it may be more than fit into `scratch`, which holds anything afterwards. */
+  count(scratch: Uint32Array): number {
+    const cursor = this.#cursorHere();
+    return cursor === null ? 0 : cursor.count(scratch) || this.#pass();
+  }
+
+  /** The cursor of the segment that the search has come to; null at the end. */
+  #cursorHere(): RowCursor | null {
+    if (this.#cursor !== null) return this.#cursor;
+    const segment = this.#segments[this.#position];
+    if (segment === undefined) return null;
+    this.#position++;
+    this.segment = segment;
+    this.#cursor = this.#openCursor(segment);
+    return this.#cursor;
+  }
+
+  /** Leaves a segment that has no more rows. */
+  #pass(): number {
     if (this.#lost !== null) {
       this.missed = { events: this.#lost, error: lostEventsError((this.segment as SegmentEntry).id, this.#lost) };
       throw this.missed.error;
@@ -193,5 +207,9 @@ class UnionCursor implements RowCursor {
       for (const source of this.#sources) if (source.at < source.count && source.rows[source.at] === best) source.at++;
     }
     return filled;
+  }
+
+  count(scratch: Uint32Array): number {
+    return this.next(scratch);
   }
 }
