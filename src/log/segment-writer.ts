@@ -20,6 +20,8 @@ const EXTEND_FOR_BYTES_MAX = 64 * 1024;
 /** Zeros are laid out this many bytes at a time, twice as many each time, up to the greater. */
 const EXTEND_STEP_BYTES_MIN = 1024 * 1024;
 const EXTEND_STEP_BYTES_MAX = 8 * 1024 * 1024;
+/** A writer makes so many small commits without zeros: the first megabyte takes as long as a dozen of these, for nothing where few come. */
+const COMMITS_BEFORE_ZEROS = 3;
 /** One write of zeros: short, since a commit beside it waits for it. */
 const ZEROS = new Uint8Array(128 * 1024);
 /** A full disk, a quota, a limit on the size of files. */
@@ -38,6 +40,8 @@ export class SegmentWriter {
   /** False once the disk had no room for zeros in this segment. */
   #extends = true;
   #extendStepBytes = EXTEND_STEP_BYTES_MIN;
+  /** Small synced commits so far, no more than `COMMITS_BEFORE_ZEROS`. */
+  #smallCommits = 0;
   /** Zeros being laid out beside the commits, past `#extendedTo`. Whoever writes there, or ends the segment, waits for it first. */
   #extending: Promise<void> | null = null;
   #syncing: Promise<void> | null = null;
@@ -91,7 +95,7 @@ export class SegmentWriter {
   write(bytes: Uint8Array, length: number, position: number, durable: boolean): Promise<void> {
     const file = this.#open();
     const isPast = position + length > this.#extendedTo;
-    const needsZeros = isPast && this.#extends && durable && length <= EXTEND_FOR_BYTES_MAX;
+    const needsZeros = isPast && this.#extends && durable && length <= EXTEND_FOR_BYTES_MAX && this.#smallCommits === COMMITS_BEFORE_ZEROS;
     const mustWait = needsZeros || (isPast && this.#extending !== null) || this.#failure !== null;
     // Begun within the call where nothing holds it up: behind a step of the microtask queue it would wait for whoever encodes the next events.
     return mustWait
@@ -117,7 +121,9 @@ export class SegmentWriter {
     this.#writtenTo = end;
     if (!durable) return;
     this.syncedOffset = end;
-    if (length <= EXTEND_FOR_BYTES_MAX && this.#file !== null) this.#extendBeside(this.#file);
+    if (length > EXTEND_FOR_BYTES_MAX || this.#file === null) return;
+    if (this.#smallCommits < COMMITS_BEFORE_ZEROS) this.#smallCommits++;
+    else this.#extendBeside(this.#file);
   }
 
   /** Lays out the next zeros before they are needed, so that no commit waits for them. */

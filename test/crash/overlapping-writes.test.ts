@@ -71,8 +71,8 @@ class Run {
 
   async start(): Promise<Store> {
     const store = await Store.open("/store", { ...this.options, disk: this.disk });
-    // Zeros are laid out for small commits: only into them may writes overlap.
-    for (let i = 0; i < 3; i++) this.acknowledged.push(await store.append({ entity: "first", scope: "s" }, rawEvent(0xf001, i)));
+    // Zeros are laid out for a writer's fourth small commit: only into them may writes overlap.
+    for (let i = 0; i < 4; i++) this.acknowledged.push(await store.append({ entity: "first", scope: "s" }, rawEvent(0xf001, i)));
     this.disk.faults = ({ kind, durable, path, offset, length = 0 }) => {
       if (kind !== "write" || !path.endsWith(".fbat")) return undefined;
       if (durable !== true) return { until: new Promise<void>((release) => this.heldZeros.push(release)) };

@@ -10,7 +10,8 @@ export const scenarios: readonly Scenario[] = [
     options: { segmentBytesMax: 64 * 1024 },
     async run(driver) {
       await driver.open();
-      for (let i = 0; i < 4; i++) await driver.append(`entity:${i % 2}`);
+      // With the fourth, zeros are laid out.
+      for (let i = 0; i < 6; i++) await driver.append(`entity:${i % 2}`);
       await driver.close();
     },
   },

@@ -171,9 +171,25 @@ test("callers who take some steps of their own between two appends share commits
   await appender.store.close();
 });
 
+test("a writer that makes few commits lays out no zeros", async () => {
+  const appender = await Appender.open();
+  assert.deepEqual(await appender.cost(() => appender.callers(1, 3)), {
+    commits: 3,
+    durableWrites: 3,
+    durableBytes: 3 * FRAME_BYTES,
+    plainWrites: 0,
+    plainBytes: 0,
+    syncs: 0,
+    marks: 3,
+  });
+  const { plainBytes, syncs } = await appender.cost(() => appender.callers(1, 1));
+  assert(plainBytes >= 1024 * 1024 && syncs === 1, "they come with the next one");
+  await appender.store.close();
+});
+
 test("one at a time: a write and a mark for each", async () => {
   const appender = await Appender.open();
-  await appender.callers(1, 1);
+  await appender.callers(1, 4);
   assert.deepEqual(await appender.cost(() => appender.callers(1, 200)), {
     commits: 200,
     durableWrites: 200,
