@@ -102,7 +102,11 @@ export async function openConsumer(
       owner: access,
       release: async () => {
         access.consumers.delete(consumer);
-        await lock.release();
+        try {
+          await file.close();
+        } finally {
+          await lock.release();
+        }
       },
     };
     const consumer = new Consumer(name, source, keeper, position, { signal: options.signal });

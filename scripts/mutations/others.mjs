@@ -69,6 +69,19 @@ export const others = [
     "consumer",
   ),
   leftOut(
+    "a consumer's record",
+    "src/subscriptions/consumer-file.ts",
+    "(content.turn & 1) * CONSUMER_SLOT_BYTES, true)",
+    "(content.turn & 1) * CONSUMER_SLOT_BYTES, false)",
+    "consumer",
+  ),
+  {
+    name: "a consumer's record is written over the one in force",
+    file: "src/subscriptions/consumer-file.ts",
+    edits: [["(content.turn & 1) * CONSUMER_SLOT_BYTES", "0"]],
+    suites: ["consumer, its file"],
+  },
+  leftOut(
     "a consumer's position that is removed",
     "src/subscriptions/consumer-file.ts",
     "await this.#disk.syncDirectory(this.#folder);",

@@ -34,6 +34,7 @@ export const suites = {
   "compacting, beside": { files: ["test/store/compacting.test.ts"] },
   snapshot: { files: ["test/store/snapshot.test.ts"] },
   consumer: { files: ["test/reactions/consumer-crash.test.ts"] },
+  "consumer, its file": { files: ["src/subscriptions/consumer-file.test.ts"] },
   "recovery on a full disk": { files: ["test/crash/full-recovery.test.ts"] },
   "killed makers": { files: ["test/crash/killed-makers.test.ts"] },
   names: { files: ["test/crash/names.test.ts"] },

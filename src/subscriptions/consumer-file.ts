@@ -4,34 +4,45 @@
  *
  * Invariants:
  * 1. Only the holder of the lock writes the position. Two holders of one name are refused, in one process or in two.
- * 2. The position file is there whole or not at all, and a damaged one is never taken for none.
+ * 2. A damaged position is never taken for none. The file has a whole record at any time: of its two, only that is overwritten which is not in force.
+ * 3. The file is replaced by each holder's first position, by one that goes back, and after a write that failed; so an older record that is taken where the
+ *    newer one is not whole is the position before it, and never further.
+ * 4. A holder that lets go leaves one record: damage to that is `CORRUPT`. Only while it is held, and after a crash, is a bad record taken for a torn one.
  *
- * Commit point of a position: the rename in `replaceFile`. A crash leaves the position before or the new one, and perhaps a temporary file,
- * which the next holder removes. A folder without a position is that of a consumer that was never begun, or is deleted.
+ * Commit point of a position: the rename in `replaceFile`, or the durable write of its record. A crash leaves the position before or the new one, and
+ * perhaps a temporary file, which the next holder removes. A folder without a position is that of a consumer that was never begun, or is deleted.
  */
 import { join } from "node:path";
 import { sameBytes } from "../base/hex.ts";
 import type { Clock } from "../base/clock.ts";
 import { isStoreError, StoreError } from "../base/store-error.ts";
 import { acquireDirectoryLock, type DirectoryLock, readLockHolder } from "../disk/directory-lock.ts";
-import type { Disk } from "../disk/disk.ts";
+import type { Disk, DiskFile } from "../disk/disk.ts";
 import { ioError } from "../disk/io-error.ts";
 import { isTemporaryName, replaceFile } from "../disk/replace-file.ts";
 import { errorCode } from "../disk/system-error.ts";
-import { type ConsumerPositionContent, decodeConsumerPosition, encodeConsumerPosition } from "../format/consumer-position.ts";
+import {
+  CONSUMER_FILE_BYTES_MAX,
+  CONSUMER_SLOT_BYTES,
+  type ConsumerPositionContent,
+  decodeConsumerPosition,
+  encodeConsumerPosition,
+} from "../format/consumer-position.ts";
 import { consumerFolder, consumerOfFolder } from "./consumer-name.ts";
 
 /** The folder in the store's directory that holds the consumers' folders. */
 export const CONSUMERS_FOLDER = "consumers";
 const POSITION_FILE = "position";
-/** A position takes less; a file beyond this is none. */
-const POSITION_BYTES_MAX = 4096;
 
 export class ConsumerFile {
   readonly name: string;
   readonly #disk: Disk;
   readonly #folder: string;
   readonly #storeId: Uint8Array;
+  /** What this holder wrote last; null where the file is to be replaced. */
+  #last: ConsumerPositionContent | null = null;
+  /** The file, once its records are overwritten. */
+  #file: DiskFile | null = null;
 
   /** @param storeId zeros where the layout has none */
   constructor(disk: Disk, directory: string, name: string, storeId: Uint8Array) {
@@ -87,7 +98,7 @@ export class ConsumerFile {
       if ((await this.#disk.status(this.path)) === null) return null;
       const file = await this.#disk.open(this.path, "read");
       try {
-        const bytes = new Uint8Array(POSITION_BYTES_MAX);
+        const bytes = new Uint8Array(CONSUMER_FILE_BYTES_MAX + 1);
         return bytes.subarray(0, await file.read(bytes, 0, bytes.length, 0));
       } finally {
         await file.close();
@@ -106,19 +117,54 @@ export class ConsumerFile {
     );
   }
 
-  /** Writes the position; durable when it resolves. Only for the holder. */
+  /** Writes the position; durable when it resolves. Only for the holder, one at a time. */
   async write(position: number, hash: string | null): Promise<void> {
-    const bytes = encodeConsumerPosition({ storeId: this.#storeId, name: this.name, position, hash });
+    const last = this.#last;
+    const goesOn = last !== null && position >= last.position;
+    const turn = goesOn ? (last.turn + 1) >>> 0 : 0;
+    const content = { storeId: this.#storeId, name: this.name, position, hash, turn };
+    this.#last = null;
     try {
-      await replaceFile(this.#disk, this.#folder, POSITION_FILE, bytes);
+      if (goesOn) await this.#overwrite(content);
+      else await this.#replace(content);
     } catch (error) {
       throw asIoError("write the consumer's position", this.path, error);
     }
+    this.#last = content;
+  }
+
+  async #overwrite(content: ConsumerPositionContent): Promise<void> {
+    const bytes = encodeConsumerPosition(content);
+    this.#file ??= await this.#disk.open(this.path, "write");
+    await this.#file.write(bytes, 0, bytes.length, (content.turn & 1) * CONSUMER_SLOT_BYTES, true);
+  }
+
+  async #replace(content: ConsumerPositionContent): Promise<void> {
+    await this.#closeFile();
+    await replaceFile(this.#disk, this.#folder, POSITION_FILE, encodeConsumerPosition(content));
+  }
+
+  async #closeFile(): Promise<void> {
+    const file = this.#file;
+    this.#file = null;
+    await file?.close();
+  }
+
+  /** Lets go of the file. Only for the holder. */
+  async close(): Promise<void> {
+    const last = this.#last;
+    this.#last = null;
+    if (this.#file === null) return;
+    // The position is durable, whether or not its file can be tidied.
+    if (last !== null) await this.#replace(last).catch(() => {});
+    await this.#closeFile();
   }
 
   /** Removes the position; the folder stays, since its lock file must. Commit point: the removal. */
   async remove(): Promise<void> {
+    this.#last = null;
     try {
+      await this.#closeFile();
       if ((await this.#disk.status(this.path)) === null) return;
       await this.#disk.remove(this.path);
       await this.#disk.syncDirectory(this.#folder);

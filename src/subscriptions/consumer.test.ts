@@ -191,10 +191,10 @@ test("a position that the log cannot have given is refused: ahead of it, of anot
     await assert.rejects(store.consumer("c"), { code: "CORRUPT" });
     const { encodeConsumerPosition } = await import("../format/consumer-position.ts");
     const storeId = own.subarray(16, 32);
-    writeFileSync(path, encodeConsumerPosition({ storeId, name: "c", position: 5, hash: null }));
+    writeFileSync(path, encodeConsumerPosition({ storeId, name: "c", position: 5, hash: null, turn: 0 }));
     await assert.rejects(store.consumer("c"), (error) => isStoreError(error, "POSITION_MISMATCH") && error.details.position === 5);
     assert.equal((await store.consumers())[0].position, 5);
-    writeFileSync(path, encodeConsumerPosition({ storeId, name: "c", position: 3, hash: "ab".repeat(32) }));
+    writeFileSync(path, encodeConsumerPosition({ storeId, name: "c", position: 3, hash: "ab".repeat(32), turn: 0 }));
     await assert.rejects(store.consumer("c"), { code: "POSITION_MISMATCH" });
     writeFileSync(path, own);
     assert.equal((await store.consumer("c")).position, 4);

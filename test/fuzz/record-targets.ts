@@ -4,7 +4,7 @@ import { GrowingSink } from "../../src/base/byte-sink.ts";
 import { isStoreError } from "../../src/base/store-error.ts";
 import { decodePayload } from "../../src/events/payload-decode.ts";
 import { encodePayload } from "../../src/events/payload-encode.ts";
-import { decodeConsumerPosition, encodeConsumerPosition } from "../../src/format/consumer-position.ts";
+import { CONSUMER_SLOT_BYTES, decodeConsumerPosition, encodeConsumerPosition } from "../../src/format/consumer-position.ts";
 import {
   readBatches,
   readEntities,
@@ -32,9 +32,19 @@ const POSITION = { sequence: 12, hash: "ab".repeat(32), timestamp: 1_700_000_000
 const SNAPSHOT_CRC = { at: 8, from: 12 } as const;
 
 export function recordTargets(): FuzzTarget[] {
-  const positions = ["mailer", "straße 道", ""].map((name, i) =>
-    encodeConsumerPosition({ storeId: new Uint8Array(16).fill(i), name, position: i * 7 - 1, hash: i === 0 ? null : "cd".repeat(32) }),
-  );
+  const record = (name: string, i: number, turn: number): Uint8Array =>
+    encodeConsumerPosition({
+      storeId: new Uint8Array(16).fill(i),
+      name,
+      position: i * 7 - 1,
+      hash: i === 0 ? null : "cd".repeat(32),
+      turn,
+    });
+  const positions = ["mailer", "straße 道", ""].map((name, i) => record(name, i, i));
+  const both = new Uint8Array(CONSUMER_SLOT_BYTES + positions[0].length);
+  both.set(positions[0]);
+  both.set(record("mailer", 1, 1), CONSUMER_SLOT_BYTES);
+  positions.push(both);
   const snapshots = [null, 1, { cents: 12n, list: [1, 2] }].map((state) => encodeSnapshot(ORIGIN, POSITION, state));
   return [
     { name: "consumer-position", weight: 6, corpus: positions, mend: mendPosition, run: runPosition },
@@ -44,11 +54,12 @@ export function recordTargets(): FuzzTarget[] {
 }
 
 function mendPosition(bytes: Uint8Array): Uint8Array {
-  if (bytes.length < 76) return bytes;
   const copy = bytes.slice();
-  const view = new DataView(copy.buffer);
-  view.setUint16(10, copy.length - 76, true);
-  view.setUint32(copy.length - 4, crc32(copy.subarray(0, copy.length - 4)), true);
+  const last = copy.length > CONSUMER_SLOT_BYTES ? copy.subarray(CONSUMER_SLOT_BYTES) : copy;
+  if (last.length < 76) return bytes;
+  const view = new DataView(copy.buffer, last.byteOffset);
+  view.setUint16(10, last.length - 76, true);
+  view.setUint32(last.length - 4, crc32(last.subarray(0, last.length - 4)), true);
   return copy;
 }
 
