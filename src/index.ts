@@ -37,7 +37,7 @@ export {
   SYSTEM_SHUTDOWN,
   TOMBSTONE,
 } from "./events/kind.ts";
-export type { Filter, Query, QueryEvents, Range, ReadOptions } from "./events/query.ts";
+export type { Filter, Query, QueryEvents, Range, ReadOptions, SubscribeOptions } from "./events/query.ts";
 export type { ImportOptions, ImportProgress, ImportResult, ImportSource } from "./import.ts";
 export type { ImportRecord } from "./import-record.ts";
 export type { HandleOptions } from "./handling.ts";
@@ -64,6 +64,6 @@ export { compactStore, type CompactStoreOptions } from "./compaction.ts";
 export type { SnapshotResult } from "./store-snapshot.ts";
 export type { StoreStats } from "./store-stats.ts";
 export type { ConsumedEvent, Consumer, ConsumerPlace } from "./subscriptions/consumer.ts";
-export type { SubscribeOptions, Subscription } from "./subscriptions/subscription.ts";
+export type { Subscription } from "./subscriptions/subscription.ts";
 export type { VerifyOptions, VerifyProgress, VerifyResult } from "./verify.ts";
 export { type RepairAction, type RepairOptions, type RepairReport, repairStore } from "./repair.ts";

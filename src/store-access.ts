@@ -9,7 +9,14 @@ import { isStoreError, StoreError } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { DefinitionRegistry } from "./events/definition-registry.ts";
 import { StoredEvent } from "./events/event.ts";
-import { compileQuery, compileReadOptions, type Query, type ReadOptions } from "./events/query.ts";
+import {
+  compileQuery,
+  compileReadOptions,
+  compileSubscribeOptions,
+  type Query,
+  type ReadOptions,
+  type SubscribeOptions,
+} from "./events/query.ts";
 import { followNative } from "./follow-native.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
@@ -19,7 +26,7 @@ import { type Opened, readLogForReader } from "./open-store.ts";
 import { type ReadingParts, RENEWALS_MAX, searchFilter, StoredReading } from "./reading.ts";
 import { SharedPoll } from "./subscriptions/shared-poll.ts";
 import type { StoreWriter } from "./store-writer.ts";
-import { Subscription, type SubscribeOptions, type SubscriptionSource } from "./subscriptions/subscription.ts";
+import { Subscription, type SubscriptionSource } from "./subscriptions/subscription.ts";
 
 /** How often a read-only store that is followed looks for more. */
 const POLL_MS = 20;
@@ -177,7 +184,7 @@ export class StoreAccess {
   subscribe(query: Query | undefined, options: SubscribeOptions): Subscription<StoredEvent> {
     this.assertReadable();
     this.compile(query, "subscribe");
-    const { after, signal } = compileReadOptions(options, "subscribe");
+    const { after, signal } = compileSubscribeOptions(options, this.visibleSequence);
     const source: SubscriptionSource<StoredEvent> = {
       visible: () => this.visibleSequence,
       // Compiled anew each time: the kinds of a definition may be learnt meanwhile.
@@ -190,8 +197,7 @@ export class StoreAccess {
       isClosed: () => this.state === "closed",
       isClosing: () => this.state !== "open",
     };
-    const following = { ...(after === undefined ? {} : { after }), ...(signal === undefined ? {} : { signal }) };
-    return new Subscription(source, following);
+    return new Subscription(source, after, signal);
   }
 
   /** Calls back once when more may be visible or the store was closed; gives a function that calls it off. */

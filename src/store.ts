@@ -18,7 +18,7 @@ import type { Receipt, StoredEvent } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
 import { Compacting, type CompactOptions, type CompactReport } from "./compacting.ts";
 import { type ConsumerOptions, type ConsumerStatus, listConsumers, openConsumer } from "./consuming.ts";
-import { compileReadOptions, type Query, type QueryEvents, type ReadOptions } from "./events/query.ts";
+import { compileReadOptions, type Query, type QueryEvents, type ReadOptions, type SubscribeOptions } from "./events/query.ts";
 import { type ImportOptions, importRecords, type ImportResult, type ImportSource } from "./import.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
 import { NameListing } from "./name-listing.ts";
@@ -40,7 +40,7 @@ import type { Projection } from "./projections/projection.ts";
 import { appendBatchTo, TracedReading, tracedAppend } from "./tracing.ts";
 import { react, type ReactionHandler, type ReactOptions } from "./reacting.ts";
 import type { Consumer } from "./subscriptions/consumer.ts";
-import type { Subscription, SubscribeOptions } from "./subscriptions/subscription.ts";
+import type { Subscription } from "./subscriptions/subscription.ts";
 import type { VerifyOptions, VerifyResult } from "./verify.ts";
 import { verifyOpen } from "./verifying.ts";
 
@@ -190,7 +190,8 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
    * The events that match, those that are there and those to come, in one order without a gap or a duplicate. It ends when the store is closed.
    * In a read-only store it follows the writer of another process.
    *
-   * @param options `after`: begin behind this sequence; `signal`: end with its reason
+   * @param options `after`: begin behind this sequence, or with `"end"` behind what is visible now; `signal`: end with its reason
+   * @throws TypeError or RangeError `INVALID_ARGUMENT`; StoreError `CLOSED`; iterating, what `read` throws
    * @example
    * for await (const event of store.subscribe({ scope: "room:dungeon" }, { after: lastSeen })) console.log(event.sequence);
    */

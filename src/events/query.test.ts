@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { defineEvent } from "./definition.ts";
 import { compileExpectation } from "./expectation.ts";
 import type { Expectation } from "./expectation.ts";
-import { compileQuery, compileReadOptions } from "./query.ts";
-import type { Query, ReadOptions } from "./query.ts";
+import { compileQuery, compileReadOptions, compileSubscribeOptions } from "./query.ts";
+import type { Query, ReadOptions, SubscribeOptions } from "./query.ts";
 
 const Moved = defineEvent("Moved");
 const Unknown = defineEvent("Unknown");
@@ -109,6 +109,26 @@ test("read options are checked", () => {
     [],
   ]) {
     assert.throws(() => compileReadOptions(bad as ReadOptions, "read"), invalid);
+  }
+});
+
+test("what a subscription is given is checked", () => {
+  const { signal } = new AbortController();
+  assert.deepEqual(compileSubscribeOptions({}, 9), { after: -1, signal: undefined });
+  assert.deepEqual(compileSubscribeOptions({ after: "start", signal }, 9), { after: -1, signal });
+  assert.deepEqual(compileSubscribeOptions({ after: "end" }, 9), { after: 8, signal: undefined });
+  assert.deepEqual(compileSubscribeOptions({ after: 3 }, 9), { after: 3, signal: undefined });
+  for (const bad of [
+    { after: "now" },
+    { after: 0.5 },
+    { after: null },
+    { signal: {} },
+    { limit: 1 },
+    { direction: "backward" },
+    null,
+    [],
+  ]) {
+    assert.throws(() => compileSubscribeOptions(bad as SubscribeOptions, 9), { code: "INVALID_ARGUMENT", message: /^Cannot subscribe/ });
   }
 });
 

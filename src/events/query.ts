@@ -56,6 +56,14 @@ export interface ReadOptions {
   readonly after?: number;
 }
 
+/** Where to begin to follow, and when to end. */
+export interface SubscribeOptions {
+  /** Begins behind the event of this sequence; `"start"` (default): with what is there; `"end"`: behind what is visible at the call. */
+  readonly after?: number | "start" | "end";
+  /** Ends the subscription with its reason. */
+  readonly signal?: AbortSignal;
+}
+
 /** Read options, checked. */
 export interface CompiledReadOptions {
   readonly direction: "forward" | "backward";
@@ -122,6 +130,7 @@ const FILTER_MEMBERS: ReadonlySet<string> = new Set([
 ]);
 const RANGE_MEMBERS: ReadonlySet<string> = new Set(["from", "after", "to", "before"]);
 const OPTION_MEMBERS: ReadonlySet<string> = new Set(["direction", "limit", "signal", "after"]);
+const SUBSCRIBE_MEMBERS: ReadonlySet<string> = new Set(["signal", "after"]);
 
 /**
  * Checks a query and compiles it. Filters that cannot match anything are left out: an empty result matches nothing.
@@ -159,6 +168,27 @@ export function compileReadOptions(options: ReadOptions | undefined, operation: 
   if (limit !== undefined && limit !== Number.POSITIVE_INFINITY) assertCount(limit, "limit", operation);
   if (after !== undefined) assertBound(after, "after", operation);
   return { direction, limit: limit ?? Number.POSITIVE_INFINITY, signal, after };
+}
+
+/**
+ * Checks what a subscription is given, and gives its beginning as a sequence: with `"end"` it is behind what is `visible`.
+ *
+ * @throws TypeError or RangeError `INVALID_ARGUMENT`
+ */
+export function compileSubscribeOptions(
+  options: SubscribeOptions,
+  visible: number,
+): { readonly after: number; readonly signal: AbortSignal | undefined } {
+  assertMembers(options, SUBSCRIBE_MEMBERS, "the options", "subscribe");
+  const { after = "start", ...rest } = options;
+  const { signal } = compileReadOptions(rest, "subscribe");
+  if (after === "start") return { after: -1, signal };
+  if (after === "end") return { after: visible - 1, signal };
+  if (typeof after === "string") {
+    throw invalidArgument(`Cannot subscribe: after is ${show(after)}, whole numbers, "start" and "end" are allowed`);
+  }
+  assertBound(after, "after", "subscribe");
+  return { after, signal };
 }
 
 function show(value: unknown): string {

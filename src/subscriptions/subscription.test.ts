@@ -57,6 +57,21 @@ test("a subscription begins behind `after`, ends when the store closes, and with
   assert.deepEqual(seen, [3, 4]);
 });
 
+test("a subscription from the end gives what becomes visible after its call, however late it is iterated", async () => {
+  const store = await openMemoryStore();
+  for (let n = 0; n < 3; n++) await store.append(at("a"), Ticked({ n }));
+  const subscription = store.subscribe({ entity: "a" }, { after: "end" });
+  await store.append(at("a"), Ticked({ n: 3 }));
+  const seen: number[] = [];
+  for await (const event of subscription) {
+    seen.push(event.sequence);
+    if (seen.length === 1) await store.append(at("a"), Ticked({ n: 4 }));
+    else break;
+  }
+  assert.deepEqual(seen, [3, 4]);
+  await store.close();
+});
+
 test("a read-only store follows the writer", async () => {
   const directory = mkdtempSync(join(tmpdir(), "batpak-follow-"));
   const writer = await Store.open(directory, { segmentBytesMax: 65_536 });

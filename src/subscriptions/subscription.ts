@@ -23,23 +23,17 @@ export interface SubscriptionSource<Read> {
   isClosing(): boolean;
 }
 
-export interface SubscribeOptions {
-  /** Begins behind the event of this sequence; default -1, the beginning. */
-  readonly after?: number;
-  /** Ends the subscription with its reason. */
-  readonly signal?: AbortSignal;
-}
-
 /** What `store.subscribe` returns: events that match, past and to come. */
 export class Subscription<Read extends { readonly sequence: number }> implements AsyncIterable<Read> {
   readonly #source: SubscriptionSource<Read>;
   readonly #after: number;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(source: SubscriptionSource<Read>, options: SubscribeOptions) {
+  /** @param after the sequence of the last event that is not given any more; -1: none */
+  constructor(source: SubscriptionSource<Read>, after: number, signal: AbortSignal | undefined) {
     this.#source = source;
-    this.#after = options.after ?? -1;
-    this.#signal = options.signal;
+    this.#after = after;
+    this.#signal = signal;
   }
 
   /** The same in batches: whatever is there at once, at least one event each. */
