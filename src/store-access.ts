@@ -19,6 +19,7 @@ import {
 } from "./events/query.ts";
 import { followNative } from "./follow-native.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
+import { watchMark } from "./log/mark-file.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
@@ -28,7 +29,7 @@ import { SharedPoll } from "./subscriptions/shared-poll.ts";
 import type { StoreWriter } from "./store-writer.ts";
 import { Subscription, type SubscriptionSource } from "./subscriptions/subscription.ts";
 
-/** How often a read-only store that is followed looks for more. */
+/** How often a read-only store that is followed looks for more where nothing tells of the writer's commits. */
 const POLL_MS = 20;
 
 export class StoreAccess {
@@ -55,7 +56,11 @@ export class StoreAccess {
   #told = -1;
   #lookFails = false;
   readonly #askedLayout: Opened["askedLayout"];
-  readonly #poll = new SharedPoll(() => this.#lookForMore(), POLL_MS);
+  readonly #poll = new SharedPoll(
+    () => this.#lookForMore(),
+    POLL_MS,
+    (written) => watchMark(this.disk, this.directory, written),
+  );
 
   constructor(opened: Opened) {
     this.directory = opened.directory;

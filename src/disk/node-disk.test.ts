@@ -36,6 +36,26 @@ describe("node disk", () => {
     await file.close();
   });
 
+  it("tells of writes to a file by whatever descriptor, and of none after it was asked to stop", { skip: !onLinux }, async () => {
+    const path = join(directory, "watched");
+    const file = await nodeDisk.open(path, "create");
+    let changed = 0;
+    const unwatch = nodeDisk.watch?.(path, () => changed++);
+    assert(unwatch !== undefined && unwatch !== null);
+    file.writeSync(new Uint8Array([1, 2, 3]), 0, 3, 0);
+    while (changed === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    unwatch();
+    const told = changed;
+    file.writeSync(new Uint8Array([4, 5, 6]), 0, 3, 0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(changed, told);
+    await file.close();
+    assert.equal(
+      nodeDisk.watch?.(join(directory, "absent"), () => {}),
+      null,
+    );
+  });
+
   it("writes durably through a second descriptor of the same file, also after it was renamed", { skip: !onLinux }, async () => {
     const path = join(directory, "durable");
     const file = await nodeDisk.open(path, "create");

@@ -50,6 +50,7 @@ export function createNodeDisk(options: NodeDiskOptions = {}): Disk {
     link: (from, to) => settle((done) => fs.link(from, to, done)),
     remove: (path) => settle((done) => fs.unlink(path, done)),
     syncDirectory,
+    watch: watchFile,
     lock: lockFile,
     get self() {
       self ??= identifySelf();
@@ -374,6 +375,18 @@ async function syncDirectory(path: string): Promise<void> {
     if (!tolerated(error)) throw error;
   } finally {
     await settle((done) => fs.close(descriptor, done));
+  }
+}
+
+function watchFile(path: string, changed: () => void): (() => void) | null {
+  // Elsewhere watching costs a thread, or misses what is written through an open file.
+  if (process.platform !== "linux") return null;
+  try {
+    const watcher = fs.watch(path, { persistent: false }, changed);
+    watcher.on("error", () => watcher.close());
+    return () => watcher.close();
+  } catch {
+    return null;
   }
 }
 

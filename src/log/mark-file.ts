@@ -33,6 +33,11 @@ export class MarkFile {
   }
 }
 
+/** Calls `written` after each write of the mark; null where that is not told of, or no mark is there. */
+export function watchMark(disk: Disk, directory: string, written: () => void): (() => void) | null {
+  return disk.watch?.(join(directory, DURABLE_MARK_FILE), written) ?? null;
+}
+
 /** The mark in this directory; null where there is none that can be believed. */
 export async function readMark(disk: Disk, directory: string): Promise<DurableMark | null> {
   const path = join(directory, DURABLE_MARK_FILE);
