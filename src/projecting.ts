@@ -12,6 +12,7 @@ import { assertOptions, assertProjection, type Projection } from "./projections/
 import { SnapshotFolder } from "./projections/snapshot-folder.ts";
 import type { SnapshotOrigin } from "./projections/snapshot-format.ts";
 import { watch, type WatchSource } from "./projections/watch.ts";
+import type { SearchFilter } from "./log/row-search.ts";
 import { countMatches, searchFilter, StoredReading } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
 
@@ -94,19 +95,26 @@ export class Projecting {
   source(projection: Projection, query: Query, operation: string, timestampMax = Number.POSITIVE_INFINITY): WatchSource {
     const access = this.#access;
     access.compile(query, operation);
-    // Compiled anew each time: the kinds of a definition may be learnt meanwhile.
     const types = (): Map<number, EventType> => this.#typesOf(projection);
     const filters = (known: Map<number, EventType>): CompiledFilter[] =>
       withKinds(access.compile(query, operation), [...known.keys()], timestampMax);
+    let revision = -1;
+    let reading = access.reading;
+    let searched: SearchFilter[] = [];
     return {
       visible: () => access.visibleSequence,
       batches: (after, bound, signal) => {
-        const known = types();
-        const reading = Object.create(access.reading, {
-          typeOf: { value: (kind: number) => known.get(kind) ?? access.registry.typeOf(kind) },
-        }) as typeof access.reading;
+        // Compiled anew where something was learnt meanwhile: it may be another kind of a definition.
+        if (revision !== access.registry.revision) {
+          const known = types();
+          reading = Object.create(access.reading, {
+            typeOf: { value: (kind: number) => known.get(kind) ?? access.registry.typeOf(kind) },
+          }) as typeof access.reading;
+          searched = filters(known).map(searchFilter);
+          ({ revision } = access.registry);
+        }
         const how = { direction: "forward" as const, limit: Number.POSITIVE_INFINITY, signal, after };
-        return new StoredReading(reading, filters(known).map(searchFilter), how, bound).batches();
+        return new StoredReading(reading, searched, how, bound).batches();
       },
       count: async (after, bound, kinds) => {
         const known = types();
@@ -115,7 +123,7 @@ export class Projecting {
         return await countMatches(access.reading, behind.map(searchFilter), bound);
       },
       hashAt: (sequence) => access.renewing(() => access.at(sequence)?.hash ?? null),
-      origin: () => this.#originOf(projection, query, operation, types()),
+      origin: () => this.#originOf(projection, query, operation),
       snapshots: this.#snapshots,
       writable: access.writer !== null,
       onChange: (callback) => access.onChange(callback),
@@ -134,7 +142,7 @@ export class Projecting {
     return types;
   }
 
-  #originOf(projection: Projection, query: Query, operation: string, types: Map<number, EventType>): SnapshotOrigin | null {
+  #originOf(projection: Projection, query: Query, operation: string): SnapshotOrigin | null {
     const { storeId, generation } = this.#access.parts.log;
     const { name, version, events } = projection;
     if (name === null || storeId === null || this.#access.parts.layout !== "native") return null;
@@ -144,7 +152,7 @@ export class Projecting {
       projection: name,
       version,
       events: events.map((definition) => `${definition.name}@${definition.version}`),
-      kinds: [...types.keys()].sort((a, b) => a - b),
+      kinds: [...this.#typesOf(projection).keys()].sort((a, b) => a - b),
       target: targetOf(this.#access.compile(query, operation)),
     };
   }

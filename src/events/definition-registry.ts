@@ -49,6 +49,7 @@ export class DefinitionRegistry {
   readonly #typeByKind = new Map<number, EventType | null>();
   /** What needs no record any more. */
   readonly #settled = new Map<AnyDefinition, Resolution>();
+  #revision = 0;
   readonly #isKindInUse: (kind: number) => boolean;
   readonly #isRecorded: boolean;
 
@@ -163,7 +164,13 @@ export class DefinitionRegistry {
     return [...this.#records.values()];
   }
 
+  /** Another number whenever something was learnt: what was asked before may be answered otherwise. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   #note({ name, kind, version }: DefinitionRecord): void {
+    this.#revision++;
     this.#typeByKind.clear();
     const kinds = this.#kindsByName.get(name)?.filter((other) => other !== kind) ?? [];
     kinds.push(kind);

@@ -78,11 +78,7 @@ function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null
     const kinds = filter.kinds.filter((kind) => source.mayHaveKind(kind));
     if (kinds.length === 0) return null;
     if (kinds.length === 1) conditions.push({ column: "kind", test: "equal", value: kinds[0]! });
-    else {
-      const marks = new Uint32Array(2048);
-      for (const kind of kinds) marks[kind >>> 5]! |= 1 << (kind & 31);
-      conditions.push({ column: "kind", test: "member", marks });
-    }
+    else conditions.push({ column: "kind", test: "member", marks: marksOf(kinds) });
   }
   if (filter.correlationTag !== undefined) conditions.push({ column: "correlationTag", test: "equal", value: filter.correlationTag });
   if (filter.causationTag !== undefined) conditions.push({ column: "causationTag", test: "equal", value: filter.causationTag });
@@ -95,6 +91,19 @@ function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null
     conditions.push({ column: "time", test: "range", from: timeFrom, to: timeTo });
   }
   return conditions;
+}
+
+/** A bit for each kind there can be, and the kinds that these were made for last: a fold asks for the same ones again and again. */
+let lastKinds: readonly number[] = [];
+let lastMarks = new Uint32Array(0);
+
+function marksOf(kinds: readonly number[]): Uint32Array {
+  if (kinds.length !== lastKinds.length || !kinds.every((kind, i) => kind === lastKinds[i])) {
+    lastKinds = kinds;
+    lastMarks = new Uint32Array(2048);
+    for (const kind of kinds) lastMarks[kind >>> 5]! |= 1 << (kind & 31);
+  }
+  return lastMarks;
 }
 
 class ScanCursor implements RowCursor {
