@@ -12,7 +12,6 @@ import { assertOptions, assertProjection, type Projection } from "./projections/
 import { SnapshotFolder } from "./projections/snapshot-folder.ts";
 import type { SnapshotOrigin } from "./projections/snapshot-format.ts";
 import { watch, type WatchSource } from "./projections/watch.ts";
-import type { SearchFilter } from "./log/row-search.ts";
 import { countMatches, searchFilter, StoredReading } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
 
@@ -94,25 +93,19 @@ export class Projecting {
   /** The events of a projection that match a query. A query that is refused is refused now. */
   source(projection: Projection, query: Query, operation: string, timestampMax = Number.POSITIVE_INFINITY): WatchSource {
     const access = this.#access;
-    access.compile(query, operation);
     const types = (): Map<number, EventType> => this.#typesOf(projection);
     const filters = (known: Map<number, EventType>): CompiledFilter[] =>
       withKinds(access.compile(query, operation), [...known.keys()], timestampMax);
-    let revision = -1;
-    let reading = access.reading;
-    let searched: SearchFilter[] = [];
+    const compiled = access.registry.untilLearnt(() => {
+      const known = types();
+      const typeOf = (kind: number): EventType | null => known.get(kind) ?? access.registry.typeOf(kind);
+      const reading = Object.create(access.reading, { typeOf: { value: typeOf } }) as typeof access.reading;
+      return { reading, searched: filters(known).map(searchFilter) };
+    });
     return {
       visible: () => access.visibleSequence,
       batches: (after, bound, signal) => {
-        // Compiled anew where something was learnt meanwhile: it may be another kind of a definition.
-        if (revision !== access.registry.revision) {
-          const known = types();
-          reading = Object.create(access.reading, {
-            typeOf: { value: (kind: number) => known.get(kind) ?? access.registry.typeOf(kind) },
-          }) as typeof access.reading;
-          searched = filters(known).map(searchFilter);
-          ({ revision } = access.registry);
-        }
+        const { reading, searched } = compiled();
         const how = { direction: "forward" as const, limit: Number.POSITIVE_INFINITY, signal, after };
         return new StoredReading(reading, searched, how, bound).batches();
       },
@@ -126,7 +119,7 @@ export class Projecting {
       origin: () => this.#originOf(projection, query, operation),
       snapshots: this.#snapshots,
       writable: access.writer !== null,
-      onChange: (callback) => access.onChange(callback),
+      onChange: (callback, after) => access.onChange(callback, () => compiled().searched, after),
       isClosed: () => access.state === "closed",
       isClosing: () => access.state !== "open",
     };

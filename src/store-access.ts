@@ -19,8 +19,10 @@ import {
 } from "./events/query.ts";
 import { followNative } from "./follow-native.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
+import { concernOf } from "./index/newest-events.ts";
 import { watchMark } from "./log/mark-file.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
+import type { SearchFilter } from "./log/row-search.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
 import { type Opened, readLogForReader } from "./open-store.ts";
@@ -188,26 +190,32 @@ export class StoreAccess {
   /** The events that match, past and to come. */
   subscribe(query: Query | undefined, options: SubscribeOptions): Subscription<StoredEvent> {
     this.assertReadable();
-    this.compile(query, "subscribe");
+    const filters = this.registry.untilLearnt(() => this.compile(query, "subscribe").map(searchFilter));
     const { after, signal } = compileSubscribeOptions(options, this.visibleSequence);
     const source: SubscriptionSource<StoredEvent> = {
       visible: () => this.visibleSequence,
-      // Compiled anew each time: the kinds of a definition may be learnt meanwhile.
       batches: (position, bound) => {
-        const filters = this.compile(query, "subscribe").map(searchFilter);
         const read = { direction: "forward" as const, limit: Number.POSITIVE_INFINITY, signal, after: position };
-        return new StoredReading(this.reading, filters, read, bound).batches();
+        return new StoredReading(this.reading, filters(), read, bound).batches();
       },
-      onChange: (callback) => this.onChange(callback),
+      onChange: (callback, position) => this.onChange(callback, filters, position),
       isClosed: () => this.state === "closed",
       isClosing: () => this.state !== "open",
     };
     return new Subscription(source, after, signal);
   }
 
-  /** Calls back once when more may be visible or the store was closed; gives a function that calls it off. */
-  onChange(callback: () => void): () => void {
-    return this.writer === null ? this.#poll.onNext(callback) : this.writer.gate.onNext(callback);
+  /**
+   * Calls back once when more may be visible that one of the filters names, or the store was closed; gives a function that calls it off.
+   *
+   * @param after sequence of an event that is visible already, or of a later one: behind it is what is more
+   */
+  onChange(callback: () => void, filters: () => readonly SearchFilter[], after: number): () => void {
+    const { index } = this.reading;
+    const { revision } = index;
+    const concern = concernOf(index, filters, after);
+    const concerns = (): boolean => this.reading.index !== index || index.revision !== revision || concern();
+    return this.writer === null ? this.#poll.onNext(callback, concerns) : this.writer.gate.onNext(callback, concerns);
   }
 
   async #lookForMore(): Promise<boolean> {

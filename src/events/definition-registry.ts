@@ -164,9 +164,17 @@ export class DefinitionRegistry {
     return [...this.#records.values()];
   }
 
-  /** Another number whenever something was learnt: what was asked before may be answered otherwise. */
-  get revision(): number {
-    return this.#revision;
+  /** Gives what `make` gives, which is made anew where something was learnt since: what depends on the kinds of definitions. */
+  untilLearnt<Value>(make: () => Value): () => Value {
+    let value = make();
+    let revision = this.#revision;
+    return () => {
+      if (revision !== this.#revision) {
+        revision = this.#revision;
+        value = make();
+      }
+      return value;
+    };
   }
 
   #note({ name, kind, version }: DefinitionRecord): void {

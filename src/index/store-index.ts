@@ -13,6 +13,7 @@ import { Heads } from "./heads.ts";
 import { idTag, idTag2, viewOfId } from "./id-tag.ts";
 import { Interner } from "./interner.ts";
 import { type LostEvents, lostEventsError } from "./lost-events.ts";
+import { NewestEvents } from "./newest-events.ts";
 import { RecentRows } from "./recent-rows.ts";
 import { IndexPageError, SealedSegmentIndex } from "./sealed-segment-index.ts";
 import type { EntitySummary, SegmentIndex } from "./segment-index.ts";
@@ -96,6 +97,8 @@ export class StoreIndex {
   visibleEvents = 0;
   /** Another one once what was found before leads nowhere any more: rows, places and pages of segments that were replaced. */
   revision = Symbol("index");
+  /** Of what became visible since somebody first waited for events of his; null before. */
+  newest: NewestEvents | null = null;
   readonly #source: IndexSource;
   readonly #recent = new RecentRows();
 
@@ -104,6 +107,12 @@ export class StoreIndex {
     this.entities = entities;
     this.scopes = scopes;
     this.heads = heads;
+  }
+
+  /** From here on it is noted what becomes visible in which scope, and of which kind. */
+  noteNewest(): NewestEvents {
+    this.newest ??= new NewestEvents();
+    return this.newest;
   }
 
   /** The newest segment; undefined in a store without any. */

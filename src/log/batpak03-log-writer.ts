@@ -212,16 +212,19 @@ export class Batpak03LogWriter implements UnwrittenFrames {
 
   #publish(): void {
     this.writeMark();
-    this.#parts.gate.open();
+    this.#parts.gate.tell();
     this.#syncer.plan();
     this.#markTimer ??= setTimeout(this.#syncMark, MARK_SYNC_EVERY_MS).unref();
   }
 
   #makeVisible(group: CommitGroup): void {
     const { index } = this.#parts;
-    const { heads, visible } = index;
-    const { sequences, entityIds, frames } = group;
-    for (let frame = 0; frame < frames; frame++) heads.setVisible(entityIds[frame], sequences[frame]);
+    const { heads, visible, newest } = index;
+    const { sequences, entityIds, scopeIds, kinds, frames } = group;
+    for (let frame = 0; frame < frames; frame++) {
+      heads.setVisible(entityIds[frame], sequences[frame]);
+      newest?.note(scopeIds[frame], kinds[frame], sequences[frame]);
+    }
     index.visibleEvents += frames;
     group.segment.visibleFrames += frames;
     visible.segmentId = group.segment.id;

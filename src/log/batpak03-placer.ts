@@ -179,11 +179,14 @@ export class Batpak03Placer implements FramePlacer {
     const at = group.position;
     const { offset, length } = builder.append(group, fields, sequence);
     heads.setHashBytes(entityId, this.#chain.eventHash);
+    const scopeId = index.internScope(item.scope, sequence);
+    group.scopeIds[group.frames] = scopeId;
+    group.kinds[group.frames] = item.kind;
     this.#enterFrame(group, at, length, entityId, sequence);
     const flagged = (offset | (last ? OFFSET_ENDS_BATCH : 0) | OFFSET_FOREIGN_ID) >>> 0;
     (group.segment.index as ActiveSegmentIndex).pushValues(
       entityId,
-      index.internScope(item.scope, sequence),
+      scopeId,
       item.kind,
       fields.clock,
       flagged,

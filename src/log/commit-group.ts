@@ -55,8 +55,10 @@ export class CommitGroup implements ByteSink {
   entityIds = new Int32Array(INITIAL_FRAMES);
   previousSequences = new Float64Array(INITIAL_FRAMES);
   previousTimes = new Float64Array(INITIAL_FRAMES);
-  /** Per frame: its sequence, or -1 for a system record. */
+  /** Per frame: its sequence, or -1 for a system record; its scope's id and its kind. */
   sequences = new Float64Array(INITIAL_FRAMES);
+  scopeIds = new Int32Array(INITIAL_FRAMES);
+  kinds = new Uint16Array(INITIAL_FRAMES);
   #kernel: FrameKernel;
 
   constructor() {
@@ -102,6 +104,8 @@ export class CommitGroup implements ByteSink {
     this.previousSequences = copyInto(new Float64Array(length), this.previousSequences);
     this.previousTimes = copyInto(new Float64Array(length), this.previousTimes);
     this.sequences = copyInto(new Float64Array(length), this.sequences);
+    this.scopeIds = copyInto(new Int32Array(length), this.scopeIds);
+    this.kinds = copyInto(new Uint16Array(length), this.kinds);
   }
 
   /** Makes the group new again. */
@@ -121,7 +125,7 @@ export class CommitGroup implements ByteSink {
   }
 }
 
-function copyInto<T extends Int32Array | Float64Array>(target: T, source: T): T {
+function copyInto<T extends Int32Array | Uint16Array | Float64Array>(target: T, source: T): T {
   target.set(source);
   return target;
 }

@@ -240,19 +240,20 @@ export class LogWriter implements UnwrittenFrames {
     this.#completed = 0;
     this.writeMark();
     this.#parts.committed(events, isQuiet);
-    this.#parts.gate.open();
+    this.#parts.gate.tell();
     this.#syncer.plan();
   }
 
   #makeVisible(group: CommitGroup): number {
     const { index } = this.#parts;
-    const { heads, visible } = index;
-    const { sequences, entityIds, view, bytes, kernel } = group;
+    const { heads, visible, newest } = index;
+    const { sequences, entityIds, scopeIds, kinds, view, bytes, kernel } = group;
     let events = 0;
     for (let frame = 0; frame < group.frames; frame++) {
       const sequence = sequences[frame];
       if (sequence >= 0) {
         heads.setVisible(entityIds[frame], sequence);
+        newest?.note(scopeIds[frame], kinds[frame], sequence);
         events++;
       } else {
         const at = kernel.offsets[frame];

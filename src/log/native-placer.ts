@@ -119,6 +119,8 @@ export class NativePlacer implements FramePlacer {
     // A scope that compaction emptied begins anew.
     const isScopeKnown = item.scopeId >= 0 && index.scopeFirstSequence[item.scopeId] <= sequence;
     const scopeId = isScopeKnown ? item.scopeId : index.internScope(item.scope, sequence);
+    group.scopeIds[frames] = scopeId;
+    group.kinds[frames] = item.kind;
     const rows = group.segment.index as ActiveSegmentIndex;
     rows.pushValues(
       entityId,

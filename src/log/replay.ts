@@ -151,9 +151,11 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, run: FrameRun,
   heads.ensure(entityId);
   const head = heads.numbersToWrite(entityId);
   const headAt = heads.places(entityId);
+  const scopeId = index.internScopeBytes(bytes, scope, words[to + FRAME_RECORD.scopeEnd], sequence);
+  index.newest?.note(scopeId, flags >>> RECORD_KIND_SHIFT, sequence);
   rows.pushValues(
     entityId,
-    index.internScopeBytes(bytes, scope, words[to + FRAME_RECORD.scopeEnd], sequence),
+    scopeId,
     flags >>> RECORD_KIND_SHIFT,
     clock,
     flaggedOffset(base + at, (flags & RECORD_MARKED) !== 0, isForeign),

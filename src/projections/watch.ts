@@ -8,8 +8,8 @@ import type { Projection } from "./projection.ts";
 
 /** What watching needs beside folding. */
 export interface WatchSource extends FoldSource {
-  /** Calls back once when more may be visible or the store was closed; gives a function that calls it off. */
-  onChange(callback: () => void): () => void;
+  /** Calls back once when more that matches may be visible behind this sequence, or the store was closed; gives a function that calls it off. */
+  onChange(callback: () => void, after: number): () => void;
   isClosed(): boolean;
   /** Whether the store is being closed, or is: its files are closed a little before it is. */
   isClosing(): boolean;
@@ -63,7 +63,7 @@ function changed(source: WatchSource, seen: number, signal: AbortSignal | undefi
       signal?.removeEventListener("abort", abort);
       resolve();
     };
-    const cancel = source.onChange(done);
+    const cancel = source.onChange(done, seen - 1);
     signal?.addEventListener("abort", abort, { once: true });
     // Looked at again now that the callback is in place.
     if (source.visible() > seen || source.isClosed()) {

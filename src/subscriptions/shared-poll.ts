@@ -5,7 +5,7 @@
  * Invariant: what was written after a look began is seen by the next one, at the latest when the timer ends. A watch begins before the look
  * that it spares nobody, so nothing falls between the two.
  */
-import { SequenceGate } from "../index/sequence-gate.ts";
+import { type Concerns, SequenceGate } from "../index/sequence-gate.ts";
 
 /** Calls `written` whenever there may be more; gives a function that ends it, or null where it cannot be done. */
 export type Watch = (written: () => void) => (() => void) | null;
@@ -44,9 +44,9 @@ export class SharedPoll {
     return this.#gate.waiting;
   }
 
-  /** Calls back once when there may be more; gives a function that calls it off. */
-  onNext(callback: () => void): () => void {
-    const cancel = this.#gate.onNext(callback);
+  /** Calls back once when there may be more that concerns it; gives a function that calls it off. */
+  onNext(callback: () => void, concerns?: Concerns): () => void {
+    const cancel = this.#gate.onNext(callback, concerns);
     if (this.#unwatch === null && this.#watch !== null) {
       this.#unwatch = this.#watch(() => this.#written());
       this.#isFresh ||= this.#unwatch !== null;
@@ -93,7 +93,7 @@ export class SharedPoll {
     this.#looking = false;
     this.#lookedMs = performance.now();
     if (more && !wasFresh && !this.#isFresh) this.#isTold = false;
-    if (more) this.#gate.open();
+    if (more) this.#gate.tell();
     this.#plan();
   }
 

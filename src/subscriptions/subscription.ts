@@ -16,8 +16,8 @@ export interface SubscriptionSource<Read> {
   visible(): number;
   /** Matching events with sequences in `(after, bound)`, ascending. */
   batches(after: number, bound: number): AsyncIterable<readonly Read[]>;
-  /** Calls back once when more may be visible or the store was closed; gives a function that calls it off. */
-  onChange(callback: () => void): () => void;
+  /** Calls back once when more that matches may be visible behind this sequence, or the store was closed; gives a function that calls it off. */
+  onChange(callback: () => void, after: number): () => void;
   isClosed(): boolean;
   /** Whether the store is being closed, or is: its files are closed a little before it is. */
   isClosing(): boolean;
@@ -47,7 +47,7 @@ export class Subscription<Read extends { readonly sequence: number }> implements
       if (bound > position + 1) {
         if (!(yield* this.#read(position, bound))) return;
         position = bound - 1;
-      } else await this.#changed();
+      } else await this.#changed(position);
     }
   }
 
@@ -75,13 +75,13 @@ export class Subscription<Read extends { readonly sequence: number }> implements
   }
 
   /** Resolves when the bound may have moved; rejects when the signal is aborted. */
-  #changed(): Promise<void> {
+  #changed(position: number): Promise<void> {
     const signal = this.#signal;
     return new Promise((resolve, reject) => {
       const cancel = this.#source.onChange(() => {
         signal?.removeEventListener("abort", abort);
         resolve();
-      });
+      }, position);
       const abort = (): void => {
         cancel();
         // The reason is whatever the caller gave, as everywhere in Node.

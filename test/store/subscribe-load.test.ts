@@ -24,6 +24,11 @@ const QUERIES: readonly (Query | undefined)[] = [
   { scope: "s:1" },
   [{ entityPrefix: "e:1" }, { kind: Even, entity: "e:2" }],
   { entity: "nobody" },
+  { scope: "s:2", kind: Even },
+  [
+    { entity: "e:7", scope: "s:0" },
+    { category: 2, entity: "e:8" },
+  ],
 ];
 
 async function write(store: TestStore, total: number, random: () => number): Promise<void> {
@@ -90,6 +95,35 @@ for (const layout of ["native", "batpak-0.3"] as const) {
     await writer.append({ entity: "e:0", scope: "s:0" }, Even({ n: -2 }));
     const reader = await Store.open(directory, { events: EVENTS, readOnly: true });
     await subscribeUnderLoad(writer, reader, 2000, seededRandom(SEED + 1));
+    await writer.close();
+    rmSync(directory, { recursive: true });
+  });
+}
+
+for (const layout of ["native", "batpak-0.3"] as const) {
+  test(`who waits for a name or a kind that is not there yet is told of its first event, and of no other (${layout})`, async () => {
+    const Late = defineEvent("Late", { schema: type<{ n: number }>(), kind: { category: 3, type: 9 } });
+    const directory = mkdtempSync(join(tmpdir(), "batpak-late-"));
+    const writer = await Store.open(directory, { layout, durability: "os" });
+    await writer.append({ entity: "e", scope: "s" }, Even({ n: 0 }));
+    const reader = await Store.open(directory, { readOnly: true });
+    const queries: Query[] = [
+      { entity: "late" },
+      { scope: "late" },
+      { kind: Late },
+      { entityPrefix: "lat" },
+      { entity: "late", scope: "late", kind: Late },
+    ];
+    const firsts = [writer, reader].flatMap((store) => queries.map((query) => store.subscribe(query)[Symbol.asyncIterator]().next()));
+    const Seen = defineProjection({ name: "seen", version: 1, events: [Late], initial: 0, on: { Late: (n) => n + 1 } });
+    const watched = [writer, reader].map((store) => store.watch(Seen, "late"));
+    for (const states of watched) assert.equal((await states.next()).value?.state, 0);
+    const seconds = watched.map((states) => states.next());
+    for (let n = 0; n < 20; n++) await writer.append({ entity: "e", scope: "s" }, Even({ n }));
+    await writer.append({ entity: "late", scope: "late" }, Late({ n: 1 }));
+    for (const { value } of await Promise.all(firsts)) assert.equal(value?.sequence, 21);
+    for (const { value } of await Promise.all(seconds)) assert.equal(value?.state, 1);
+    await reader.close();
     await writer.close();
     rmSync(directory, { recursive: true });
   });

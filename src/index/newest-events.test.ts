@@ -1,0 +1,111 @@
+/** Who is woken by what becomes visible: all whom it may concern, and none of those whom it cannot. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { concernOf } from "./newest-events.ts";
+import type { RowFilter } from "./segment-index.ts";
+import { SequenceGate } from "./sequence-gate.ts";
+import { StoreIndex } from "./store-index.ts";
+
+function emptyIndex(): { index: StoreIndex; add: (entity: string, scope: string, kind: number) => void } {
+  const index = new StoreIndex({
+    loadIndex: () => assert.fail("no segment is looked at"),
+    rebuildIndex: () => assert.fail("no segment is looked at"),
+    hasId: () => assert.fail("no segment is looked at"),
+  });
+  let next = 0;
+  const add = (entity: string, scope: string, kind: number): void => {
+    const entityId = index.entities.intern(entity);
+    const sequence = next++;
+    const scopeId = index.internScope(scope, sequence);
+    index.heads.ensure(entityId);
+    index.heads.setVisible(entityId, sequence);
+    index.newest?.note(scopeId, kind, sequence);
+  };
+  return { index, add };
+}
+
+test("an event concerns those whose filters name it, and filters that name nothing of it are left alone", () => {
+  const { index, add } = emptyIndex();
+  add("old", "s", 1);
+  const filters: Record<string, RowFilter[]> = {
+    everything: [{}],
+    nothing: [],
+    entity: [{ entity: "a" }],
+    "another entity": [{ entity: "b" }],
+    "an entity and a scope": [{ entity: "a", scope: "s" }],
+    "an entity and another scope": [{ entity: "a", scope: "t" }],
+    scope: [{ scope: "s" }],
+    "another scope": [{ scope: "t" }],
+    kind: [{ kinds: [7, 9] }],
+    "another kind": [{ kinds: [8] }],
+    prefix: [{ entityPrefix: "z" }],
+    either: [{ entity: "b" }, { scope: "s" }],
+    neither: [{ entity: "b" }, { scope: "t" }],
+    "one that was there": [{ entity: "old" }],
+  };
+  const concerns = Object.entries(filters).map(([name, filter]) => ({ name, concern: concernOf(index, () => filter, 0) }));
+  const concerned = (): string[] => concerns.filter(({ concern }) => concern()).map(({ name }) => name);
+  assert.deepEqual(concerned(), ["everything", "prefix"], "before anything came");
+  add("a", "s", 9);
+  const named = ["everything", "entity", "an entity and a scope", "scope", "kind", "prefix", "either"];
+  assert.deepEqual(concerned(), named);
+  add("b", "t", 8);
+  // Of the first event's entity and the second's scope there is no event, but that takes a look.
+  assert.deepEqual(
+    concerned(),
+    Object.keys(filters).filter((name) => name !== "nothing" && name !== "one that was there"),
+  );
+  add("old", "u", 1);
+  assert(concerned().includes("one that was there"));
+});
+
+test("what is behind the asker's place only counts", () => {
+  const { index, add } = emptyIndex();
+  const concern = concernOf(index, () => [{ scope: "s" }], 2);
+  const entity = concernOf(index, () => [{ entity: "a", kinds: [1] }], 2);
+  for (let sequence = 0; sequence <= 2; sequence++) {
+    add("a", "s", 1);
+    assert.deepEqual([concern(), entity()], [false, false]);
+  }
+  add("a", "s", 1);
+  assert.deepEqual([concern(), entity()], [true, true]);
+});
+
+test("filters are asked for anew, and more scopes come than there was room for", () => {
+  const { index, add } = emptyIndex();
+  let filters: RowFilter[] = [];
+  const concern = concernOf(index, () => filters, -1);
+  for (let scope = 0; scope < 1000; scope++) add("a", `s:${scope}`, 5);
+  assert.equal(concern(), false);
+  filters = [{ scope: "s:999", kinds: [5] }];
+  assert.equal(concern(), true);
+  filters = [{ scope: "s:1000" }];
+  assert.equal(concern(), false);
+});
+
+test("a gate tells those who are concerned, once, and at the end everybody", () => {
+  const gate = new SequenceGate();
+  const told: string[] = [];
+  let concerned = false;
+  gate.onNext(() => told.push("always"));
+  gate.onNext(
+    () => told.push("now and then"),
+    () => concerned,
+  );
+  gate.onNext(
+    () => told.push("never"),
+    () => false,
+  );
+  const cancel = gate.onNext(() => told.push("called off"));
+  cancel();
+  gate.tell();
+  gate.tell();
+  assert.deepEqual([told.splice(0), gate.waiting], [["always"], 2]);
+  concerned = true;
+  // Who waits again while he is told waits for the next time.
+  gate.onNext(() => gate.onNext(() => told.push("again")));
+  gate.tell();
+  assert.deepEqual([told.splice(0), gate.waiting], [["now and then"], 2]);
+  gate.open();
+  assert.deepEqual([told.sort(), gate.waiting], [["again", "never"], 0]);
+});
