@@ -1,7 +1,7 @@
 /**
  * npm run bench [-- --quick | --long] [--events N] [--only PART,PART] [--json FILE] [--plots DIR] [--dist DIR]
  *
- * Parts: appending, reading, long, queries, projecting, sizes, opening, batpak03, pauses, history. `--long` takes history to 10,000,000 events.
+ * Parts: appending, reading, long, queries, projecting, following, sizes, opening, batpak03, pauses, history. `--long` takes history to 10,000,000 events.
  *
  * Prints what things cost as ratios within this run. Installs nothing: the rivals come by `npm ci --prefix bench`.
  */
@@ -12,6 +12,7 @@ import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { measureAppending } from "./appending.mjs";
+import { measureFollowing } from "./following.mjs";
 import { measureHistory } from "./history.mjs";
 import { measureBatpak03, measureOpening } from "./opening.mjs";
 import { measurePauses } from "./pauses.mjs";
@@ -59,7 +60,7 @@ const folder = path.join(here, ".data");
 fs.rmSync(folder, { recursive: true, force: true });
 fs.mkdirSync(folder, { recursive: true });
 
-const PARTS = ["appending", "reading", "long", "queries", "projecting", "sizes", "opening", "batpak03", "pauses", "history"];
+const PARTS = ["appending", "reading", "long", "queries", "projecting", "following", "sizes", "opening", "batpak03", "pauses", "history"];
 const parts = values.only === undefined ? PARTS : values.only.split(",");
 const unknown = parts.filter((part) => !PARTS.includes(part));
 if (unknown.length > 0) {
@@ -73,6 +74,7 @@ if (parts.includes("reading") || parts.includes("opening")) results.reading = aw
 if (parts.includes("long")) results.long = await step("a long stream", () => measureLongStream(input));
 if (parts.includes("queries")) results.queries = await step("queries", () => measureQueries(input));
 if (parts.includes("projecting")) results.projecting = await step("projecting", () => measureProjecting(input));
+if (parts.includes("following")) results.following = await step("following", () => measureFollowing(input));
 if (parts.includes("sizes")) results.sizes = await step("sizes", () => measureSizes(input));
 if (parts.includes("opening")) {
   results.opening = await step("opening", () => measureOpening({ ...input, directory: results.reading.directory }));

@@ -121,7 +121,7 @@ function sizeRows({ byBatch, byFlight, byPayload, byEntities, allocated }) {
   ];
 }
 
-export function rowsOf({ appending, reading, long, queries, projecting, sizes, opening, batpak03, pauses, history }, events) {
+export function rowsOf({ appending, reading, long, queries, projecting, following, sizes, opening, batpak03, pauses, history }, events) {
   const rows = [];
   if (appending !== undefined) {
     const { batched, flying, singly } = appending;
@@ -157,6 +157,15 @@ export function rowsOf({ appending, reading, long, queries, projecting, sizes, o
     rows.push(
       plain(`the same, going on with ${newEvents} new events`, `${eventsRead} folded, ${reads} reads, ${milliseconds.toFixed(1)} ms`),
     );
+  }
+  if (following !== undefined) {
+    const { commands, positions, waiting, followedMs, firstMs } = following;
+    rows.push(...beside(commands, "handle", "append", "commands, 64 callers, against appends alone"));
+    rows.push(...beside(positions, "file", "append", "a consumer's commit in its file, against one append"));
+    rows.push(...beside(positions, "log", "append", "the same in the log"));
+    rows.push(...beside(waiting, "beside", "alone", "appends beside 10,000 subscriptions to other entities, durability os"));
+    rows.push(atMost("an event at a subscriber of another process, after its append was called", followedMs, "ms", null));
+    rows.push(atMost("the first append of a process", firstMs, "ms", null));
   }
   if (sizes !== undefined) rows.push(...sizeRows(sizes));
   if (long !== undefined) {
