@@ -141,7 +141,10 @@ async function begin(
   const keeper = positionIn === "log" ? recordKeeper(access, name) : fileKeeper(access, file);
   const known = recorded ?? (stored === "damaged" ? null : stored?.position) ?? null;
   if (known !== null && options.resetTo === undefined) {
-    await assertInLog(access, name, known, recorded !== undefined || stored === null || stored === "damaged" ? null : stored.hash);
+    const hash = recorded !== undefined || stored === null || stored === "damaged" ? null : stored.hash;
+    await assertInLog(access, name, known, hash);
+    // A killed holder may have left it in the page cache only, or beside a torn record.
+    if (positionIn === "file") await keeper.write(known, hash);
     return { keeper, position: known };
   }
   const place = options.resetTo ?? options.after ?? "start";

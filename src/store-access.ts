@@ -226,7 +226,7 @@ export class StoreAccess {
       // Looked again until it succeeds, and told once: nobody here could be told better.
       if (!this.#lookFails) tell("background-failed", { directory: this.directory, what: "look for more", error });
       this.#lookFails = true;
-      return false;
+      throw error;
     }
     const before = this.#told;
     this.#told = this.visibleSequence;

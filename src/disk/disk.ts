@@ -81,10 +81,11 @@ export interface Disk {
   /** Makes the names in a directory durable. */
   syncDirectory(path: string): Promise<void>;
   /**
-   * Calls `changed` after writes to this file, of this process or another: each at least once, several perhaps together. Does not keep the process
-   * alive. Gives a function that ends it; null where the file system does not tell. Without this verb nothing is told of.
+   * Calls `changed` after writes to this file, of this process or another: each at least once, several perhaps together. `isGone`: the file is no longer
+   * watched, as where it was removed or replaced. Does not keep the process alive. Gives a function that ends it; null where the file system does not
+   * tell. Without this verb nothing is told of.
    */
-  watch?(path: string, changed: () => void): (() => void) | null;
+  watch?(path: string, changed: (isGone: boolean) => void): (() => void) | null;
   /** Takes an exclusive kernel lock on an open file: null when another holder has it, "unsupported" where the runtime has no way. */
   lock(file: DiskFile): Promise<KernelLock | null | "unsupported">;
   /** This process, as the lock file names it. */

@@ -54,6 +54,9 @@ describe("node disk", () => {
       nodeDisk.watch?.(join(directory, "absent"), () => {}),
       null,
     );
+    const gone = new Promise<void>((resolve) => nodeDisk.watch?.(path, (isGone) => isGone && resolve()));
+    rmSync(path);
+    while (!(await Promise.race([gone.then(() => true), new Promise<boolean>((resolve) => setTimeout(resolve, 1, false))])));
   });
 
   it("writes durably through a second descriptor of the same file, also after it was renamed", { skip: !onLinux }, async () => {

@@ -378,12 +378,12 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-function watchFile(path: string, changed: () => void): (() => void) | null {
+function watchFile(path: string, changed: (isGone: boolean) => void): (() => void) | null {
   // Elsewhere watching costs a thread, or misses what is written through an open file.
   if (process.platform !== "linux") return null;
   try {
-    const watcher = fs.watch(path, { persistent: false }, changed);
-    watcher.on("error", () => watcher.close());
+    const watcher = fs.watch(path, { persistent: false }, (event) => changed(event === "rename"));
+    watcher.on("error", () => changed(true));
     return () => watcher.close();
   } catch {
     return null;

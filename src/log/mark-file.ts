@@ -33,8 +33,8 @@ export class MarkFile {
   }
 }
 
-/** Calls `written` after each write of the mark; null where that is not told of, or no mark is there. */
-export function watchMark(disk: Disk, directory: string, written: () => void): (() => void) | null {
+/** Calls `written` after each write of the mark; null where that is not told of, or no mark is there. As `watch` of a disk. */
+export function watchMark(disk: Disk, directory: string, written: (isGone: boolean) => void): (() => void) | null {
   return disk.watch?.(join(directory, DURABLE_MARK_FILE), written) ?? null;
 }
 

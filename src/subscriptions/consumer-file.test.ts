@@ -91,3 +91,15 @@ test("after a write that failed the position before stands, and the next is writ
   disk.faults = undefined;
   assert.equal(await positionOn(disk), 5, "what was durable stays so where tidying fails");
 });
+
+test("a holder whose last write failed leaves one record, of the last position that was promised", async () => {
+  const disk = new SimulatedDisk();
+  const { file, letGo } = await held(disk);
+  for (const position of [0, 1, 2]) await file.write(position, hashOf(position));
+  disk.faults = ({ kind, durable }) => (kind === "write" && durable === true ? { error: "EIO", afterBytes: 60 } : undefined);
+  await assert.rejects(file.write(3, hashOf(3)));
+  disk.faults = undefined;
+  await letGo();
+  assert.equal(await positionOn(disk), 2);
+  assert(disk.bytesOf(file.path).length < 200);
+});

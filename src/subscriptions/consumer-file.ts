@@ -7,7 +7,9 @@
  * 2. A damaged position is never taken for none. The file has a whole record at any time: of its two, only that is overwritten which is not in force.
  * 3. The file is replaced by each holder's first position, by one that goes back, and after a write that failed; so an older record that is taken where the
  *    newer one is not whole is the position before it, and never further.
- * 4. A holder that lets go leaves one record: damage to that is `CORRUPT`. Only while it is held, and after a crash, is a bad record taken for a torn one.
+ * 4. A holder writes the position that it finds before it relies on it: what a killed one wrote may not be on stable storage.
+ * 5. A holder that lets go leaves one record, where the disk lets it: damage to that is `CORRUPT`. Only while the name is held, and after a crash, is a bad
+ *    record taken for a torn one.
  *
  * Commit point of a position: the rename in `replaceFile`, or the durable write of its record. A crash leaves the position before or the new one, and
  * perhaps a temporary file, which the next holder removes. A folder without a position is that of a consumer that was never begun, or is deleted.
@@ -39,8 +41,10 @@ export class ConsumerFile {
   readonly #disk: Disk;
   readonly #folder: string;
   readonly #storeId: Uint8Array;
-  /** What this holder wrote last; null where the file is to be replaced. */
-  #last: ConsumerPositionContent | null = null;
+  /** What this holder wrote last; null before. */
+  #written: ConsumerPositionContent | null = null;
+  /** Whether the next position replaces the file. */
+  #isToReplace = true;
   /** The file, once its records are overwritten. */
   #file: DiskFile | null = null;
 
@@ -119,18 +123,19 @@ export class ConsumerFile {
 
   /** Writes the position; durable when it resolves. Only for the holder, one at a time. */
   async write(position: number, hash: string | null): Promise<void> {
-    const last = this.#last;
-    const goesOn = last !== null && position >= last.position;
-    const turn = goesOn ? (last.turn + 1) >>> 0 : 0;
+    const before = this.#written;
+    const goesOn = before !== null && position >= before.position && !this.#isToReplace;
+    const turn = goesOn ? (before.turn + 1) >>> 0 : 0;
     const content = { storeId: this.#storeId, name: this.name, position, hash, turn };
-    this.#last = null;
+    this.#isToReplace = true;
     try {
       if (goesOn) await this.#overwrite(content);
       else await this.#replace(content);
     } catch (error) {
       throw asIoError("write the consumer's position", this.path, error);
     }
-    this.#last = content;
+    this.#written = content;
+    this.#isToReplace = false;
   }
 
   async #overwrite(content: ConsumerPositionContent): Promise<void> {
@@ -152,17 +157,15 @@ export class ConsumerFile {
 
   /** Lets go of the file. Only for the holder. */
   async close(): Promise<void> {
-    const last = this.#last;
-    this.#last = null;
-    if (this.#file === null) return;
+    if (this.#file === null || this.#written === null) return;
+    this.#isToReplace = true;
     // The position is durable, whether or not its file can be tidied.
-    if (last !== null) await this.#replace(last).catch(() => {});
-    await this.#closeFile();
+    await this.#replace(this.#written).catch(() => {});
   }
 
   /** Removes the position; the folder stays, since its lock file must. Commit point: the removal. */
   async remove(): Promise<void> {
-    this.#last = null;
+    this.#isToReplace = true;
     try {
       await this.#closeFile();
       if ((await this.#disk.status(this.path)) === null) return;

@@ -399,3 +399,83 @@ test("in the batpak 0.3 layout positions are in files, for the writer and beside
     await reader.close();
     await writer.close();
   }));
+
+test("whatever is asked for at once is done one after the other, and nothing after it is closed", () =>
+  inDirectory(async (directory) => {
+    const store = await Store.open(directory, OPTIONS);
+    await fill(store, 12);
+    const positionOf = async (name: string): Promise<number | null | undefined> =>
+      (await store.consumers()).find((consumer) => consumer.name === name)?.position;
+    const descriptors = (): number => (existsSync("/proc/self/fd") ? readdirSync("/proc/self/fd").length : 0);
+    type Ask = (consumer: Consumer<{ sequence: number; hash: string }>) => Promise<unknown>;
+    const asks: [string, Ask][] = [
+      ["reset 8", (consumer) => consumer.reset(8)],
+      ["reset 3", (consumer) => consumer.reset(3)],
+      ["commit 9", (consumer) => consumer.commit(9)],
+    ];
+    let number = 0;
+    // Found by looking: two resets at once wrote at once, and commits after them went to a file without a name.
+    for (const [first, askFirst] of asks) {
+      for (const [second, askSecond] of asks) {
+        const name = `c${number++}`;
+        const consumer = await store.consumer(name);
+        await Promise.allSettled([askFirst(consumer), askSecond(consumer)]);
+        assert.equal(await positionOf(name), consumer.position, `${first} beside ${second}`);
+        await consumer.commit(10);
+        await consumer.commit(11);
+        assert.equal(await positionOf(name), 11, `commits after ${first} beside ${second}`);
+        await consumer.close();
+      }
+    }
+    const open = descriptors();
+    for (const [what, ask] of asks) {
+      for (const end of ["close", "delete"] as const) {
+        for (let turns = 0; turns < 12; turns++) {
+          const name = `e${number++}`;
+          const consumer = await store.consumer(name);
+          const asked = ask(consumer).then(
+            () => "done",
+            (error: unknown) => (isStoreError(error, "CLOSED") ? "closed" : error),
+          );
+          for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+          await consumer[end]();
+          const told = await asked;
+          assert(told === "done" || told === "closed", `${what} beside ${end}: ${String(told)}`);
+          // Held by nobody, and as it is left: gone, or where it was last told to be.
+          const left = await positionOf(name);
+          if (end === "delete") assert.equal(left, undefined, `${what} beside delete`);
+          else assert.equal(left, told === "done" ? consumer.position : -1, `${what} beside close`);
+          await (await store.consumer(name)).close();
+        }
+      }
+    }
+    const twice = await store.consumer("twice");
+    const both = await Promise.allSettled([twice.delete(), twice.delete()]);
+    assert.deepEqual(
+      both.map(({ status }) => status),
+      ["fulfilled", "rejected"],
+    );
+    assert(both[1].status === "rejected" && isStoreError(both[1].reason, "CLOSED"));
+    assert.equal(descriptors(), open, "no file is left open");
+    await store.close();
+  }));
+
+test("after a kill the position that is found is written before it is relied on, and damage to it is told from then on", () =>
+  inDirectory(async (directory) => {
+    const store = await Store.open(directory, OPTIONS);
+    await fill(store, 6);
+    const path = join(directory, "consumers", "killed", "position");
+    const consumer = await store.consumer("killed");
+    await consumer.commit(4);
+    await consumer.commit(5);
+    const asKilled = readFileSync(path);
+    await consumer.close();
+    writeFileSync(path, asKilled);
+    await (await store.consumer("killed")).close();
+    const bytes = readFileSync(path);
+    assert(bytes.length < asKilled.length, "one record");
+    bytes[32] ^= 1;
+    writeFileSync(path, bytes);
+    await assert.rejects(store.consumer("killed"), { code: "CORRUPT" });
+    await store.close();
+  }));

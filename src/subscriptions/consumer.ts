@@ -6,8 +6,10 @@
  * Invariants:
  * 1. Everything up to the position is done, as its holder said; an iteration begins behind it. So work whose commit a crash took is done again.
  * 2. The position moves forward only, but for `reset`. It never points past what is visible.
- * 3. One position is written at a time; of commits asked for meanwhile only the furthest is written, and it answers all of them.
+ * 3. One position is written, or removed, at a time; of commits asked for meanwhile only the furthest is written, and it answers all of them. Nothing is begun
+ *    once it is being closed or deleted, and its name is let go of when all that was begun has ended.
  */
+import { assert } from "../base/assert.ts";
 import { invalidArgument, outOfRange, StoreError } from "../base/store-error.ts";
 import { ConsumerPosition } from "../events/consumer-position.ts";
 import type { Subscription } from "./subscription.ts";
@@ -87,6 +89,7 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
   #writing: Promise<void> | null = null;
   #queued: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
+  #removing: Promise<void> | null = null;
 
   constructor(
     name: string,
@@ -203,6 +206,7 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
 
   /** The only writer of the position: there must be no other write under way. */
   async #write(position: number, hash: string | null): Promise<void> {
+    assert(this.#writing === null, "one position is written at a time");
     const writing = this.#keeper.write(position, hash).then(() => {
       this.#position = position;
     });
@@ -220,28 +224,44 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     this.#assertOpen("reset");
     const position = placeOf(to, this.#source.visible(), `reset ${this.name}`);
     const hash = await this.#source.hashAt(position);
+    // Others may have waited for the same end, and have begun to write since.
+    do await this.#idle();
+    while (this.#isBusy);
     this.#assertOpen("reset");
-    await this.#idle();
     await this.#write(position, hash);
   }
 
   /** Forgets the position and closes the consumer: who opens the name again begins a new one. */
   async delete(): Promise<void> {
     this.#assertOpen("delete");
-    await this.#idle();
-    await this.#keeper.remove();
-    await this.close();
+    this.#state = "closed";
+    this.#removing = this.#idle().then(() => this.#keeper.remove());
+    try {
+      await this.#removing;
+    } finally {
+      await this.close();
+    }
   }
 
   /** Lets go of the name, when what is being committed is written. Idempotent. */
   close(): Promise<void> {
     this.#state = "closed";
-    this.#closing ??= this.#idle().then(() => this.#source.release());
+    this.#closing ??= this.#ended().then(() => this.#source.release());
     return this.#closing;
   }
 
+  /** Resolves when everything that was begun has ended. */
+  async #ended(): Promise<void> {
+    await this.#idle();
+    await this.#removing?.catch(() => {});
+  }
+
+  get #isBusy(): boolean {
+    return this.#queued !== null || this.#writing !== null;
+  }
+
   async #idle(): Promise<void> {
-    while (this.#queued !== null || this.#writing !== null) await (this.#queued ?? this.#writing)?.catch(() => {});
+    while (this.#isBusy) await (this.#queued ?? this.#writing)?.catch(() => {});
   }
 
   #assertOpen(operation: string): void {

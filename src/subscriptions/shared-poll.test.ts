@@ -11,7 +11,7 @@ class Watched {
   watches = 0;
   more = false;
   tells = true;
-  written: (() => void) | null = null;
+  written: ((isGone?: boolean) => void) | null = null;
 
   readonly look = async (): Promise<boolean> => {
     this.looks++;
@@ -19,11 +19,11 @@ class Watched {
     return this.more;
   };
 
-  readonly watch = (written: () => void): (() => void) | null => {
+  readonly watch = (written: (isGone: boolean) => void): (() => void) | null => {
     if (!this.tells) return null;
     assert.equal(this.written, null, "one watch at a time");
     this.watches++;
-    this.written = written;
+    this.written = (isGone = false) => written(isGone);
     return () => {
       this.written = null;
     };
@@ -68,6 +68,56 @@ test("what is written while nobody waits ends the watch, and is looked at when s
   assert.equal(file.written, null, "nothing is left behind");
 });
 
+test("writes during the look that wakes the last who waits leave no watch behind", async () => {
+  const file = new Watched();
+  file.more = true;
+  const look = async (): Promise<boolean> => {
+    file.written?.();
+    return await file.look();
+  };
+  const poll = new SharedPoll(look, NEVER_MS, file.watch);
+  await new Promise<void>((resolve) => poll.onNext(resolve));
+  file.written?.();
+  assert.equal(file.written, null);
+});
+
+test("a file that is gone is watched anew by who waits next", async () => {
+  const file = new Watched();
+  const poll = new SharedPoll(file.look, 2, file.watch);
+  let woken = 0;
+  poll.onNext(() => woken++);
+  await settled();
+  file.written?.(true);
+  assert.deepEqual([file.written, poll.waiting], [null, 1]);
+  file.more = true;
+  while (woken === 0) await settled();
+  poll.onNext(() => {});
+  assert.equal(file.watches, 2);
+  poll.open();
+});
+
+test("looks rest longer while each finds more that was written meanwhile, and a look that fails is tried again soon", async () => {
+  const file = new Watched();
+  let fails = false;
+  const look = async (): Promise<boolean> => {
+    file.written?.();
+    if (fails) throw new Error("the disk");
+    return await file.look();
+  };
+  const poll = new SharedPoll(look, 40, file.watch);
+  file.more = true;
+  const next = (): Promise<void> => new Promise((resolve) => poll.onNext(resolve));
+  for (let n = 0; n < 7; n++) await next();
+  const started = performance.now();
+  for (let n = 0; n < 3; n++) await next();
+  assert(performance.now() - started >= 3 * 35, "as long as the timer's time");
+  fails = true;
+  const last = next();
+  await settled();
+  fails = false;
+  await last;
+});
+
 test("what is written during a look is looked at again", async () => {
   let looks = 0;
   let written: () => void = () => {};
@@ -77,7 +127,7 @@ test("what is written during a look is looked at again", async () => {
     return looks === 2;
   };
   const poll = new SharedPoll(look, NEVER_MS, (callback) => {
-    written = callback;
+    written = () => callback(false);
     return () => {};
   });
   await new Promise<void>((resolve) => poll.onNext(resolve));

@@ -2,15 +2,19 @@
  * How many who wait in a read-only store share one look for more. Where the file system tells of writes, a look follows each; where it does
  * not, or says nothing (a network's, another machine's), one timer looks every few milliseconds. Both end with the last who waits.
  *
- * Invariant: what was written after a look began is seen by the next one, at the latest when the timer ends. A watch begins before the look
- * that it spares nobody, so nothing falls between the two.
+ * Invariants:
+ * 1. What was written after a look began is seen by the next one, at the latest when the timer ends. A watch is followed by a look, so nothing falls
+ *    between the two.
+ * 2. Beside a busy writer, as long as each look finds more, looks rest longer, up to the timer's time, and nothing is watched: each write that is told of costs
+ *    something, and it is known that there are some.
+ * 3. Nothing is watched either once something was written while nobody waits.
  */
 import { type Concerns, SequenceGate } from "../index/sequence-gate.ts";
 
-/** Calls `written` whenever there may be more; gives a function that ends it, or null where it cannot be done. */
-export type Watch = (written: () => void) => (() => void) | null;
+/** Calls `written` whenever there may be more, `isGone` where it will not any more; gives a function that ends it, or null where it cannot be done. */
+export type Watch = (written: (isGone: boolean) => void) => (() => void) | null;
 
-/** The least time from one look to the next: many commits in a row are taken up together. */
+/** The least time from one look to the next, where it is not known to find more. */
 const PAUSE_MS = 1;
 /** So many times more seldom the timer looks where writes are told of. */
 const TOLD_FACTOR = 10;
@@ -23,6 +27,9 @@ export class SharedPoll {
   #timer: NodeJS.Timeout | null = null;
   #looking = false;
   #lookedMs = Number.NEGATIVE_INFINITY;
+  #pauseMs = PAUSE_MS;
+  /** Whether looks find more each time, and nothing is watched. */
+  #isBusy = false;
   #unwatch: (() => void) | null = null;
   /** Whether something may have been written since the last look began. */
   #isFresh = false;
@@ -47,10 +54,7 @@ export class SharedPoll {
   /** Calls back once when there may be more that concerns it; gives a function that calls it off. */
   onNext(callback: () => void, concerns?: Concerns): () => void {
     const cancel = this.#gate.onNext(callback, concerns);
-    if (this.#unwatch === null && this.#watch !== null) {
-      this.#unwatch = this.#watch(() => this.#written());
-      this.#isFresh ||= this.#unwatch !== null;
-    }
+    this.#beginWatching();
     this.#plan();
     return () => {
       cancel();
@@ -64,13 +68,20 @@ export class SharedPoll {
     this.#gate.open();
   }
 
-  #written(): void {
-    this.#isTold = true;
-    if (this.#isFresh) return;
+  #beginWatching(): void {
+    if (this.#unwatch !== null || this.#watch === null || this.#isBusy) return;
+    this.#unwatch = this.#watch((isGone) => this.#written(isGone));
+    this.#isFresh ||= this.#unwatch !== null;
+  }
+
+  #written(isGone: boolean): void {
+    const wasFresh = this.#isFresh;
     this.#isFresh = true;
+    this.#isTold = !isGone;
     // To know it once is enough until somebody waits.
-    if (this.#gate.waiting === 0) this.#stop();
-    else {
+    if (isGone || this.#gate.waiting === 0) this.#stopWatching();
+    if (this.#gate.waiting === 0) this.#stopTimer();
+    else if (!wasFresh) {
       this.#stopTimer();
       this.#plan();
     }
@@ -78,8 +89,10 @@ export class SharedPoll {
 
   #plan(): void {
     if (this.#timer !== null || this.#looking || this.#gate.waiting === 0) return;
-    if (this.#isFresh && performance.now() - this.#lookedMs >= PAUSE_MS) return void this.#tick();
-    const delayMs = this.#isFresh ? PAUSE_MS : this.#isTold ? this.#everyMs * TOLD_FACTOR : this.#everyMs;
+    const restedMs = performance.now() - this.#lookedMs;
+    const isSoon = this.#isFresh || this.#isBusy;
+    if (isSoon && restedMs >= this.#pauseMs) return void this.#tick();
+    const delayMs = isSoon ? this.#pauseMs - restedMs : this.#isTold ? this.#everyMs * TOLD_FACTOR : this.#everyMs;
     this.#timer = setTimeout(() => void this.#tick(), delayMs);
   }
 
@@ -88,17 +101,28 @@ export class SharedPoll {
     this.#looking = true;
     const wasFresh = this.#isFresh;
     this.#isFresh = false;
-    // A look that fails is looked again: what is wrong is told to whoever reads.
-    const more = await this.#look().catch(() => false);
+    // A look that fails is looked again soon: what is wrong is told to whoever reads.
+    const more = await this.#look().catch(() => {
+      this.#isTold = false;
+      return false;
+    });
     this.#looking = false;
     this.#lookedMs = performance.now();
-    if (more && !wasFresh && !this.#isFresh) this.#isTold = false;
+    if (more && !wasFresh && !this.#isFresh && !this.#isBusy) this.#isTold = false;
+    this.#isBusy = more && (this.#isBusy || this.#isFresh);
+    if (this.#isBusy) this.#stopWatching();
+    this.#pauseMs = this.#isBusy ? Math.min(this.#pauseMs * 2, this.#everyMs) : PAUSE_MS;
     if (more) this.#gate.tell();
+    if (this.#gate.waiting > 0) this.#beginWatching();
     this.#plan();
   }
 
   #stop(): void {
     this.#stopTimer();
+    this.#stopWatching();
+  }
+
+  #stopWatching(): void {
     this.#unwatch?.();
     this.#unwatch = null;
   }
