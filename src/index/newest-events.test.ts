@@ -20,6 +20,7 @@ function emptyIndex(): { index: StoreIndex; add: (entity: string, scope: string,
     index.heads.ensure(entityId);
     index.heads.setVisible(entityId, sequence);
     index.newest?.note(scopeId, kind, sequence);
+    index.acceptedSequence = next;
   };
   return { index, add };
 }
@@ -69,6 +70,17 @@ test("what is behind the asker's place only counts", () => {
   }
   add("a", "s", 1);
   assert.deepEqual([concern(), entity()], [true, true]);
+});
+
+// Found by reading: the first to wait in a reader could come between the frames that a look takes up and the end of that look.
+test("what came before anything was noted may concern whoever stands before it", () => {
+  const { index, add } = emptyIndex();
+  add("a", "s", 1);
+  add("b", "t", 2);
+  const before = concernOf(index, () => [{ scope: "s" }], 0);
+  const behind = concernOf(index, () => [{ scope: "s" }], 1);
+  add("b", "t", 2);
+  assert.deepEqual([before(), behind()], [true, false]);
 });
 
 test("filters are asked for anew, and more scopes come than there was room for", () => {

@@ -11,9 +11,16 @@ const KINDS = 0x1_0000;
 const SCOPES_MIN = 64;
 
 export class NewestEvents {
+  /** Of events before this sequence nothing is noted. */
+  readonly from: number;
   // The sequence and one, 0 where there is none.
   #nextByScope = new Float64Array(SCOPES_MIN);
   readonly #nextByKind = new Float64Array(KINDS);
+
+  /** @param from the next accepted event's sequence: what is not visible by now may have been passed already */
+  constructor(from: number) {
+    this.from = from;
+  }
 
   note(scopeId: number, kind: number, sequence: number): void {
     if (scopeId >= this.#nextByScope.length) this.#grow(scopeId + 1);
@@ -60,10 +67,7 @@ class Awaited {
   }
 }
 
-/**
- * Asks whether an event behind the sequence `after` that one of the filters names may have become visible since this was made, at which time
- * everything up to `after` was visible or nothing behind it. True where only looking can tell.
- */
+/** Asks whether an event behind the sequence `after` that one of the filters names may have become visible. True where only looking can tell. */
 export function concernOf(index: StoreIndex, filters: () => readonly RowFilter[], after: number): Concerns {
   const { entities, heads, scopes } = index;
   const newest = index.noteNewest();
@@ -79,6 +83,7 @@ export function concernOf(index: StoreIndex, filters: () => readonly RowFilter[]
   let known: readonly RowFilter[] | null = null;
   let concerns: Concerns[] = [];
   return () => {
+    if (after + 1 < newest.from) return true;
     const named = filters();
     if (named !== known) {
       known = named;
