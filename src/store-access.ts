@@ -19,7 +19,8 @@ import {
 } from "./events/query.ts";
 import { followNative } from "./follow-native.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
-import { concernOf } from "./index/newest-events.ts";
+import { concernOf, placeOf } from "./index/newest-events.ts";
+import type { StoreIndex } from "./index/store-index.ts";
 import { watchMark } from "./log/mark-file.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import type { SearchFilter } from "./log/row-search.ts";
@@ -62,7 +63,10 @@ export class StoreAccess {
     () => this.#lookForMore(),
     POLL_MS,
     (written) => watchMark(this.disk, this.directory, written),
+    () => this.reading.index.newest?.takeTouched() ?? [],
   );
+  /** The index that those who wait in a read-only store were last told of. */
+  #toldIndex: StoreIndex;
 
   constructor(opened: Opened) {
     this.directory = opened.directory;
@@ -74,6 +78,7 @@ export class StoreAccess {
     this.registry = opened.registry;
     this.writer = opened.writer;
     this.reading = opened.reading;
+    this.#toldIndex = opened.reading.index;
     opened.life.assertReadable = () => this.assertReadable();
     if (opened.writer === null) this.reading.renew = () => this.refresh();
     opened.life.assertWritable = () => this.assertWritable();
@@ -212,10 +217,8 @@ export class StoreAccess {
    */
   onChange(callback: () => void, filters: () => readonly SearchFilter[], after: number): () => void {
     const { index } = this.reading;
-    const { revision } = index;
-    const concern = concernOf(index, filters, after);
-    const concerns = (): boolean => this.reading.index !== index || index.revision !== revision || concern();
-    return this.writer === null ? this.#poll.onNext(callback, concerns) : this.writer.gate.onNext(callback, concerns);
+    const waiting = [callback, concernOf(index, filters, after), placeOf(index, filters(), after)] as const;
+    return this.writer === null ? this.#poll.onNext(...waiting) : this.writer.gate.onNext(...waiting);
   }
 
   async #lookForMore(): Promise<boolean> {
@@ -228,6 +231,9 @@ export class StoreAccess {
       this.#lookFails = true;
       throw error;
     }
+    // Read anew since: they wait for events of an index that nothing is added to any more.
+    if (this.reading.index !== this.#toldIndex) this.#poll.open();
+    this.#toldIndex = this.reading.index;
     const before = this.#told;
     this.#told = this.visibleSequence;
     return this.#told !== before;

@@ -1,7 +1,7 @@
 /** Who is woken by what becomes visible: all whom it may concern, and none of those whom it cannot. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { concernOf } from "./newest-events.ts";
+import { concernOf, placeOf } from "./newest-events.ts";
 import type { RowFilter } from "./segment-index.ts";
 import { SequenceGate } from "./sequence-gate.ts";
 import { StoreIndex } from "./store-index.ts";
@@ -19,7 +19,7 @@ function emptyIndex(): { index: StoreIndex; add: (entity: string, scope: string,
     const scopeId = index.internScope(scope, sequence);
     index.heads.ensure(entityId);
     index.heads.setVisible(entityId, sequence);
-    index.newest?.note(scopeId, kind, sequence);
+    index.newest?.note(entityId, scopeId, kind, sequence);
     index.acceptedSequence = next;
   };
   return { index, add };
@@ -93,6 +93,57 @@ test("filters are asked for anew, and more scopes come than there was room for",
   assert.equal(concern(), true);
   filters = [{ scope: "s:1000" }];
   assert.equal(concern(), false);
+});
+
+test("of those who wait for one entity or one scope only these are asked whose events came", () => {
+  const { index, add } = emptyIndex();
+  const gate = new SequenceGate();
+  add("a", "s", 1);
+  let asked = 0;
+  const told: string[] = [];
+  const wait = (name: string, filters: RowFilter[], after: number): (() => void) => {
+    const concern = concernOf(index, () => filters, after);
+    const concerns = (): boolean => {
+      asked++;
+      return concern();
+    };
+    return gate.onNext(() => told.push(name), concerns, placeOf(index, filters, after));
+  };
+  const tell = (): string[] => {
+    gate.tell(index.newest?.takeTouched());
+    return told.splice(0).sort();
+  };
+  for (let other = 0; other < 1000; other++) {
+    wait(`other ${other}`, [{ entity: `other:${other}` }], 0);
+    wait(`scope ${other}`, [{ scope: `scope:${other}`, kinds: [1] }], 0);
+  }
+  wait("a", [{ entity: "a" }], 0);
+  wait("a in s", [{ entity: "a", scope: "s" }], 0);
+  wait("a of kind 9", [{ entity: "a", kinds: [9] }], 0);
+  wait("either", [{ entity: "a" }, { entity: "late" }], 0);
+  const lates = [wait("late", [{ entity: "late" }], 0), wait("late too", [{ entity: "late" }], 0)];
+  wait("in t", [{ scope: "t" }], 0)();
+  assert.deepEqual([tell(), asked], [[], 1], "nothing came: who may wait for several is asked");
+  asked = 0;
+  add("a", "t", 1);
+  assert.deepEqual([tell(), asked], [["a", "either"], 4]);
+  // A name that comes into being is found by those who waited for it, those who come after that among them.
+  asked = 0;
+  lates[1]();
+  add("b", "t", 1);
+  add("late", "scope:7", 1);
+  wait("late again", [{ entity: "late" }], 2);
+  assert.deepEqual([tell(), asked], [["late", "late again", "scope 7"], 3]);
+  add("late", "u", 1);
+  wait("behind", [{ entity: "late" }], 4);
+  assert.deepEqual(tell(), []);
+  add("late", "u", 1);
+  assert.deepEqual(tell(), ["behind"]);
+  gate.open();
+  assert.equal(told.length, 1000 + 999 + 2);
+  assert.equal(gate.waiting, 0);
+  add("other:5", "scope:5", 1);
+  assert.deepEqual(index.newest?.takeTouched(), [], "nobody is left behind");
 });
 
 test("a gate tells those who are concerned, once, and at the end everybody", () => {

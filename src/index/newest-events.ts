@@ -1,31 +1,109 @@
 /**
- * By scope and by kind, the sequence of the newest event that became visible since somebody first asked: so that of those who wait for events of
- * theirs only these are woken. Entities have theirs in `heads.ts`.
+ * What has become visible since somebody first waited for events of his: by scope and by kind the sequence of the newest, and which of those who
+ * wait for events of one entity, or of one scope, are to be asked. So a commit costs those nothing whom it does not concern, however many they are.
  */
 import type { Interner } from "./interner.ts";
 import type { RowFilter } from "./segment-index.ts";
-import type { Concerns } from "./sequence-gate.ts";
+import type { Concerns, Waiter, WaitingPlace } from "./sequence-gate.ts";
 import type { StoreIndex } from "./store-index.ts";
 
 const KINDS = 0x1_0000;
 const SCOPES_MIN = 64;
 
+/** A name that is waited for. */
+interface AwaitedName {
+  readonly name: string;
+  /** -1 while no event has the name. */
+  id: number;
+  readonly waiters: Set<Waiter>;
+}
+
+/** The names of one sort that are waited for. */
+class AwaitedNames {
+  readonly #names: Interner;
+  readonly #byId = new Map<number, AwaitedName>();
+  readonly #withoutId = new Map<string, AwaitedName>();
+  /** Ids from here on may be of names that had none when they were asked for. */
+  #newFrom = 0;
+
+  constructor(names: Interner) {
+    this.#names = names;
+  }
+
+  /** Where those wait who wait for events of this name. */
+  place(name: string): WaitingPlace {
+    return {
+      add: (waiter) => {
+        const awaited = this.#awaitedOf(name);
+        awaited.waiters.add(waiter);
+        return () => {
+          awaited.waiters.delete(waiter);
+          if (awaited.waiters.size > 0) return;
+          if (awaited.id < 0) this.#withoutId.delete(name);
+          else this.#byId.delete(awaited.id);
+        };
+      },
+    };
+  }
+
+  #awaitedOf(name: string): AwaitedName {
+    const id = this.#names.find(name);
+    if (id >= 0) {
+      // It may have waited for its id until now.
+      const known = this.#byId.get(id) ?? this.#take(name) ?? { name, id, waiters: new Set() };
+      known.id = id;
+      this.#byId.set(id, known);
+      return known;
+    }
+    if (this.#withoutId.size === 0) this.#newFrom = this.#names.size;
+    const known = this.#withoutId.get(name) ?? { name, id, waiters: new Set() };
+    this.#withoutId.set(name, known);
+    return known;
+  }
+
+  #take(name: string): AwaitedName | undefined {
+    const awaited = this.#withoutId.get(name);
+    this.#withoutId.delete(name);
+    return awaited;
+  }
+
+  /** Who waits for events of the name with this id. */
+  find(id: number): AwaitedName | undefined {
+    const awaited = this.#byId.get(id);
+    if (awaited !== undefined || id < this.#newFrom || this.#withoutId.size === 0) return awaited;
+    const found = this.#take(this.#names.name(id));
+    if (found === undefined) return undefined;
+    found.id = id;
+    this.#byId.set(id, found);
+    return found;
+  }
+}
+
 export class NewestEvents {
   /** Of events before this sequence nothing is noted. */
   readonly from: number;
+  readonly entities: AwaitedNames;
+  readonly scopes: AwaitedNames;
   // The sequence and one, 0 where there is none.
   #nextByScope = new Float64Array(SCOPES_MIN);
   readonly #nextByKind = new Float64Array(KINDS);
+  readonly #touched = new Set<AwaitedName>();
 
-  /** @param from the next accepted event's sequence: what is not visible by now may have been passed already */
-  constructor(from: number) {
-    this.from = from;
+  /** Of this index, from its next accepted event on: what is not visible by now may have been passed already. */
+  constructor({ acceptedSequence, entities, scopes }: Pick<StoreIndex, "acceptedSequence" | "entities" | "scopes">) {
+    this.from = acceptedSequence;
+    this.entities = new AwaitedNames(entities);
+    this.scopes = new AwaitedNames(scopes);
   }
 
-  note(scopeId: number, kind: number, sequence: number): void {
+  note(entityId: number, scopeId: number, kind: number, sequence: number): void {
     if (scopeId >= this.#nextByScope.length) this.#grow(scopeId + 1);
     this.#nextByScope[scopeId] = sequence + 1;
     this.#nextByKind[kind] = sequence + 1;
+    const ofEntity = this.entities.find(entityId);
+    if (ofEntity !== undefined) this.#touched.add(ofEntity);
+    const inScope = this.scopes.find(scopeId);
+    if (inScope !== undefined) this.#touched.add(inScope);
   }
 
   #grow(scopes: number): void {
@@ -42,28 +120,13 @@ export class NewestEvents {
   ofKind(kind: number): number {
     return this.#nextByKind[kind]! - 1;
   }
-}
 
-/** A name that is waited for, and its id once it has one. */
-class Awaited {
-  readonly #names: Interner;
-  readonly #name: string;
-  #id = -1;
-  /** How many names there were when it was looked for. */
-  #lookedAmong = -1;
-
-  constructor(names: Interner, name: string) {
-    this.#names = names;
-    this.#name = name;
-  }
-
-  /** -1 where no event has it. */
-  id(): number {
-    if (this.#id < 0 && this.#lookedAmong !== this.#names.size) {
-      this.#lookedAmong = this.#names.size;
-      this.#id = this.#names.find(this.#name);
-    }
-    return this.#id;
+  /** Those who wait for events of a name of which some were noted since this was last asked. */
+  takeTouched(): Waiter[] {
+    const waiters: Waiter[] = [];
+    for (const awaited of this.#touched) for (const waiter of awaited.waiters) waiters.push(waiter);
+    this.#touched.clear();
+    return waiters;
   }
 }
 
@@ -71,24 +134,28 @@ class Awaited {
 export function concernOf(index: StoreIndex, filters: () => readonly RowFilter[], after: number): Concerns {
   const { entities, heads, scopes } = index;
   const newest = index.noteNewest();
-  const met = ({ entity, scope, kinds }: RowFilter): Concerns => {
-    const ofEntity = entity === undefined ? null : new Awaited(entities, entity);
-    const inScope = scope === undefined ? null : new Awaited(scopes, scope);
-    return () => {
-      if (ofEntity !== null && (ofEntity.id() < 0 || heads.visibleSequence(ofEntity.id()) <= after)) return false;
-      if (inScope !== null && (inScope.id() < 0 || newest.ofScope(inScope.id()) <= after)) return false;
-      return kinds === undefined || kinds.some((kind) => newest.ofKind(kind) > after);
-    };
-  };
-  let known: readonly RowFilter[] | null = null;
-  let concerns: Concerns[] = [];
-  return () => {
-    if (after + 1 < newest.from) return true;
-    const named = filters();
-    if (named !== known) {
-      known = named;
-      concerns = named.map(met);
+  const met = ({ entity, scope, kinds }: RowFilter): boolean => {
+    if (entity !== undefined) {
+      const id = entities.find(entity);
+      if (id < 0 || heads.visibleSequence(id) <= after) return false;
     }
-    return concerns.some((concern) => concern());
+    if (scope !== undefined) {
+      const id = scopes.find(scope);
+      if (id < 0 || newest.ofScope(id) <= after) return false;
+    }
+    return kinds === undefined || kinds.some((kind) => newest.ofKind(kind) > after);
   };
+  return () => after + 1 < newest.from || filters().some(met);
+}
+
+/**
+ * Where somebody may wait for what these filters name: null where it takes asking at each commit. None for who stands before what is noted: he is to
+ * be asked with the next commit, whatever that is.
+ */
+export function placeOf(index: StoreIndex, filters: readonly RowFilter[], after: number): WaitingPlace | null {
+  const newest = index.noteNewest();
+  if (filters.length !== 1 || after + 1 < newest.from) return null;
+  const [{ entity, scope }] = filters as readonly [RowFilter];
+  if (entity !== undefined) return newest.entities.place(entity);
+  return scope === undefined ? null : newest.scopes.place(scope);
 }

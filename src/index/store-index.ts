@@ -111,7 +111,7 @@ export class StoreIndex {
 
   /** From here on it is noted what becomes visible in which scope, and of which kind. */
   noteNewest(): NewestEvents {
-    this.newest ??= new NewestEvents(this.acceptedSequence);
+    this.newest ??= new NewestEvents(this);
     return this.newest;
   }
 

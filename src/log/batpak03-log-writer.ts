@@ -212,7 +212,7 @@ export class Batpak03LogWriter implements UnwrittenFrames {
 
   #publish(): void {
     this.writeMark();
-    this.#parts.gate.tell();
+    this.#parts.gate.tell(this.#parts.index.newest?.takeTouched());
     this.#syncer.plan();
     this.#markTimer ??= setTimeout(this.#syncMark, MARK_SYNC_EVERY_MS).unref();
   }
@@ -223,7 +223,7 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     const { sequences, entityIds, scopeIds, kinds, frames } = group;
     for (let frame = 0; frame < frames; frame++) {
       heads.setVisible(entityIds[frame], sequences[frame]);
-      newest?.note(scopeIds[frame], kinds[frame], sequences[frame]);
+      newest?.note(entityIds[frame], scopeIds[frame], kinds[frame], sequences[frame]);
     }
     index.visibleEvents += frames;
     group.segment.visibleFrames += frames;

@@ -195,7 +195,7 @@ export class Batpak03Rows {
     if (row.hashAt >= 0) expandHash(row.hashIn, row.hashAt, heads.bytesToWrite(entityId), heads.hashPlace(entityId));
     else heads.setHashBytes(entityId, NO_HASH);
     heads.setVisible(entityId, sequence);
-    index.newest?.note(row.scopeId, row.kind, sequence);
+    index.newest?.note(entityId, row.scopeId, row.kind, sequence);
     entry.frames++;
     entry.visibleFrames++;
     entry.nextSequence = sequence + 1;

@@ -240,7 +240,7 @@ export class LogWriter implements UnwrittenFrames {
     this.#completed = 0;
     this.writeMark();
     this.#parts.committed(events, isQuiet);
-    this.#parts.gate.tell();
+    this.#parts.gate.tell(this.#parts.index.newest?.takeTouched());
     this.#syncer.plan();
   }
 
@@ -253,7 +253,7 @@ export class LogWriter implements UnwrittenFrames {
       const sequence = sequences[frame];
       if (sequence >= 0) {
         heads.setVisible(entityIds[frame], sequence);
-        newest?.note(scopeIds[frame], kinds[frame], sequence);
+        newest?.note(entityIds[frame], scopeIds[frame], kinds[frame], sequence);
         events++;
       } else {
         const at = kernel.offsets[frame];

@@ -152,7 +152,7 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, run: FrameRun,
   const head = heads.numbersToWrite(entityId);
   const headAt = heads.places(entityId);
   const scopeId = index.internScopeBytes(bytes, scope, words[to + FRAME_RECORD.scopeEnd], sequence);
-  index.newest?.note(scopeId, flags >>> RECORD_KIND_SHIFT, sequence);
+  index.newest?.note(entityId, scopeId, flags >>> RECORD_KIND_SHIFT, sequence);
   rows.pushValues(
     entityId,
     scopeId,

@@ -9,7 +9,7 @@
  *    something, and it is known that there are some.
  * 3. Nothing is watched either once something was written while nobody waits.
  */
-import { type Concerns, SequenceGate } from "../index/sequence-gate.ts";
+import { type Concerns, SequenceGate, type Waiter, type WaitingPlace } from "../index/sequence-gate.ts";
 
 /** Calls `written` whenever there may be more, `isGone` where it will not any more; gives a function that ends it, or null where it cannot be done. */
 export type Watch = (written: (isGone: boolean) => void) => (() => void) | null;
@@ -24,6 +24,7 @@ export class SharedPoll {
   readonly #look: () => Promise<boolean>;
   readonly #everyMs: number;
   readonly #watch: Watch | null;
+  readonly #touched: () => readonly Waiter[];
   #timer: NodeJS.Timeout | null = null;
   #looking = false;
   #lookedMs = Number.NEGATIVE_INFINITY;
@@ -39,11 +40,13 @@ export class SharedPoll {
   /**
    * @param look takes up what is new; tells whether those who wait should look for themselves
    * @param everyMs how often the timer looks
+   * @param touched of those who wait at a place, whom the last look may concern
    */
-  constructor(look: () => Promise<boolean>, everyMs: number, watch: Watch | null = null) {
+  constructor(look: () => Promise<boolean>, everyMs: number, watch: Watch | null = null, touched: () => readonly Waiter[] = () => []) {
     this.#look = look;
     this.#everyMs = everyMs;
     this.#watch = watch;
+    this.#touched = touched;
   }
 
   /** How many wait. */
@@ -52,8 +55,8 @@ export class SharedPoll {
   }
 
   /** Calls back once when there may be more that concerns it; gives a function that calls it off. */
-  onNext(callback: () => void, concerns?: Concerns): () => void {
-    const cancel = this.#gate.onNext(callback, concerns);
+  onNext(callback: () => void, concerns?: Concerns, place?: WaitingPlace | null): () => void {
+    const cancel = this.#gate.onNext(callback, concerns, place);
     this.#beginWatching();
     this.#plan();
     return () => {
@@ -112,7 +115,7 @@ export class SharedPoll {
     this.#isBusy = more && (this.#isBusy || this.#isFresh);
     if (this.#isBusy) this.#stopWatching();
     this.#pauseMs = this.#isBusy ? Math.min(this.#pauseMs * 2, this.#everyMs) : PAUSE_MS;
-    if (more) this.#gate.tell();
+    if (more) this.#gate.tell(this.#touched());
     if (this.#gate.waiting > 0) this.#beginWatching();
     this.#plan();
   }
