@@ -73,7 +73,7 @@ async function measurePositions({ rawEvent }, store, how) {
   return await race({ file: await contestant("file"), log: await contestant("log"), append }, how);
 }
 
-/** Appends beside subscriptions that wait for other entities, in memory, so that the processor's work is all there is. */
+/** Appends beside subscriptions that wait for other entities, without syncs: the processor's work is most of what there is. */
 async function measureWaiting({ rawEvent, Store }, folder, how) {
   const contestant = async (waiting) => {
     const store = await Store.open(path.join(folder, `waiting-${waiting}`), { durability: "os" });

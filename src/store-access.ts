@@ -18,12 +18,12 @@ import {
   type SubscribeOptions,
 } from "./events/query.ts";
 import { followNative } from "./follow-native.ts";
-import type { NativeStoreParts } from "./native-engine.ts";
-import { concernOf, placeOf } from "./index/newest-events.ts";
+import { concernOf, waitingPlaceOf } from "./index/newest-events.ts";
 import type { StoreIndex } from "./index/store-index.ts";
 import { watchMark } from "./log/mark-file.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import type { SearchFilter } from "./log/row-search.ts";
+import type { NativeStoreParts } from "./native-engine.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
 import { type Opened, readLogForReader } from "./open-store.ts";
@@ -217,7 +217,7 @@ export class StoreAccess {
    */
   onChange(callback: () => void, filters: () => readonly SearchFilter[], after: number): () => void {
     const { index } = this.reading;
-    const waiting = [callback, concernOf(index, filters, after), placeOf(index, filters(), after)] as const;
+    const waiting = [callback, concernOf(index, filters, after), waitingPlaceOf(index, filters(), after)] as const;
     return this.writer === null ? this.#poll.onNext(...waiting) : this.writer.gate.onNext(...waiting);
   }
 

@@ -170,10 +170,10 @@ const UNIT_BYTES_MAX = 3;
 /** Text of any length and content. */
 function writeLongString(sink: ByteSink, text: string, depth: number): void {
   const units = text.length;
-  if (units > LOOP_UNITS_MAX && utf8Write !== undefined && sink.capacity - sink.position >= HEADER_BYTES_MAX + units * UNIT_BYTES_MAX) {
+  const short = units <= LOOP_UNITS_MAX;
+  if (!short && utf8Write !== undefined && sink.capacity - sink.position >= HEADER_BYTES_MAX + units * UNIT_BYTES_MAX) {
     return writeWhereRoomIs(sink, text, depth, utf8Write);
   }
-  const short = units <= LOOP_UNITS_MAX;
   const byteLength = short ? utf8Length(text) : isWellFormed(text) ? Buffer.byteLength(text) : -1;
   if (byteLength < 0) refuseSurrogate(depth);
   writeHeader(sink, byteLength, 0xa0, 32, 0xd9);
@@ -189,19 +189,15 @@ function writeLongString(sink: ByteSink, text: string, depth: number): void {
 function writeWhereRoomIs(sink: ByteSink, text: string, depth: number, write: NonNullable<NativeUtf8Writer["utf8Write"]>): void {
   const units = text.length;
   // The header that ASCII needs, mostly right.
-  const start = sink.position + textHeaderBytes(units);
+  const start = sink.position + headerBytes(units, 32, 0xd9);
   const byteLength = write.call(sink.bytes, text, start, units * UNIT_BYTES_MAX);
   if (byteLength !== units) {
     if (!isWellFormed(text)) refuseSurrogate(depth);
-    const right = sink.position + textHeaderBytes(byteLength);
+    const right = sink.position + headerBytes(byteLength, 32, 0xd9);
     if (right !== start) sink.bytes.copyWithin(right, start, start + byteLength);
   }
   writeHeader(sink, byteLength, 0xa0, 32, 0xd9);
   sink.position += byteLength;
-}
-
-function textHeaderBytes(byteLength: number): number {
-  return byteLength < 32 ? 1 : byteLength < 0x100 ? 2 : byteLength < 0x1_0000 ? 3 : 5;
 }
 
 function refuseSurrogate(depth: number): never {
@@ -255,6 +251,13 @@ function writeHeader(sink: ByteSink, count: number, fixed: number, fixedCount: n
     sink.view.setUint32(position + 1, count);
     sink.position = position + 5;
   }
+}
+
+/** How many bytes `writeHeader` writes for these. */
+function headerBytes(count: number, fixedCount: number, code8: number): number {
+  if (count < fixedCount) return 1;
+  if (count < 0x100 && code8 !== 0) return 2;
+  return count < 0x1_0000 ? 3 : 5;
 }
 
 function writeObject(sink: ByteSink, value: object, depth: number): void {
@@ -343,8 +346,9 @@ function writeKey(sink: ByteSink, entry: KeyEntry): void {
 /** Some members were undefined: writes the header anew, and closes the gap where it has become shorter. */
 function correctCount(sink: ByteSink, header: number, counted: number, written: number): void {
   const end = sink.position;
-  const body = header + headerBytes(counted);
-  const gap = headerBytes(counted) - headerBytes(written);
+  const countedBytes = headerBytes(counted, 16, 0);
+  const body = header + countedBytes;
+  const gap = countedBytes - headerBytes(written, 16, 0);
   sink.position = header;
   if (gap === 0) writeHeader(sink, written, 0x80, 16, 0, 0xde);
   else {
@@ -352,10 +356,6 @@ function correctCount(sink: ByteSink, header: number, counted: number, written: 
     writeHeader(sink, written, 0x80, 16, 0, 0xde);
   }
   sink.position = end - gap;
-}
-
-function headerBytes(members: number): number {
-  return members < 16 ? 1 : members < 0x1_0000 ? 3 : 5;
 }
 
 function writeArray(sink: ByteSink, items: readonly unknown[], depth: number): void {

@@ -1,7 +1,7 @@
 /** Who is woken by what becomes visible: all whom it may concern, and none of those whom it cannot. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { concernOf, placeOf } from "./newest-events.ts";
+import { concernOf, waitingPlaceOf } from "./newest-events.ts";
 import type { RowFilter } from "./segment-index.ts";
 import { SequenceGate } from "./sequence-gate.ts";
 import { StoreIndex } from "./store-index.ts";
@@ -107,7 +107,7 @@ test("of those who wait for one entity or one scope only these are asked whose e
       asked++;
       return concern();
     };
-    return gate.onNext(() => told.push(name), concerns, placeOf(index, filters, after));
+    return gate.onNext(() => told.push(name), concerns, waitingPlaceOf(index, filters, after));
   };
   const tell = (): string[] => {
     gate.tell(index.newest?.takeTouched());

@@ -152,7 +152,7 @@ export function concernOf(index: StoreIndex, filters: () => readonly RowFilter[]
  * Where somebody may wait for what these filters name: null where it takes asking at each commit. None for who stands before what is noted: he is to
  * be asked with the next commit, whatever that is.
  */
-export function placeOf(index: StoreIndex, filters: readonly RowFilter[], after: number): WaitingPlace | null {
+export function waitingPlaceOf(index: StoreIndex, filters: readonly RowFilter[], after: number): WaitingPlace | null {
   const newest = index.noteNewest();
   if (filters.length !== 1 || after + 1 < newest.from) return null;
   const [{ entity, scope }] = filters as readonly [RowFilter];

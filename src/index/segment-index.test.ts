@@ -9,7 +9,14 @@ import { blockSource } from "./block-source.ts";
 import { Interner } from "./interner.ts";
 import { PageCache } from "./page-cache.ts";
 import { SealedSegmentIndex } from "./sealed-segment-index.ts";
-import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, type RowFields, type RowFilter, type SegmentIndex } from "./segment-index.ts";
+import {
+  OFFSET_ENDS_BATCH,
+  OFFSET_FOREIGN_ID,
+  type RowCursor,
+  type RowFields,
+  type RowFilter,
+  type SegmentIndex,
+} from "./segment-index.ts";
 
 interface ModelRow extends RowFields {
   entityName: string;
@@ -146,15 +153,7 @@ function passes(row: ModelRow, filter: RowFilter): boolean {
   );
 }
 
-function collect(
-  index: SegmentIndex,
-  filter: RowFilter,
-  from: number,
-  to: number,
-  direction: "forward" | "backward",
-  size: number,
-): number[] {
-  const cursor = index.cursor(filter, from, to, direction);
+function collect(cursor: RowCursor, size: number): number[] {
   const out = new Uint32Array(size);
   const rows: number[] = [];
   for (;;) {
@@ -165,15 +164,7 @@ function collect(
 }
 
 /** What a cursor counts that gave rows once before. */
-function countAll(
-  index: SegmentIndex,
-  filter: RowFilter,
-  from: number,
-  to: number,
-  direction: "forward" | "backward",
-  size: number,
-): number {
-  const cursor = index.cursor(filter, from, to, direction);
+function countAll(cursor: RowCursor, size: number): number {
   const scratch = new Uint32Array(size);
   let total = Math.max(0, cursor.next(scratch));
   for (let count = cursor.count(scratch); count !== 0; count = cursor.count(scratch)) total += Math.max(0, count);
@@ -189,10 +180,11 @@ function compareCursors(random: RandomNumber, index: SegmentIndex, rows: readonl
     for (let row = from; row < to; row++) if (passes(rows[row]!, filter)) expected.push(row);
     const what = `${JSON.stringify(filter)} in [${from}, ${to})`;
     const size = [1, 7, 100, 5000][random(4)]!;
-    assert.deepEqual(collect(index, filter, from, to, "forward", size), expected, `forward ${what}`);
-    assert.equal(countAll(index, filter, from, to, "forward", size), expected.length, `count ${what}`);
-    assert.equal(countAll(index, filter, from, to, "backward", size), expected.length, `count backward ${what}`);
-    assert.deepEqual(collect(index, filter, from, to, "backward", size), expected.reverse(), `backward ${what}`);
+    const cursor = (direction: "forward" | "backward"): RowCursor => index.cursor(filter, from, to, direction);
+    assert.deepEqual(collect(cursor("forward"), size), expected, `forward ${what}`);
+    assert.equal(countAll(cursor("forward"), size), expected.length, `count ${what}`);
+    assert.equal(countAll(cursor("backward"), size), expected.length, `count backward ${what}`);
+    assert.deepEqual(collect(cursor("backward"), size), expected.reverse(), `backward ${what}`);
   }
 }
 

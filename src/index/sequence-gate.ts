@@ -19,7 +19,7 @@ const ALWAYS: Concerns = () => true;
 
 export class SequenceGate {
   /** Everybody, and how he leaves his place. */
-  #waiters = new Map<Waiter, (() => void) | null>();
+  readonly #waiters = new Map<Waiter, (() => void) | null>();
   /** Those without a place of their own. */
   readonly #asked = new Set<Waiter>();
 

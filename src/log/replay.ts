@@ -152,11 +152,12 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, run: FrameRun,
   const head = heads.numbersToWrite(entityId);
   const headAt = heads.places(entityId);
   const scopeId = index.internScopeBytes(bytes, scope, words[to + FRAME_RECORD.scopeEnd], sequence);
-  index.newest?.note(entityId, scopeId, flags >>> RECORD_KIND_SHIFT, sequence);
+  const kind = flags >>> RECORD_KIND_SHIFT;
+  index.newest?.note(entityId, scopeId, kind, sequence);
   rows.pushValues(
     entityId,
     scopeId,
-    flags >>> RECORD_KIND_SHIFT,
+    kind,
     clock,
     flaggedOffset(base + at, (flags & RECORD_MARKED) !== 0, isForeign),
     timeMicros,

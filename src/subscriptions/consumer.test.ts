@@ -10,6 +10,7 @@ import { Store } from "../store.ts";
 import { Consumer } from "./consumer.ts";
 import { createMemoryDisk } from "../testing/memory-disk.ts";
 import { openMemoryStore } from "../testing/memory-store.ts";
+import { SimulatedDisk } from "../testing/sim-disk.ts";
 
 const Ticked = defineEvent("Ticked", { schema: type<{ n: number }>() });
 const Noted = defineEvent("Noted", { schema: type<{ n: number }>() });
@@ -479,3 +480,30 @@ test("after a kill the position that is found is written before it is relied on,
     await assert.rejects(store.consumer("killed"), { code: "CORRUPT" });
     await store.close();
   }));
+
+test("where the disk is full a consumer is refused as it is opened, its position stands, and its name is free", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open("/store", { ...OPTIONS, disk });
+  await fill(store, 6);
+  const consumer = await store.consumer("full");
+  await consumer.commit(2);
+  await consumer.commit(3);
+  await consumer.close();
+  const path = "/store/consumers/full/position";
+  const left = disk.bytesOf(path);
+  for (const kind of ["write", "sync", "rename"]) {
+    disk.faults = (operation) => (operation.kind === kind && operation.path.includes("position") ? { error: "ENOSPC" } : undefined);
+    await assert.rejects(store.consumer("full"), (error) => isStoreError(error, "IO"), kind);
+    disk.faults = undefined;
+    assert.deepEqual(disk.bytesOf(path), left, kind);
+  }
+  // One whose commit found no room goes on from the last that did.
+  const again = await store.consumer("full");
+  disk.faults = ({ kind, durable }) => (kind === "write" && durable === true ? { error: "ENOSPC", afterBytes: 40 } : undefined);
+  await assert.rejects(again.commit(5), (error) => isStoreError(error, "IO"));
+  disk.faults = undefined;
+  assert.equal(again.position, 3);
+  await again.close();
+  assert.equal((await store.consumer("full")).position, 3);
+  await store.close();
+});
