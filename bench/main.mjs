@@ -1,7 +1,7 @@
 /**
  * npm run bench [-- --quick | --long] [--events N] [--only PART,PART] [--json FILE] [--plots DIR] [--dist DIR]
  *
- * Parts: appending, reading, long, queries, projecting, following, sizes, opening, batpak03, pauses, history. `--long` takes history to 10,000,000 events.
+ * Parts: appending, reading, long, queries, projecting, following, stores, sizes, opening, batpak03, pauses, history. `--long` takes history to 10,000,000 events.
  *
  * Prints what things cost as ratios within this run. Installs nothing: the rivals come by `npm ci --prefix bench`.
  */
@@ -22,6 +22,7 @@ import { measureQueries } from "./queries.mjs";
 import { measureLongStream, measureReading } from "./reading.mjs";
 import { printTable, rowsOf } from "./report.mjs";
 import { measureSizes } from "./sizes.mjs";
+import { measureStores } from "./stores.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const { values } = parseArgs({
@@ -60,7 +61,20 @@ const folder = path.join(here, ".data");
 fs.rmSync(folder, { recursive: true, force: true });
 fs.mkdirSync(folder, { recursive: true });
 
-const PARTS = ["appending", "reading", "long", "queries", "projecting", "following", "sizes", "opening", "batpak03", "pauses", "history"];
+const PARTS = [
+  "appending",
+  "reading",
+  "long",
+  "queries",
+  "projecting",
+  "following",
+  "stores",
+  "sizes",
+  "opening",
+  "batpak03",
+  "pauses",
+  "history",
+];
 const parts = values.only === undefined ? PARTS : values.only.split(",");
 const unknown = parts.filter((part) => !PARTS.includes(part));
 if (unknown.length > 0) {
@@ -75,6 +89,7 @@ if (parts.includes("long")) results.long = await step("a long stream", () => mea
 if (parts.includes("queries")) results.queries = await step("queries", () => measureQueries(input));
 if (parts.includes("projecting")) results.projecting = await step("projecting", () => measureProjecting(input));
 if (parts.includes("following")) results.following = await step("following", () => measureFollowing(input));
+if (parts.includes("stores")) results.stores = await step("many stores", () => measureStores(input));
 if (parts.includes("sizes")) results.sizes = await step("sizes", () => measureSizes(input));
 if (parts.includes("opening")) {
   results.opening = await step("opening", () => measureOpening({ ...input, directory: results.reading.directory }));

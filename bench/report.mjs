@@ -121,7 +121,10 @@ function sizeRows({ byBatch, byFlight, byPayload, byEntities, allocated }) {
   ];
 }
 
-export function rowsOf({ appending, reading, long, queries, projecting, following, sizes, opening, batpak03, pauses, history }, events) {
+export function rowsOf(
+  { appending, reading, long, queries, projecting, following, stores, sizes, opening, batpak03, pauses, history },
+  events,
+) {
   const rows = [];
   if (appending !== undefined) {
     const { batched, flying, singly } = appending;
@@ -166,6 +169,12 @@ export function rowsOf({ appending, reading, long, queries, projecting, followin
     rows.push(...beside(waiting, "beside", "alone", "appends beside 10,000 subscriptions to other entities, durability os"));
     rows.push(atMost("an event at a subscriber of another process, after its append was called", followedMs, "ms", null));
     rows.push(atMost("the first append of a process", firstMs, "ms", null));
+  }
+  if (stores !== undefined) {
+    const { cycles, memory } = stores;
+    rows.push(...beside(cycles, "batpak", "sqlite", "a small store that is there: opened, one append, closed"));
+    const [ours, theirs] = [memory.batpak, memory.sqlite].map((bytes) => `${number.format(bytes / 1024)} KB`);
+    rows.push(plain("memory of a small store, of 200 open at once", `${ours}; sqlite ${theirs}`));
   }
   if (sizes !== undefined) rows.push(...sizeRows(sizes));
   if (long !== undefined) {

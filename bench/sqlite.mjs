@@ -44,6 +44,14 @@ class SqliteStore {
     });
   }
 
+  /** Goes on behind the last event of a database that was there. */
+  goOn() {
+    for (const { entity, clock } of this.#database.prepare("SELECT entity, MAX(clock) AS clock FROM events GROUP BY entity").iterate()) {
+      this.#clocks.set(entity, clock);
+    }
+    this.#sequence = (this.#database.prepare("SELECT MAX(sequence) AS sequence FROM events").get().sequence ?? -1) + 1;
+  }
+
   /** Inserts event `number` and returns its id, ascending like batpak's. */
   insert(coordinate, number) {
     const { entity, scope } = coordinate;

@@ -38,6 +38,12 @@ export function grownColumn(column: Uint32Array, length: number): Uint32Array<Ar
   return grown;
 }
 
+/** `longer`, which begins with the elements of `column` now. */
+export function startedWith<T extends { set(column: T): void }>(longer: T, column: T): T {
+  longer.set(column);
+  return longer;
+}
+
 /** Copies `source` (any alignment) to the start of `column`. False, and nothing copied, unless it is `count` elements that fit. */
 export function columnFromBytes(column: Column, source: Uint8Array, count: number): boolean {
   if (source.length !== count * column.BYTES_PER_ELEMENT || count > column.length) return false;

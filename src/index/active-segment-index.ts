@@ -34,6 +34,9 @@ import {
 } from "./segment-index.ts";
 
 const NAMES_PER_CALL = 8192;
+/** Room for so many rows at first, then for sixteen times as many, then twice as many each time. */
+const ROWS_MIN = 64;
+const ROWS_NEXT = 1024;
 
 export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   readonly #entities: Interner;
@@ -67,14 +70,14 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   #rowSummary: RowSummary | null = null;
   readonly notedFrames = new NotedFrames();
 
-  /** `firstSequence` is that of the next event; `rows` is how many to make room for. */
-  constructor(entities: Interner, scopes: Interner, firstSequence: number, rows = 1024) {
+  /** `firstSequence` is that of the next event; `rows` is how many to make room for at the least. */
+  constructor(entities: Interner, scopes: Interner, firstSequence: number, rows = 0) {
     this.#entities = entities;
     this.#scopes = scopes;
     this.#firstSequence = firstSequence;
     this.#nextSequence = firstSequence;
-    this.#capacity = rows;
-    this.#columns = newColumns(rows);
+    this.#capacity = Math.max(ROWS_MIN, rows);
+    this.#columns = newColumns(this.#capacity);
   }
 
   get rowCount(): number {
@@ -365,7 +368,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     if (checked === null) return null;
     const { columns, previous } = checked;
     const rows = parts.rowCount;
-    const index = new ActiveSegmentIndex(entities, scopes, parts.firstSequence, 0);
+    const index = new ActiveSegmentIndex(entities, scopes, parts.firstSequence);
     index.#columns = columns;
     // The first row that is added moves them all: many stores are opened to be read.
     index.#capacity = rows;
@@ -471,7 +474,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   #growColumns(): void {
-    this.#capacity = Math.max(1024, this.#capacity * 2);
+    this.#capacity = this.#capacity < ROWS_MIN / 2 ? ROWS_MIN : Math.max(ROWS_NEXT, this.#capacity * 2);
     this.#columns = grownColumns(this.#columns, this.#capacity);
   }
 

@@ -1,7 +1,7 @@
 /**
- * The head of every entity: what an append needs to know of the events before it. An entity takes 64 bytes, a line of memory, in chunks that
- * never move: a store of a million entities grows by one more without a pause. Blocks of a few entities get their place in a chunk when one of
- * them is first asked for.
+ * The head of every entity: what an append needs to know of the events before it. An entity takes 64 bytes, a line of memory, in chunks. Only
+ * the first grows, up to their size: a store of a few entities takes little, and one of a million grows by one more without a pause. Blocks of
+ * a few entities get their place in a chunk when one of them is first asked for.
  *
  * Two heads in one: clock, sequence, time and hash are of the last *accepted* event (ordered, perhaps not committed yet);
  * `visibleSequence` is that of the last *visible* one. The writer assigns the former as it accepts, and calls `setVisible` after a commit.
@@ -32,12 +32,22 @@ const CHUNK_SHIFT = 10;
 const CHUNK_MASK = (1 << CHUNK_SHIFT) - 1;
 const BLOCK_MASK = (1 << BLOCK_SHIFT) - 1;
 
-/** The heads of `1 << CHUNK_SHIFT` entities. */
+/** So many entities fit the first chunk at first, and twice as many each time it is full. */
+const FIRST_CHUNK_ENTITIES = 1 << BLOCK_SHIFT;
+
+/** The heads of so many entities, `1 << CHUNK_SHIFT` at the most. */
 class Chunk {
-  readonly numbers = new Float64Array(1 << (CHUNK_SHIFT + PLACES_SHIFT));
-  readonly view = new DataView(this.numbers.buffer);
-  readonly bytes = new Uint8Array(this.numbers.buffer);
-  readonly words = new Uint32Array(this.numbers.buffer);
+  readonly numbers: Float64Array<ArrayBuffer>;
+  readonly view: DataView;
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+
+  constructor(entities: number) {
+    this.numbers = new Float64Array(entities << PLACES_SHIFT);
+    this.view = new DataView(this.numbers.buffer);
+    this.bytes = new Uint8Array(this.numbers.buffer);
+    this.words = new Uint32Array(this.numbers.buffer);
+  }
 }
 
 /** Where the places of the head in this row begin in the numbers of its chunk. */
@@ -132,8 +142,7 @@ export class Heads {
     assert(block < this.#blocks.length, "an entity is there before its head is asked for");
     const place = this.#placedBlocks++;
     this.#blocks[block] = place + 1;
-    const chunkNumber = place >>> (CHUNK_SHIFT - BLOCK_SHIFT);
-    const { numbers, words } = (this.#chunks[chunkNumber] ??= new Chunk());
+    const { numbers, words } = this.#chunkWith(place << BLOCK_SHIFT);
     const first = block << BLOCK_SHIFT;
     let at = placesOf(place << BLOCK_SHIFT);
     const restored = this.#restored;
@@ -154,6 +163,18 @@ export class Heads {
     }
     if (first < restoredEnd && --this.#unplaced === 0) this.#restored = null;
     return place;
+  }
+
+  /** The chunk that this row lies in, with room for its block. */
+  #chunkWith(row: number): Chunk {
+    const number = row >>> CHUNK_SHIFT;
+    const before = this.#chunks[number];
+    if (number > 0) return before ?? (this.#chunks[number] = new Chunk(1 << CHUNK_SHIFT));
+    if (before !== undefined && placesOf(row) < before.numbers.length) return before;
+    const chunk = new Chunk(before === undefined ? FIRST_CHUNK_ENTITIES : (before.numbers.length >>> PLACES_SHIFT) * 2);
+    if (before !== undefined) chunk.numbers.set(before.numbers);
+    this.#chunks[0] = chunk;
+    return chunk;
   }
 
   #chunkOf(row: number): Chunk {

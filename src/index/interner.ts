@@ -30,11 +30,15 @@ export interface InternerParts {
 const ID_CACHE_ENTRIES = 32_768;
 /** A full id cache is emptied after this many misses: seldom enough to cost nothing where names are many, and often enough to follow the hot ones. */
 const ID_CACHE_MISSES_MAX = 8 * ID_CACHE_ENTRIES;
-const NAME_CACHE_SLOTS = 4096;
+/** The cache of names has so many slots for a few names, and up to the greater for many. */
+const NAME_CACHE_SLOTS_MIN = 64;
+const NAME_CACHE_SLOTS_MAX = 4096;
 const TABLE_PARTS = 32;
 /** What is left of a hash of 32 bits when it is shifted by this says which part. */
 const TABLE_PART_SHIFT = 27;
 const PART_SLOTS_MIN = 16;
+/** A part without names: most parts of most stores. Nothing is entered here. */
+const EMPTY_PART = new Uint32Array(1);
 const NAME_BYTES_MAX = 0x8000_0000;
 /** So many names are looked at, or so many bytes of them copied, in a step of loading. */
 const NAMES_PER_STEP = 65_536;
@@ -55,14 +59,14 @@ export class Interner {
   /** How many names were loaded: those with lesser ids. */
   #loaded = 0;
   #loadedBuckets: HashBuckets | null = null;
-  readonly #table: Uint32Array[] = Array.from({ length: TABLE_PARTS }, () => new Uint32Array(PART_SLOTS_MIN));
+  readonly #table: Uint32Array[] = new Array<Uint32Array>(TABLE_PARTS).fill(EMPTY_PART);
   /** How many names each part of the table has. */
   readonly #partSizes = new Uint32Array(TABLE_PARTS);
   /** A cache: name to id. Its keys are copies, so that none pins a larger string it was cut from. */
   readonly #ids = new Map<string, number>();
   #idMisses = 0;
-  readonly #nameCacheIds = new Int32Array(NAME_CACHE_SLOTS).fill(-1);
-  readonly #nameCache: string[] = new Array<string>(NAME_CACHE_SLOTS).fill("");
+  #nameCacheIds = new Int32Array(NAME_CACHE_SLOTS_MIN).fill(-1);
+  #nameCache: string[] = new Array<string>(NAME_CACHE_SLOTS_MIN).fill("");
   #scratch = new Uint8Array(256);
 
   /** How many names there are; the next id. */
@@ -122,13 +126,23 @@ export class Interner {
   }
 
   name(id: number): string {
-    const slot = id & (NAME_CACHE_SLOTS - 1);
+    const slot = id & (this.#nameCacheIds.length - 1);
     if (this.#nameCacheIds[slot] === id) return this.#nameCache[slot]!;
     assert(id >= 0 && id < this.#size, "a name is asked for by an id that was given out");
     const name = this.#decode(id);
-    this.#nameCacheIds[slot] = id;
-    this.#nameCache[slot] = name;
+    this.#cacheName(id, name);
     return name;
+  }
+
+  #cacheName(id: number, name: string): void {
+    let slots = this.#nameCacheIds.length;
+    if (this.#size > slots && slots < NAME_CACHE_SLOTS_MAX) {
+      while (slots < Math.min(this.#size, NAME_CACHE_SLOTS_MAX)) slots *= 2;
+      this.#nameCacheIds = new Int32Array(slots).fill(-1);
+      this.#nameCache = new Array<string>(slots).fill("");
+    }
+    this.#nameCacheIds[id & (slots - 1)] = id;
+    this.#nameCache[id & (slots - 1)] = name;
   }
 
   /** Length of a name in UTF-8 bytes. */
@@ -293,7 +307,7 @@ export class Interner {
 
   #growPart(part: number): void {
     const before = this.#table[part]!;
-    const grown = new Uint32Array(before.length * 2);
+    const grown = new Uint32Array(Math.max(PART_SLOTS_MIN, before.length * 2));
     for (const entry of before) if (entry !== 0) enterName(grown, entry - 1, this.#hashes[entry - 1]!);
     this.#table[part] = grown;
   }

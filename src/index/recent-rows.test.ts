@@ -32,3 +32,18 @@ test("numbers that do not fit are not noted", () => {
     assert.equal(recent.find(1, [segment]), null);
   }
 });
+
+test("as it grows it keeps what it has", () => {
+  const recent = new RecentRows();
+  const segments = [entry(1)];
+  // Tags of slots of their own at each size.
+  for (let tag = 1; tag <= 16_383; tag++) {
+    recent.note(tag, 0, { segment: segments[0], row: tag * 2, offset: tag * 100, bytesMax: 100 });
+    for (const earlier of [1, tag >>> 1, tag - 1]) {
+      if (earlier > 0 && tag - earlier < 128) assert.equal(recent.find(earlier, segments)?.row, earlier * 2, `${earlier} after ${tag}`);
+    }
+  }
+  for (let tag = 1; tag <= 16_383; tag += 11) {
+    if (tag > 4096) assert.equal(recent.find(tag, segments)?.row, tag * 2);
+  }
+});

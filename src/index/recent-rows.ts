@@ -7,8 +7,9 @@
  */
 import type { RowPlace, SegmentEntry } from "./store-index.ts";
 
-/** A power of two; 512 KiB of memory, taken at the first note. */
-const SLOTS = 16_384;
+/** Powers of two: 8 KiB of memory at the first note, four times as much after as many notes, 512 KiB at the most. */
+const SLOTS_MIN = 256;
+const SLOTS_MAX = 16_384;
 const WORDS_PER_SLOT = 8;
 const TAG = 0;
 const POSITION = 1;
@@ -26,11 +27,14 @@ export interface RecentRow extends RowPlace {
 
 export class RecentRows {
   #words = new Uint32Array(0);
+  #slots = 0;
+  /** Notes since there are so many slots. */
+  #notes = 0;
 
   /** The row noted last for this tag (never 0), if `segments` still has its segment. */
   find(tag: number, segments: readonly SegmentEntry[]): RecentRow | null {
     const words = this.#words;
-    const slot = (tag & (SLOTS - 1)) * WORDS_PER_SLOT;
+    const slot = (tag & (this.#slots - 1)) * WORDS_PER_SLOT;
     if (words[slot + TAG] !== tag) return null;
     const segment = segments[words[slot + POSITION]];
     if (segment === undefined || segment.id !== words[slot + SEGMENT_ID] || segment.generation !== words[slot + GENERATION]) return null;
@@ -40,9 +44,9 @@ export class RecentRows {
   /** Notes a row; numbers that do not fit are not noted. */
   note(tag: number, position: number, { segment, row, offset, bytesMax }: RecentRow): void {
     if (segment.id > 0xffff_ffff || segment.generation > 0xffff_ffff || !(bytesMax >= 0 && bytesMax <= 0xffff_ffff)) return;
-    if (this.#words.length === 0) this.#words = new Uint32Array(SLOTS * WORDS_PER_SLOT);
+    if (this.#notes++ === this.#slots && this.#slots < SLOTS_MAX) this.#grow();
     const words = this.#words;
-    const slot = (tag & (SLOTS - 1)) * WORDS_PER_SLOT;
+    const slot = (tag & (this.#slots - 1)) * WORDS_PER_SLOT;
     words[slot + TAG] = tag;
     words[slot + POSITION] = position;
     words[slot + SEGMENT_ID] = segment.id;
@@ -50,5 +54,16 @@ export class RecentRows {
     words[slot + ROW] = row;
     words[slot + OFFSET] = offset;
     words[slot + BYTES_MAX] = bytesMax;
+  }
+  #grow(): void {
+    const before = this.#words;
+    this.#slots = Math.max(SLOTS_MIN, this.#slots * 4);
+    this.#notes = 1;
+    this.#words = new Uint32Array(this.#slots * WORDS_PER_SLOT);
+    for (let at = 0; at < before.length; at += WORDS_PER_SLOT) {
+      if (before[at + TAG] === 0) continue;
+      const slot = (before[at + TAG] & (this.#slots - 1)) * WORDS_PER_SLOT;
+      this.#words.set(before.subarray(at, at + WORDS_PER_SLOT), slot);
+    }
   }
 }

@@ -31,7 +31,7 @@ export interface FrameKernel extends FrameRegion {
   links: Int32Array;
   /** Rows of the table. */
   frameCapacity: number;
-  /** Makes the table at least this long, keeping its content and the region's. Past 16,384 it moves the region. */
+  /** Makes the table at least this long, keeping its content and the region's. Past 4,096 it moves the region. */
   reserveFrames(count: number): void;
 
   /**

@@ -16,7 +16,7 @@ const PAGE_BYTES = 65_536;
 const TABLE_ADDRESS = PAGE_BYTES;
 const ROW_BYTES = 24;
 /** The table gets this long without the region having to move. */
-const ROWS_BEFORE_MOVING = 16_384;
+const ROWS_BEFORE_MOVING = 4096;
 /** The kernel reads whole blocks, so up to this much past a frame's end. */
 const SLACK_BYTES = 64;
 /** All that 32-bit addresses reach. */
@@ -168,8 +168,9 @@ function regionAddress(frameCapacity: number): number {
 }
 
 const WALK_OUTCOMES = ["short", "bad", "sealed"] as const;
-/** So many records lie in the place of the frame table: with their frames, what a processor's cache holds. */
+/** So many records lie in the place of the frame table, which has rows enough: with their frames, what a processor's cache holds. */
 const RECORDS_MAX = 1024;
+const RECORDS_ROWS = Math.ceil((RECORDS_MAX * FRAME_RECORD.words * 4) / ROW_BYTES);
 
 class WasmFrameWalker implements FrameWalker {
   readonly region: FrameKernel;
@@ -179,7 +180,7 @@ class WasmFrameWalker implements FrameWalker {
 
   constructor(exports: KernelExports, capacityBytes: number) {
     this.#exports = exports;
-    this.region = new WasmFrameKernel(exports, capacityBytes, 1);
+    this.region = new WasmFrameKernel(exports, capacityBytes, RECORDS_ROWS);
   }
 
   walk(at: number, limit: number, crcSeed: number, positionBase: number): FrameWalk {

@@ -1,10 +1,12 @@
 /**
  * The frames that one write commits together, in the memory of a hash kernel: encoded, hashed and written from where they lie.
  *
- * Life: open (appends are accepted into it) -> sealed (hashes and CRCs written, being written to disk) -> settled, then reused. At most one
- * group is open and a few are sealed at any time. Its bytes belong to the commit queue; no view of them leaves `log/`.
+ * Life: open (appends are accepted into it) -> sealed (hashes and CRCs written, being written to disk) -> settled, then reused, by any store
+ * of the process. At most one group of a store is open and a few are sealed at any time. Its bytes belong to the commit queue; no view of them leaves `log/`.
  */
 import type { ByteSink } from "../base/byte-sink.ts";
+import { startedWith } from "../base/column-bytes.ts";
+import { SpareList } from "../base/spare-list.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { SegmentEntry } from "../index/store-index.ts";
 import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
@@ -18,10 +20,12 @@ export interface Waiter {
   failed(error: unknown): void;
 }
 
-/** A kernel that grew past this is given back after use. */
+/** A group that grew past this is let go after use. */
 const KEPT_CAPACITY_BYTES = 8 * 1024 * 1024;
-const INITIAL_CAPACITY_BYTES = 1024 * 1024;
-const INITIAL_FRAMES = 4096;
+const INITIAL_CAPACITY_BYTES = 32 * 1024;
+const INITIAL_FRAMES = 256;
+/** Groups that no store uses: as many as a busy one can have, and more where they are small. */
+const spareGroups = new SpareList<CommitGroup>(1024, 64 * 1024 * 1024);
 
 export class CommitGroup implements ByteSink {
   bytes!: Uint8Array;
@@ -59,9 +63,14 @@ export class CommitGroup implements ByteSink {
   sequences = new Float64Array(INITIAL_FRAMES);
   scopeIds = new Int32Array(INITIAL_FRAMES);
   kinds = new Uint16Array(INITIAL_FRAMES);
-  #kernel: FrameKernel;
+  readonly #kernel: FrameKernel;
 
-  constructor() {
+  /** An empty one, made where none is spare. */
+  static take(): CommitGroup {
+    return spareGroups.take() ?? new CommitGroup();
+  }
+
+  private constructor() {
     this.#kernel = createFrameKernel(INITIAL_CAPACITY_BYTES, INITIAL_FRAMES);
     this.#refresh();
   }
@@ -100,16 +109,16 @@ export class CommitGroup implements ByteSink {
     this.#refresh();
     if (needed <= this.entityIds.length) return;
     const length = Math.max(needed, this.entityIds.length * 2);
-    this.entityIds = copyInto(new Int32Array(length), this.entityIds);
-    this.previousSequences = copyInto(new Float64Array(length), this.previousSequences);
-    this.previousTimes = copyInto(new Float64Array(length), this.previousTimes);
-    this.sequences = copyInto(new Float64Array(length), this.sequences);
-    this.scopeIds = copyInto(new Int32Array(length), this.scopeIds);
-    this.kinds = copyInto(new Uint16Array(length), this.kinds);
+    this.entityIds = startedWith(new Int32Array(length), this.entityIds);
+    this.previousSequences = startedWith(new Float64Array(length), this.previousSequences);
+    this.previousTimes = startedWith(new Float64Array(length), this.previousTimes);
+    this.sequences = startedWith(new Float64Array(length), this.sequences);
+    this.scopeIds = startedWith(new Int32Array(length), this.scopeIds);
+    this.kinds = startedWith(new Uint16Array(length), this.kinds);
   }
 
-  /** Makes the group new again. */
-  reset(): void {
+  /** It is settled, and no write of it is under way: makes it new again, for whoever takes one next. */
+  giveBack(): void {
     this.position = 0;
     this.limit = Number.POSITIVE_INFINITY;
     this.frames = 0;
@@ -118,14 +127,6 @@ export class CommitGroup implements ByteSink {
     this.overlaps = false;
     this.isBegun = false;
     this.isWritten = false;
-    if (this.capacity > KEPT_CAPACITY_BYTES) {
-      this.#kernel = createFrameKernel(INITIAL_CAPACITY_BYTES, INITIAL_FRAMES);
-      this.#refresh();
-    }
+    if (this.capacity <= KEPT_CAPACITY_BYTES) spareGroups.give(this);
   }
-}
-
-function copyInto<T extends Int32Array | Uint16Array | Float64Array>(target: T, source: T): T {
-  target.set(source);
-  return target;
 }

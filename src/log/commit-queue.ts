@@ -65,7 +65,6 @@ const CLOSING_BYTES = 128 * 1024;
 
 export class CommitQueue {
   readonly #environment: CommitEnvironment;
-  readonly #spare: CommitGroup[] = [];
   #open: CommitGroup | null = null;
   /** In the order of the log. */
   #flying: CommitGroup[] = [];
@@ -125,7 +124,7 @@ export class CommitQueue {
 
   /** Begins a group; there must be none open. The caller gives it its place. */
   begin(): CommitGroup {
-    this.#open = this.#spare.pop() ?? new CommitGroup();
+    this.#open = CommitGroup.take();
     return this.#open;
   }
 
@@ -134,8 +133,7 @@ export class CommitQueue {
     const group = this.#open;
     if (group === null || group.frames > 0 || group.waiters.length > 0) return;
     this.#open = null;
-    group.reset();
-    this.#spare.push(group);
+    group.giveBack();
     // Whoever closes the store may wait for it since it was begun.
     if (this.#flying.length === 0) this.#tellIdle();
   }
@@ -246,8 +244,7 @@ export class CommitQueue {
     for (const group of settled) {
       this.commits++;
       for (const waiter of group.waiters) waiter.committed(group);
-      group.reset();
-      if (this.#spare.length < FLYING_MAX) this.#spare.push(group);
+      group.giveBack();
     }
     this.#environment.roomMade();
     // Read again: completing may have accepted more.

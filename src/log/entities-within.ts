@@ -1,5 +1,5 @@
 /** What `verify` knows of the entities of the one segment that it walks: in columns, since there may be as many as rows. */
-import { bytesOfColumn } from "../base/column-bytes.ts";
+import { bytesOfColumn, startedWith } from "../base/column-bytes.ts";
 import type { Heads } from "../index/heads.ts";
 import type { EntityFacts } from "./verify-index.ts";
 
@@ -40,7 +40,7 @@ export class EntitiesWithin {
     const place = this.#count++;
     if (place === this.#ids.length) this.#grow(place * 2);
     if (entityId >= this.#places.length)
-      this.#places = grown(this.#places, new Uint32Array(Math.max(entityId + 1, this.#places.length * 2)));
+      this.#places = startedWith(new Uint32Array(Math.max(entityId + 1, this.#places.length * 2)), this.#places);
     this.#places[entityId] = place + 1;
     this.#ids[place] = entityId;
     this.#rows[place] = 1;
@@ -72,16 +72,11 @@ export class EntitiesWithin {
   }
 
   #grow(entities: number): void {
-    this.#ids = grown(this.#ids, new Uint32Array(entities));
-    this.#rows = grown(this.#rows, new Uint32Array(entities));
-    this.#firstClocks = grown(this.#firstClocks, new Float64Array(entities));
-    this.#previousSequences = grown(this.#previousSequences, new Float64Array(entities));
-    this.#previousEvers = grown(this.#previousEvers, new Float64Array(entities));
-    this.#lastIds = grown(this.#lastIds, new Uint32Array(4 * entities));
+    this.#ids = startedWith(new Uint32Array(entities), this.#ids);
+    this.#rows = startedWith(new Uint32Array(entities), this.#rows);
+    this.#firstClocks = startedWith(new Float64Array(entities), this.#firstClocks);
+    this.#previousSequences = startedWith(new Float64Array(entities), this.#previousSequences);
+    this.#previousEvers = startedWith(new Float64Array(entities), this.#previousEvers);
+    this.#lastIds = startedWith(new Uint32Array(4 * entities), this.#lastIds);
   }
-}
-
-function grown<Column extends Uint32Array | Float64Array>(from: Column, to: Column): Column {
-  to.set(from);
-  return to;
 }

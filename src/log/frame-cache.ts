@@ -11,13 +11,15 @@
  *    right ones at the same offsets. So a reader drops the page where its view ended before it shows more (`FrameSource.goesOn`).
  */
 import { assert } from "../base/assert.ts";
+import { grownColumn, startedWith } from "../base/column-bytes.ts";
 import { uninitializedBytes } from "../base/uninitialized.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
 const PAGE_SHIFT = 12;
 const PAGE_BYTES = 1 << PAGE_SHIFT;
 /** Memory is taken this many pages at a time, as it is needed. */
-const CHUNK_PAGES = 256;
+const CHUNK_SHIFT = 5;
+const CHUNK_PAGES = 1 << CHUNK_SHIFT;
 /** Slots of the table that are looked at for a page. */
 const WAYS = 4;
 const BYTES_MAX = 64 * 1024 * 1024;
@@ -28,6 +30,11 @@ const CHECKED_BYTES = 1 << CHECKED_SHIFT;
 const CHECKED_PER_PAGE = PAGE_BYTES / CHECKED_BYTES;
 const ASKED_SHIFT = 16;
 const ASKED_SLOTS = 1 << (32 - ASKED_SHIFT);
+/** Tables have room for so many pages at first, and twice as many each time. */
+const PAGES_MIN = 64;
+/** Hashes of pages that were asked for and not held, of all stores of the process: a quarter of a megabyte is much for a small one. */
+let asked: Uint32Array | null = null;
+let caches = 0;
 
 export class FrameCache {
   readonly #files: SegmentFiles;
@@ -47,8 +54,8 @@ export class FrameCache {
   /** Where `copy` found what it copied last. */
   #lastPlace = NOTHING;
   #lastWithin = 0;
-  /** Hashes of pages that were asked for and not held. */
-  #asked = new Uint32Array(0);
+  /** Tells this store's pages from those of others among what was asked for. */
+  readonly #salt = Math.imul(caches++, 0x632b_e5ab);
   /** Pages loaded so far. */
   pagesLoaded = 0;
 
@@ -83,7 +90,7 @@ export class FrameCache {
     this.#lastWithin = within;
     if (count <= 0) return 0;
     const from = (place & (CHUNK_PAGES - 1)) * PAGE_BYTES + within;
-    target.set(this.#chunks[place >>> 8].subarray(from, from + count), at);
+    target.set(this.#chunks[place >>> CHUNK_SHIFT].subarray(from, from + count), at);
     return count;
   }
 
@@ -101,11 +108,11 @@ export class FrameCache {
 
   /** Whether the page was asked for lately: one that is asked for once is not worth four kilobytes. */
   #wasAsked(segmentId: number, number: number): boolean {
-    if (this.#asked.length === 0) this.#asked = new Uint32Array(ASKED_SLOTS);
-    const tag = (Math.imul(Math.imul(segmentId, 0x9e3779b1) ^ number, 0x85ebca6b) | 1) >>> 0;
+    asked ??= new Uint32Array(ASKED_SLOTS);
+    const tag = (Math.imul(Math.imul(segmentId + this.#salt, 0x9e3779b1) ^ number, 0x85ebca6b) | 1) >>> 0;
     const slot = tag >>> ASKED_SHIFT;
-    if (this.#asked[slot] === tag) return true;
-    this.#asked[slot] = tag;
+    if (asked[slot] === tag) return true;
+    asked[slot] = tag;
     return false;
   }
 
@@ -139,9 +146,9 @@ export class FrameCache {
 
   #load(segmentId: number, number: number): number {
     assert(segmentId > 0 && segmentId <= 0xffff_ffff && number <= 0xffff_ffff, "a page's names fit");
-    if (this.#table.length === 0) this.#makeTables();
     const place = this.#next;
-    const chunk = (this.#chunks[place >>> 8] ??= uninitializedBytes(Math.min(CHUNK_PAGES, this.#pagesMax - place) * PAGE_BYTES));
+    if (place === this.#numbers.length) this.#growTables();
+    const chunk = (this.#chunks[place >>> CHUNK_SHIFT] ??= uninitializedBytes(Math.min(CHUNK_PAGES, this.#pagesMax - place) * PAGE_BYTES));
     // Nothing is there until the read has succeeded.
     this.#segmentIds[place] = 0;
     this.#checked.fill(0, place * CHECKED_PER_PAGE, (place + 1) * CHECKED_PER_PAGE);
@@ -170,14 +177,19 @@ export class FrameCache {
     table[way] = place + 1;
   }
 
-  #makeTables(): void {
+  #growTables(): void {
+    const pages = Math.min(Math.max(PAGES_MIN, this.#numbers.length * 2), this.#pagesMax);
+    this.#segmentIds = grownColumn(this.#segmentIds, pages);
+    this.#numbers = grownColumn(this.#numbers, pages);
+    this.#lengths = startedWith(new Uint16Array(pages), this.#lengths);
+    this.#checked = startedWith(new Uint8Array(pages * CHECKED_PER_PAGE), this.#checked);
     let size = WAYS;
-    while (size < this.#pagesMax * 2) size *= 2;
+    // Mostly empty, so that few pages drive each other out.
+    while (size < Math.min(pages * 16, this.#pagesMax * 2)) size *= 2;
     this.#table = new Int32Array(size);
     this.#tableMask = size - 1;
-    this.#segmentIds = new Uint32Array(this.#pagesMax);
-    this.#numbers = new Uint32Array(this.#pagesMax);
-    this.#lengths = new Uint16Array(this.#pagesMax);
-    this.#checked = new Uint8Array(this.#pagesMax * CHECKED_PER_PAGE);
+    for (let place = 0; place < this.#count; place++) {
+      if (this.#segmentIds[place] !== 0) this.#enter(place, this.#group(this.#segmentIds[place], this.#numbers[place]));
+    }
   }
 }

@@ -4,6 +4,7 @@
  *
  * Frames are copied into slabs of 16 KiB before they are handed out, so that an event that is kept pins a slab and never what was read ahead.
  */
+import { SpareList } from "../base/spare-list.ts";
 import type { Slab } from "../events/event.ts";
 import type { SegmentIndex } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
@@ -31,12 +32,10 @@ const SYNC_READ_BYTES = 32 * 1024;
 const KEPT_PAGES_ROWS_MAX = 16;
 /** So many rows that lie apart are read in one go at the most: where the page cache has none of them, each waits for the disk. */
 const APART_ROWS_MAX = 256;
-/** Kernels that are kept for the next load. */
-const SPARE_KERNELS_MAX = 2;
-/** So many loads at once have a kernel each; more of them check frame by frame. Each kernel reserves gigabytes of addresses. */
+/** So many loads of a store at once have a kernel each; more of them check frame by frame. Each kernel reserves gigabytes of addresses. */
 const KERNELS_MAX = 8;
-/** A kernel that grew past this is given back. */
-const KEPT_CAPACITY_BYTES = 4 * 1024 * 1024;
+/** Kernels that no load uses, for the next one of any store. */
+const spareKernels = new SpareList<FrameKernel>(KERNELS_MAX, 8 * 1024 * 1024);
 const KERNEL_FRAMES = 2048;
 
 /** Where a block is read to: in a kernel's memory, or in memory of its own. */
@@ -48,7 +47,6 @@ export class FrameLoader {
   readonly #index: StoreIndex;
   readonly #frames: FrameSource;
   readonly #files: SegmentFiles;
-  readonly #spare: FrameKernel[] = [];
   #kernelsInUse = 0;
   /** Blocks read so far. */
   blocksRead = 0;
@@ -103,7 +101,7 @@ export class FrameLoader {
     if (this.#frames.format.shape === undefined || frames > KERNEL_FRAMES || this.#kernelsInUse === KERNELS_MAX) {
       return { ...newSlab(byteCount), kernel: null };
     }
-    const kernel = this.#spare.pop() ?? createFrameKernel(READ_BYTES_MAX, KERNEL_FRAMES);
+    const kernel = spareKernels.take() ?? createFrameKernel(READ_BYTES_MAX, KERNEL_FRAMES);
     kernel.reserve(byteCount);
     this.#kernelsInUse++;
     return { bytes: kernel.bytes, view: kernel.view, kernel };
@@ -112,7 +110,7 @@ export class FrameLoader {
   #giveBack({ kernel }: Block): void {
     if (kernel === null) return;
     this.#kernelsInUse--;
-    if (this.#spare.length < SPARE_KERNELS_MAX && kernel.capacity <= KEPT_CAPACITY_BYTES) this.#spare.push(kernel);
+    spareKernels.give(kernel);
   }
 
   /** Where the row's frame ends at the latest. */

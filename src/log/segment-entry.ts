@@ -19,7 +19,7 @@ export function newSegmentEntry(index: StoreIndex, id: number, generation: numbe
     frames: 0,
     visibleFrames: 0,
     lastIssuedId: new Uint8Array(16),
-    index: new ActiveSegmentIndex(index.entities, index.scopes, firstSequence, Math.max(1024, rows)),
+    index: new ActiveSegmentIndex(index.entities, index.scopes, firstSequence, rows),
     indexOnDisk: false,
     systemFrames: [],
   };

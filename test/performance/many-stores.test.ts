@@ -1,0 +1,75 @@
+/**
+ * Many stores in one process, one for each tenant say: what a store that rests holds on to is little, and what is dear to make is made for
+ * those that are at work. Counted instead of timed.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { rawEvent } from "../../src/events/definition.ts";
+import { Store } from "../../src/store.ts";
+import { newDirectory } from "../support/new-directory.ts";
+
+const STORES = 40;
+const coordinate = { entity: "order:1", scope: "shop:1" };
+
+const { WebAssembly: wasm } = globalThis as unknown as { WebAssembly: { Instance: new (...given: unknown[]) => object } };
+let kernels = 0;
+wasm.Instance = class extends wasm.Instance {
+  constructor(...given: unknown[]) {
+    super(...given);
+    kernels++;
+  }
+};
+
+async function use(store: Store): Promise<void> {
+  const { id } = await store.append(coordinate, rawEvent(0xf001, { cents: 100 }));
+  for (let time = 0; time < 3; time++) assert.notEqual(await store.get(id), null);
+  assert.equal((await store.read({ entity: coordinate.entity }).toArray()).length, await store.count());
+}
+
+async function openMany(directory: string): Promise<Store[]> {
+  const stores: Store[] = [];
+  for (let n = 0; n < STORES; n++) stores.push(await Store.open(`${directory}/${n}`));
+  return stores;
+}
+
+test("stores that are used one after the other share their kernels, and those used at once keep them for the next time", async () => {
+  const directory = newDirectory();
+  const stores = await openMany(directory);
+  for (const store of stores) await use(store);
+  // One to walk frames, one to commit, one to read.
+  assert.ok(kernels <= 3, `${kernels} kernels`);
+  await Promise.all(stores.map(use));
+  const atOnce = kernels;
+  assert.ok(atOnce <= 2 * STORES, `${atOnce} kernels`);
+  await Promise.all(stores.map(use));
+  assert.equal(kernels, atOnce);
+  await Promise.all(stores.map((store) => store.close()));
+  for (const store of await openMany(directory)) {
+    await use(store);
+    await store.close();
+  }
+  assert.equal(kernels, atOnce);
+});
+
+test("a store that rests holds some ten kilobytes", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const held = (): number => {
+    collect();
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+  const directory = newDirectory();
+  for (const store of await openMany(directory)) {
+    await use(store);
+    await store.close();
+  }
+  const before = held();
+  const stores = await openMany(directory);
+  for (const store of stores) await use(store);
+  const bytes = (held() - before) / STORES;
+  assert.ok(bytes < 128 * 1024, `${bytes} bytes a store`);
+  await Promise.all(stores.map((store) => store.close()));
+});
