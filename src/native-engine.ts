@@ -261,14 +261,14 @@ export class NativeWriter implements StoreWriter {
         sealed: (segment) => this.#blocks.add(segment),
         mayTurn: () => this.#blocks.mayTurn(),
         recordVisible: (frame) => addRecordInForce(this.#records, frame),
-        committed: (events, isQuiet) => this.#committed(events, isQuiet),
+        committed: (frames, isQuiet) => this.#committed(frames, isQuiet),
       },
       placer,
     );
   }
 
-  #committed(events: number, isQuiet: boolean): void {
-    this.#schedule.note(events, this.checkpointer.isWriting);
+  #committed(frames: number, isQuiet: boolean): void {
+    this.#schedule.note(frames, this.checkpointer.isWriting);
     if (this.checkpointer.isBusy) return;
     const asked = this.#checkpointsAsked.length > 0;
     if (!asked && !this.#schedule.isDue) return;
@@ -414,13 +414,18 @@ export class NativeWriter implements StoreWriter {
       }
       this.log.stopTimers();
       await this.log.sync();
-      if (this.#isNewestLong()) await this.log.sealNewest();
+      if (this.#isNewestLong()) {
+        await this.log.sealNewest();
+        this.#schedule.require();
+      }
       await this.#blocks.written();
       // Whoever asked before the end is answered before it.
       await Promise.allSettled(this.#asked);
       await this.checkpointer.idle();
       await this.#segments.trim();
       if (this.#schedule.isOn && this.#needsCheckpoint()) await this.checkpointer.begin();
+      // The few events that no checkpoint has were synced: of the last ones nothing but the mark tells.
+      else if (this.log.queue.commits > 0) await this.#mark.sync();
     } finally {
       this.log.stopTimers();
       // A poisoned store may be in the middle of a write, or of a turn to a new segment: never once the lock is somebody else's.
@@ -447,7 +452,7 @@ export class NativeWriter implements StoreWriter {
 
   #needsCheckpoint(): boolean {
     // An empty store gets one as well.
-    return this.#schedule.isBehind || this.#input.parts.log.route !== "checkpoint" || this.checkpointer.lastError !== null;
+    return this.#schedule.isDueAtClose || this.#input.parts.log.route !== "checkpoint" || this.checkpointer.lastError !== null;
   }
 }
 

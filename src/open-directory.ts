@@ -4,12 +4,13 @@ import { StoreError } from "./base/store-error.ts";
 import { readLockHolder } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
 import { ioError } from "./disk/io-error.ts";
+import { isTemporaryName } from "./disk/replace-file.ts";
 import { errorCode } from "./disk/system-error.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { readMark } from "./log/mark-file.ts";
 import { segmentName } from "./log/segment-files.ts";
-import { listSegmentIds } from "./log/segment-list.ts";
+import { segmentIdsAmong } from "./log/segment-list.ts";
 import type { Layout } from "./store-options.ts";
 
 /** Beside the log of a converted store: the source's last hash of each entity. */
@@ -64,14 +65,17 @@ export interface DirectoryListing {
   readonly orphanCheckpoint: boolean;
   /** Whether a conversion made the directory. */
   readonly converted: boolean;
+  /** Names of leftovers that the next writer is to remove. */
+  readonly temporaries: readonly string[];
 }
 
 export async function listDirectory(disk: Disk, directory: string): Promise<DirectoryListing> {
-  const segmentIds = await listSegmentIds(disk, directory);
+  const names = await disk.list(directory);
+  const segmentIds = segmentIdsAmong(names);
   const layout = layoutOf(disk, directory, segmentIds);
   const orphanCheckpoint = segmentIds.length === 0 && (await disk.status(join(directory, CHECKPOINT_FILE))) !== null;
   const converted = (await disk.status(join(directory, CONVERSION_FILE))) !== null;
-  return { segmentIds, layout, orphanCheckpoint, converted };
+  return { segmentIds, layout, orphanCheckpoint, converted, temporaries: names.filter(isTemporaryName) };
 }
 
 /** What a reader may see: everything that recovery would keep, or, beside a living writer, what its mark says. */

@@ -1,7 +1,7 @@
 /**
  * Opening a store: the lock, the log by its fastest sound route, recovery, the writer. What `Store.open` puts into the store that it makes.
  */
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { Batpak03Writer } from "./batpak03-engine.ts";
 import type { Clock } from "./base/clock.ts";
 import { StoreError } from "./base/store-error.ts";
@@ -103,6 +103,7 @@ async function openForWriting(
   try {
     const mark = await readMark(disk, directory);
     await readNativeLog(disk, parts, { segmentIds: listing.segmentIds, mark, tolerant: false, limit: null });
+    for (const name of listing.temporaries) await disk.remove(join(directory, name));
     const registry = registryOf(parts, options);
     const life = { assertReadable: () => {}, assertWritable: () => {} };
     const reading = readingOf(parts, registry, life);

@@ -23,7 +23,7 @@ import { newSegmentEntry } from "./log/segment-entry.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenReport } from "./open-report.ts";
-import { removeNeverBegun, removeTemporaries } from "./recover-native.ts";
+import { removeNeverBegun } from "./recover-native.ts";
 
 const HEADER_ROOM_BYTES = 128;
 
@@ -31,7 +31,6 @@ const HEADER_ROOM_BYTES = 128;
 export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mark: DurableMark | null): Promise<OpenReport["cut"]> {
   const { files, log } = parts;
   const { directory } = files;
-  await removeTemporaries(disk, directory);
   const { segmentId, end, cutBytes } = log.unsettled;
   const newest = log.index.active;
   if (segmentId === null || newest === undefined) return null;

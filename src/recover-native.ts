@@ -1,9 +1,7 @@
 /**
- * What a writer does to the directory before it shows or appends anything: removes leftovers, keeps a torn tail aside, makes what recovery
+ * What a writer does to the directory before it shows or appends anything: removes segments that do not count, keeps a torn tail aside, makes what recovery
  * keeps durable. Every step may be repeated after a crash; the commit point of each is named where it is done.
  */
-import { join } from "node:path";
-import { isTemporaryName } from "./disk/replace-file.ts";
 import type { Disk } from "./disk/disk.ts";
 import { keepAside, settleTail } from "./log/recovery.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
@@ -13,7 +11,6 @@ import type { OpenReport } from "./open-report.ts";
 /** Settles what opening found; gives what was cut, for the report. */
 export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: OpenedNativeLog): Promise<OpenReport["cut"]> {
   const { directory } = files;
-  await removeTemporaries(disk, directory);
   const { unsettled } = log;
   for (const id of unsettled.neverBegun) await removeNeverBegun(disk, files, id);
   // Whoever gave a merged segment its name may have been killed before that was durable: a power cut must not take it and keep the removals, nor
@@ -42,10 +39,6 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
   } finally {
     await file.close();
   }
-}
-
-export async function removeTemporaries(disk: Disk, directory: string): Promise<void> {
-  for (const name of await disk.list(directory)) if (isTemporaryName(name)) await disk.remove(join(directory, name));
 }
 
 /** Commit point: the directory sync that follows. What it holds is kept aside first, unless that is nothing. */

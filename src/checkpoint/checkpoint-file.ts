@@ -5,6 +5,9 @@ import type { Disk } from "../disk/disk.ts";
 import { errorCode } from "../disk/system-error.ts";
 import { CHECKPOINT_FILE } from "../format/native/checkpoint.ts";
 
+/** Up to this size it is read at once: from the page cache that takes less than the way to the thread pool. */
+const SYNC_READ_BYTES = 64 * 1024;
+
 export type CheckpointFile =
   | { readonly kind: "whole"; readonly bytes: Uint8Array }
   | { readonly kind: "absent" }
@@ -19,8 +22,10 @@ export async function readCheckpointFile(disk: Disk, directory: string): Promise
   try {
     const file = await disk.open(path, "read");
     try {
-      const bytes = uninitializedBytes(await file.size());
-      return { kind: "whole", bytes: bytes.subarray(0, await file.read(bytes, 0, bytes.length, 0)) };
+      const bytes = uninitializedBytes(file.sizeSync());
+      const isSmall = bytes.length <= SYNC_READ_BYTES;
+      const count = isSmall ? file.readSync(bytes, 0, bytes.length, 0) : await file.read(bytes, 0, bytes.length, 0);
+      return { kind: "whole", bytes: bytes.subarray(0, count) };
     } finally {
       await file.close();
     }

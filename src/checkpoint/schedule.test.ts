@@ -18,7 +18,7 @@ test("due after so many events, those counted that opening took up", () => {
   const schedule = scheduleOf({ events: 30 });
   assert.equal(eventsLeft(schedule), 70);
   schedule.begun();
-  assert.equal(schedule.isBehind, false);
+  assert.equal(schedule.isDueAtClose, false);
   assert.equal(eventsLeft(schedule), 100);
 });
 
@@ -56,13 +56,24 @@ test("an index block makes one due, a stretched one not before half of its event
 
 test("what is required is due with the next event, and never where checkpoints are switched off", () => {
   const schedule = scheduleOf({ required: true });
-  assert.ok(schedule.isDue && schedule.isRequired && schedule.isBehind);
+  assert.ok(schedule.isDue && schedule.isRequired && schedule.isDueAtClose);
   schedule.begun();
-  assert.ok(!schedule.isDue && !schedule.isRequired && !schedule.isBehind);
+  assert.ok(!schedule.isDue && !schedule.isRequired && !schedule.isDueAtClose);
   schedule.require();
   assert.ok(schedule.isDue);
   const off = scheduleOf({ everyEvents: null, required: true });
   off.note(1_000_000, false);
   off.noteBlock();
   assert.equal(off.isDue, false);
+});
+
+test("at close one is due for more than a few events, for any where it was said how often, and never where they are switched off", () => {
+  const due = (events: number, input: Partial<ScheduleInput> = {}): boolean => scheduleOf({ events, ...input }).isDueAtClose;
+  assert.equal(due(64), false);
+  assert.equal(due(65), true);
+  assert.equal(due(164, { entityCount: () => 25_600 }), false);
+  assert.equal(due(165, { entityCount: () => 25_600 }), true);
+  assert.equal(due(0, { stretches: false }), false);
+  assert.equal(due(1, { stretches: false }), true);
+  assert.equal(due(1000, { everyEvents: null, required: true }), false);
 });

@@ -17,6 +17,10 @@ export interface ScheduleInput {
 
 /** An entity takes 88 bytes and its name: a checkpoint that is stretched is about twice as large as the frames since the one before. */
 const STRETCHED_EVENTS_PER_ENTITY = 1 / 4;
+/** So many events may be left to be taken up by whoever opens next: a few microseconds each, where a checkpoint takes two syncs and more. */
+const CLOSING_EVENTS = 64;
+/** And so many more for each entity: all of them are in a checkpoint. */
+const CLOSING_EVENTS_PER_ENTITY = 1 / 256;
 
 export class CheckpointSchedule {
   readonly #input: ScheduleInput;
@@ -42,9 +46,11 @@ export class CheckpointSchedule {
     return this.#required;
   }
 
-  /** Whether the last one does not say all. */
-  get isBehind(): boolean {
-    return this.#events > 0 || this.#required;
+  /** Whether one is to be written before the log is closed: few events are taken up in less time than it takes. */
+  get isDueAtClose(): boolean {
+    if (!this.isOn) return false;
+    const allowed = this.#input.stretches ? CLOSING_EVENTS + this.#input.entityCount() * CLOSING_EVENTS_PER_ENTITY : 0;
+    return this.#required || this.#events > allowed;
   }
 
   /** Whether one is to be begun: so early that it is complete in time. */

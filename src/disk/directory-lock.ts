@@ -96,7 +96,7 @@ export async function readLockHolder(disk: Disk, directory: string): Promise<Loc
     if ((await disk.status(path))?.type !== "file") return null;
     const file = await disk.open(path, "read");
     try {
-      const holder = await readRecord(file);
+      const holder = readRecord(file);
       return holder !== null && disk.isAlive(holder.identity) ? holder : null;
     } finally {
       await file.close();
@@ -153,15 +153,15 @@ async function openLockFile(disk: Disk, path: string): Promise<DiskFile> {
   }
 }
 
-async function readRecord(file: DiskFile): Promise<LockHolder | null> {
+function readRecord(file: DiskFile): LockHolder | null {
   const bytes = new Uint8Array(LOCK_RECORD_BYTES);
-  const count = await file.read(bytes, 0, bytes.length, 0);
+  const count = file.readSync(bytes, 0, bytes.length, 0);
   return decodeLockRecord(bytes.subarray(0, count));
 }
 
 /** Whom to name when the kernel lock is another's: the record, or while that is not yet entered, a claim. */
 async function describeHolder(disk: Disk, directory: string, file: DiskFile): Promise<Outcome> {
-  const record = await readRecord(file);
+  const record = readRecord(file);
   if (record !== null && disk.isAlive(record.identity)) return { lock: null, heldBy: record.identity, since: record.since };
   const claims = await livingClaims(disk, directory, null);
   return { lock: null, heldBy: claims[0]?.identity ?? null, since: null };
@@ -197,7 +197,7 @@ async function claimAndEnter(
   try {
     const rival = await outlastClaims(disk, directory, own, counts, options.signal);
     if (rival !== null) return { lock: null, heldBy: rival, since: null };
-    const record = await readRecord(file);
+    const record = readRecord(file);
     if (record !== null && disk.isAlive(record.identity) && counts(record.identity)) {
       return { lock: null, heldBy: record.identity, since: record.since };
     }
@@ -240,7 +240,7 @@ async function outlastClaims(
 
 async function enterName(file: DiskFile, holder: LockHolder): Promise<void> {
   // What a foreign file may hold beyond a record must not make the new one unreadable.
-  if ((await file.size()) !== LOCK_RECORD_BYTES) await file.truncate(0);
+  if (file.sizeSync() > LOCK_RECORD_BYTES) await file.truncate(0);
   try {
     await file.write(encodeLockRecord(holder), 0, LOCK_RECORD_BYTES, 0, false);
   } catch (error) {

@@ -8,7 +8,9 @@
  * 3. A sync is never tried again: the kernel may have dropped what it could not write, and would then report success.
  * 4. Short reads and writes are continued; EINTR and EAGAIN on them are tried again.
  *
- * The callback functions of `node:fs` are wrapped by hand: one promise per call, which a synced append pays for.
+ * The callback functions of `node:fs` are wrapped by hand: one promise per call, which a synced append pays for. Looking at an entry, opening a
+ * file that is there, its size, and closing one that was not changed, are done at once: they take 2 to 10 µs, of the main thread as well, where the
+ * way to the thread pool and back takes 50 to 100 and costs the main thread more than the call itself (docs/decisions/0023).
  */
 import * as fs from "node:fs";
 import { assert } from "../base/assert.ts";
@@ -41,7 +43,11 @@ export function createNodeDisk(options: NodeDiskOptions = {}): Disk {
   const synchronousWrites = options.synchronousWrites ?? process.platform === "linux";
   let self: ProcessIdentity | null = null;
   return {
-    open: async (path, mode) => new NodeFile(await openDescriptor(path, OPEN_FLAGS[mode]), path, synchronousWrites && mode !== "read"),
+    open: async (path, mode) => {
+      // Making a file may wait for the file system's journal.
+      const descriptor = mode === "create" ? await openDescriptor(path, OPEN_FLAGS.create) : fs.openSync(path, OPEN_FLAGS[mode]);
+      return new NodeFile(descriptor, path, synchronousWrites && mode !== "read");
+    },
     openSync: (path) => new NodeFile(fs.openSync(path, OPEN_FLAGS.read), path, false),
     list: (path) => new Promise((resolve, reject) => fs.readdir(path, (error, names) => (error ? reject(error) : resolve(names)))),
     status: statusOf,
@@ -140,8 +146,9 @@ class NodeFile implements DiskFile {
   readonly #descriptor: number;
   /** The `O_DSYNC` descriptor; `undefined` before the first durable write, null where there can be none. */
   #durableDescriptor: number | null | undefined;
-  #durableOpening: Promise<void> | null = null;
   #callsInFlight = 0;
+  /** Whether anything was written, or cut: closing may have to wait for it, on some file systems. */
+  #isChanged = false;
   #closing: Promise<void> | null = null;
   #drained: (() => void) | null = null;
 
@@ -189,16 +196,11 @@ class NodeFile implements DiskFile {
   }
 
   write(source: Uint8Array, offset: number, length: number, position: number, durable: boolean): Promise<void> {
+    this.#isChanged = true;
     if (!durable) return this.#call("write", (done) => writeFully(this.#descriptor, source, offset, length, position, done));
-    if (length <= SYNCHRONOUS_WRITE_BYTES_MAX) {
-      const durableDescriptor = this.#durableDescriptor;
-      if (typeof durableDescriptor === "number") {
-        return this.#call("write", (done) => writeFully(durableDescriptor, source, offset, length, position, done));
-      }
-      if (durableDescriptor === undefined) {
-        this.#durableOpening ??= this.#openDurably();
-        return this.#durableOpening.then(() => this.write(source, offset, length, position, true));
-      }
+    const durableDescriptor = length <= SYNCHRONOUS_WRITE_BYTES_MAX ? this.#openDurably() : null;
+    if (durableDescriptor !== null) {
+      return this.#call("write", (done) => writeFully(durableDescriptor, source, offset, length, position, done));
     }
     return this.#call("write", (done) =>
       writeFully(this.#descriptor, source, offset, length, position, (error) =>
@@ -209,6 +211,7 @@ class NodeFile implements DiskFile {
 
   writeSync(source: Uint8Array, offset: number, length: number, position: number): void {
     if (this.#closing !== null) throw systemError("EBADF", "write", this.#path);
+    this.#isChanged = true;
     let count = 0;
     for (let attempt = 0; count < length; ) {
       try {
@@ -226,18 +229,12 @@ class NodeFile implements DiskFile {
   }
 
   truncate(size: number): Promise<void> {
+    this.#isChanged = true;
     return this.#call("ftruncate", (done) => fs.ftruncate(this.#descriptor, size, done));
   }
 
   async size(): Promise<number> {
-    let size = 0;
-    await this.#call("fstat", (done) =>
-      fs.fstat(this.#descriptor, (error, stats) => {
-        if (error === null) size = stats.size;
-        done(error);
-      }),
-    );
-    return size;
+    return this.sizeSync();
   }
 
   sizeSync(): number {
@@ -246,8 +243,12 @@ class NodeFile implements DiskFile {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#closeWhenIdle();
+    this.#closing ??= !this.#isChanged && this.#callsInFlight === 0 ? this.#closeAtOnce() : this.#closeWhenIdle();
     return this.#closing;
+  }
+
+  async #closeAtOnce(): Promise<void> {
+    fs.closeSync(this.#descriptor);
   }
 
   closeSync(): void {
@@ -273,11 +274,12 @@ class NodeFile implements DiskFile {
       });
     }
     const durableDescriptor = this.#durableDescriptor;
-    try {
-      if (typeof durableDescriptor === "number") await settle((done) => fs.close(durableDescriptor, done));
-    } finally {
-      await settle((done) => fs.close(this.#descriptor, done));
-    }
+    const isDurable = typeof durableDescriptor === "number";
+    const closings = [settle((done) => fs.close(this.#descriptor, done))];
+    if (isDurable) closings.push(settle((done) => fs.close(durableDescriptor, done)));
+    // Both are closed before anybody hears of an error.
+    const failed = (await Promise.allSettled(closings)).find((outcome) => outcome.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
   }
 
   #begin(syscall: string): void {
@@ -306,24 +308,22 @@ class NodeFile implements DiskFile {
     });
   }
 
-  /** Opens the same file once more with `O_DSYNC`; leaves null where that is impossible. Counts as a call in flight, so close waits for it. */
-  async #openDurably(): Promise<void> {
-    this.#begin("open");
-    try {
-      this.#durableDescriptor = await openSameFile(this.#descriptor, this.#path);
-    } finally {
-      this.#end();
+  /** The same file, opened once more with `O_DSYNC`; null where that is impossible, or it is closed. */
+  #openDurably(): number | null {
+    if (this.#durableDescriptor === undefined && this.#closing === null) {
+      this.#durableDescriptor = openSameFile(this.#descriptor, this.#path);
     }
+    return this.#durableDescriptor ?? null;
   }
 }
 
 /** A second descriptor, `O_DSYNC`, of the file behind `descriptor`; null when there is no way to be sure that it is the same file. */
-async function openSameFile(descriptor: number, path: string): Promise<number | null> {
+function openSameFile(descriptor: number, path: string): number | null {
   const flags = fs.constants.O_RDWR | fs.constants.O_DSYNC;
   for (const candidate of [`/proc/self/fd/${descriptor}`, path]) {
     let opened: number;
     try {
-      opened = await openDescriptor(candidate, flags);
+      opened = fs.openSync(candidate, flags);
     } catch {
       continue;
     }
@@ -335,18 +335,16 @@ async function openSameFile(descriptor: number, path: string): Promise<number | 
   return null;
 }
 
-function statusOf(path: string): Promise<EntryStatus | null> {
-  return new Promise((resolve, reject) => {
-    fs.lstat(path, (error, stats) => {
-      if (error !== null) {
-        if (error.code === "ENOENT" || error.code === "ENOTDIR") resolve(null);
-        else reject(error);
-        return;
-      }
-      const type = stats.isFile() ? "file" : stats.isDirectory() ? "directory" : stats.isSymbolicLink() ? "symlink" : "other";
-      resolve({ type, size: stats.size });
-    });
-  });
+async function statusOf(path: string): Promise<EntryStatus | null> {
+  try {
+    const stats = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) return null;
+    const type = stats.isFile() ? "file" : stats.isDirectory() ? "directory" : stats.isSymbolicLink() ? "symlink" : "other";
+    return { type, size: stats.size };
+  } catch (error) {
+    if (errorCode(error) === "ENOTDIR") return null;
+    throw error;
+  }
 }
 
 function makeOneDirectory(path: string): Promise<boolean> {

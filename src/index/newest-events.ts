@@ -7,7 +7,9 @@ import type { RowFilter } from "./segment-index.ts";
 import type { Concerns, Waiter, WaitingPlace } from "./sequence-gate.ts";
 import type { StoreIndex } from "./store-index.ts";
 
-const KINDS = 0x1_0000;
+/** Kinds are 16 bits: as many pages as a page has kinds, and few stores have kinds in more than two. */
+const KIND_PAGE_SHIFT = 8;
+const KIND_PAGE_MASK = (1 << KIND_PAGE_SHIFT) - 1;
 const SCOPES_MIN = 64;
 
 /** A name that is waited for. */
@@ -86,7 +88,7 @@ export class NewestEvents {
   readonly scopes: AwaitedNames;
   // The sequence and one, 0 where there is none.
   #nextByScope = new Float64Array(SCOPES_MIN);
-  readonly #nextByKind = new Float64Array(KINDS);
+  readonly #nextByKind: (Float64Array | undefined)[] = new Array<undefined>(1 << KIND_PAGE_SHIFT).fill(undefined);
   readonly #touched = new Set<AwaitedName>();
 
   /** Of this index, from its next accepted event on: what is not visible by now may have been passed already. */
@@ -99,7 +101,8 @@ export class NewestEvents {
   note(entityId: number, scopeId: number, kind: number, sequence: number): void {
     if (scopeId >= this.#nextByScope.length) this.#grow(scopeId + 1);
     this.#nextByScope[scopeId] = sequence + 1;
-    this.#nextByKind[kind] = sequence + 1;
+    const page = (this.#nextByKind[kind >>> KIND_PAGE_SHIFT] ??= new Float64Array(1 << KIND_PAGE_SHIFT));
+    page[kind & KIND_PAGE_MASK] = sequence + 1;
     const ofEntity = this.entities.find(entityId);
     if (ofEntity !== undefined) this.#touched.add(ofEntity);
     const inScope = this.scopes.find(scopeId);
@@ -118,7 +121,7 @@ export class NewestEvents {
   }
 
   ofKind(kind: number): number {
-    return this.#nextByKind[kind]! - 1;
+    return (this.#nextByKind[kind >>> KIND_PAGE_SHIFT]?.[kind & KIND_PAGE_MASK] ?? 0) - 1;
   }
 
   /** Those who wait for events of a name of which some were noted since this was last asked. */

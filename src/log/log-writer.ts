@@ -61,8 +61,8 @@ export interface LogWriterParts {
   mayTurn(): Promise<void> | null;
   /** A system record is visible: a whole frame of its own memory. */
   recordVisible(frame: Uint8Array): void;
-  /** More is visible; called between two commits. `isQuiet`: nothing is in flight. */
-  committed(events: number, isQuiet: boolean): void;
+  /** So many frames more are visible, system records among them; called between two commits. `isQuiet`: nothing is in flight. */
+  committed(frames: number, isQuiet: boolean): void;
 }
 
 /** A group does not grow past this while another is in flight, unless a single batch is larger. */
@@ -77,7 +77,7 @@ export class LogWriter implements UnwrittenFrames {
   #lastFrameOffset = -1;
   readonly #lastFrameHash = new Uint8Array(FRAME.hashBytes);
   readonly #syncer: LogSyncer;
-  /** Events completed and not yet published. */
+  /** Frames completed and not yet published. */
   #completed = 0;
 
   constructor(parts: LogWriterParts, placer: FramePlacer) {
@@ -231,15 +231,15 @@ export class LogWriter implements UnwrittenFrames {
   #complete(group: CommitGroup): void {
     this.#parts.segments.noteWritten(group.baseOffset + group.position, group.position, this.#syncsCommits);
     const events = this.#makeVisible(group);
-    this.#completed += events;
+    this.#completed += group.frames;
     this.#syncer.note(events);
   }
 
   #publish(isQuiet: boolean): void {
-    const events = this.#completed;
+    const frames = this.#completed;
     this.#completed = 0;
     this.writeMark();
-    this.#parts.committed(events, isQuiet);
+    this.#parts.committed(frames, isQuiet);
     this.#parts.gate.tell(this.#parts.index.newest?.takeTouched());
     this.#syncer.plan();
   }

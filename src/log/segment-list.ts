@@ -9,8 +9,13 @@ import { segmentIdOf } from "./segment-files.ts";
 
 /** Ids of the segment files, ascending by number. */
 export async function listSegmentIds(disk: Disk, directory: string): Promise<number[]> {
+  return segmentIdsAmong(await disk.list(directory));
+}
+
+/** The same, of the names in a directory. */
+export function segmentIdsAmong(names: readonly string[]): number[] {
   const ids: number[] = [];
-  for (const name of await disk.list(directory)) {
+  for (const name of names) {
     const id = segmentIdOf(name);
     if (id !== null) ids.push(id);
   }

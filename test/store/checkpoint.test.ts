@@ -137,7 +137,8 @@ test("sequence, clock, id and hash go on exactly after a clean close, and what i
   for (let round = 0; round < 5; round++) {
     const store = await openStore(disk);
     assert.equal(store.openReport.route, round === 0 ? "new" : "checkpoint");
-    assert.equal(store.openReport.eventsReplayed, 0);
+    // What the first session left is in its checkpoint; few events of later ones are not worth another.
+    assert.equal(store.openReport.eventsReplayed, Math.max(0, round - 1) * 3);
     const { nextSequence, events } = await store.stats();
     assert.deepEqual([nextSequence, events], [last.sequence + 1, last.sequence + 1]);
     for (let n = 0; n < 3; n++) {
@@ -343,4 +344,38 @@ test("one that is replaced, or removed, between two looks at its name is no dama
   }
   assert.deepEqual((await writer.verify()).problems, []);
   await writer.close();
+});
+
+test("few events more are left to the next opening; more are worth a checkpoint", async () => {
+  const disk = new SimulatedDisk();
+  const session = async (count: number): Promise<{ replayed: number; rewritten: boolean }> => {
+    const before = disk.bytesOf(CHECKPOINT_PATH);
+    const store = await openStore(disk);
+    const replayed = store.openReport.eventsReplayed;
+    for (let n = 0; n < count; n++) await store.append(at, Counted({ n }));
+    await store.close();
+    return { replayed, rewritten: Buffer.compare(before, disk.bytesOf(CHECKPOINT_PATH)) !== 0 };
+  };
+  await (await openStore(disk)).close();
+  assert.deepEqual(await session(0), { replayed: 0, rewritten: false });
+  assert.deepEqual(await session(40), { replayed: 0, rewritten: false });
+  assert.deepEqual(await session(0), { replayed: 40, rewritten: false });
+  assert.deepEqual(await session(24), { replayed: 40, rewritten: false });
+  assert.deepEqual(await session(1), { replayed: 64, rewritten: true });
+  assert.deepEqual(await session(0), { replayed: 0, rewritten: false });
+});
+
+test("what a clean close left to the next opening is damage where it rots after a power cut, and never a torn tail", async () => {
+  const disk = new SimulatedDisk();
+  await (await openStore(disk)).close();
+  const store = await openStore(disk);
+  await store.append(at, Counted({ n: 0 }));
+  await store.close();
+  disk.crashNow();
+  const after = disk.diskAfterCrash();
+  const whole = await openStore(settled(after.diskAfterKill()));
+  assert.equal(whole.openReport.eventsReplayed, 1);
+  await whole.close();
+  after.corrupt(segmentPath(1), after.bytesOf(segmentPath(1)).length - 5, (byte) => byte ^ 1);
+  await assert.rejects(openStore(after), { code: "CORRUPT" });
 });
