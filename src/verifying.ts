@@ -7,8 +7,9 @@ import { RENEWALS_MAX } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
 import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts";
 
-/** Longer than it takes the process that compacts to note it in the mark. */
+/** Mostly longer than it takes the process that compacts to note it in the mark; twice as long each time, up to the greater: it may be held up. */
 const SETTLE_MS = 5;
+const SETTLE_MS_MAX = 200;
 
 /** Verifies; in a read-only store once more where another process has compacted it meanwhile, and what was found is of neither log. */
 export async function verifyOpen(access: StoreAccess, options: VerifyOptions): Promise<VerifyResult> {
@@ -23,7 +24,7 @@ export async function verifyOpen(access: StoreAccess, options: VerifyOptions): P
       const isPassing = isStoreError(error, "COMPACTED") || errorCode(error) === "ENOENT";
       if (!isPassing || access.writer !== null || attempt === RENEWALS_MAX) throw error;
     }
-    await new Promise((again) => setTimeout(again, SETTLE_MS));
+    await new Promise((again) => setTimeout(again, Math.min(SETTLE_MS * 2 ** (attempt - 1), SETTLE_MS_MAX)));
     await access.refresh();
     if (result !== null && parts.log.generation === generation) return result;
   }
