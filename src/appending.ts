@@ -8,6 +8,7 @@
  */
 import { type ByteSink, GrowingSink } from "./base/byte-sink.ts";
 import { describeValue } from "./base/describe-value.ts";
+import { onAbort } from "./base/on-abort.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { AppendOptions, BatchItem, BatchOptions, EventOptions } from "./events/append-types.ts";
 import { assertCoordinate, SYSTEM_ENTITY, SYSTEM_SCOPE, type Coordinate } from "./events/coordinate.ts";
@@ -201,18 +202,17 @@ export class Appending {
     signal: AbortSignal | null,
     receipts: PromisedReceipts,
   ): void {
-    const abort = (): void => giveUp(signal?.reason);
     const giveUp = (error: unknown): void => {
       this.#unanswered.delete(giveUp);
-      signal?.removeEventListener("abort", abort);
+      cancel();
       receipts.reject(error);
     };
+    const cancel = onAbort(signal, () => giveUp(signal?.reason));
     this.#unanswered.add(giveUp);
-    signal?.addEventListener("abort", abort, { once: true });
-    if (signal?.aborted === true) return abort();
+    if (signal?.aborted === true) return giveUp(signal.reason);
     Promise.all(pending).then(() => {
       if (!this.#unanswered.delete(giveUp)) return;
-      signal?.removeEventListener("abort", abort);
+      cancel();
       try {
         this.#parts.assertWritable();
         this.#enter(items, signal, receipts);

@@ -3,7 +3,7 @@
  * has its reason in the report. Changes nothing on disk: what recovery must change, `settleNativeLog` (recover-native) does for a writer.
  */
 import { sameBytes } from "./base/hex.ts";
-import { inSteps } from "./base/rest.ts";
+import { inSteps, rest } from "./base/rest.ts";
 import { isStoreError, type StoreError } from "./base/store-error.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
@@ -86,6 +86,9 @@ export interface OpenedNativeLog {
 export async function openNativeLog(input: OpenNativeInput): Promise<OpenedNativeLog> {
   return await new NativeOpening(input).run();
 }
+
+/** Ten microseconds each, so five milliseconds a step. */
+const SIZES_PER_STEP = 512;
 
 class NativeOpening {
   readonly #input: OpenNativeInput;
@@ -212,7 +215,7 @@ class NativeOpening {
   }
 
   /** Whether the log has exactly the frame that the checkpoint ends with, and every segment that it lists. */
-  #boundToLog(checkpoint: RestoredCheckpoint): RestoredCheckpoint | null {
+  async #boundToLog(checkpoint: RestoredCheckpoint): Promise<RestoredCheckpoint | null> {
     const { files, segmentIds, limit } = this.#input;
     const { visible, segments } = checkpoint.index;
     this.#pictured = checkpoint.storeId;
@@ -244,8 +247,10 @@ class NativeOpening {
       return this.#ignoreCheckpoint(reason);
     }
     // Its frames, unread so far, may be gone together with the index block behind them. Reading would take the rest for all there is.
-    const short = segments.find((segment) => files.sizeOf(segment.id) < segment.framesEnd);
-    if (short !== undefined) return this.#ignoreCheckpoint(`segment ${short.id} is shorter than the ${short.framesEnd} bytes it speaks of`);
+    for (const [position, { id, framesEnd }] of segments.entries()) {
+      if ((position + 1) % SIZES_PER_STEP === 0) await rest();
+      if (files.sizeOf(id) < framesEnd) return this.#ignoreCheckpoint(`segment ${id} is shorter than the ${framesEnd} bytes it speaks of`);
+    }
     const last = this.#lookAtLastFrame(checkpoint, header.storeId);
     if (last === "same") return checkpoint;
     // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.

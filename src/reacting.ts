@@ -13,6 +13,7 @@
  */
 import { systemClock } from "./base/clock.ts";
 import { describeValue } from "./base/describe-value.ts";
+import { onAbort } from "./base/on-abort.ts";
 import { invalidArgument, isStoreError } from "./base/store-error.ts";
 import { openConsumer } from "./consuming.ts";
 import type { BatchItem, BatchOptions } from "./events/append-types.ts";
@@ -72,8 +73,7 @@ export async function react(
   const { signal, ...placing } = options;
   const positionIn = access.parts.layout === "native" ? "log" : "file";
   const stop = new AbortController();
-  const abort = (): void => stop.abort();
-  signal?.addEventListener("abort", abort, { once: true });
+  const keepOn = onAbort(signal, () => stop.abort());
   try {
     if (signal?.aborted === true) return;
     const consumer = await openConsumer(access, name, query, { ...placing, positionIn, signal: stop.signal });
@@ -85,7 +85,7 @@ export async function react(
   } catch (error) {
     if (!(stop.signal.aborted && error === stop.signal.reason) && !endedByClosing(access, error)) throw error;
   } finally {
-    signal?.removeEventListener("abort", abort);
+    keepOn();
   }
 }
 

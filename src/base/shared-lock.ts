@@ -2,6 +2,7 @@
  * Work that goes on side by side, and work that goes on alone: whoever comes later waits behind whoever waits already, so that neither kind
  * keeps the other out for ever.
  */
+import { onAbort } from "./on-abort.ts";
 
 interface Waiting {
   readonly alone: boolean;
@@ -40,7 +41,7 @@ export class SharedLock {
       const waiting: Waiting = {
         alone,
         enter: () => {
-          signal?.removeEventListener("abort", giveUp);
+          cancel();
           resolve();
         },
       };
@@ -49,7 +50,7 @@ export class SharedLock {
         reject(signal?.reason as Error);
         this.#letIn();
       };
-      signal?.addEventListener("abort", giveUp, { once: true });
+      const cancel = onAbort(signal, giveUp);
       this.#waiting.push(waiting);
       this.#letIn();
     });

@@ -12,6 +12,8 @@
  * The common case takes no detour: with nothing before it and nothing to look up, a request is staged right where it will be written.
  */
 import { type ByteSink, GrowingSink } from "../base/byte-sink.ts";
+import { Fifo, type Queued } from "../base/fifo.ts";
+import { onAbort } from "../base/on-abort.ts";
 import { StoreError } from "../base/store-error.ts";
 import { ioError } from "../disk/io-error.ts";
 import { errorCode } from "../disk/system-error.ts";
@@ -39,28 +41,39 @@ export interface AcceptanceParts {
 }
 
 /** An append that waits for room before it is encoded. */
-interface Waiting {
+interface Waiting extends Queued {
   /** Stages it; false when there is still too little room. */
   readonly start: () => boolean;
   readonly receipts: PromisedReceipts;
-  readonly signal: AbortSignal | null;
-  onAbort: (() => void) | null;
+  /** Not to be told of its signal any more. */
+  keepOn: () => void;
 }
 
-interface Staged {
+interface Staged extends Queued {
   readonly request: AppendRequest;
   ready: boolean;
-  onAbort: (() => void) | null;
+  keepOn: () => void;
 }
+
+const NO_SIGNAL = (): void => {};
+
+/** Memory for requests beside the open group: taken so much at a time, grown by a request that is larger than what is left, and not used again past the most. */
+const BESIDES_BYTES = 64 * 1024;
+const BESIDES_LEFT_MIN = 4096;
+const BESIDES_BYTES_MAX = 1024 * 1024;
 
 export class Acceptance {
   readonly #parts: AcceptanceParts;
-  #waiting: Waiting[] = [];
-  #staged: Staged[] = [];
+  readonly #waiting = new Fifo<Waiting>();
+  readonly #staged = new Fifo<Staged>();
   #stagedBytes = 0;
   #draining = false;
   /** A request is being encoded at the end of the open group. Its payload may be a getter's, which may append as well: that waits its turn. */
   #stagingInPlace = false;
+  /** Where requests are staged that the open group cannot take, one after the other. */
+  #besides = new GrowingSink(0);
+  /** One is being encoded at its end. */
+  #stagingBeside = false;
   /** Those who wait for room are being let in. */
   #admitting = false;
   /** The most bytes that were ever queued at once. */
@@ -97,34 +110,45 @@ export class Acceptance {
 
   /** Waits for room; `start` is called in turn. */
   wait(start: () => boolean, receipts: PromisedReceipts, signal: AbortSignal | null): void {
-    const waiting: Waiting = { start, receipts, signal, onAbort: null };
+    const waiting: Waiting = { start, receipts, keepOn: NO_SIGNAL, isGone: false };
     if (signal !== null) {
-      waiting.onAbort = () => {
-        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+      waiting.keepOn = onAbort(signal, () => {
+        this.#waiting.remove(waiting);
         receipts.reject(signal.reason);
-      };
-      signal.addEventListener("abort", waiting.onAbort, { once: true });
+      });
     }
     this.#waiting.push(waiting);
   }
 
   /**
-   * Where to stage a request: the open group itself where nothing stands before it and `lookups` is false, else a sink of its own.
+   * Where to stage a request: the open group itself where nothing stands before it and `lookups` is false, else memory beside it.
    * Either way the caller hands it to `submit`, or gives it back with `unstage`.
    */
   beginStaging(lookups: boolean): ByteSink {
     const { queue } = this.#parts;
     queue.assertSound();
-    if (lookups || this.#staged.length > 0 || this.#draining || this.#stagingInPlace) return new GrowingSink();
-    if (queue.open === null && !this.#parts.makeRoom(0)) return new GrowingSink();
-    if (queue.open === null) return new GrowingSink();
+    if (lookups || this.#staged.length > 0 || this.#draining || this.#stagingInPlace) return this.#beginBeside();
+    if (queue.open === null && !this.#parts.makeRoom(0)) return this.#beginBeside();
+    if (queue.open === null) return this.#beginBeside();
     this.#stagingInPlace = true;
     return queue.open;
+  }
+
+  #beginBeside(): GrowingSink {
+    // A getter's append, in the middle of another.
+    if (this.#stagingBeside) return new GrowingSink();
+    this.#stagingBeside = true;
+    // Nobody's bytes are there any more: what is accepted was copied.
+    if (this.#staged.length === 0) this.#besides.position = 0;
+    const { capacity, position } = this.#besides;
+    if (capacity > BESIDES_BYTES_MAX || capacity - position < BESIDES_LEFT_MIN) this.#besides = new GrowingSink(BESIDES_BYTES);
+    return this.#besides;
   }
 
   /** Forgets what was staged in the sink from `start` on. */
   unstage(sink: ByteSink, start: number): void {
     sink.position = start;
+    if (sink === this.#besides) this.#stagingBeside = false;
     if (sink === this.#parts.queue.open) {
       this.#stagingInPlace = false;
       this.#parts.queue.open.limit = Number.POSITIVE_INFINITY;
@@ -150,6 +174,7 @@ export class Acceptance {
   /** Gives a staged request its place in the order. Its bytes lie at the end of `sink`, from `start`. */
   submit(request: AppendRequest, sink: ByteSink, start: number): void {
     const group = this.#parts.queue.open;
+    if (sink === this.#besides) this.#stagingBeside = false;
     if (group !== null && sink === group) {
       this.#stagingInPlace = false;
       group.limit = Number.POSITIVE_INFINITY;
@@ -176,14 +201,11 @@ export class Acceptance {
   }
 
   #enqueue(request: AppendRequest): void {
-    const staged: Staged = { request, ready: request.ready === null, onAbort: null };
+    const staged: Staged = { request, ready: request.ready === null, keepOn: NO_SIGNAL, isGone: false };
     this.#staged.push(staged);
     this.#stagedBytes += request.bytes;
     const { signal, ready } = request;
-    if (signal !== null) {
-      staged.onAbort = () => this.#withdraw(staged, signal.reason);
-      signal.addEventListener("abort", staged.onAbort, { once: true });
-    }
+    if (signal !== null) staged.keepOn = onAbort(signal, () => this.#withdraw(staged, signal.reason));
     ready?.then(
       () => {
         staged.ready = true;
@@ -194,11 +216,9 @@ export class Acceptance {
   }
 
   #withdraw(staged: Staged, reason: unknown): void {
-    const position = this.#staged.indexOf(staged);
-    if (position < 0) return;
-    this.#staged.splice(position, 1);
+    if (!this.#staged.remove(staged)) return;
     this.#stagedBytes -= staged.request.bytes;
-    detach(staged, staged.request.signal);
+    staged.keepOn();
     giveUp(staged.request, reason);
     this.drain();
   }
@@ -208,27 +228,25 @@ export class Acceptance {
     if (this.#draining || this.#stagingInPlace) return;
     this.#draining = true;
     try {
-      while (this.#staged.length > 0 && this.#staged[0].ready && this.#judgeFirst());
+      while (this.#staged.first?.ready === true && this.#judgeFirst(this.#staged.first));
     } finally {
       this.#draining = false;
     }
     if (this.#admitting) return;
     this.#admitting = true;
     try {
-      while (this.#waiting.length > 0 && this.#staged.length === 0) {
-        const [first] = this.#waiting;
+      for (let { first } = this.#waiting; first !== undefined && this.#staged.length === 0; { first } = this.#waiting) {
         if (!first.start()) break;
-        // Encoding it may have run code that aborted its signal.
-        if (this.#waiting[0] === first) this.#waiting.shift();
-        detach(first, first.signal);
+        // Encoding it may have run code that aborted its signal: then it is gone.
+        this.#waiting.remove(first);
+        first.keepOn();
       }
     } finally {
       this.#admitting = false;
     }
   }
 
-  #judgeFirst(): boolean {
-    const staged = this.#staged[0];
+  #judgeFirst(staged: Staged): boolean {
     const { request } = staged;
     const { queue } = this.#parts;
     if (queue.isPoisoned) return false;
@@ -266,9 +284,9 @@ export class Acceptance {
   }
 
   #unqueue(staged: Staged): void {
-    this.#staged.shift();
+    this.#staged.remove(staged);
     this.#stagedBytes -= staged.request.bytes;
-    detach(staged, staged.request.signal);
+    staged.keepOn();
   }
 
   #fits(group: CommitGroup, request: AppendRequest): boolean {
@@ -328,21 +346,17 @@ export class Acceptance {
 
   /** Rejects what has no place in the order yet. */
   rejectWaiting(error: () => StoreError): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const one of waiting) {
-      detach(one, one.signal);
+    for (const one of this.#waiting.takeAll()) {
+      one.keepOn();
       one.receipts.reject(error());
     }
   }
 
   /** Rejects everything that is not accepted. */
   rejectAll(error: () => StoreError): void {
-    const staged = this.#staged;
-    this.#staged = [];
     this.#stagedBytes = 0;
-    for (const one of staged) {
-      detach(one, one.request.signal);
+    for (const one of this.#staged.takeAll()) {
+      one.keepOn();
       giveUp(one.request, error());
     }
     this.rejectWaiting(error);
@@ -354,11 +368,6 @@ function readFailure(error: unknown): unknown {
   if (error instanceof StoreError || errorCode(error) === undefined) return error;
   const { path } = error as { readonly path?: unknown };
   return ioError("read", typeof path === "string" ? path : "the log", error);
-}
-
-function detach(holder: { onAbort: (() => void) | null }, signal: AbortSignal | null): void {
-  if (holder.onAbort !== null) signal?.removeEventListener("abort", holder.onAbort);
-  holder.onAbort = null;
 }
 
 /** Copies a request's staged bytes out of the group into a sink of its own. */

@@ -45,8 +45,6 @@ interface SegmentInTheMaking {
   readonly header: Uint8Array;
 }
 
-/** A group does not grow past this while another is in flight, unless a single batch is larger. */
-const GROUP_BYTES_MAX = 4 * 1024 * 1024;
 const MARK_SYNC_EVERY_MS = 1000;
 const STORE_ID = new Uint8Array(16);
 
@@ -99,7 +97,7 @@ export class Batpak03LogWriter implements UnwrittenFrames {
   readonly makeRoom = (bytes: number): boolean => {
     const { open } = this.queue;
     if (open !== null && (open.frames > 0 || open.waiters.length > 0)) {
-      return open.position + bytes <= GROUP_BYTES_MAX && this.#takes(open.segment, bytes);
+      return open.takes(bytes) && this.#takes(open.segment, bytes);
     }
     const group = open ?? this.queue.begin();
     const { active } = this.#parts.index;

@@ -20,6 +20,12 @@ export interface Waiter {
   failed(error: unknown): void;
 }
 
+/**
+ * A group does not grow past these while another is in flight, unless a single batch is larger. Those who wait for it are all told in one turn of the
+ * event loop, and may all append again in it.
+ */
+const BYTES_MAX = 4 * 1024 * 1024;
+const WAITERS_MAX = 4096;
 /** A group that grew past this is let go after use. */
 const KEPT_CAPACITY_BYTES = 8 * 1024 * 1024;
 const INITIAL_CAPACITY_BYTES = 32 * 1024;
@@ -83,6 +89,11 @@ export class CommitGroup implements ByteSink {
     this.bytes = this.#kernel.bytes;
     this.view = this.#kernel.view;
     this.capacity = this.#kernel.capacity;
+  }
+
+  /** Whether an append of so many bytes may join those that are there. */
+  takes(byteCount: number): boolean {
+    return this.waiters.length < WAITERS_MAX && this.position + byteCount <= BYTES_MAX;
   }
 
   grow(byteCount: number): void {

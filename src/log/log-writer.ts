@@ -65,9 +65,6 @@ export interface LogWriterParts {
   committed(frames: number, isQuiet: boolean): void;
 }
 
-/** A group does not grow past this while another is in flight, unless a single batch is larger. */
-const GROUP_BYTES_MAX = 4 * 1024 * 1024;
-
 export class LogWriter implements UnwrittenFrames {
   readonly queue: CommitQueue;
   readonly #parts: LogWriterParts;
@@ -113,7 +110,7 @@ export class LogWriter implements UnwrittenFrames {
   readonly makeRoom = (bytes: number): boolean => {
     const { open } = this.queue;
     if (open !== null && (open.frames > 0 || open.waiters.length > 0)) {
-      return open.position + bytes <= GROUP_BYTES_MAX && this.#fitsSegment(open.segment, open.baseOffset + open.position, bytes);
+      return open.takes(bytes) && this.#fitsSegment(open.segment, open.baseOffset + open.position, bytes);
     }
     const group = open ?? this.queue.begin();
     const { active } = this.#parts.index;

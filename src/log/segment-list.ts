@@ -65,7 +65,8 @@ export function readLog(files: SegmentFiles, ids: readonly number[]): ListedLog 
     whole.splice(i, 1);
     broken.push({ id, outcome: { kind: "foreign", reason: "it belongs to another store" } });
   }
-  const segments = whole.filter((segment) => !whole.some((other) => replaces(other.header, segment)));
+  const merged = whole.filter(({ header }) => header.replacesFrom > 0);
+  const segments = whole.filter((segment) => !merged.some((other) => replaces(other.header, segment)));
   const kept = new Set(segments);
   const replaced = whole.filter((segment) => !kept.has(segment)).map((segment) => segment.id);
   return { segments, replaced, broken };

@@ -2,6 +2,7 @@
  * Watching a projection: its state now, then each time that events have changed it. Whoever is slow is given the newest state, not each one
  * in between: the fold goes on when the next state is asked for.
  */
+import { onAbort } from "../base/on-abort.ts";
 import { isStoreError } from "../base/store-error.ts";
 import { Fold, type FoldSource, type Projected } from "./fold.ts";
 import type { Projection } from "./projection.ts";
@@ -60,11 +61,11 @@ function changed(source: WatchSource, seen: number, signal: AbortSignal | undefi
       reject(signal?.reason as Error);
     };
     const done = (): void => {
-      signal?.removeEventListener("abort", abort);
+      keepOn();
       resolve();
     };
     const cancel = source.onChange(done, seen - 1);
-    signal?.addEventListener("abort", abort, { once: true });
+    const keepOn = onAbort(signal, abort);
     // Looked at again now that the callback is in place.
     if (source.visible() > seen || source.isClosed()) {
       cancel();

@@ -8,6 +8,7 @@
  *    begins to wait in the same turn of the event loop: nothing can become visible between the two.
  * 3. It ends when the store is closed, and with its signal's reason when that is aborted.
  */
+import { onAbort } from "../base/on-abort.ts";
 import { isStoreError } from "../base/store-error.ts";
 
 /** What a subscription needs of a store. */
@@ -79,15 +80,14 @@ export class Subscription<Read extends { readonly sequence: number }> implements
     const signal = this.#signal;
     return new Promise((resolve, reject) => {
       const cancel = this.#source.onChange(() => {
-        signal?.removeEventListener("abort", abort);
+        keepOn();
         resolve();
       }, position);
-      const abort = (): void => {
+      const keepOn = onAbort(signal, () => {
         cancel();
         // The reason is whatever the caller gave, as everywhere in Node.
         reject(signal?.reason as Error);
-      };
-      signal?.addEventListener("abort", abort, { once: true });
+      });
     });
   }
 }

@@ -91,6 +91,11 @@ class Appender {
     return this.store.append(ENTITIES[number % ENTITIES.length], eventOf(number));
   }
 
+  /** So many single appends, none of which waits for another. */
+  atOnce(count: number): Promise<unknown>[] {
+    return Array.from({ length: count }, () => this.#one());
+  }
+
   /** Batches of 1,000 with four in flight. */
   async batches(count: number): Promise<void> {
     const flying: Promise<unknown>[] = [];
@@ -199,6 +204,24 @@ test("one at a time: a write and a mark for each", async () => {
     syncs: 0,
     marks: 200,
   });
+  await appender.store.close();
+});
+
+test("50,000 appends at once: who waits takes little more memory than his bytes, and a turn of the event loop tells some thousands", async () => {
+  const appender = await Appender.open();
+  const before = process.memoryUsage().arrayBuffers;
+  let told = 0;
+  let toldMost = 0;
+  const all = Promise.all(appender.atOnce(50_000).map((receipt) => receipt.then(() => told++)));
+  const bytes = (process.memoryUsage().arrayBuffers - before) / 50_000;
+  assert.ok(bytes < 2.5 * FRAME_BYTES, `${bytes} bytes for one that waits`);
+  for (let ended = 0; ended < 50_000; ) {
+    await new Promise((resolve) => setImmediate(resolve));
+    toldMost = Math.max(toldMost, told - ended);
+    ended = told;
+  }
+  await all;
+  assert.ok(toldMost <= 2 * 4096, `${toldMost} told in one turn`);
   await appender.store.close();
 });
 
