@@ -2,7 +2,7 @@
  * Reading: rows that match, their frames, events. A read ends at what was visible when it began. It goes through the log in chunks, loading
  * the next one while the consumer looks at the last; abandoning it leaves nothing behind, since a chunk holds no file and no lock.
  */
-import { rest } from "./base/rest.ts";
+import { rest, turnShare } from "./base/rest.ts";
 import { isStoreError } from "./base/store-error.ts";
 import type { EventReading } from "./events/append-types.ts";
 import { StoredEvent } from "./events/event.ts";
@@ -50,10 +50,10 @@ function tagOf(id: Uint8Array): number {
 
 /** A reader reads the log anew at most this often in a row. */
 export const RENEWALS_MAX = 10;
+/** A count takes as much of a turn as so many events, at the least. */
+const COUNT_SHARE = 16;
 /** Steps without a result after which the event loop gets its turn. */
 const STEPS_PER_REST = 8;
-/** Events given without a wait after which it does: awaiting what is there already does not let it turn. */
-const EVENTS_PER_REST = 4096;
 /** Rows looked up at once; the first look is small, so that the first events come soon. */
 const FIRST_ROWS = 16;
 const ROWS_MAX = 2048;
@@ -78,8 +78,6 @@ export class EventChunks {
   #to = 0;
   #segment: SegmentEntry | null = null;
   #ended = false;
-  /** Events given since the event loop had its turn. */
-  #unrested = 0;
   /** How often the log was read anew since the last event given, and which one that was. */
   #renewals = 0;
   #renewedAt = -1;
@@ -122,6 +120,11 @@ export class EventChunks {
 
   /** The next events, in order; null at the end. Synchronous where that costs little. */
   next(): StoredEvent[] | null | Promise<StoredEvent[] | null> {
+    const turn = turnShare.wait();
+    return turn === null ? this.#goOn() : turn.then(() => this.#goOn());
+  }
+
+  #goOn(): StoredEvent[] | null | Promise<StoredEvent[] | null> {
     this.#signal?.throwIfAborted();
     this.#parts.assertReadable();
     try {
@@ -158,24 +161,22 @@ export class EventChunks {
   }
 
   #step(): StoredEvent[] | null | Promise<StoredEvent[] | null> {
-    if (this.#unrested >= EVENTS_PER_REST) {
-      this.#unrested = 0;
-      return rest().then(() => this.next());
-    }
     for (let step = 0; step < STEPS_PER_REST; step++) {
       if (this.#search !== null && this.#searched !== this.#parts.index.revision) this.#restart();
       if (this.#ended || this.#left <= 0) return null;
       if (this.#from === this.#to && !this.#find()) continue;
       const events = this.#load();
       if (events instanceof Promise) {
-        this.#unrested = 0;
         return events.then(
-          (loaded) => (loaded.length > 0 ? loaded : this.next()),
+          (loaded) => {
+            turnShare.spend(1 + loaded.length);
+            return loaded.length > 0 ? loaded : this.next();
+          },
           // A page of the index may have been needed once the frames were there.
           (error: unknown) => this.#nextAfter(error),
         );
       }
-      this.#unrested += events.length;
+      turnShare.spend(1 + events.length);
       if (events.length > 0) return events;
     }
     return rest().then(() => this.next());
@@ -385,6 +386,8 @@ export function countMatches(parts: ReadingParts, filters: readonly SearchFilter
 
 /** Repeats a look that met a bad page of an index block, after that index was rebuilt. What the file system says comes as the store's errors. */
 async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<Result>): Promise<Result> {
+  const turn = turnShare.wait();
+  if (turn !== null) await turn;
   for (let renewals = 0; ; ) {
     const { revision } = parts.index;
     try {
@@ -413,6 +416,7 @@ async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], 
   const rows = new Uint32Array(4096);
   let total = 0;
   let steps = 0;
+  turnShare.spend(COUNT_SHARE);
   const step = (): number => (search.needsFrames ? search.next(rows) : search.count(rows));
   for (let count = step(); count !== 0; count = step()) {
     if (++steps % STEPS_PER_REST === 0) await restOver(parts, revision);

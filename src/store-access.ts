@@ -5,6 +5,7 @@
 import type { Clock } from "./base/clock.ts";
 import { tell } from "./base/diagnostics.ts";
 import { SharedLock } from "./base/shared-lock.ts";
+import { turnShare } from "./base/rest.ts";
 import { isStoreError, StoreError } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { DefinitionRegistry } from "./events/definition-registry.ts";
@@ -145,6 +146,12 @@ export class StoreAccess {
 
   /** Looks, and again where another process has compacted the store meanwhile. */
   renewing<Result>(look: () => Result): Promise<Result> {
+    const turn = turnShare.wait();
+    return turn === null ? this.#lookNow(look) : turn.then(() => this.#lookNow(look));
+  }
+
+  #lookNow<Result>(look: () => Result): Promise<Result> {
+    turnShare.spend(1);
     try {
       return Promise.resolve(look());
     } catch (error) {

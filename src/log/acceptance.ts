@@ -14,6 +14,7 @@
 import { type ByteSink, GrowingSink } from "../base/byte-sink.ts";
 import { Fifo, type Queued } from "../base/fifo.ts";
 import { onAbort } from "../base/on-abort.ts";
+import { turnShare } from "../base/rest.ts";
 import { StoreError } from "../base/store-error.ts";
 import { ioError } from "../disk/io-error.ts";
 import { errorCode } from "../disk/system-error.ts";
@@ -57,6 +58,8 @@ interface Staged extends Queued {
 
 const NO_SIGNAL = (): void => {};
 
+/** An answer takes as much of a turn as so many events that are read. */
+const ANSWER_SHARE = 4;
 /** Memory for requests beside the open group: taken so much at a time, grown by a request that is larger than what is left, and not used again past the most. */
 const BESIDES_BYTES = 64 * 1024;
 const BESIDES_LEFT_MIN = 4096;
@@ -333,8 +336,16 @@ export class Acceptance {
       }
     };
     const group = this.#groupOf(met);
-    if (group === null) answer();
-    else group.waiters.push(waiterFor(answer, receipts));
+    if (group === null) {
+      // Who retries what is there in a loop waits for no disk.
+      const answerNow = (): void => {
+        turnShare.spend(ANSWER_SHARE);
+        answer();
+      };
+      const turn = turnShare.wait();
+      if (turn === null) answerNow();
+      else void turn.then(answerNow);
+    } else group.waiters.push(waiterFor(answer, receipts));
   }
 
   /** The unsettled group that holds the event; null when it is visible, or none is meant. */

@@ -11,6 +11,7 @@ import type { FrameFormat } from "../format/frame-format.ts";
 import type { RowCursor, RowFilter } from "../index/segment-index.ts";
 import { type LostEvents, lostEventsError } from "../index/lost-events.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { UnionCursor } from "./union-cursor.ts";
 
 /** A filter with its ids in full. */
 export interface SearchFilter extends RowFilter {
@@ -171,45 +172,4 @@ function frameMatches(filter: SearchFilter, format: FrameFormat, bytes: Uint8Arr
     within(format.timeMicros(view, at), filter.timeFrom, filter.timeTo) &&
     within(sequence, filter.sequenceFrom, filter.sequenceTo)
   );
-}
-
-const UNION_BUFFER_ROWS = 512;
-
-/** Merges cursors in row order; a row that several yield comes once. */
-class UnionCursor implements RowCursor {
-  readonly #sources: { readonly cursor: RowCursor; readonly rows: Uint32Array; count: number; at: number; ended: boolean }[];
-  readonly #forward: boolean;
-
-  constructor(cursors: readonly RowCursor[], direction: "forward" | "backward") {
-    this.#forward = direction === "forward";
-    this.#sources = cursors.map((cursor) => ({ cursor, rows: new Uint32Array(UNION_BUFFER_ROWS), count: 0, at: 0, ended: false }));
-  }
-
-  next(out: Uint32Array): number {
-    let filled = 0;
-    while (filled < out.length) {
-      let best = -1;
-      for (const source of this.#sources) {
-        if (source.at === source.count && !source.ended) {
-          const count = source.cursor.next(source.rows);
-          // A row of this source may still come before what the others have: nothing more can be said in this step.
-          if (count === -1) return filled > 0 ? filled : -1;
-          source.at = 0;
-          source.count = count;
-          source.ended = count === 0;
-        }
-        if (source.at === source.count) continue;
-        const row = source.rows[source.at];
-        if (best === -1 || (this.#forward ? row < best : row > best)) best = row;
-      }
-      if (best === -1) return filled;
-      out[filled++] = best;
-      for (const source of this.#sources) if (source.at < source.count && source.rows[source.at] === best) source.at++;
-    }
-    return filled;
-  }
-
-  count(scratch: Uint32Array): number {
-    return this.next(scratch);
-  }
 }

@@ -1,0 +1,63 @@
+/** Whatever is asked for in a row, or side by side, and needs no disk: the event loop has its turns all the same. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { rawEvent } from "../../src/events/definition.ts";
+import type { Receipt } from "../../src/events/event.ts";
+import { Store } from "../../src/store.ts";
+import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
+import { TurnCounter } from "../../src/testing/turn-counter.ts";
+
+const ENTITIES = 64;
+const EVENTS = 4096;
+const TIMES = 8192;
+
+const ids: string[] = [];
+let store: Store;
+
+before(async () => {
+  store = await Store.open("/store", { disk: createMemoryDisk() });
+  const appends = Array.from({ length: EVENTS }, (_, n) => append(n));
+  for (const { id } of await Promise.all(appends)) ids.push(id);
+});
+
+function append(n: number): Promise<Receipt> {
+  return store.append({ entity: `e:${n % ENTITIES}`, scope: "s" }, rawEvent(0xf001, { n }), { idempotencyKey: `key-${n}` });
+}
+
+after(() => store.close());
+
+async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
+  const counter = new TurnCounter();
+  try {
+    await work();
+  } finally {
+    counter.stop();
+  }
+  return counter.turns;
+}
+
+async function inARow(call: (n: number) => Promise<unknown>): Promise<void> {
+  for (let n = 0; n < TIMES; n++) await call(n);
+}
+
+function sideBySide(call: (n: number) => Promise<unknown>): Promise<unknown> {
+  return Promise.all(Array.from({ length: TIMES }, (_, n) => call(n)));
+}
+
+describe("the event loop turns", () => {
+  const calls: Record<string, { call: (n: number) => Promise<unknown>; turns: number }> = {
+    get: { call: (n) => store.get(ids[n % EVENTS] as string), turns: TIMES / 4096 },
+    head: { call: (n) => store.head(`e:${n % ENTITIES}`), turns: TIMES / 4096 },
+    count: { call: (n) => store.count({ entity: `e:${n % ENTITIES}` }), turns: TIMES / 256 },
+    "read a stream": { call: (n) => store.read({ entity: `e:${n % ENTITIES}` }).toArray(), turns: (TIMES * EVENTS) / ENTITIES / 4096 },
+    "retry an append": { call: (n) => append(n % EVENTS), turns: TIMES / 1024 },
+  };
+  for (const [name, { call, turns }] of Object.entries(calls)) {
+    for (const [how, way] of Object.entries({ "in a row": inARow, "side by side": sideBySide })) {
+      test(`${name}, ${TIMES} times ${how}`, { timeout: 60_000 }, async () => {
+        const had = await turnsDuring(() => way(call));
+        assert.ok(had >= turns / 2, `${had} turns of ${turns}`);
+      });
+    }
+  }
+});
