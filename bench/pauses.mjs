@@ -81,6 +81,20 @@ async function pausesWith({ batpak, folder, events }, entities, suffix) {
   await measure("count by kind and scope", () => store.count({ kind: 0xf003, scope: "shop:03" }));
   await measure("the newest of an absent time", () => store.read({ time: { from: 0, to: 1 } }).first());
   await measure("verify", () => store.verify());
+  const names = Array.from({ length: 1000 }, (_, i) => entityName((i * 7919) % entities));
+  await measure("1,000 streams side by side", () => Promise.all(names.map((entity) => store.read({ entity }, { limit: 300 }).toArray())));
+  const last = (await store.head(names[0])).id;
+  await measure("100,000 gets in a row", async () => {
+    for (let i = 0; i < 100_000; i++) await store.get(last);
+  });
+  await measure("100,000 appends, 2,000 called in each turn, none waited for before", async () => {
+    const appends = [];
+    for (let i = 0; i < 100_000; i++) {
+      appends.push(store.append(coordinateOf(i % entities), itemOf(rawEvent, [coordinateOf(i % entities)], i).event));
+      if (i % 2000 === 1999) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(appends);
+  });
   await measure("close", () => store.close());
   await measure("open", async () => {
     store = await Store.open(directory);

@@ -14,10 +14,12 @@ export async function measureQueries({ batpak, folder, rounds, events, quick }) 
   const coordinates = coordinatesOf(1000);
   for (let number = 0; number < events; number += 1000) sqlite.insertMany(coordinates, number, number + 1000);
   const prefix = entityName(12).slice(0, -1);
+  const names = Array.from({ length: 100 }, (_, i) => entityName(i * 7));
   const questions = {
     "events of a scope": [{ scope: scopeName(3) }, "scope = ?", [scopeName(3)]],
     "events of a kind": [{ kind: kindOf(5) }, "kind = ?", [kindOf(5)]],
     "events of a kind and scope": [{ kind: kindOf(2), scope: scopeName(2) }, "kind = ? AND scope = ?", [kindOf(2), scopeName(2)]],
+    "events of 100 entities by their names": [names.map((entity) => ({ entity })), `entity IN (${names.map(() => "?").join(", ")})`, names],
     "events of ten entities by prefix": [{ entityPrefix: prefix }, "entity >= ? AND entity < ?", [prefix, `${prefix}~`]],
   };
   const results = {};
