@@ -159,7 +159,8 @@ export class NativeWriter implements StoreWriter {
     this.#schedule = new CheckpointSchedule({
       everyEvents: options.checkpointEveryEvents,
       stretches: options.checkpointStretches,
-      events: parts.log.eventsReplayed,
+      events: parts.log.replayed?.frames ?? 0,
+      bytes: parts.log.replayed?.bytes ?? 0,
       required: parts.log.route !== "checkpoint" && index.acceptedSequence > 0,
       entityCount: () => index.heads.count,
     });
@@ -261,14 +262,14 @@ export class NativeWriter implements StoreWriter {
         sealed: (segment) => this.#blocks.add(segment),
         mayTurn: () => this.#blocks.mayTurn(),
         recordVisible: (frame) => addRecordInForce(this.#records, frame),
-        committed: (frames, isQuiet) => this.#committed(frames, isQuiet),
+        committed: (frames, bytes, isQuiet) => this.#committed(frames, bytes, isQuiet),
       },
       placer,
     );
   }
 
-  #committed(frames: number, isQuiet: boolean): void {
-    this.#schedule.note(frames, this.checkpointer.isWriting);
+  #committed(frames: number, bytes: number, isQuiet: boolean): void {
+    this.#schedule.note(frames, bytes, this.checkpointer.isWriting);
     if (this.checkpointer.isBusy) return;
     const asked = this.#checkpointsAsked.length > 0;
     if (!asked && !this.#schedule.isDue) return;
@@ -424,8 +425,8 @@ export class NativeWriter implements StoreWriter {
       await this.checkpointer.idle();
       await this.#segments.trim();
       if (this.#schedule.isOn && this.#needsCheckpoint()) await this.checkpointer.begin();
-      // The few events that no checkpoint has were synced: of the last ones nothing but the mark tells.
-      else if (this.log.queue.commits > 0) await this.#mark.sync();
+      // The few events that no checkpoint has are synced: of the last ones nothing but the mark tells.
+      else if (this.#schedule.isBehind) await this.#mark.sync();
     } finally {
       this.log.stopTimers();
       // A poisoned store may be in the middle of a write, or of a turn to a new segment: never once the lock is somebody else's.

@@ -60,6 +60,8 @@ export interface OpenedNativeLog {
   readonly route: OpenRoute;
   readonly reasons: readonly string[];
   readonly eventsReplayed: number;
+  /** The frames that were taken up one by one, system records among them, and their bytes; of a native log. */
+  readonly replayed?: { readonly frames: number; readonly bytes: number };
   readonly problems: readonly StoreProblem[];
   /** Torn ends that are left out, of a batpak 0.3 log: any segment may have one. */
   readonly tornTails?: readonly TornTail[];
@@ -101,6 +103,7 @@ class NativeOpening {
   #lastFrame: LastFrame | null = null;
   #route: OpenRoute = "scan";
   #target: ReplayTarget;
+  readonly #replayed = { frames: 0, bytes: 0 };
   #end = 0;
   #cutBytes = 0;
   #provenSynced = 0;
@@ -167,6 +170,7 @@ class NativeOpening {
       route: this.#route,
       reasons: this.#reasons,
       eventsReplayed: this.#target.events,
+      replayed: this.#replayed,
       problems: this.#problems,
       unsettled: {
         segmentId: newest?.id ?? null,
@@ -424,6 +428,8 @@ class NativeOpening {
   }
 
   #replay(entry: SegmentEntry, run: FrameRun): void {
+    this.#replayed.frames += run.count;
+    this.#replayed.bytes += run.end - run.base - run.words[FRAME_RECORD.at];
     // A right frame that cannot stand there is told.
     const last = replayRun(this.#target, entry, run, (error) => this.#damage(error));
     if (last < 0) return;

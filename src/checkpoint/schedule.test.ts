@@ -3,13 +3,21 @@ import { test } from "node:test";
 import { CheckpointSchedule, type ScheduleInput } from "./schedule.ts";
 
 function scheduleOf(input: Partial<ScheduleInput> = {}): CheckpointSchedule {
-  return new CheckpointSchedule({ everyEvents: 100, stretches: true, events: 0, required: false, entityCount: () => 5, ...input });
+  return new CheckpointSchedule({
+    everyEvents: 100,
+    stretches: true,
+    events: 0,
+    bytes: 0,
+    required: false,
+    entityCount: () => 5,
+    ...input,
+  });
 }
 
 /** How many events more make one due. */
 function eventsLeft(schedule: CheckpointSchedule): number {
   let events = 0;
-  for (; !schedule.isDue; events++) schedule.note(1, false);
+  for (; !schedule.isDue; events++) schedule.note(1, 100, false);
   return events;
 }
 
@@ -30,7 +38,7 @@ test("begun earlier by what came while the last one was written, a quarter at mo
   ]) {
     const schedule = scheduleOf();
     schedule.begun();
-    schedule.note(meanwhile, true);
+    schedule.note(meanwhile, 100, true);
     assert.equal(eventsLeft(schedule), left, `${meanwhile} came`);
   }
 });
@@ -46,10 +54,10 @@ test("an index block makes one due, a stretched one not before half of its event
   one.noteBlock();
   assert.ok(one.isDue);
   const many = scheduleOf({ entityCount: () => 2000 });
-  many.note(249, false);
+  many.note(249, 100, false);
   many.noteBlock();
   assert.equal(many.isDue, false);
-  many.note(1, false);
+  many.note(1, 100, false);
   many.noteBlock();
   assert.ok(many.isDue);
 });
@@ -62,7 +70,7 @@ test("what is required is due with the next event, and never where checkpoints a
   schedule.require();
   assert.ok(schedule.isDue);
   const off = scheduleOf({ everyEvents: null, required: true });
-  off.note(1_000_000, false);
+  off.note(1_000_000, 100, false);
   off.noteBlock();
   assert.equal(off.isDue, false);
 });
@@ -76,4 +84,6 @@ test("at close one is due for more than a few events, for any where it was said 
   assert.equal(due(0, { stretches: false }), false);
   assert.equal(due(1, { stretches: false }), true);
   assert.equal(due(1000, { everyEvents: null, required: true }), false);
+  assert.equal(due(3, { bytes: 64 * 4096 }), false);
+  assert.equal(due(3, { bytes: 65 * 4096 }), true);
 });

@@ -8,8 +8,9 @@ export interface ScheduleInput {
   readonly everyEvents: number | null;
   /** Whether those of many entities may be further apart. */
   readonly stretches: boolean;
-  /** What was taken up when the store was opened. */
+  /** What was taken up when the store was opened, system records among it, and how many bytes that was. */
   readonly events: number;
+  readonly bytes: number;
   /** Due with the first event. */
   readonly required: boolean;
   entityCount(): number;
@@ -21,11 +22,14 @@ const STRETCHED_EVENTS_PER_ENTITY = 1 / 4;
 const CLOSING_EVENTS = 64;
 /** And so many more for each entity: all of them are in a checkpoint. */
 const CLOSING_EVENTS_PER_ENTITY = 1 / 256;
+/** As long as they are no longer than this on average: each opening reads them, also one that appends nothing. */
+const CLOSING_BYTES_PER_EVENT = 4096;
 
 export class CheckpointSchedule {
   readonly #input: ScheduleInput;
   /** Since the picture of the last one. */
   #events: number;
+  #bytes: number;
   /** As many of them as came before that one was complete. */
   #eventsWhileWriting = 0;
   #required: boolean;
@@ -33,6 +37,7 @@ export class CheckpointSchedule {
   constructor(input: ScheduleInput) {
     this.#input = input;
     this.#events = input.events;
+    this.#bytes = input.bytes;
     this.#required = input.required;
   }
 
@@ -46,11 +51,16 @@ export class CheckpointSchedule {
     return this.#required;
   }
 
+  /** Whether the last one does not reach to the end of the log. */
+  get isBehind(): boolean {
+    return this.#events > 0 || this.#required;
+  }
+
   /** Whether one is to be written before the log is closed: few events are taken up in less time than it takes. */
   get isDueAtClose(): boolean {
     if (!this.isOn) return false;
     const allowed = this.#input.stretches ? CLOSING_EVENTS + this.#input.entityCount() * CLOSING_EVENTS_PER_ENTITY : 0;
-    return this.#required || this.#events > allowed;
+    return this.#required || this.#events > allowed || this.#bytes > allowed * CLOSING_BYTES_PER_EVENT;
   }
 
   /** Whether one is to be begun: so early that it is complete in time. */
@@ -65,9 +75,10 @@ export class CheckpointSchedule {
     return Math.max(everyEvents as number, stretches ? this.#input.entityCount() * STRETCHED_EVENTS_PER_ENTITY : 0);
   }
 
-  /** So many events more are visible; `isWriting`: the last checkpoint is not complete yet. */
-  note(events: number, isWriting: boolean): void {
+  /** So many events more are visible, in so many bytes; `isWriting`: the last checkpoint is not complete yet. */
+  note(events: number, bytes: number, isWriting: boolean): void {
     this.#events += events;
+    this.#bytes += bytes;
     if (isWriting) this.#eventsWhileWriting = this.#events;
   }
 
@@ -84,6 +95,6 @@ export class CheckpointSchedule {
   /** The picture of one was taken. */
   begun(): void {
     this.#required = false;
-    this.#events = this.#eventsWhileWriting = 0;
+    this.#events = this.#bytes = this.#eventsWhileWriting = 0;
   }
 }

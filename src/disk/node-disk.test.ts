@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import fs, { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
@@ -171,3 +171,14 @@ function descriptors(): string[] {
 function flagsOf(line: string): number {
   return Number.parseInt(line.split(" ")[1] ?? "0", 8);
 }
+
+describe("a pipe in a file's place", { skip: process.platform === "win32" }, () => {
+  it("is opened without waiting for somebody who writes to it, and cannot be read as a file", async () => {
+    const path = join(directory, "pipe");
+    assert.equal(spawnSync("mkfifo", [path]).status, 0);
+    const file = await nodeDisk.open(path, "read");
+    await assert.rejects(file.read(new Uint8Array(1), 0, 1, 0), { code: "ESPIPE" });
+    await file.close();
+    assert.equal((await nodeDisk.status(path))?.type, "other");
+  });
+});

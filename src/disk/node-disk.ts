@@ -71,9 +71,12 @@ export const nodeDisk: Disk = createNodeDisk();
 
 type Done = (error: NodeJS.ErrnoException | null) => void;
 
+/** A pipe in a file's place would hold up the event loop until somebody writes to it. Nothing else heeds it. */
+const NO_WAIT = fs.constants.O_NONBLOCK ?? 0;
+
 const OPEN_FLAGS: Record<FileMode, number> = {
-  read: fs.constants.O_RDONLY,
-  write: fs.constants.O_RDWR,
+  read: fs.constants.O_RDONLY | NO_WAIT,
+  write: fs.constants.O_RDWR | NO_WAIT,
   create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
 };
 
@@ -327,12 +330,20 @@ function openSameFile(descriptor: number, path: string): number | null {
     } catch {
       continue;
     }
-    const first = fs.fstatSync(descriptor, { bigint: true });
-    const second = fs.fstatSync(opened, { bigint: true });
-    if (first.dev === second.dev && first.ino === second.ino) return opened;
+    if (isSameFile(descriptor, opened)) return opened;
     fs.closeSync(opened);
   }
   return null;
+}
+
+function isSameFile(descriptor: number, other: number): boolean {
+  try {
+    const first = fs.fstatSync(descriptor, { bigint: true });
+    const second = fs.fstatSync(other, { bigint: true });
+    return first.dev === second.dev && first.ino === second.ino;
+  } catch {
+    return false;
+  }
 }
 
 async function statusOf(path: string): Promise<EntryStatus | null> {

@@ -150,8 +150,12 @@ export class Acceptance {
 
   /** Forgets what was staged in the sink from `start` on. */
   unstage(sink: ByteSink, start: number): void {
+    if (sink === this.#besides) {
+      // Once it is submitted its bytes stay, whatever fails then.
+      if (!this.#stagingBeside) return;
+      this.#stagingBeside = false;
+    }
     sink.position = start;
-    if (sink === this.#besides) this.#stagingBeside = false;
     if (sink === this.#parts.queue.open) {
       this.#stagingInPlace = false;
       this.#parts.queue.open.limit = Number.POSITIVE_INFINITY;

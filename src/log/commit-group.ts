@@ -33,6 +33,21 @@ const INITIAL_FRAMES = 256;
 /** Groups that no store uses: as many as a busy one can have, and more where they are small. */
 const spareGroups = new SpareList<CommitGroup>(1024, 64 * 1024 * 1024);
 
+const NO_SEGMENT: SegmentEntry = {
+  id: 0,
+  firstSequence: 0,
+  nextSequence: 0,
+  generation: 0,
+  sealed: true,
+  framesEnd: 0,
+  frames: 0,
+  visibleFrames: 0,
+  lastIssuedId: new Uint8Array(16),
+  index: null,
+  indexOnDisk: false,
+  systemFrames: [],
+};
+
 export class CommitGroup implements ByteSink {
   bytes!: Uint8Array;
   view!: DataView;
@@ -44,7 +59,7 @@ export class CommitGroup implements ByteSink {
   limitBytesMax = 0;
   limitName = "the payload";
 
-  segment!: SegmentEntry;
+  segment: SegmentEntry = NO_SEGMENT;
   /** Where the group's first byte stands in its segment. */
   baseOffset = 0;
   /** Whether its segment must be made before it can be written. */
@@ -138,6 +153,8 @@ export class CommitGroup implements ByteSink {
     this.overlaps = false;
     this.isBegun = false;
     this.isWritten = false;
+    // A spare group must not keep a closed store's index.
+    this.segment = NO_SEGMENT;
     if (this.capacity <= KEPT_CAPACITY_BYTES) spareGroups.give(this);
   }
 }

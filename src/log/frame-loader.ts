@@ -181,12 +181,15 @@ export class FrameLoader {
     start: number,
     end: number,
   ): Promise<LoadedFrame[]> {
-    const file = this.#files.pin(segment.id);
     try {
-      const read = await file.read(block.bytes, 0, end - start, start);
-      return this.#takeApart(segment, index, rows, from, count, block, start, read);
+      const file = this.#files.pin(segment.id);
+      try {
+        const read = await file.read(block.bytes, 0, end - start, start);
+        return this.#takeApart(segment, index, rows, from, count, block, start, read);
+      } finally {
+        this.#files.unpin(segment.id);
+      }
     } finally {
-      this.#files.unpin(segment.id);
       this.#giveBack(block);
     }
   }

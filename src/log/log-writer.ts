@@ -61,8 +61,8 @@ export interface LogWriterParts {
   mayTurn(): Promise<void> | null;
   /** A system record is visible: a whole frame of its own memory. */
   recordVisible(frame: Uint8Array): void;
-  /** So many frames more are visible, system records among them; called between two commits. `isQuiet`: nothing is in flight. */
-  committed(frames: number, isQuiet: boolean): void;
+  /** So many frames more are visible, system records among them, in so many bytes; called between two commits. `isQuiet`: nothing is in flight. */
+  committed(frames: number, bytes: number, isQuiet: boolean): void;
 }
 
 export class LogWriter implements UnwrittenFrames {
@@ -76,6 +76,7 @@ export class LogWriter implements UnwrittenFrames {
   readonly #syncer: LogSyncer;
   /** Frames completed and not yet published. */
   #completed = 0;
+  #completedBytes = 0;
 
   constructor(parts: LogWriterParts, placer: FramePlacer) {
     this.#parts = parts;
@@ -229,14 +230,17 @@ export class LogWriter implements UnwrittenFrames {
     this.#parts.segments.noteWritten(group.baseOffset + group.position, group.position, this.#syncsCommits);
     const events = this.#makeVisible(group);
     this.#completed += group.frames;
+    this.#completedBytes += group.position;
     this.#syncer.note(events);
   }
 
   #publish(isQuiet: boolean): void {
     const frames = this.#completed;
+    const bytes = this.#completedBytes;
     this.#completed = 0;
+    this.#completedBytes = 0;
     this.writeMark();
-    this.#parts.committed(frames, isQuiet);
+    this.#parts.committed(frames, bytes, isQuiet);
     this.#parts.gate.tell(this.#parts.index.newest?.takeTouched());
     this.#syncer.plan();
   }

@@ -8,15 +8,19 @@ export class MarkFile {
   readonly #bytes = new Uint8Array(DURABLE_MARK.bytes);
   readonly #view = new DataView(this.#bytes.buffer);
 
-  private constructor(file: DiskFile) {
+  /** Makes its name durable; null where it was there before. */
+  #syncName: (() => Promise<void>) | null;
+
+  private constructor(file: DiskFile, syncName: (() => Promise<void>) | null) {
     this.#file = file;
+    this.#syncName = syncName;
   }
 
   /** Opens the mark for writing, making it where there is none. */
   static async open(disk: Disk, directory: string): Promise<MarkFile> {
     const path = join(directory, DURABLE_MARK_FILE);
     const there = (await disk.status(path)) !== null;
-    return new MarkFile(await disk.open(path, there ? "write" : "create"));
+    return new MarkFile(await disk.open(path, there ? "write" : "create"), there ? null : () => disk.syncDirectory(directory));
   }
 
   write(mark: DurableMark): void {
@@ -26,6 +30,8 @@ export class MarkFile {
 
   async sync(): Promise<void> {
     await this.#file.sync();
+    await this.#syncName?.();
+    this.#syncName = null;
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
+import { rawEvent } from "../../src/events/definition.ts";
 import { CHECKPOINT } from "../../src/format/native/checkpoint.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import { Store } from "../../src/store.ts";
@@ -360,8 +361,9 @@ test("few events more are left to the next opening; more are worth a checkpoint"
   assert.deepEqual(await session(0), { replayed: 0, rewritten: false });
   assert.deepEqual(await session(40), { replayed: 0, rewritten: false });
   assert.deepEqual(await session(0), { replayed: 40, rewritten: false });
-  assert.deepEqual(await session(24), { replayed: 40, rewritten: false });
-  assert.deepEqual(await session(1), { replayed: 64, rewritten: true });
+  // With the record of their definition these are 64 frames.
+  assert.deepEqual(await session(23), { replayed: 40, rewritten: false });
+  assert.deepEqual(await session(1), { replayed: 63, rewritten: true });
   assert.deepEqual(await session(0), { replayed: 0, rewritten: false });
 });
 
@@ -378,4 +380,44 @@ test("what a clean close left to the next opening is damage where it rots after 
   await whole.close();
   after.corrupt(segmentPath(1), after.bytesOf(segmentPath(1)).length - 5, (byte) => byte ^ 1);
   await assert.rejects(openStore(after), { code: "CORRUPT" });
+});
+
+test("so is what a session that only took it up leaves behind", async () => {
+  const disk = new SimulatedDisk();
+  await (await openStore(disk)).close();
+  const killed = await openStore(disk);
+  await killed.append(at, Counted({ n: 0 }));
+  const left = disk.diskAfterKill();
+  await (await openStore(left)).close();
+  left.crashNow();
+  const after = left.diskAfterCrash();
+  after.corrupt(segmentPath(1), after.bytesOf(segmentPath(1)).length - 5, (byte) => byte ^ 1);
+  await assert.rejects(openStore(after), { code: "CORRUPT" });
+});
+
+test("few events that are long, and positions in the log, are worth a checkpoint as well", async () => {
+  const disk = new SimulatedDisk();
+  await (await openStore(disk)).close();
+  const isRewrittenBy = async (work: (store: CountedStore) => Promise<unknown>): Promise<boolean> => {
+    const before = disk.bytesOf(CHECKPOINT_PATH);
+    const store = await openStore(disk);
+    await work(store);
+    await store.close();
+    return Buffer.compare(before, disk.bytesOf(CHECKPOINT_PATH)) !== 0;
+  };
+  const long = (store: CountedStore): Promise<unknown> => store.append(at, rawEvent(0xf001, "x".repeat(100_000)));
+  assert.equal(await isRewrittenBy(long), false);
+  assert.equal(await isRewrittenBy(long), false);
+  assert.equal(await isRewrittenBy(long), true);
+  const commits = async (store: CountedStore): Promise<void> => {
+    const consumer = await store.consumer("c", undefined, { positionIn: "log" });
+    for (let n = 0; n < 20; n++) {
+      await consumer.reset(0);
+      await consumer.commit(1);
+    }
+    await consumer.close();
+  };
+  assert.equal(await isRewrittenBy(commits), false);
+  assert.equal(await isRewrittenBy(commits), true);
+  assert.equal(await isRewrittenBy(async () => {}), false);
 });
