@@ -50,8 +50,8 @@ function tagOf(id: Uint8Array): number {
 
 /** A reader reads the log anew at most this often in a row. */
 export const RENEWALS_MAX = 10;
-/** A count takes as much of a turn as so many events, at the least. */
-const COUNT_SHARE = 16;
+/** A look for rows, or a count, takes as much of a turn as so many events. */
+const LOOK_SHARE = 16;
 /** Steps without a result after which the event loop gets its turn. */
 const STEPS_PER_REST = 8;
 /** Rows looked up at once; the first look is small, so that the first events come soon. */
@@ -184,6 +184,7 @@ export class EventChunks {
 
   /** Looks for rows; false where none were found in this step. */
   #find(): boolean {
+    turnShare.spend(LOOK_SHARE);
     this.#search ??= this.#newSearch();
     const count = this.#search.next(this.#rows);
     if (count === 0) this.#ended = true;
@@ -416,7 +417,7 @@ async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], 
   const rows = new Uint32Array(4096);
   let total = 0;
   let steps = 0;
-  turnShare.spend(COUNT_SHARE);
+  turnShare.spend(LOOK_SHARE);
   const step = (): number => (search.needsFrames ? search.next(rows) : search.count(rows));
   for (let count = step(); count !== 0; count = step()) {
     if (++steps % STEPS_PER_REST === 0) await restOver(parts, revision);
