@@ -56,6 +56,9 @@ interface Staged extends Queued {
   keepOn: () => void;
 }
 
+/** Why a request adds nothing. */
+type Refusal = Exclude<Verdict, { kind: "accept" }>;
+
 const NO_SIGNAL = (): void => {};
 
 /** An answer takes as much of a turn as so many events that are read. */
@@ -323,33 +326,40 @@ export class Acceptance {
   }
 
   /** Answers a request that adds nothing, once the event that it met is visible. */
-  #deliver(request: AppendRequest, verdict: Exclude<Verdict, { kind: "accept" }>): void {
-    const { index, frames, durable } = this.#parts;
+  #deliver(request: AppendRequest, verdict: Refusal): void {
     const met = verdict.kind === "refuse" ? verdict.metSequence : verdict.lastSequence;
-    const { receipts } = request;
-    const count = request.items.length - request.recordCount;
     request.learn?.(false);
-    const answer = (): void => {
-      if (verdict.kind === "refuse") return receipts.reject(verdict.error);
-      if (verdict.kind === "removed") return receipts.resolve(removedReceipts(verdict.rows, durable));
-      try {
-        receipts.resolve(index.withSoundIndex(() => repeatedReceipts(verdict.first, count, index, frames, durable)));
-      } catch (error) {
-        // Answers are given while a group settles: a frame that cannot be read must not stop the others.
-        receipts.reject(readFailure(error));
-      }
-    };
     const group = this.#groupOf(met);
-    if (group === null) {
-      // Who retries what is there in a loop waits for no disk.
-      const answerNow = (): void => {
-        turnShare.spend(ANSWER_SHARE);
-        answer();
-      };
-      const turn = turnShare.wait();
-      if (turn === null) answerNow();
-      else void turn.then(answerNow);
-    } else group.waiters.push(waiterFor(answer, receipts));
+    if (group !== null) {
+      group.waiters.push(waiterFor(() => this.#answerTo(request, verdict)(), request.receipts));
+      return;
+    }
+    // Worked out at once: the store may be closed before it is told.
+    const answer = this.#answerTo(request, verdict);
+    const answerNow = (): void => {
+      turnShare.spend(ANSWER_SHARE);
+      answer();
+    };
+    // Who retries what is there in a loop waits for no disk.
+    const turn = turnShare.wait();
+    if (turn === null) answerNow();
+    else void turn.then(answerNow);
+  }
+
+  /** Works out what the request is answered. */
+  #answerTo({ items, recordCount, receipts }: AppendRequest, verdict: Refusal): () => void {
+    const { index, frames, durable } = this.#parts;
+    if (verdict.kind === "refuse") return () => receipts.reject(verdict.error);
+    try {
+      const given =
+        verdict.kind === "removed"
+          ? removedReceipts(verdict.rows, durable)
+          : index.withSoundIndex(() => repeatedReceipts(verdict.first, items.length - recordCount, index, frames, durable));
+      return () => receipts.resolve(given);
+    } catch (error) {
+      // Answers are given while a group settles: a frame that cannot be read must not stop the others.
+      return () => receipts.reject(readFailure(error));
+    }
   }
 
   /** The unsettled group that holds the event; null when it is visible, or none is meant. */
