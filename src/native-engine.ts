@@ -426,7 +426,10 @@ export class NativeWriter implements StoreWriter {
       await this.#segments.trim();
       if (this.#schedule.isOn && this.#needsCheckpoint()) await this.checkpointer.begin();
       // The few events that no checkpoint has are synced: of the last ones nothing but the mark tells.
-      else if (this.#schedule.isBehind) await this.#mark.sync();
+      else if (this.#schedule.isBehind) {
+        await this.#mark.sync();
+        await this.#mark.syncName();
+      }
     } finally {
       this.log.stopTimers();
       // A poisoned store may be in the middle of a write, or of a turn to a new segment: never once the lock is somebody else's.

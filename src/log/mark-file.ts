@@ -30,7 +30,11 @@ export class MarkFile {
 
   async sync(): Promise<void> {
     await this.#file.sync();
-    await this.#syncName?.();
+  }
+
+  /** Makes its name durable where it was made here. Nothing that was promised rests on it: where that fails, it is as it was. */
+  async syncName(): Promise<void> {
+    await this.#syncName?.().catch(() => {});
     this.#syncName = null;
   }
 
