@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { seededRandom } from "../testing/seeded-random.ts";
 import { TurnCounter } from "../testing/turn-counter.ts";
-import { besideOthers, Pace, sortedInSteps } from "./rest.ts";
+import { besideOthers, Pace, sortedInSteps, TurnShare } from "./rest.ts";
 
 test("sorting in steps gives what sorting gives, with equal ones in their order, and pauses between steps", async () => {
   const random = seededRandom(7);
@@ -91,4 +93,38 @@ test("steps beside others' work are all taken, and their result is given", async
   assert.equal(await besideOthers(steps()), "done");
   const turns = counter.stop();
   assert.ok(turns > 1, `${turns} turns`);
+});
+
+test("those who wait for a turn go on in their order, and where some always wait, none that has gone on is held", async () => {
+  const share = new TurnShare(64);
+  share.spend(64);
+  const order: number[] = [];
+  await Promise.all(
+    Array.from({ length: 100 }, async (_, n) => {
+      await share.wait();
+      share.spend(1);
+      order.push(n);
+    }),
+  );
+  assert.deepEqual(
+    order,
+    Array.from({ length: 100 }, (_, n) => n),
+  );
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const held = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = held();
+  let most = 0;
+  const reader = async (n: number): Promise<void> => {
+    for (let round = 1; round <= 5000; round++) {
+      await share.wait();
+      share.spend(1);
+      if (n === 0 && round === 4900) most = held() - before;
+    }
+  };
+  await Promise.all(Array.from({ length: 64 }, (_, n) => reader(n)));
+  assert.ok(most < 4 * 1024 * 1024, `${most} bytes`);
 });

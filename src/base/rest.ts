@@ -1,5 +1,6 @@
 /** Work that lets the event loop turn: steps with rests between them, and when to rest. */
 import { systemClock } from "./clock.ts";
+import { Fifo, type Queued } from "./fifo.ts";
 
 /** Lets the event loop turn: what takes long is done in steps with a rest between them. */
 export function rest(): Promise<void> {
@@ -114,6 +115,10 @@ const LET_ON = 16;
 const SETTLED = Promise.resolve();
 const NOTHING = (): void => {};
 
+interface WaitsForTurn extends Queued {
+  readonly goOn: () => void;
+}
+
 /**
  * What may be done in one turn of the event loop by all who find at once what they look for: awaiting what is there already lets nobody else have a
  * turn, nor does it where a thousand do so side by side, each of them little. Counted in events that are read, about a microsecond or two each.
@@ -125,9 +130,7 @@ export class TurnShare {
   readonly #share: number;
   #left: number;
   #isSpent = false;
-  #waiting: (() => void)[] = [];
-  /** Those before it have gone on. */
-  #next = 0;
+  readonly #waiting = new Fifo<WaitsForTurn>();
 
   constructor(share: number) {
     this.#share = share;
@@ -136,7 +139,7 @@ export class TurnShare {
 
   /** What is to be waited for before more is done; null: nothing. Who has waited goes on without asking again. */
   wait(): Promise<void> | null {
-    return this.#isSpent ? new Promise((resolve) => this.#waiting.push(resolve)) : null;
+    return this.#isSpent ? new Promise((goOn) => this.#waiting.push({ goOn, isGone: false })) : null;
   }
 
   /** So much was done. What is begun already goes on. */
@@ -154,14 +157,14 @@ export class TurnShare {
 
   readonly #letOn = (): void => {
     if (this.#left <= 0) return void setImmediate(this.#turned);
-    const end = Math.min(this.#next + LET_ON, this.#waiting.length);
-    while (this.#next < end) this.#waiting[this.#next++]();
-    if (end < this.#waiting.length) {
-      // Behind the steps that they take when they go on.
-      return void SETTLED.then(NOTHING).then(NOTHING).then(this.#letOn);
+    for (let count = 0; count < LET_ON; count++) {
+      const { first } = this.#waiting;
+      if (first === undefined) break;
+      this.#waiting.remove(first);
+      first.goOn();
     }
-    this.#waiting = [];
-    this.#next = 0;
+    // Behind the steps that they take when they go on.
+    if (this.#waiting.length > 0) return void SETTLED.then(NOTHING).then(NOTHING).then(this.#letOn);
     this.#isSpent = false;
   };
 }

@@ -55,6 +55,7 @@ export class RecentRows {
     words[slot + OFFSET] = offset;
     words[slot + BYTES_MAX] = bytesMax;
   }
+
   #grow(): void {
     const before = this.#words;
     this.#slots = Math.max(SLOTS_MIN, this.#slots * 4);
