@@ -381,14 +381,14 @@ export class StoredReading implements EventReading<StoredEvent> {
 }
 
 /** How many events match, by the index alone where no frame needs a look. */
-export function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
+export async function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
+  const turn = turnShare.wait();
+  if (turn !== null) await turn;
   return withSoundIndex(parts, () => countOnce(parts, filters, bound));
 }
 
 /** Repeats a look that met a bad page of an index block, after that index was rebuilt. What the file system says comes as the store's errors. */
 async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<Result>): Promise<Result> {
-  const turn = turnShare.wait();
-  if (turn !== null) await turn;
   for (let renewals = 0; ; ) {
     const { revision } = parts.index;
     try {

@@ -29,10 +29,10 @@ export interface StoreOptions<Definitions extends readonly AnyDefinition[] = rea
   /** Pages kept in memory, of indexes and, up to a quarter of it and 64 MiB, of frames: 64 KiB to 64 GiB, default 256 MiB. */
   readonly indexCacheBytes?: number;
   /**
-   * How often the index is checkpointed, beside at rotation and on close; false: never. With the default, closing leaves up to 64 events, and one for
-   * each 256 entities, to the next opening. Default every 100,000 events, or as many as a quarter of the
-   * entities where that is more, since each of them is in a checkpoint: about so many are taken up again by whoever opens after a crash. In the
-   * batpak 0.3 layout on close only, since a checkpoint there holds every event.
+   * How often the index is checkpointed, beside at rotation and on close; false: never. Default every 100,000 events, or as many as a quarter
+   * of the entities where that is more, since each of them is in a checkpoint: about so many are taken up again by whoever opens after a
+   * crash. With the default, closing leaves up to 64 events to the next opening, and one for each 256 entities, of 4 KiB each on average. In
+   * the batpak 0.3 layout on close only, since a checkpoint there holds every event.
    */
   readonly checkpoint?: { readonly everyEvents: number } | false;
   /** The layout of a new directory, default `"native"`. A directory keeps the layout that it has. */

@@ -33,13 +33,11 @@ export function columnOfBytes<Kind extends Column>(Kind: ColumnKind<Kind>, sourc
 
 /** A column of `length` elements that begins with those of `column`, zeros behind. */
 export function grownColumn(column: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
-  const grown = new Uint32Array(length);
-  grown.set(column);
-  return grown;
+  return startedWith(new Uint32Array(length), column);
 }
 
 /** `longer`, which begins with the elements of `column` now. */
-export function startedWith<T extends { set(column: T): void }>(longer: T, column: T): T {
+export function startedWith<Source, Longer extends { set(column: Source): void }>(longer: Longer, column: Source): Longer {
   longer.set(column);
   return longer;
 }

@@ -1,6 +1,6 @@
 /**
- * Waiting for a signal, however many do: one listener for all of them. Listeners of its own for each would be looked through one by one whenever one
- * is added, and Node warns of a leak from the eleventh on.
+ * Waiting for a signal, however many do: one listener for all of them. Were there one for each, they would be looked through whenever another
+ * comes, and Node warns of a leak from the eleventh on.
  */
 interface Waiting {
   readonly entries: Set<{ readonly aborted: () => void }>;
@@ -11,7 +11,8 @@ const waitingFor = new WeakMap<AbortSignal, Waiting>();
 const NOTHING = (): void => {};
 
 /**
- * Calls `aborted` once when the signal is aborted; not where it is already. Those who wait for one signal are called in the order in which they came.
+ * Calls `aborted` once when the signal is aborted; not where it is already. Those who wait for one signal are called in the order in which they
+ * came.
  *
  * @returns takes it back; may be called more than once
  */

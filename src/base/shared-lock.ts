@@ -2,9 +2,10 @@
  * Work that goes on side by side, and work that goes on alone: whoever comes later waits behind whoever waits already, so that neither kind
  * keeps the other out for ever.
  */
+import { Fifo, type Queued } from "./fifo.ts";
 import { onAbort } from "./on-abort.ts";
 
-interface Waiting {
+interface Waiting extends Queued {
   readonly alone: boolean;
   readonly enter: () => void;
 }
@@ -12,7 +13,7 @@ interface Waiting {
 export class SharedLock {
   #sharing = 0;
   #alone = false;
-  #waiting: Waiting[] = [];
+  readonly #waiting = new Fifo<Waiting>();
 
   /** Runs `work` beside others that share; never beside one that excludes. A signal ends the waiting, not the work. */
   share<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
@@ -40,13 +41,14 @@ export class SharedLock {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
         alone,
+        isGone: false,
         enter: () => {
           cancel();
           resolve();
         },
       };
       const giveUp = (): void => {
-        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        this.#waiting.remove(waiting);
         reject(signal?.reason as Error);
         this.#letIn();
       };
@@ -58,9 +60,9 @@ export class SharedLock {
 
   #letIn(): void {
     for (;;) {
-      const [first] = this.#waiting;
+      const { first } = this.#waiting;
       if (first === undefined || this.#alone || (first.alone && this.#sharing > 0)) return;
-      this.#waiting.shift();
+      this.#waiting.remove(first);
       if (first.alone) this.#alone = true;
       else this.#sharing++;
       first.enter();

@@ -30,7 +30,10 @@ export function payloadToJson(value: unknown): string {
   return isPlainJson(value, 0) ? JSON.stringify(value) : write(value, 0);
 }
 
-/** A payload in its JSON form, as a value that `JSON.stringify` takes: as the text, but for integers beyond the safe range: `{"$bigint": …}`, `{"$number": …}`. */
+/**
+ * A payload in its JSON form, as a value that `JSON.stringify` takes: as the text, but for integers beyond the safe range: `{"$bigint": …}`,
+ * `{"$number": …}`.
+ */
 export function payloadToJsonValue(value: unknown): unknown {
   return simplify(value, 0);
 }

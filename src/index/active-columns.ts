@@ -1,4 +1,5 @@
 /** The typed arrays behind an active segment index. */
+import { startedWith } from "../base/column-bytes.ts";
 import type { Columns } from "./segment-index.ts";
 
 export interface ActiveColumns extends Columns {
@@ -33,9 +34,6 @@ export function grownColumns(columns: ActiveColumns, capacity: number): ActiveCo
   grown.correlationTag.set(columns.correlationTag);
   grown.causationTag.set(columns.causationTag);
   grown.idTag.set(columns.idTag);
-  if (columns.sequence !== undefined) {
-    grown.sequence = new Float64Array(capacity);
-    grown.sequence.set(columns.sequence);
-  }
+  if (columns.sequence !== undefined) grown.sequence = startedWith(new Float64Array(capacity), columns.sequence);
   return grown;
 }

@@ -10,7 +10,7 @@
  * 4. `#columns.sequence` is there exactly when `dense` is false.
  */
 import { assert } from "../base/assert.ts";
-import { bytesOfColumn, columnFromBytes, grownColumn } from "../base/column-bytes.ts";
+import { bytesOfColumn, columnFromBytes, grownColumn, startedWith } from "../base/column-bytes.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.ts";
 import { type ActiveSegmentParts, checkedColumns, partsOfColumns, ROW_SUMMARY } from "./active-parts.ts";
@@ -436,9 +436,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
       this.#firstRows = grownColumn(this.#firstRows, capacity);
       this.#lastRows = grownColumn(this.#lastRows, capacity);
       this.#rowCounts = grownColumn(this.#rowCounts, capacity);
-      const previous = new Float64Array(capacity);
-      previous.set(this.#previousSequences);
-      this.#previousSequences = previous;
+      this.#previousSequences = startedWith(new Float64Array(capacity), this.#previousSequences);
     }
     this.#ordinals[entity] = ordinal + 1;
     this.#entityIds[ordinal] = entity;
@@ -449,11 +447,8 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   #noteScope(scope: number): void {
-    if (scope >= this.#scopeSeen.length) {
-      const seen = new Uint8Array(Math.max(scope + 1, this.#scopeSeen.length * 2));
-      seen.set(this.#scopeSeen);
-      this.#scopeSeen = seen;
-    }
+    if (scope >= this.#scopeSeen.length)
+      this.#scopeSeen = startedWith(new Uint8Array(Math.max(scope + 1, this.#scopeSeen.length * 2)), this.#scopeSeen);
     this.#scopeSeen[scope] = 1;
     this.#scopeIds.push(scope);
   }

@@ -5,6 +5,7 @@
  *
  * Invariants: `previous[row] < row`, -1 at an entity's first row; `jump[row] <= previous[row]` but at the first row, which jumps to itself.
  */
+import { startedWith } from "../base/column-bytes.ts";
 import { StoreError } from "../base/store-error.ts";
 
 /** Rows that are there already, and what is said of each entity: by the ordinal that `ordinals` gives (and one) for its id. */
@@ -107,12 +108,8 @@ export class EntityChains {
   }
 
   #grow(capacity: number): void {
-    const grown = new EntityChains(capacity);
-    grown.#previous.set(this.#previous);
-    grown.#jump.set(this.#jump);
-    grown.#position.set(this.#position);
-    this.#previous = grown.#previous;
-    this.#jump = grown.#jump;
-    this.#position = grown.#position;
+    this.#previous = startedWith(new Int32Array(capacity), this.#previous);
+    this.#jump = startedWith(new Int32Array(capacity), this.#jump);
+    this.#position = startedWith(new Uint32Array(capacity), this.#position);
   }
 }

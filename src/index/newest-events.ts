@@ -2,6 +2,7 @@
  * What has become visible since somebody first waited for events of his: by scope and by kind the sequence of the newest, and which of those who
  * wait for events of one entity, or of one scope, are to be asked. So a commit costs those nothing whom it does not concern, however many they are.
  */
+import { startedWith } from "../base/column-bytes.ts";
 import type { Interner } from "./interner.ts";
 import type { RowFilter } from "./segment-index.ts";
 import type { Concerns, Waiter, WaitingPlace } from "./sequence-gate.ts";
@@ -110,9 +111,7 @@ export class NewestEvents {
   }
 
   #grow(scopes: number): void {
-    const grown = new Float64Array(Math.max(scopes, this.#nextByScope.length * 2));
-    grown.set(this.#nextByScope);
-    this.#nextByScope = grown;
+    this.#nextByScope = startedWith(new Float64Array(Math.max(scopes, this.#nextByScope.length * 2)), this.#nextByScope);
   }
 
   /** -1 where there is none. */

@@ -78,7 +78,10 @@ export interface RowFilter {
 
 /** Yields matching rows, a buffer at a time: ascending, or descending when so asked. */
 export interface RowCursor {
-  /** Fills `out` from its start with rows; returns how many; 0 means the end. May return fewer than fit. One call does a bounded amount of work (at most about 64 Ki rows looked at); -1 means none found yet, call again. */
+  /**
+   * Fills `out` from its start with rows; returns how many, which may be fewer than fit; 0 means the end. One call does a bounded amount of work
+   * (at most about 64 Ki rows looked at); -1 means none found yet, call again.
+   */
   next(out: Uint32Array): number;
   /** As `next`, for whoever needs only their number: it may be more than fit into `scratch`, which holds anything afterwards. */
   count(scratch: Uint32Array): number;

@@ -1,6 +1,9 @@
 /** The records that describe entries of a batpak 0.3 checkpoint: written by the kernel (kernel/assembly/checkpoint-entry.ts). */
 
-/** A record of 20 words of 4 bytes, the last 8 of which hold 4 floating-point numbers; word 11 is not used. Places are counted as in the bytes that were walked. */
+/**
+ * A record of 20 words of 4 bytes, the last 8 of which hold 4 floating-point numbers; word 11 is not used. Places are counted as in the bytes
+ * that were walked.
+ */
 export const ENTRY_RECORD = {
   words: 20,
   /** Where the entry ends. */

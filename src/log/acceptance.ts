@@ -63,7 +63,10 @@ const NO_SIGNAL = (): void => {};
 
 /** An answer takes as much of a turn as so many events that are read. */
 const ANSWER_SHARE = 4;
-/** Memory for requests beside the open group: taken so much at a time, grown by a request that is larger than what is left, and not used again past the most. */
+/**
+ * Memory for requests beside the open group: taken so much at a time, grown by a request that is larger than what is left, and not used again
+ * past the most.
+ */
 const BESIDES_BYTES = 64 * 1024;
 const BESIDES_LEFT_MIN = 4096;
 const BESIDES_BYTES_MAX = 1024 * 1024;

@@ -3,8 +3,9 @@
  * back to the frames.
  *
  * Writing one: pages after the seal, sync, root and trailer, sync. Commit point: the trailer, whose CRC covers the root; a crash before leaves
- * a file that ends in no trailer, and the segment is scanned. A trailer that is there has all its pages. Where something follows the seal already, the file is written anew and renamed (commit
- * point: the rename): a file with a block may be linked into a snapshot, and is never written in place.
+ * a file that ends in no trailer, and the segment is scanned. A trailer that is there has all its pages. Where something follows the seal
+ * already, the file is written anew and renamed (commit point: the rename): a file with a block may be linked into a snapshot, and is never
+ * written in place.
  */
 import { Pace } from "../base/rest.ts";
 import { StoreError } from "../base/store-error.ts";

@@ -2,7 +2,8 @@
  * The frames that one write commits together, in the memory of a hash kernel: encoded, hashed and written from where they lie.
  *
  * Life: open (appends are accepted into it) -> sealed (hashes and CRCs written, being written to disk) -> settled, then reused, by any store
- * of the process. At most one group of a store is open and a few are sealed at any time. Its bytes belong to the commit queue; no view of them leaves `log/`.
+ * of the process. At most one group of a store is open and a few are sealed at any time. Its bytes belong to the commit queue; no view of them
+ * leaves `log/`.
  */
 import type { ByteSink } from "../base/byte-sink.ts";
 import { startedWith } from "../base/column-bytes.ts";
@@ -21,8 +22,8 @@ export interface Waiter {
 }
 
 /**
- * A group does not grow past these while another is in flight, unless a single batch is larger. Those who wait for it are all told in one turn of the
- * event loop, and may all append again in it.
+ * A group does not grow past these while another is in flight, unless a single batch is larger. Those who wait for it are all told in one turn
+ * of the event loop, and may all append again in it.
  */
 const BYTES_MAX = 4 * 1024 * 1024;
 const WAITERS_MAX = 4096;

@@ -129,7 +129,10 @@ export class FrameLoader {
     return loaded;
   }
 
-  /** Reads frames that lie apart, neighbours at once, one after the other into a kernel's memory, and checks them together. Null where that is not the way, or one is bad. */
+  /**
+   * Reads frames that lie apart, neighbours at once, one after the other into a kernel's memory, and checks them together. Null where that is
+   * not the way, or one is bad.
+   */
   #loadTogether(segment: SegmentEntry, index: SegmentIndex, rows: Uint32Array, from: number, count: number): LoadedFrame[] | null {
     const { format } = this.#frames;
     if (count <= KEPT_PAGES_ROWS_MAX || format.shape === undefined) return null;

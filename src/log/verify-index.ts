@@ -4,6 +4,7 @@
  *
  * Memory: eight bytes a row of the one segment that is being compared.
  */
+import { startedWith } from "../base/column-bytes.ts";
 import { isStoreError } from "../base/store-error.ts";
 import { getUint64 } from "../base/u64.ts";
 import { causationAt, correlationAt, frameFlags, isMarked } from "../format/native/frame.ts";
@@ -250,11 +251,7 @@ export class IndexComparison {
 }
 
 function noted(ids: Int32Array<ArrayBuffer>, local: number, id: number): Int32Array<ArrayBuffer> {
-  let grown = ids;
-  if (local >= ids.length) {
-    grown = new Int32Array(Math.max(local + 1, ids.length * 2)).fill(-1);
-    grown.set(ids);
-  }
-  grown[local] = id;
-  return grown;
+  const all = local < ids.length ? ids : startedWith(new Int32Array(Math.max(local + 1, ids.length * 2)).fill(-1), ids);
+  all[local] = id;
+  return all;
 }

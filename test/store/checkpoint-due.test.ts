@@ -134,3 +134,19 @@ test("closing writes the checkpoint that failed when it was asked for", async ()
   assert.deepEqual([again.openReport.route, again.openReport.eventsReplayed], ["checkpoint", 0]);
   await again.close();
 });
+
+test("closing that leaves its events to the next opening rejects where the mark cannot be synced, and loses nothing", async () => {
+  const disk = new SimulatedDisk();
+  const first = await openStore(disk);
+  await appendSingly(first, 200);
+  await first.close();
+  const store = await openStore(disk);
+  await appendSingly(store, 3);
+  disk.faults = ({ kind, path }) => (kind === "sync" && path.endsWith("durable.mark") ? { error: "EIO" } : undefined);
+  await assert.rejects(store.close(), { code: "IO" });
+  disk.faults = undefined;
+  assert.equal(disk.openFileCount, 0);
+  const again = await openStore(settled(disk.diskAfterKill()));
+  assert.deepEqual([again.openReport.eventsReplayed, (await again.stats()).events], [3, 203]);
+  await again.close();
+});

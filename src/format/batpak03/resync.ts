@@ -32,7 +32,10 @@ export function findNextFrame(bytes: Uint8Array, view: DataView, from: number, l
   return { kind: "none" };
 }
 
-/** Whether the body of a frame at `offset` would begin as one does: a map of few keys, the first of them one of the frame's. Two bytes rule out nearly every place. */
+/**
+ * Whether the body of a frame at `offset` would begin as one does: a map of few keys, the first of them one of the frame's. Two bytes rule out
+ * nearly every place.
+ */
 export function mayBeginFrame(bytes: Uint8Array, offset: number): boolean {
   const body = offset + FRAME_PREFIX.body;
   if ((bytes[body] & 0xf0) !== 0x80) return false;
