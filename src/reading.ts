@@ -72,7 +72,7 @@ export class EventChunks {
   readonly #backward: boolean;
   readonly #signal: AbortSignal | undefined;
   #left: number;
-  #rows = new Uint32Array(FIRST_ROWS);
+  #rows: Uint32Array;
   /** Rows found and not yet loaded: `[from, to)`, ascending. */
   #from = 0;
   #to = 0;
@@ -87,6 +87,7 @@ export class EventChunks {
     this.#backward = options.direction === "backward";
     this.#signal = options.signal;
     this.#left = options.limit;
+    this.#rows = new Uint32Array(Math.min(FIRST_ROWS, Math.max(1, options.limit)));
     const { after } = options;
     const from = this.#backward || after === undefined ? 0 : after + 1;
     const to = this.#backward && after !== undefined ? Math.min(bound, after) : bound;
@@ -200,17 +201,19 @@ export class EventChunks {
     const segment = this.#segment as SegmentEntry;
     const { loader } = this.#parts;
     const rows = this.#rows;
+    // More than are asked for are loaded only where frames tell which of them match.
+    const rowsMax = this.#search?.needsFrames === false ? this.#left : Number.POSITIVE_INFINITY;
     let count: number;
     let from: number;
     if (this.#backward) {
       // Taken from the end: as many rows as one load brings.
-      from = Math.max(this.#from, this.#to - Math.min(this.#to - this.#from, 512));
+      from = Math.max(this.#from, this.#to - Math.min(rowsMax, 512));
       while (from + loader.chunk(segment, rows, from, this.#to) < this.#to) from += loader.chunk(segment, rows, from, this.#to);
       count = this.#to - from;
       this.#to = from;
     } else {
       from = this.#from;
-      count = loader.chunk(segment, rows, from, this.#to);
+      count = loader.chunk(segment, rows, from, Math.min(this.#to, from + rowsMax));
       this.#from += count;
     }
     const loaded = loader.load(segment, rows, from, count);

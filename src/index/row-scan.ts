@@ -117,8 +117,8 @@ class ScanCursor implements RowCursor {
   #prefixFrom: number;
   readonly #prefix: Uint8Array | null;
   readonly #marks: Uint32Array;
-  /** Rows found in the chunk that begins at `#chunkRow`, not given out yet: `#selection[#pendingFrom, #pendingTo)`. */
-  readonly #selection = new Uint16Array(CHUNK_ROWS);
+  /** Rows found in the chunk that begins at `#chunkRow`, not given out yet: `#selection[#pendingFrom, #pendingTo)`. Null before the first. */
+  #selection: Uint16Array | null = null;
   #chunkRow = 0;
   #pendingFrom = 0;
   #pendingTo = 0;
@@ -136,6 +136,7 @@ class ScanCursor implements RowCursor {
 
   next(out: Uint32Array): number {
     if (this.#marksPrefix()) return -1;
+    if (this.#conditions.length === 0) return this.#giveAny(out);
     let written = 0;
     let chunks = 0;
     while (written < out.length) {
@@ -175,8 +176,23 @@ class ScanCursor implements RowCursor {
     return false;
   }
 
+  /** Every row matches. */
+  #giveAny(out: Uint32Array): number {
+    const count = Math.min(out.length, this.#end - this.#first);
+    if (this.#forward) {
+      const first = this.#first;
+      for (let i = 0; i < count; i++) out[i] = first + i;
+      this.#first += count;
+    } else {
+      const last = this.#end - 1;
+      for (let i = 0; i < count; i++) out[i] = last - i;
+      this.#end -= count;
+    }
+    return count;
+  }
+
   #give(out: Uint32Array, from: number): number {
-    const selection = this.#selection;
+    const selection = this.#selection!;
     const base = this.#chunkRow;
     const count = Math.min(out.length - from, this.#pendingTo - this.#pendingFrom);
     if (this.#forward) {
@@ -199,7 +215,7 @@ class ScanCursor implements RowCursor {
     const end = Math.min(this.#end - chunkRow, CHUNK_ROWS);
     if (this.#forward) this.#first = chunkRow + end;
     else this.#end = chunkRow + start;
-    const selection = this.#selection;
+    const selection = (this.#selection ??= new Uint16Array(CHUNK_ROWS));
     const base = this.#source.chunkBase(chunk);
     const conditions = this.#conditions;
     const first = conditions[0];

@@ -115,6 +115,25 @@ test("neighbours among events that lie apart are read at once", async () => {
   await store.close();
 });
 
+test("a read with a limit loads no more events than are asked for", async () => {
+  const { store, cost } = await opened();
+  const queries = [{}, { scope: "shop:3" }, { kind: 0xf001 }, { entity: "order:7" }];
+  for (const query of queries) {
+    for (const direction of ["forward", "backward"] as const) {
+      for (const limit of [1, 5, 20]) {
+        const read = async (): Promise<void> => assert.equal((await store.read(query, { direction, limit }).toArray()).length, limit);
+        // An event is 200 bytes or so, those of an entity are 40,000 apart, and of a scope 1,400.
+        // Pages of index and frames that are asked for again are held.
+        await read();
+        await read();
+        const { bytes } = await cost(read);
+        assert.ok(bytes <= limit * 1600, `${bytes} bytes for ${limit} of ${JSON.stringify(query)}, ${direction}`);
+      }
+    }
+  }
+  await store.close();
+});
+
 test("a replay: large blocks, and no byte twice", async () => {
   const { store, cost } = await opened();
   const replay = async (): Promise<void> => {
