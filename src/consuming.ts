@@ -183,7 +183,7 @@ function fileKeeper(access: StoreAccess, file: ConsumerFile): PositionKeeper {
     kind: "file",
     write: async (position, hash) => {
       // A position on stable storage must not be ahead of events that are not.
-      if (access.writer !== null && !access.writer.syncsCommits) await access.writer.log.sync();
+      if (access.writer !== null && !access.writer.syncsCommits) await access.assertWritable("commit").log.sync();
       await file.write(position, hash);
     },
     remove: () => file.remove(),

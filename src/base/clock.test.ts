@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { systemClock } from "./clock.ts";
+import { believableClock, systemClock } from "./clock.ts";
 
 test("the time is within the wall clock's millisecond, and its microseconds move", () => {
   const micros = new Set<number>();
@@ -30,4 +30,14 @@ test("the monotonic clock counts milliseconds", async () => {
   await new Promise((resolve) => setTimeout(resolve, 20));
   const passed = systemClock.monotonicMs() - before;
   assert.ok(passed >= 15, `${passed} ms passed`);
+});
+
+test("a clock that tells no time stands still, and goes on with the next one that it tells", () => {
+  const told = [1000, Number.MAX_SAFE_INTEGER + 1, Number.NaN, Number.POSITIVE_INFINITY, 900, Number.MAX_SAFE_INTEGER];
+  const clock = believableClock({ nowMicros: () => told.shift() as number, monotonicMs: () => 7 });
+  assert.deepEqual(
+    Array.from({ length: 6 }, () => clock.nowMicros()),
+    [1000, 1000, 1000, 1000, 900, Number.MAX_SAFE_INTEGER],
+  );
+  assert.equal(clock.monotonicMs(), 7);
 });

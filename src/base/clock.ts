@@ -6,6 +6,25 @@ export interface Clock {
   monotonicMs(): number;
 }
 
+/**
+ * A clock that stands still while the one behind it tells what is no time: none that a frame can hold (after the year 2255), or not a number. The
+ * store never lets time run backwards, so one such reading would otherwise be the time of all that comes later, and of events that nobody can read.
+ */
+export function believableClock(clock: Clock): Clock {
+  let last = 0;
+  return {
+    nowMicros: () => {
+      const now = clock.nowMicros();
+      if (now <= TIME_MICROS_MAX) last = now;
+      return last;
+    },
+    monotonicMs: () => clock.monotonicMs(),
+  };
+}
+
+/** The last time that a frame can have: in the year 2255. */
+const TIME_MICROS_MAX = Number.MAX_SAFE_INTEGER;
+
 /** What `process.hrtime` counts from, as milliseconds since the Unix epoch by the wall clock as it goes now. */
 let originMs = Number.NaN;
 
@@ -25,7 +44,7 @@ function monotonicMs(): number {
  * The machine's clock: the wall clock's millisecond, and within it the microseconds of the finer one, which alone would not follow when the
  * wall clock is set or the machine sleeps.
  */
-export const systemClock: Clock = {
+export const systemClock: Clock = believableClock({
   nowMicros: () => {
     const wallMs = Date.now();
     const fineMs = monotonicMs();
@@ -33,7 +52,7 @@ export const systemClock: Clock = {
     return Math.floor((originMs + fineMs) * 1000);
   },
   monotonicMs,
-};
+});
 
 /** Where the store gets randomness from: fills `target` with random bytes. */
 export type Random = (target: Uint8Array) => void;

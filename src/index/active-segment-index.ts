@@ -287,6 +287,10 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return chunk << INDEX_BLOCK.rowsPerPageShift;
   }
 
+  get kinds(): null {
+    return null;
+  }
+
   mayHaveKind(_kind: number): boolean {
     return true;
   }

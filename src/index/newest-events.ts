@@ -11,6 +11,8 @@ import type { StoreIndex } from "./store-index.ts";
 /** Kinds are 16 bits: as many pages as a page has kinds, and few stores have kinds in more than two. */
 const KIND_PAGE_SHIFT = 8;
 const KIND_PAGE_MASK = (1 << KIND_PAGE_SHIFT) - 1;
+const CATEGORIES = 16;
+const CATEGORY_SHIFT = 12;
 const SCOPES_MIN = 64;
 
 /** A name that is waited for. */
@@ -90,6 +92,7 @@ export class NewestEvents {
   // The sequence and one, 0 where there is none.
   #nextByScope = new Float64Array(SCOPES_MIN);
   readonly #nextByKind: (Float64Array | undefined)[] = new Array<undefined>(1 << KIND_PAGE_SHIFT).fill(undefined);
+  readonly #nextByCategory = new Float64Array(CATEGORIES);
   readonly #touched = new Set<AwaitedName>();
 
   /** Of this index, from its next accepted event on: what is not visible by now may have been passed already. */
@@ -104,6 +107,7 @@ export class NewestEvents {
     this.#nextByScope[scopeId] = sequence + 1;
     const page = (this.#nextByKind[kind >>> KIND_PAGE_SHIFT] ??= new Float64Array(1 << KIND_PAGE_SHIFT));
     page[kind & KIND_PAGE_MASK] = sequence + 1;
+    this.#nextByCategory[kind >>> CATEGORY_SHIFT] = sequence + 1;
     const ofEntity = this.entities.find(entityId);
     if (ofEntity !== undefined) this.#touched.add(ofEntity);
     const inScope = this.scopes.find(scopeId);
@@ -117,6 +121,10 @@ export class NewestEvents {
   /** -1 where there is none. */
   ofScope(scopeId: number): number {
     return scopeId < this.#nextByScope.length ? this.#nextByScope[scopeId]! - 1 : -1;
+  }
+
+  ofCategory(category: number): number {
+    return this.#nextByCategory[category]! - 1;
   }
 
   ofKind(kind: number): number {
@@ -136,7 +144,7 @@ export class NewestEvents {
 export function concernOf(index: StoreIndex, filters: () => readonly RowFilter[], after: number): Concerns {
   const { entities, heads, scopes } = index;
   const newest = index.noteNewest();
-  const met = ({ entity, scope, kinds }: RowFilter): boolean => {
+  const met = ({ entity, scope, kinds, category }: RowFilter): boolean => {
     if (entity !== undefined) {
       const id = entities.find(entity);
       if (id < 0 || heads.visibleSequence(id) <= after) return false;
@@ -145,6 +153,7 @@ export function concernOf(index: StoreIndex, filters: () => readonly RowFilter[]
       const id = scopes.find(scope);
       if (id < 0 || newest.ofScope(id) <= after) return false;
     }
+    if (category !== undefined) return newest.ofCategory(category) > after;
     return kinds === undefined || kinds.some((kind) => newest.ofKind(kind) > after);
   };
   return () => after + 1 < newest.from || filters().some(met);

@@ -75,10 +75,9 @@ function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null
     conditions.push({ column: "scope", test: "equal", value: scope });
   }
   if (filter.kinds !== undefined) {
-    const kinds = filter.kinds.filter((kind) => source.mayHaveKind(kind));
-    if (kinds.length === 0) return null;
-    if (kinds.length === 1) conditions.push({ column: "kind", test: "equal", value: kinds[0]! });
-    else conditions.push({ column: "kind", test: "member", marks: marksOf(kinds) });
+    const condition = kindCondition(source, filter.kinds);
+    if (condition === null) return null;
+    conditions.push(condition);
   }
   if (filter.correlationTag !== undefined) conditions.push({ column: "correlationTag", test: "equal", value: filter.correlationTag });
   if (filter.causationTag !== undefined) conditions.push({ column: "causationTag", test: "equal", value: filter.causationTag });
@@ -93,12 +92,22 @@ function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null
   return conditions;
 }
 
+/** Null where no row has one of these kinds. */
+function kindCondition(source: ScanSource, kinds: readonly number[]): Condition | null {
+  if (kinds.length === 1) return source.mayHaveKind(kinds[0]!) ? { column: "kind", test: "equal", value: kinds[0]! } : null;
+  const marks = marksOf(kinds);
+  // A category has thousands of kinds, a segment few.
+  const met = source.kinds?.filter((kind) => ((marks[kind >>> 5]! >>> (kind & 31)) & 1) === 1);
+  if (met?.length === 0 || kinds.length === 0) return null;
+  return met?.length === 1 ? { column: "kind", test: "equal", value: met[0]! } : { column: "kind", test: "member", marks };
+}
+
 /** A bit for each kind there can be, and the kinds that these were made for last: a fold asks for the same ones again and again. */
 let lastKinds: readonly number[] = [];
 let lastMarks = new Uint32Array(0);
 
 function marksOf(kinds: readonly number[]): Uint32Array {
-  if (kinds.length !== lastKinds.length || !kinds.every((kind, i) => kind === lastKinds[i])) {
+  if (kinds !== lastKinds && (kinds.length !== lastKinds.length || !kinds.every((kind, i) => kind === lastKinds[i]))) {
     lastKinds = kinds;
     lastMarks = new Uint32Array(2048);
     for (const kind of kinds) lastMarks[kind >>> 5]! |= 1 << (kind & 31);

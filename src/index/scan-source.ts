@@ -21,6 +21,8 @@ export interface ScanSource {
   timeAt(row: number): number;
   /** Whether a row may have this kind; false is certain. */
   mayHaveKind(kind: number): boolean;
+  /** The kinds that rows have; null where that is not known. */
+  readonly kinds: Uint16Array | null;
   /** The local id of a scope; -1 when it has no row here. */
   findScope(name: string): number;
   entityRows(name: string): EntityRows | null;

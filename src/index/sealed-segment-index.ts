@@ -285,6 +285,10 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     return 0;
   }
 
+  get kinds(): Uint16Array {
+    return this.root.kinds;
+  }
+
   mayHaveKind(kind: number): boolean {
     const { kinds } = this.root;
     let low = 0;

@@ -65,6 +65,8 @@ export interface RowFilter {
   scope?: string;
   /** Ascending, distinct. */
   kinds?: readonly number[];
+  /** Where `kinds` are all that a category has: which. */
+  category?: number;
   correlationTag?: number;
   causationTag?: number;
   clockFrom?: number;

@@ -23,6 +23,8 @@ export class LogSyncer {
   #isBehind = false;
   #timer: NodeJS.Timeout | null = null;
   #syncing: Promise<void> | null = null;
+  /** The one behind it, for all who ask meanwhile. */
+  #next: Promise<void> | null = null;
 
   /** @param interval null: only when asked. @param sync syncs the segment and notes it in the mark */
   constructor(queue: CommitQueue, interval: SyncInterval | null, sync: () => Promise<void>) {
@@ -56,13 +58,21 @@ export class LogSyncer {
   /** Resolves when everything visible now is on stable storage. A failure poisons the store. */
   async sync(): Promise<void> {
     this.#queue.assertSound();
-    while (this.#syncing !== null) await this.#syncing;
+    if (this.#syncing === null) return this.#begin();
+    this.#next ??= this.#syncing.then(() => {
+      this.#next = null;
+      return this.#begin();
+    });
+    return this.#next;
+  }
+
+  #begin(): Promise<void> {
     this.#events = 0;
     this.#isBehind = false;
     this.#syncing = this.#syncOnce().finally(() => {
       this.#syncing = null;
     });
-    await this.#syncing;
+    return this.#syncing;
   }
 
   async #syncOnce(): Promise<void> {

@@ -5,8 +5,8 @@ import type { RowCursor } from "../index/segment-index.ts";
 const UNION_BUFFER_ROWS = 512;
 const UNION_BUFFER_ROWS_MIN = 16;
 const UNION_ROWS = 32_768;
-/** So many sources are asked in one step. */
-const SOURCES_PER_STEP = 512;
+/** So many sources are asked in one step: each may look at 64 Ki rows for its next one. */
+const SOURCES_PER_STEP = 16;
 
 interface UnionSource {
   readonly cursor: RowCursor;
@@ -23,6 +23,8 @@ export class UnionCursor implements RowCursor {
   readonly #isForward: boolean;
   /** The row that was yielded last; -1 before the first. */
   #last = -1;
+  /** How many sources were asked in this step. */
+  #asked = 0;
 
   constructor(cursors: readonly RowCursor[], direction: "forward" | "backward") {
     this.#isForward = direction === "forward";
@@ -31,6 +33,7 @@ export class UnionCursor implements RowCursor {
   }
 
   next(out: Uint32Array): number {
+    this.#asked = 0;
     if (!this.#askPending()) return -1;
     let filled = 0;
     while (filled < out.length) {
@@ -56,9 +59,9 @@ export class UnionCursor implements RowCursor {
   /** Asks for the next rows of those that have none left. False: some cannot tell in this step. */
   #askPending(): boolean {
     const pending = this.#pending;
-    for (let asked = 0; pending.length > 0; asked++) {
+    while (pending.length > 0) {
       const source = pending[pending.length - 1];
-      const count = asked === SOURCES_PER_STEP ? -1 : source.cursor.next(source.rows);
+      const count = this.#asked++ === SOURCES_PER_STEP ? -1 : source.cursor.next(source.rows);
       if (count === -1) return false;
       pending.pop();
       source.at = 0;

@@ -316,6 +316,31 @@ test("closing the store ends iterations and lets go of the names", () =>
     await again.close();
   }));
 
+// On a real disk: half of the rounds told of an earlier write that had failed, of a file that was closed already.
+test("a commit beside closing succeeds or is told that the store is closed, also where commits are not synced one by one", async () => {
+  const outcomes = new Set<string>();
+  for (let round = 0; round < 20; round++) {
+    await inDirectory(async (directory) => {
+      const store = await Store.open(directory, { ...OPTIONS, durability: "os" });
+      await fill(store, 2000);
+      const consumer = await store.consumer("c");
+      const commits = (async () => {
+        for await (const event of consumer) await consumer.commit(event);
+      })().then(
+        () => "ended",
+        (error: unknown) => (isStoreError(error) ? error.code : String(error)),
+      );
+      await new Promise((resolve) => setTimeout(resolve, round));
+      await store.close();
+      outcomes.add(await commits);
+    });
+  }
+  assert.ok(
+    [...outcomes].every((outcome) => outcome === "ended" || outcome === "CLOSED"),
+    [...outcomes].join(),
+  );
+});
+
 test("a commit that is passed by one under way writes nothing; one that failed is asked for again", async () => {
   const begun: { readonly position: number; readonly end: (error?: Error) => void }[] = [];
   const keeper = {

@@ -61,3 +61,20 @@ describe("the event loop turns", () => {
     }
   }
 });
+
+test("a look for the events of a thousand scopes has its rests, however many rows each of them looks at", async () => {
+  const disk = createMemoryDisk();
+  const many = await Store.open("/many", { disk });
+  for (let n = 0; n < 40_000; ) {
+    const batch = Array.from({ length: 2000 }, () => ({
+      coordinate: { entity: "e", scope: `s:${n++ % 1000}` },
+      event: rawEvent(0xf001, n),
+    }));
+    await many.appendBatch(batch);
+  }
+  const filters = Array.from({ length: 1000 }, (_, i) => ({ scope: `s:${i}`, time: { from: new Date(0) } }));
+  const turns = await turnsDuring(async () => assert.equal(await many.count(filters), 40_000));
+  // 16 of them in a step, eight steps in a turn.
+  assert.ok(turns >= 1000 / 16 / 8, `${turns} turns`);
+  await many.close();
+});
