@@ -43,7 +43,7 @@ export interface CompactOptions<Known extends readonly AnyDefinition[] = readonl
   /** Called after each segment that was surveyed, and each range that was written. */
   readonly onProgress?: (progress: CompactProgress) => void;
   /** Ends the work with its reason. Ranges that were committed before stay so. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CompactProgress {

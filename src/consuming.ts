@@ -33,7 +33,7 @@ export interface ConsumerOptions {
   /** How long to wait for another holder to let go of the name, in milliseconds; default 0. */
   readonly lockWaitMs?: number;
   /** Ends iterations with its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A consumer, as `store.consumers()` lists it. */
@@ -94,7 +94,7 @@ export async function openConsumer(
     // Closed meanwhile: its consumers have been closed, and this one was not among them.
     access.assertReadable();
     const source: ConsumerSource<StoredEvent> = {
-      follow: (after, signal) => access.subscribe(query, { after, ...(signal === undefined ? {} : { signal }) }),
+      follow: (after, signal) => access.subscribe(query, { after, signal }),
       countBehind: (behind) => countBehind(access, query, behind),
       visible: () => access.visibleSequence,
       hashAt: (sequence) => access.renewing(() => access.at(sequence)?.hash ?? null),

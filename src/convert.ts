@@ -48,7 +48,7 @@ export interface ConversionOptions {
   /** Called every few thousand events. */
   readonly onProgress?: (progress: ConversionProgress) => void;
   /** Ends the work with its reason; the target is then not there. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   readonly disk?: Disk;
 }
 
@@ -289,7 +289,7 @@ class Conversion {
   /** What the source's own events say against each other, where that is why the copy is not sound: the original has numbered entities anew. */
   async #contradiction(source: Opened): Promise<StoreError<"CORRUPT"> | null> {
     const { signal } = this.#options;
-    const { problems } = await verifyStore(source.disk, source.parts, signal === undefined ? {} : { signal });
+    const { problems } = await verifyStore(source.disk, source.parts, { signal });
     const problem = problems.find(({ code }) => CONTRADICTIONS.has(code));
     if (problem === undefined) return null;
     const { message: reason, segmentId, offset } = problem;

@@ -41,7 +41,7 @@ export interface HandleOptions {
   /** Noted beside each event. */
   readonly metadata?: Metadata;
   /** Gives the command up, as long as nothing of it is accepted. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const MEMBERS: ReadonlySet<string> = new Set(["retries", "commandId", "causedBy", "correlationId", "metadata", "signal"]);
@@ -149,7 +149,7 @@ export class Handling {
       ...(causedBy === undefined ? {} : { causedBy }),
       ...(correlationId === undefined ? {} : { correlationId }),
       ...(metadata === undefined ? {} : { metadata }),
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     return receipts as Receipt[];
   }

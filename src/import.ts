@@ -35,7 +35,7 @@ export interface ImportOptions {
   /** Called after each batch. */
   readonly onProgress?: (progress: ImportProgress) => void;
   /** Stops the import; what is appended already stays. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ImportResult {

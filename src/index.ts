@@ -1,5 +1,5 @@
 /** batpak: an embedded, append-only, hash-chained event store. */
-export { isStoreError, StoreError, type StoreErrorCode, type StoreErrorDetails } from "./base/store-error.ts";
+export { type AnyStoreError, isStoreError, StoreError, type StoreErrorCode, type StoreErrorDetails } from "./base/store-error.ts";
 export type { Clock, Random } from "./base/clock.ts";
 export type { Disk, DiskFile } from "./disk/disk.ts";
 export type { AppendOptions, BatchItem, BatchOptions, EventOptions, EventReading } from "./events/append-types.ts";

@@ -24,12 +24,12 @@ export interface ProjectOptions {
   /** Told after each batch of events; the events are counted beforehand. */
   readonly onProgress?: (progress: ProjectProgress) => void;
   /** Stops the fold with its reason. What was folded so far is kept on disk, so that the next call goes on there. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface WatchOptions {
   /** Ends the watching with its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const PROJECT_MEMBERS: ReadonlySet<string> = new Set(["at", "onProgress", "signal"]);

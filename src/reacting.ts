@@ -40,7 +40,7 @@ export type ReactionHandler<Read> = (event: Read, context: { readonly signal: Ab
 
 export interface ReactOptions {
   /** Ends the reaction, when what it is at is stored. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Where a reaction begins that has no position yet; default `"start"`. */
   readonly after?: number | "start" | "end";
   /** How long to wait for another process to let go of the name, in milliseconds; default 0. */

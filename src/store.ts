@@ -64,7 +64,7 @@ export interface Head {
  * for await (const event of store.read({ entity: "player:alice" })) console.log(event.data);
  * await store.close();
  */
-export class Store<Definitions extends readonly AnyDefinition[] = readonly []> {
+export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDefinition[]> {
   /** The directory, as an absolute path. */
   readonly directory: string;
   readonly readOnly: boolean;

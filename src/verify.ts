@@ -51,7 +51,7 @@ export interface VerifyOptions {
   /** Called every few milliseconds. */
   readonly onProgress?: (progress: VerifyProgress) => void;
   /** Ends the work with its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface VerifyResult {

@@ -59,6 +59,9 @@ export class StoreError<Code extends StoreErrorCode = StoreErrorCode> extends Er
   }
 }
 
+/** A `StoreError` of any code: asking for `code` tells what its `details` are. */
+export type AnyStoreError = { [Code in StoreErrorCode]: StoreError<Code> }[StoreErrorCode];
+
 /**
  * Whether `error` is a `StoreError`, with this code when one is given. Works across copies of the package and realms.
  *
@@ -66,7 +69,7 @@ export class StoreError<Code extends StoreErrorCode = StoreErrorCode> extends Er
  * if (isStoreError(error, "LOCKED")) console.error(`held by process ${error.details.pid}`);
  */
 export function isStoreError<Code extends StoreErrorCode>(error: unknown, code: Code): error is StoreError<Code>;
-export function isStoreError(error: unknown): error is StoreError;
+export function isStoreError(error: unknown): error is AnyStoreError;
 export function isStoreError(error: unknown, code?: StoreErrorCode): boolean {
   return error instanceof Error && error.name === "StoreError" && "code" in error && (code === undefined || error.code === code);
 }

@@ -23,7 +23,7 @@ export interface EventOptions {
 
 export interface AppendOptions extends EventOptions {
   /** Withdraws the append, as long as it is not accepted. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One event of a batch over several entities. */
@@ -34,7 +34,7 @@ export interface BatchItem extends EventOptions {
 
 export interface BatchOptions {
   /** Withdraws the batch, as long as it is not accepted. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Moves a consumer's position together with the events: `consumer.at(event)`. The batch may be empty then. */
   readonly commit?: ConsumerPosition;
 }

@@ -51,7 +51,7 @@ export interface ReadOptions {
   /** At most this many events: 0 or more. */
   readonly limit?: number;
   /** Ends the read with its reason when aborted. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Goes on behind the event of this sequence, in the direction of reading. */
   readonly after?: number;
 }
@@ -61,7 +61,7 @@ export interface SubscribeOptions {
   /** Begins behind the event of this sequence; `"start"` (default): with what is there; `"end"`: behind what is visible at the call. */
   readonly after?: number | "start" | "end";
   /** Ends the subscription with its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Read options, checked. */

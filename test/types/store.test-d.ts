@@ -95,6 +95,26 @@ defineEvent("Chained", {
   upcast: { 1: (old: { left: number }) => ({ y: old.left }), 2: (old: { x: number }) => old },
 });
 
+/** A store that was opened with any events is a `Store`, whose events are known once they were asked what they are. */
+export async function passedOn(): Promise<void> {
+  const use = async (store: Store): Promise<void> => {
+    const found = await store.get("");
+    if (found !== null) expectType<Equal<typeof found.data, unknown>>();
+    if (found !== null && PlayerMoved.is(found)) expectType<Equal<typeof found.data, { x: number; y: number }>>();
+    for await (const event of store.read({ kind: PlayerMoved })) expectType<Equal<typeof event.data, { x: number; y: number }>>();
+    await store.append({ entity: "a", scope: "b" }, PlayerMoved({ x: 1, y: 1 }));
+  };
+  await use(await Store.open("./data", { events: [PlayerMoved, PlayerJoined] }));
+  await use(await Store.open("./data"));
+}
+
+/** Without a code, an error's own tells what its details are. */
+export function told(error: unknown): void {
+  if (!isStoreError(error)) return;
+  if (error.code === "CONFLICT") expectType<Equal<typeof error.details.entity, string>>();
+  if (error.code === "TOO_LARGE") expectType<Equal<typeof error.details.bytes, number>>();
+}
+
 /** Compaction: `keep` is asked with the store's own events, as they are read. */
 export async function compaction(): Promise<void> {
   const store = await Store.open("./data", { events: [PlayerMoved, PlayerJoined] });
