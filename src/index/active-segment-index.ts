@@ -10,6 +10,7 @@
  * 4. `#columns.sequence` is there exactly when `dense` is false.
  */
 import { assert } from "../base/assert.ts";
+import type { PrefixSet } from "../base/prefix-set.ts";
 import { bytesOfColumn, columnFromBytes, grownColumn, startedWith } from "../base/column-bytes.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.ts";
@@ -314,11 +315,11 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     };
   }
 
-  markPrefix(prefix: Uint8Array, marks: Uint32Array, from: number): number {
+  markPrefixes(prefixes: PrefixSet, marks: Uint32Array, from: number): number {
     const end = Math.min(this.#entityCount, from + NAMES_PER_CALL);
     for (let ordinal = from; ordinal < end; ordinal++) {
       const entity = this.#entityIds[ordinal]!;
-      if (this.#entities.startsWith(entity, prefix)) marks[entity >>> 5]! |= 1 << (entity & 31);
+      if (this.#entities.beginsOne(entity, prefixes)) marks[entity >>> 5]! |= 1 << (entity & 31);
     }
     return end === this.#entityCount ? -1 : end;
   }

@@ -13,6 +13,7 @@
 import { isUtf8 } from "node:buffer";
 import { assert } from "../base/assert.ts";
 import { bytesOfColumn, columnFromBytes, grownColumn } from "../base/column-bytes.ts";
+import type { PrefixSet } from "../base/prefix-set.ts";
 import { atOnce } from "../base/rest.ts";
 import { nameHash } from "../format/native/name-hash.ts";
 import { HashBuckets } from "./hash-buckets.ts";
@@ -160,13 +161,9 @@ export class Interner {
     return length;
   }
 
-  /** Whether the name begins with these UTF-8 bytes. */
-  startsWith(id: number, prefix: Uint8Array): boolean {
-    const start = this.#offsets[id]!;
-    if (this.#offsets[id + 1]! - start < prefix.length) return false;
-    const bytes = this.#bytes;
-    for (let at = 0; at < prefix.length; at++) if (bytes[start + at] !== prefix[at]) return false;
-    return true;
+  /** Whether the name begins with one of these. */
+  beginsOne(id: number, prefixes: PrefixSet): boolean {
+    return prefixes.beginsOne(this.#bytes, this.#offsets[id]!, this.#offsets[id + 1]!);
   }
 
   /** `nameHash` of the name. */

@@ -5,6 +5,7 @@
  * one exact entity is followed by its own list of rows (`entity-cursor`).
  */
 import { assert } from "../base/assert.ts";
+import { PrefixSet } from "../base/prefix-set.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { EntityCursor } from "./entity-cursor.ts";
 import type { ColumnValues, Condition, ScanSource } from "./scan-source.ts";
@@ -50,8 +51,13 @@ export function createCursor(
     }
     return new EntityCursor(source, rows, from, to, conditions, direction === "forward");
   }
-  const prefix = filter.entityPrefix ? Buffer.from(filter.entityPrefix) : null;
-  return new ScanCursor(source, first, end, prefix, conditions, direction === "forward");
+  return new ScanCursor(source, first, end, prefixesOf(filter), conditions, direction === "forward");
+}
+
+/** Null where names may begin as they like. */
+function prefixesOf({ entityPrefix, entityPrefixes }: RowFilter): PrefixSet | null {
+  if (entityPrefixes !== undefined) return new PrefixSet(entityPrefixes);
+  return entityPrefix ? new PrefixSet([entityPrefix]) : null;
 }
 
 /** The first row of `[first, end)` whose time is at or after `time`, where times are ordered. */
@@ -73,6 +79,13 @@ function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null
     const scope = source.findScope(filter.scope);
     if (scope < 0) return null;
     conditions.push({ column: "scope", test: "equal", value: scope });
+  }
+  if (filter.scopes !== undefined) {
+    const scopes = filter.scopes.map((name) => source.findScope(name)).filter((scope) => scope >= 0);
+    if (scopes.length === 0) return null;
+    const marks = new Uint32Array((scopes.reduce((most, scope) => Math.max(most, scope), 0) >>> 5) + 1);
+    for (const scope of scopes) marks[scope >>> 5]! |= 1 << (scope & 31);
+    conditions.push({ column: "scope", test: "member", marks });
   }
   if (filter.kinds !== undefined) {
     const condition = kindCondition(source, filter.kinds);
@@ -122,9 +135,9 @@ class ScanCursor implements RowCursor {
   /** Rows still to be looked at. */
   #first: number;
   #end: number;
-  /** Ordinal of the entity whose name is to be matched with `#prefix` next; -1 when all are. */
+  /** Ordinal of the entity whose name is to be matched with `#prefixes` next; -1 when all are. */
   #prefixFrom: number;
-  readonly #prefix: Uint8Array | null;
+  readonly #prefixes: PrefixSet | null;
   readonly #marks: Uint32Array;
   /** Rows found in the chunk that begins at `#chunkRow`, not given out yet: `#selection[#pendingFrom, #pendingTo)`. Null before the first. */
   #selection: Uint16Array | null = null;
@@ -132,19 +145,19 @@ class ScanCursor implements RowCursor {
   #pendingFrom = 0;
   #pendingTo = 0;
 
-  constructor(source: ScanSource, first: number, end: number, prefix: Uint8Array | null, conditions: Condition[], forward: boolean) {
+  constructor(source: ScanSource, first: number, end: number, prefixes: PrefixSet | null, conditions: Condition[], forward: boolean) {
     this.#source = source;
     this.#first = first;
     this.#end = end;
     this.#forward = forward;
-    this.#prefix = prefix;
-    this.#prefixFrom = prefix === null ? -1 : 0;
-    this.#marks = new Uint32Array(prefix === null ? 0 : (source.localEntityLimit + 31) >>> 5);
-    this.#conditions = prefix === null ? conditions : [{ column: "entity", test: "member", marks: this.#marks }, ...conditions];
+    this.#prefixes = prefixes;
+    this.#prefixFrom = prefixes === null ? -1 : 0;
+    this.#marks = new Uint32Array(prefixes === null ? 0 : (source.localEntityLimit + 31) >>> 5);
+    this.#conditions = prefixes === null ? conditions : [{ column: "entity", test: "member", marks: this.#marks }, ...conditions];
   }
 
   next(out: Uint32Array): number {
-    if (this.#marksPrefix()) return -1;
+    if (this.#marksNames()) return -1;
     if (this.#conditions.length === 0) return this.#giveAny(out);
     let written = 0;
     let chunks = 0;
@@ -161,7 +174,7 @@ class ScanCursor implements RowCursor {
   }
 
   count(): number {
-    if (this.#marksPrefix()) return -1;
+    if (this.#marksNames()) return -1;
     let counted = this.#pendingTo - this.#pendingFrom;
     this.#pendingFrom = this.#pendingTo;
     if (this.#conditions.length === 0) {
@@ -176,10 +189,10 @@ class ScanCursor implements RowCursor {
     return counted === 0 && this.#first < this.#end ? -1 : counted;
   }
 
-  /** Matches more names with the prefix; true while there are more to come. */
-  #marksPrefix(): boolean {
+  /** Matches more names with the prefixes; true while there are more to come. */
+  #marksNames(): boolean {
     if (this.#prefixFrom < 0) return false;
-    this.#prefixFrom = this.#source.markPrefix(this.#prefix!, this.#marks, this.#prefixFrom);
+    this.#prefixFrom = this.#source.markPrefixes(this.#prefixes!, this.#marks, this.#prefixFrom);
     if (this.#prefixFrom >= 0) return true;
     if (this.#marks.every((word) => word === 0)) this.#end = this.#first;
     return false;

@@ -1,4 +1,5 @@
 /** What the cursors (`row-scan`, `entity-cursor`) ask of a segment index, whether its rows are in memory or in pages. */
+import type { PrefixSet } from "../base/prefix-set.ts";
 import type { ColumnName } from "./segment-index.ts";
 
 export type ColumnValues = Uint16Array | Uint32Array | Float64Array;
@@ -27,10 +28,10 @@ export interface ScanSource {
   findScope(name: string): number;
   entityRows(name: string): EntityRows | null;
   /**
-   * Sets the bits, in `marks`, of the local ids of entities whose names begin with `prefix`, looking at a bounded number of names from
+   * Sets the bits, in `marks`, of the local ids of entities whose names begin with one of `prefixes`, looking at a bounded number of names from
    * ordinal `from`. Returns the ordinal to go on from, or -1 when it has seen all.
    */
-  markPrefix(prefix: Uint8Array, marks: Uint32Array, from: number): number;
+  markPrefixes(prefixes: PrefixSet, marks: Uint32Array, from: number): number;
 }
 
 /** A condition on one column. */

@@ -8,6 +8,7 @@
  *    (an entity's row at a sequence, or at a clock where its clocks have gaps: logarithmic in the entity's pages).
  */
 import { assert } from "../base/assert.ts";
+import type { PrefixSet } from "../base/prefix-set.ts";
 import { sameBytes } from "../base/hex.ts";
 import {
   type BlockLayout,
@@ -311,17 +312,14 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     return new SealedEntityRows(this, entity, (page) => this.#page(this.#layout.entityRows, page));
   }
 
-  markPrefix(prefix: Uint8Array, marks: Uint32Array, from: number): number {
+  markPrefixes(prefixes: PrefixSet, marks: Uint32Array, from: number): number {
     const { entityKeys, entityNames } = this.#layout;
     const end = Math.min(this.entityCount, from + NAMES_PER_CALL);
     let keys: Page | null = null;
     for (let local = from; local < end; local++) {
       keys = this.#pageAgain(keys, entityKeys, local >>> ROW_SHIFT);
       this.#locateName(keys, entityNames, local);
-      const length = this.#nameEnd - this.#nameStart;
-      if (length >= prefix.length && sameBytes(this.#namePage!.bytes, this.#nameStart, prefix, 0, prefix.length)) {
-        marks[local >>> 5]! |= 1 << (local & 31);
-      }
+      if (prefixes.beginsOne(this.#namePage!.bytes, this.#nameStart, this.#nameEnd)) marks[local >>> 5]! |= 1 << (local & 31);
     }
     return end === this.entityCount ? -1 : end;
   }

@@ -125,6 +125,9 @@ function randomFilter(random: RandomNumber, rows: readonly ModelRow[]): RowFilte
   const filter: RowFilter = {};
   if (random(3) === 0) filter.entity = random(8) === 0 ? "nobody" : (some().entityName ?? "order:0");
   if (random(4) === 0) filter.entityPrefix = ["order:", "order:1", "caf\u00e9", "nothing"][random(4)]!;
+  if (filter.entity === undefined && filter.entityPrefix === undefined && random(4) === 0)
+    filter.entityPrefixes = ["order:2", "order:1", "caf\u00e9:1", "nothing", "order"].slice(random(5));
+  if (filter.scope === undefined && random(4) === 0) filter.scopes = ["shop:9", "shop:4", "shop:0", "shop:2"].slice(random(4));
   if (random(3) === 0) filter.scope = `shop:${random(6)}`;
   if (random(3) === 0) filter.kinds = [[0x1002], [0x1001, 0x1004], [], [0xf000]][random(4)]!;
   if (random(8) === 0) filter.correlationTag = some().correlationTag;
@@ -143,6 +146,8 @@ function passes(row: ModelRow, filter: RowFilter): boolean {
   return (
     (filter.entity === undefined || row.entityName === filter.entity) &&
     (filter.entityPrefix === undefined || row.entityName.startsWith(filter.entityPrefix)) &&
+    (filter.entityPrefixes === undefined || filter.entityPrefixes.some((prefix) => row.entityName.startsWith(prefix))) &&
+    (filter.scopes === undefined || filter.scopes.includes(row.scopeName)) &&
     (filter.scope === undefined || row.scopeName === filter.scope) &&
     (filter.kinds === undefined || filter.kinds.includes(row.kind)) &&
     (filter.correlationTag === undefined || row.correlationTag === filter.correlationTag) &&

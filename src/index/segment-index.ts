@@ -63,6 +63,9 @@ export interface RowFilter {
   entity?: string;
   entityPrefix?: string;
   scope?: string;
+  /** Instead of `entityPrefix` and `scope`, and never with `entity`: names that begin with one of these, and scopes of which any will do. */
+  entityPrefixes?: readonly string[];
+  scopes?: readonly string[];
   /** Ascending, distinct. */
   kinds?: readonly number[];
   /** Where `kinds` are all that a category has: which. */

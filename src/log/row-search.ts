@@ -11,6 +11,7 @@ import type { FrameFormat } from "../format/frame-format.ts";
 import type { RowCursor, RowFilter } from "../index/segment-index.ts";
 import { type LostEvents, lostEventsError } from "../index/lost-events.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { mergedFilters } from "./merged-filters.ts";
 import { UnionCursor } from "./union-cursor.ts";
 
 /** A filter with its ids in full. */
@@ -34,6 +35,8 @@ export class RowSearch {
   readonly needsFrames: boolean;
   readonly #index: StoreIndex;
   readonly #filters: readonly SearchFilter[];
+  /** What rows are looked for by. */
+  readonly #merged: readonly RowFilter[];
   readonly #bounds: SearchBounds;
   readonly #segments: SegmentEntry[];
   /** What the search could not pass, and what `next` threw for it: events that damage took, and that may be among those that are looked for. */
@@ -46,6 +49,7 @@ export class RowSearch {
   constructor(index: StoreIndex, filters: readonly SearchFilter[], bounds: SearchBounds) {
     this.#index = index;
     this.#filters = filters;
+    this.#merged = mergedFilters(filters);
     this.#bounds = bounds;
     this.needsFrames = filters.some((filter) => filter.correlationId !== undefined || filter.causationId !== undefined);
     this.#segments = segmentsToVisit(index, filters, bounds);
@@ -97,7 +101,7 @@ export class RowSearch {
       if (direction === "forward") toRow = Math.min(toRow, index.rowAtSequence(this.#lost.from));
       else fromRow = Math.max(fromRow, index.rowAtSequence(this.#lost.to));
     }
-    const cursors = this.#filters.map((filter) => index.cursor(filter, fromRow, toRow, direction));
+    const cursors = this.#merged.map((filter) => index.cursor(filter, fromRow, toRow, direction));
     return cursors.length === 1 ? cursors[0] : new UnionCursor(cursors, direction);
   }
 
