@@ -27,7 +27,10 @@ import type { StoreAccess } from "./store-access.ts";
 import { tracedAppend } from "./tracing.ts";
 
 export interface HandleOptions {
-  /** How often a command is decided anew when somebody else appended to the entity meanwhile: 0 or more, default 10. */
+  /**
+   * How often a command is decided anew when somebody else appended to the entity meanwhile: 0 or more, default 10. Whoever appends to it without
+   * a pause, each event when the one before is stored, wins every time, however often that is: let all who write to such an entity do so by `handle`.
+   */
   readonly retries?: number;
   /**
    * Names the command, 1 to 1,024 UTF-8 bytes. The same command given again returns the first receipts, also where it would be refused by

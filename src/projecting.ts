@@ -1,6 +1,7 @@
 /** Projections of an open store: what is folded, of which query, up to where. Folding itself is in `projections/`. */
 import { describeValue } from "./base/describe-value.ts";
 import { traced } from "./base/diagnostics.ts";
+import { turnShare } from "./base/rest.ts";
 import { invalidArgument, outOfRange } from "./base/store-error.ts";
 import { assertName } from "./events/coordinate.ts";
 import { formatHex } from "./events/id.ts";
@@ -36,6 +37,8 @@ const PROJECT_MEMBERS: ReadonlySet<string> = new Set(["at", "onProgress", "signa
 const WATCH_MEMBERS: ReadonlySet<string> = new Set(["signal"]);
 const TARGET_MEMBERS: ReadonlySet<string> = new Set(["query"]);
 const MICROS_PER_MS = 1000;
+/** Compiling what is asked for takes as much of a turn as so many events that are read. */
+const PROJECT_SHARE = 16;
 
 export class Projecting {
   readonly #access: StoreAccess;
@@ -62,8 +65,12 @@ export class Projecting {
     signal?.throwIfAborted();
     const { sequenceMax, timestampMax } = compileAt(at);
     const query = queryOf(target, "project");
+    const bound = Math.min(this.#access.visibleSequence, sequenceMax + 1);
+    // What is asked for side by side is compiled with rests between.
+    const turn = turnShare.wait();
+    if (turn !== null) await turn;
+    turnShare.spend(PROJECT_SHARE);
     const source = this.source(projection, query, "project", timestampMax);
-    const bound = Math.min(source.visible(), sequenceMax + 1);
     const { directory } = this.#access;
     return await traced(
       "project",

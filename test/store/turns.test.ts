@@ -1,7 +1,8 @@
 /** Whatever is asked for in a row, or side by side, and needs no disk: the event loop has its turns all the same. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { rawEvent } from "../../src/events/definition.ts";
+import { defineEvent, rawEvent, type } from "../../src/events/definition.ts";
+import { defineProjection } from "../../src/projections/projection.ts";
 import type { Receipt } from "../../src/events/event.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
@@ -12,6 +13,7 @@ const EVENTS = 4096;
 const TIMES = 8192;
 
 const ids: string[] = [];
+const Numbered = defineEvent("Numbered", { kind: 0xf001, schema: type<{ n: number }>() });
 let store: Store;
 
 before(async () => {
@@ -60,6 +62,21 @@ describe("the event loop turns", () => {
       });
     }
   }
+});
+
+test("of projections that are asked for side by side no more than a turn's worth are compiled at once", async () => {
+  const counted = defineProjection({ name: "counted", events: [Numbered], initial: 0, on: { Numbered: (count) => count + 1 } });
+  let compiled = 0;
+  const query = {
+    get entity(): string {
+      compiled++;
+      return "nobody";
+    },
+  };
+  const all = sideBySide(() => store.project(counted, { query }));
+  const atOnce = compiled;
+  await all;
+  assert.ok(compiled >= TIMES && atOnce <= TIMES / 16, `${atOnce} of ${compiled} at once`);
 });
 
 test("a look for the events of a thousand scopes has its rests, however many rows each of them looks at", async () => {
