@@ -38,6 +38,32 @@ export async function measureQueries({ batpak, folder, rounds, events, quick }) 
     },
     { rounds: Math.min(rounds, 3), quick },
   );
+  const prefixes = Array.from({ length: 50 }, (_, i) => entityName(i * 20).slice(0, -1));
+  const prefixed = [prefixes.map(() => "(entity >= ? AND entity < ?)").join(" OR "), prefixes.flatMap((start) => [start, `${start}~`])];
+  assert.equal(await store.count(prefixes.map((entityPrefix) => ({ entityPrefix }))), sqlite.counting(...prefixed));
+  results["counting 50 prefixes of entities"] = await race(
+    {
+      batpak: () => store.count(prefixes.map((entityPrefix) => ({ entityPrefix }))),
+      sqlite: () => sqlite.counting(...prefixed),
+    },
+    { rounds: Math.min(rounds, 3), quick },
+  );
+  const scopes = Array.from({ length: 2000 }, (_, i) => scopeName(i));
+  const newestOf = async (scope) => (await store.read({ scope }, { direction: "backward", limit: 1 }).first()).data;
+  assert.deepEqual(await newestOf(scopes[3]), sqlite.newestOfScope(scopes[3]));
+  results["the newest event of a scope"] = await race(
+    {
+      batpak: async () => {
+        for (const scope of scopes) assert.ok((await newestOf(scope)).cents > 0);
+        return scopes.length;
+      },
+      sqlite: () => {
+        for (const scope of scopes) assert.ok(sqlite.newestOfScope(scope).cents > 0);
+        return scopes.length;
+      },
+    },
+    { rounds: Math.min(rounds, 3), quick },
+  );
   const shared = ({ sequence, entity, scope, kind, version, clock, data }) => ({ sequence, entity, scope, kind, version, clock, data });
   assert.deepEqual(shared(JSON.parse((await textsOf(store, 1000)).last)), shared(JSON.parse(sqlite.texts(1000).last)));
   const texts = Math.min(events, 100_000);

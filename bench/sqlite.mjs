@@ -28,6 +28,7 @@ class SqliteStore {
   #insert;
   #get;
   #stream;
+  #newestOfScope;
   #all;
   #clocks = new Map();
   #hash = randomBytes(32);
@@ -38,6 +39,7 @@ class SqliteStore {
     this.#insert = database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?, 1, ?, ?, NULL, NULL, ?, ?, ?)");
     this.#get = database.prepare("SELECT * FROM events WHERE id = ?");
     this.#stream = database.prepare("SELECT * FROM events WHERE entity = ? ORDER BY clock");
+    this.#newestOfScope = database.prepare("SELECT * FROM events WHERE scope = ? ORDER BY sequence DESC LIMIT 1");
     this.#all = database.prepare("SELECT * FROM events ORDER BY sequence");
     this.insertMany = database.transaction((coordinates, from, to) => {
       for (let number = from; number < to; number++) this.insert(coordinates[number % coordinates.length], number);
@@ -101,6 +103,11 @@ class SqliteStore {
       count++;
     }
     return { count, last };
+  }
+
+  /** The newest event of a scope, decoded. */
+  newestOfScope(scope) {
+    return JSON.parse(this.#newestOfScope.get(scope).payload);
   }
 
   counting(where, values) {

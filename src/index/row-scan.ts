@@ -15,6 +15,8 @@ const CHUNK_ROWS = INDEX_BLOCK.rowsPerPage;
 const CHUNK_SHIFT = INDEX_BLOCK.rowsPerPageShift;
 /** Chunks looked at in one call of `next`: 64 Ki rows. */
 const CHUNKS_PER_CALL = 16;
+const SPAN_MIN = 256;
+const SPAN_GROWTH = 4;
 const ALL_ROWS = Uint16Array.from({ length: CHUNK_ROWS }, (_, row) => row);
 
 const endCursor: RowCursor = { next: () => 0, count: () => 0 };
@@ -141,6 +143,8 @@ class ScanCursor implements RowCursor {
   readonly #marks: Uint32Array;
   /** Rows found in the chunk that begins at `#chunkRow`, not given out yet: `#selection[#pendingFrom, #pendingTo)`. Null before the first. */
   #selection: Uint16Array | null = null;
+  /** How many rows the next look takes: few at first, since the first match may be all that is asked for. */
+  #span = SPAN_MIN;
   #chunkRow = 0;
   #pendingFrom = 0;
   #pendingTo = 0;
@@ -233,11 +237,17 @@ class ScanCursor implements RowCursor {
   #select(): void {
     const chunk = (this.#forward ? this.#first : this.#end - 1) >>> CHUNK_SHIFT;
     const chunkRow = chunk << CHUNK_SHIFT;
-    const start = Math.max(this.#first, chunkRow) - chunkRow;
-    const end = Math.min(this.#end - chunkRow, CHUNK_ROWS);
+    let start = Math.max(this.#first, chunkRow) - chunkRow;
+    let end = Math.min(this.#end - chunkRow, CHUNK_ROWS);
+    if (end - start > this.#span) {
+      if (this.#forward) end = start + this.#span;
+      else start = end - this.#span;
+    }
     if (this.#forward) this.#first = chunkRow + end;
     else this.#end = chunkRow + start;
-    const selection = (this.#selection ??= new Uint16Array(CHUNK_ROWS));
+    if (this.#selection === null || this.#selection.length < end - start) this.#selection = new Uint16Array(this.#span);
+    const selection = this.#selection;
+    this.#span = Math.min(CHUNK_ROWS, this.#span * SPAN_GROWTH);
     const base = this.#source.chunkBase(chunk);
     const conditions = this.#conditions;
     const first = conditions[0];
