@@ -193,6 +193,12 @@ export const mutations = [
     suites: ["poisoned turn"],
   },
   {
+    name: "sync: whoever asks while one is under way gets that one",
+    file: "src/log/log-syncer.ts",
+    edits: [["if (this.#syncing === null) return this.#begin();", "return this.#syncing ?? this.#begin();"]],
+    suites: ["syncs"],
+  },
+  {
     name: "poison: a failed background sync is forgotten",
     file: "src/log/log-syncer.ts",
     edits: [["      this.#queue.poison(error);\n", ""]],

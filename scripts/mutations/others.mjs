@@ -63,7 +63,7 @@ export const others = [
   leftOut(
     "the log before a consumer's position",
     "src/consuming.ts",
-    "await access.writer.log.sync();",
+    'await access.assertWritable("commit").log.sync();',
     "",
     "crash, a consumer",
     "consumer",

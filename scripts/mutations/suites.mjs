@@ -17,6 +17,7 @@ export const suites = {
   "0.3, killed": enumeration03("killed"),
   "0.3, checkpoints": enumeration03("checkpoints asked"),
   poison: { files: ["test/crash/poison.test.ts"] },
+  syncs: { files: ["src/log/log-syncer.test.ts"] },
   "poisoned turn": { files: ["test/crash/poisoned-turn.test.ts", "test/store/blocks-behind.test.ts"] },
   "forgiven syncs": { files: ["test/crash/forgiven-syncs.test.ts"] },
   turning: { files: ["test/crash/turning.test.ts"] },

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Disk } from "../disk/disk.ts";
 import { Store } from "../store.ts";
 import { rawEvent } from "../events/definition.ts";
 import { SimulatedDisk } from "../testing/sim-disk.ts";
@@ -20,14 +21,47 @@ test("whoever asks for a sync while one is under way shares the next one", async
 
 test("what is appended while a sync is under way is on stable storage when the sync that was asked for then resolves", async () => {
   const disk = new SimulatedDisk();
-  const store = await Store.open("/store", { disk, durability: "os" });
+  let isSlow = false;
+  let tell = (): void => {};
+  const synced = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  let goOn = (): void => {};
+  const released = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  // The system has synced, and takes its time to say so.
+  const openSlow: Disk["open"] = async (path, mode) => {
+    const file = await disk.open(path, mode);
+    const { sync } = file;
+    if (!path.endsWith(".fbat")) return file;
+    return Object.assign(file, {
+      sync: async () => {
+        await sync.call(file);
+        if (!isSlow) return;
+        tell();
+        await released;
+      },
+    });
+  };
+  const slow = new Proxy<Disk>(disk, {
+    get(target, name) {
+      const value: unknown = name === "open" ? openSlow : Reflect.get(target, name, target);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+  const store = await Store.open("/store", { disk: slow, durability: "os" });
   const at = { entity: "e", scope: "s" };
   await store.append(at, rawEvent(0xf001, 0));
+  isSlow = true;
   const first = store.sync();
+  await synced;
   await store.append(at, rawEvent(0xf001, 1));
-  await store.sync();
+  const second = store.sync();
+  goOn();
+  await second;
   await first;
-  // Only what is durable is left of the disk.
+  // What is not durable is gone.
   const after = await Store.open("/store", { disk: disk.diskAfterCrash(), readOnly: true });
   assert.equal(await after.count(), 2);
   await after.close();
