@@ -3,6 +3,7 @@
  * required, ids and the time are kept when they are there, and everything else is ignored.
  */
 import type { GrowingSink } from "./base/byte-sink.ts";
+import { TIME_MICROS_MAX } from "./base/clock.ts";
 import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument } from "./base/store-error.ts";
 import { assertEntity, assertName } from "./events/coordinate.ts";
@@ -50,8 +51,8 @@ export interface CheckedRecord {
 }
 
 const OPERATION = "import";
-/** The last whole millisecond whose microseconds are a safe integer: in the year 2255. A frame with a later time is none when it is read. */
-const WALL_MS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
+/** The last whole millisecond that a frame can have. */
+const WALL_MS_MAX = Math.floor(TIME_MICROS_MAX / 1000);
 
 /** What a blank line holds. */
 export const BLANK: unique symbol = Symbol("blank line");

@@ -12,7 +12,7 @@
  */
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { type Clock, systemClock } from "./base/clock.ts";
+import { type Clock, clockOrSystem } from "./base/clock.ts";
 import { StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
@@ -70,7 +70,8 @@ export interface RepairReport {
  * if (plan.actions.length > 0) await repairStore("./data", { apply: true });
  */
 export async function repairStore(directory: string, options: RepairOptions = {}): Promise<RepairReport> {
-  const { clock = systemClock, disk = nodeDisk } = options;
+  const { disk = nodeDisk } = options;
+  const clock = clockOrSystem(options.clock);
   await loadHashing();
   try {
     if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "repair");

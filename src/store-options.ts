@@ -1,5 +1,5 @@
 /** The options of `Store.open`: their ranges, their defaults, and the refusal of what is not one. */
-import { believableClock, systemClock, type Clock, type Random } from "./base/clock.ts";
+import { type Clock, clockOrSystem, type Random } from "./base/clock.ts";
 import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument, outOfRange } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -124,7 +124,7 @@ export function compileOptions(options: unknown): CompiledOptions {
     readOnly,
     lockWaitMs: within(given.lockWaitMs, "lockWaitMs", 0, 24 * 3600 * 1000, 0),
     disk: disk ?? null,
-    clock: clock === undefined ? systemClock : believableClock(clock),
+    clock: clockOrSystem(clock),
     random: random ?? null,
   };
 }

@@ -6,6 +6,9 @@ export interface Clock {
   monotonicMs(): number;
 }
 
+/** The last time that a frame can have, in microseconds: in the year 2255. A frame with a later one is none when it is read. */
+export const TIME_MICROS_MAX = Number.MAX_SAFE_INTEGER;
+
 /**
  * A clock that stands still while the one behind it tells what is no time: none that a frame can hold (after the year 2255), or not a number. The
  * store never lets time run backwards, so one such reading would otherwise be the time of all that comes later, and of events that nobody can read.
@@ -21,9 +24,6 @@ export function believableClock(clock: Clock): Clock {
     monotonicMs: () => clock.monotonicMs(),
   };
 }
-
-/** The last time that a frame can have: in the year 2255. */
-const TIME_MICROS_MAX = Number.MAX_SAFE_INTEGER;
 
 /** What `process.hrtime` counts from, as milliseconds since the Unix epoch by the wall clock as it goes now. */
 let originMs = Number.NaN;
@@ -53,6 +53,11 @@ export const systemClock: Clock = believableClock({
   },
   monotonicMs,
 });
+
+/** The clock that was given, as far as it can be believed, or the machine's. */
+export function clockOrSystem(given: Clock | undefined): Clock {
+  return given === undefined ? systemClock : believableClock(given);
+}
 
 /** Where the store gets randomness from: fills `target` with random bytes. */
 export type Random = (target: Uint8Array) => void;

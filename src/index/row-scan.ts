@@ -85,9 +85,8 @@ function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null
   if (filter.scopes !== undefined) {
     const scopes = filter.scopes.map((name) => source.findScope(name)).filter((scope) => scope >= 0);
     if (scopes.length === 0) return null;
-    const marks = new Uint32Array((scopes.reduce((most, scope) => Math.max(most, scope), 0) >>> 5) + 1);
-    for (const scope of scopes) marks[scope >>> 5]! |= 1 << (scope & 31);
-    conditions.push({ column: "scope", test: "member", marks });
+    const scopeMax = scopes.reduce((most, scope) => Math.max(most, scope), 0);
+    conditions.push({ column: "scope", test: "member", marks: newMarks(scopes, scopeMax) });
   }
   if (filter.kinds !== undefined) {
     const condition = kindCondition(source, filter.kinds);
@@ -124,10 +123,16 @@ let lastMarks = new Uint32Array(0);
 function marksOf(kinds: readonly number[]): Uint32Array {
   if (kinds !== lastKinds && (kinds.length !== lastKinds.length || !kinds.every((kind, i) => kind === lastKinds[i]))) {
     lastKinds = kinds;
-    lastMarks = new Uint32Array(2048);
-    for (const kind of kinds) lastMarks[kind >>> 5]! |= 1 << (kind & 31);
+    lastMarks = newMarks(kinds, 0xffff);
   }
   return lastMarks;
+}
+
+/** A bit for each value up to `max`, set for these. */
+function newMarks(values: readonly number[], max: number): Uint32Array<ArrayBuffer> {
+  const marks = new Uint32Array((max >>> 5) + 1);
+  for (const value of values) marks[value >>> 5]! |= 1 << (value & 31);
+  return marks;
 }
 
 class ScanCursor implements RowCursor {

@@ -67,3 +67,16 @@ test("what is appended while a sync is under way is on stable storage when the s
   await after.close();
   await store.close();
 });
+
+test("a sync that fails is told to all who wait for it, and to those who wait for the one behind it", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open("/store", { disk, durability: "os" });
+  await store.append({ entity: "e", scope: "s" }, rawEvent(0xf001, 0));
+  disk.faults = ({ kind, path }) => (kind === "sync" && path.endsWith(".fbat") ? { error: "EIO" } : undefined);
+  const syncs = await Promise.allSettled([store.sync(), store.sync(), store.sync()]);
+  for (const sync of syncs) assert.equal(sync.status === "rejected" && (sync.reason as { code: string }).code, "POISONED");
+  await assert.rejects(store.sync(), { code: "POISONED" });
+  disk.faults = undefined;
+  await assert.rejects(store.close(), { code: "POISONED" });
+  assert.equal(disk.openFileCount, 0);
+});

@@ -119,12 +119,17 @@ test("what was due is still due after a checkpoint that was asked for has failed
   await again.close();
 });
 
+/** Opened again after so many events, closed. */
+async function reopenedAfter(disk: SimulatedDisk, events: number): Promise<CountedStore> {
+  const store = await openStore(disk);
+  await appendSingly(store, events);
+  await store.close();
+  return openStore(disk);
+}
+
 test("closing writes the checkpoint that failed when it was asked for", async () => {
   const disk = new SimulatedDisk();
-  const first = await openStore(disk);
-  await appendSingly(first, 5);
-  await first.close();
-  const store = await openStore(disk);
+  const store = await reopenedAfter(disk, 5);
   await appendSingly(store, 5);
   const full = fullDisk(disk);
   await assert.rejects(store.checkpoint(), { code: "IO" });
@@ -137,10 +142,7 @@ test("closing writes the checkpoint that failed when it was asked for", async ()
 
 test("closing that leaves its events to the next opening rejects where the mark cannot be synced, and loses nothing", async () => {
   const disk = new SimulatedDisk();
-  const first = await openStore(disk);
-  await appendSingly(first, 200);
-  await first.close();
-  const store = await openStore(disk);
+  const store = await reopenedAfter(disk, 200);
   await appendSingly(store, 3);
   disk.faults = ({ kind, path }) => (kind === "sync" && path.endsWith("durable.mark") ? { error: "EIO" } : undefined);
   await assert.rejects(store.close(), { code: "IO" });
