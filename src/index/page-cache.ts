@@ -4,7 +4,7 @@
  *
  * Invariants:
  * 1. `bytes` is the sum over the pages held, and never more than `bytesMax`. A page larger than the bound is used, and not held.
- * 2. A page is in `#ring` exactly when it is in its segment's array.
+ * 2. A page is in `#ring`, at its `place`, exactly when it is in its segment's array.
  * 3. A page's memory is never used again for another: who still looks at a page that was let go sees what it saw.
  */
 import { assert } from "../base/assert.ts";
@@ -18,6 +18,8 @@ export interface Page {
   /** Its number in its block. */
   readonly number: number;
   readonly owner: SegmentPages;
+  /** Its place among the pages held; -1 when it is not held. */
+  place: number;
   /** Whether it was used since the hand last passed. */
   used: boolean;
 }
@@ -78,38 +80,47 @@ export class PageCache {
       f64: new Float64Array(memory, 0, dataBytes >>> 3),
       number,
       owner,
+      place: -1,
       used: true,
     };
     this.#pagesLoaded++;
     const size = costOf(page);
     if (size > this.bytesMax) return page;
     while (this.#bytes + size > this.bytesMax) this.#letOneGo();
-    this.#ring.push(page);
+    page.place = this.#ring.push(page) - 1;
     owner.held[number] = page;
     this.#bytes += size;
     return page;
   }
 
+  /** Lets go of a page, if it is held. */
+  letGo(page: Page): void {
+    if (page.place >= 0) this.#remove(page);
+  }
+
   /** Lets go of all pages of a segment. */
   drop(owner: SegmentPages): void {
-    for (let at = this.#ring.length - 1; at >= 0; at--) if (this.#ring[at]!.owner === owner) this.#remove(at);
+    for (const page of owner.held) if (page !== undefined) this.#remove(page);
   }
 
   #letOneGo(): void {
     for (;;) {
       if (this.#hand >= this.#ring.length) this.#hand = 0;
       const page = this.#ring[this.#hand]!;
-      if (!page.used) return this.#remove(this.#hand);
+      if (!page.used) return this.#remove(page);
       page.used = false;
       this.#hand++;
     }
   }
 
   /** The last page of the ring takes the place of the one that goes. */
-  #remove(at: number): void {
-    const page = this.#ring[at]!;
+  #remove(page: Page): void {
     const last = this.#ring.pop()!;
-    if (last !== page) this.#ring[at] = last;
+    if (last !== page) {
+      this.#ring[page.place] = last;
+      last.place = page.place;
+    }
+    page.place = -1;
     page.owner.held[page.number] = undefined;
     this.#bytes -= costOf(page);
   }

@@ -79,7 +79,8 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   readonly entityCount: number;
   readonly #layout: BlockLayout;
   readonly #readSync: ReadSync;
-  readonly #cache: PageCache;
+  /** Where its pages are held. */
+  readonly cache: PageCache;
   readonly #pages: SegmentPages;
   readonly #seed: number;
   readonly #wideScope: boolean;
@@ -101,7 +102,7 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     this.entityCount = root.shape.entityCount;
     this.#layout = layout;
     this.#readSync = readSync;
-    this.#cache = cache;
+    this.cache = cache;
     this.#pages = cache.segment(layout.pageCount);
     this.#seed = blockSeed(root.storeId, root.segmentId, root.generation);
     this.#wideScope = (flags & INDEX_FLAG.wideScope) !== 0;
@@ -154,7 +155,7 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
 
   /** Lets go of the pages held. The index can still be used. */
   release(): void {
-    this.#cache.drop(this.#pages);
+    this.cache.drop(this.#pages);
   }
 
   cursor(filter: RowFilter, fromRow: number, toRow: number, direction: "forward" | "backward"): RowCursor {
@@ -210,6 +211,20 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     const { filter } = this.#layout;
     if (filter.pageCount === 0) return false;
     return filterMayHold(this.#page(filter, filterPage(tag, filter.pageCount)).bytes, tag, tag2);
+  }
+
+  /** Pages and bytes of the filter over ids that the writer did not issue. */
+  get filterPages(): number {
+    return this.#layout.filter.pageCount;
+  }
+
+  get filterBytes(): number {
+    return this.#layout.filter.dataBytes;
+  }
+
+  /** A page of that filter, if it is held. */
+  heldFilterPage(page: number): Page | undefined {
+    return this.cache.get(this.#pages, this.#layout.filter.firstPage + page);
   }
 
   entity(name: string): SealedEntity | null {
@@ -419,10 +434,10 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   /** Page `page` of a section, from the cache or the file. */
   #page(section: IndexSection, page: number): Page {
     const number = section.firstPage + page;
-    const held = this.#cache.get(this.#pages, number);
+    const held = this.cache.get(this.#pages, number);
     if (held !== undefined && page < section.pageCount) return held;
     assert(page < section.pageCount, "only rows and entities that an index block has are looked up");
-    return this.#cache.put(this.#pages, number, this.#load(section, page), pageDataBytes(section, page));
+    return this.cache.put(this.#pages, number, this.#load(section, page), pageDataBytes(section, page));
   }
 
   #load(section: IndexSection, page: number): ArrayBuffer {

@@ -9,6 +9,7 @@
  */
 import { assert } from "../base/assert.ts";
 import type { RemovedRow } from "../format/native/retention.ts";
+import { ForeignIds } from "./foreign-ids.ts";
 import { Heads } from "./heads.ts";
 import { idTag, idTag2, viewOfId } from "./id-tag.ts";
 import { Interner } from "./interner.ts";
@@ -101,6 +102,7 @@ export class StoreIndex {
   newest: NewestEvents | null = null;
   readonly #source: IndexSource;
   readonly #recent = new RecentRows();
+  readonly #foreignIds = new ForeignIds();
 
   constructor(source: IndexSource, entities = new Interner(), scopes = new Interner(), heads = new Heads()) {
     this.#source = source;
@@ -122,7 +124,10 @@ export class StoreIndex {
 
   /** The segment's index, loaded if need be. */
   indexOf(segment: SegmentEntry): SegmentIndex {
-    segment.index ??= this.#source.loadIndex(segment);
+    if (segment.index === null) {
+      segment.index = this.#source.loadIndex(segment);
+      this.#foreignIds.isStale = true;
+    }
     return segment.index;
   }
 
@@ -145,6 +150,8 @@ export class StoreIndex {
   rebuildIndex(segmentId: number): void {
     const segment = this.segmentWithId(segmentId);
     assert(segment !== undefined, `segment ${segmentId} is in the index`);
+    if (segment.index instanceof SealedSegmentIndex) segment.index.release();
+    this.#foreignIds.isStale = true;
     segment.index = this.#source.rebuildIndex(segment);
   }
 
@@ -207,16 +214,21 @@ export class StoreIndex {
   }
 
   segmentWithId(id: number): SegmentEntry | undefined {
+    return this.segments[this.#positionOf(id)];
+  }
+
+  /** The position in `segments` of the segment with this id; -1 when there is none. */
+  #positionOf(id: number): number {
     let low = 0;
     let high = this.segments.length - 1;
     while (low <= high) {
       const middle = (low + high) >>> 1;
       const segment = this.segments[middle];
-      if (segment.id === id) return segment;
+      if (segment.id === id) return middle;
       if (segment.id < id) low = middle + 1;
       else high = middle - 1;
     }
-    return undefined;
+    return -1;
   }
 
   /** Number of the segment's rows whose sequence is before `sequenceBound`. */
@@ -235,19 +247,25 @@ export class StoreIndex {
     }
     const likely = id[UUID_VERSION_BYTE] >>> 4 === ISSUED_VERSION ? this.#segmentOfIssuedId(id) : -1;
     if (likely >= 0) {
-      const found = this.#findIn(likely, tag, id, sequenceBound);
-      if (found !== null) return found;
-      assertNothingLost(this.segments[likely], sequenceBound);
-    }
-    const tag2 = idTag2(viewOfId(id), 0);
-    for (let i = this.segments.length - 1; i >= 0; i--) {
-      if (i === likely) continue;
-      const segment = this.segments[i];
-      if (segment.nextSequence === segment.firstSequence && segment.index === null) continue;
-      const mayHold = this.indexOf(segment).mayHoldForeignId(tag, tag2);
-      const found = mayHold ? this.#findIn(i, tag, id, sequenceBound) : null;
+      const segment = this.segments[likely];
+      const found = this.#findIn(segment, tag, id, sequenceBound);
       if (found !== null) return found;
       assertNothingLost(segment, sequenceBound);
+    }
+    const tag2 = idTag2(viewOfId(id), 0);
+    this.#foreignIds.follow(this.segments, this.revision);
+    for (const segment of this.#foreignIds.others) {
+      if (segment.nextSequence === segment.firstSequence && segment.index === null) continue;
+      const mayHold = this.indexOf(segment).mayHoldForeignId(tag, tag2);
+      const found = mayHold ? this.#findIn(segment, tag, id, sequenceBound) : null;
+      if (found !== null) return found;
+      assertNothingLost(segment, sequenceBound);
+    }
+    for (const group of this.#foreignIds.groups) {
+      for (const segment of group.mayHold(tag, tag2)) {
+        const found = this.#findIn(segment, tag, id, sequenceBound);
+        if (found !== null) return found;
+      }
     }
     return null;
   }
@@ -261,8 +279,7 @@ export class StoreIndex {
     return null;
   }
 
-  #findIn(position: number, tag: number, id: Uint8Array, sequenceBound: number): FoundRow | null {
-    const segment = this.segments[position];
+  #findIn(segment: SegmentEntry, tag: number, id: Uint8Array, sequenceBound: number): FoundRow | null {
     const index = this.indexOf(segment);
     for (const row of index.rowsByIdTag(tag)) {
       if (index.sequenceAt(row) >= sequenceBound) continue;
@@ -271,7 +288,7 @@ export class StoreIndex {
       const end = row + 1 < index.rowCount ? index.offsetAt(row + 1) : segment.framesEnd;
       if (!this.#source.hasId(segment, offset, id, end - offset)) continue;
       const found = { segment, row, offset, bytesMax: end - offset };
-      this.#recent.note(tag, position, found);
+      this.#recent.note(tag, this.#positionOf(segment.id), found);
       return found;
     }
     return null;

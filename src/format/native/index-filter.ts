@@ -5,6 +5,9 @@
  */
 import { INDEX_BLOCK } from "./index-block-layout.ts";
 
+/** Bits of a page, but of the only page of a small filter. */
+export const FILTER_PAGE_BITS = INDEX_BLOCK.streamPageBytes * 8;
+
 /** In fewer bits the probes of one id would meet those of any other too often. */
 const BYTES_MIN = 64;
 
@@ -21,10 +24,15 @@ export function filterPage(tag: number, pageCount: number): number {
   return Math.floor((tag / 0x1_0000_0000) * pageCount);
 }
 
+/** How far it is from each of an id's bits to the next, of which the first stands at its second tag. */
+export function filterStep(tag: number): number {
+  return Math.imul(tag, 0x9e3779b1) | 1;
+}
+
 /** Adds an id to its page. */
 export function filterAdd(page: Uint8Array, tag: number, tag2: number): void {
   const bits = page.length * 8;
-  const step = Math.imul(tag, 0x9e3779b1) | 1;
+  const step = filterStep(tag);
   for (let probe = 0; probe < INDEX_BLOCK.filterProbes; probe++) {
     const bit = ((tag2 + Math.imul(probe, step)) >>> 0) % bits;
     page[bit >>> 3]! |= 1 << (bit & 7);
@@ -34,7 +42,7 @@ export function filterAdd(page: Uint8Array, tag: number, tag2: number): void {
 /** Whether an id may have been added to its page; false is certain. */
 export function filterMayHold(page: Uint8Array, tag: number, tag2: number): boolean {
   const bits = page.length * 8;
-  const step = Math.imul(tag, 0x9e3779b1) | 1;
+  const step = filterStep(tag);
   for (let probe = 0; probe < INDEX_BLOCK.filterProbes; probe++) {
     const bit = ((tag2 + Math.imul(probe, step)) >>> 0) % bits;
     if ((page[bit >>> 3]! & (1 << (bit & 7))) === 0) return false;
