@@ -10,15 +10,16 @@ export interface Clock {
 export const TIME_MICROS_MAX = Number.MAX_SAFE_INTEGER;
 
 /**
- * A clock that stands still while the one behind it tells what is no time: none that a frame can hold (after the year 2255), or not a number. The
- * store never lets time run backwards, so one such reading would otherwise be the time of all that comes later, and of events that nobody can read.
+ * A clock of whole microseconds that stands still while the one behind it tells what is no time: none that a frame can hold (before 1970, or
+ * after the year 2255), or not a number. The store never lets time run backwards, so one such reading would otherwise be the time of all that comes
+ * later, and of events that nobody can read.
  */
 export function believableClock(clock: Clock): Clock {
   let last = 0;
   return {
     nowMicros: () => {
-      const now = clock.nowMicros();
-      if (now <= TIME_MICROS_MAX) last = now;
+      const now = Math.floor(clock.nowMicros());
+      if (now >= 0 && now <= TIME_MICROS_MAX) last = now;
       return last;
     },
     monotonicMs: () => clock.monotonicMs(),

@@ -99,15 +99,13 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     if (open !== null && (open.frames > 0 || open.waiters.length > 0)) {
       return open.takes(bytes) && this.#takes(open.segment, bytes);
     }
-    const group = open ?? this.queue.begin();
     const { active } = this.#parts.index;
-    if (active !== undefined && this.#making.has(active.id) && this.#takes(active, bytes)) {
-      group.segment = active;
-      group.opensSegment = false;
-    } else {
-      group.segment = this.#beginSegment();
-      group.opensSegment = true;
-    }
+    const goesOn = active !== undefined && this.#making.has(active.id) && this.#takes(active, bytes);
+    // Before the group: what fails here leaves no open one behind, which nobody would ever write.
+    const segment = goesOn ? active : this.#beginSegment();
+    const group = open ?? this.queue.begin();
+    group.segment = segment;
+    group.opensSegment = !goesOn;
     group.baseOffset = this.#inTheMaking(group.segment).builder.writtenBytes;
     return true;
   };

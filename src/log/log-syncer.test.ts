@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Disk } from "../disk/disk.ts";
 import { Store } from "../store.ts";
 import { rawEvent } from "../events/definition.ts";
+import type { CommitQueue } from "./commit-queue.ts";
+import { LogSyncer } from "./log-syncer.ts";
 import { SimulatedDisk } from "../testing/sim-disk.ts";
 
 test("whoever asks for a sync while one is under way shares the next one", async () => {
@@ -17,6 +20,31 @@ test("whoever asks for a sync while one is under way shares the next one", async
   await Promise.all(Array.from({ length: 1000 }, () => store.sync()));
   assert.ok(operations >= 2 && operations <= 10, `${operations} operations for 1,000 who asked at once`);
   await store.close();
+});
+
+test("no two syncs are under way at once, however soon after the end of one somebody asks", async () => {
+  for (let microtasks = 0; microtasks < 12; microtasks++) {
+    const ends: (() => void)[] = [];
+    let running = 0;
+    let most = 0;
+    const syncer = new LogSyncer({ assertSound() {}, poison() {} } as unknown as CommitQueue, null, async () => {
+      most = Math.max(most, ++running);
+      await new Promise<void>((resolve) => ends.push(resolve));
+      running--;
+    });
+    const asked = [syncer.sync(), syncer.sync()];
+    await nextTurn();
+    ends.shift()?.();
+    for (let i = 0; i < microtasks; i++) await Promise.resolve();
+    asked.push(syncer.sync());
+    for (let i = 0; i < 3; i++) {
+      await nextTurn();
+      ends.shift()?.();
+    }
+    await Promise.all(asked);
+    assert.equal(most, 1, `${microtasks} microtasks after the end`);
+    assert.equal(syncer.underWay, null);
+  }
 });
 
 test("what is appended while a sync is under way is on stable storage when the sync that was asked for then resolves", async () => {

@@ -58,8 +58,9 @@ export class LogSyncer {
   /** Resolves when everything visible now is on stable storage. A failure poisons the store. */
   async sync(): Promise<void> {
     this.#queue.assertSound();
-    if (this.#syncing === null) return this.#begin();
-    this.#next ??= this.#syncing.then(() => {
+    // Between the end of one and the beginning of the next nothing is under way, and still somebody comes first.
+    if (this.#syncing === null && this.#next === null) return this.#begin();
+    this.#next ??= (this.#syncing as Promise<void>).then(() => {
       this.#next = null;
       return this.#begin();
     });

@@ -43,6 +43,23 @@ for (const wrongMs of [Number.MAX_SAFE_INTEGER / 1000 + 1, 2 ** 48, Number.NaN, 
   }
 }
 
+for (const micros of [1_700_000_000_000_999.5, -5, Number.NEGATIVE_INFINITY]) {
+  for (const layout of ["native", "batpak-0.3"] as const) {
+    test(`a given clock that tells ${micros} µs loses nothing, and times are whole (${layout})`, async () => {
+      const disk = new SimulatedDisk();
+      const clock = { nowMicros: () => micros, monotonicMs: () => performance.now() };
+      for (let n = 0; n < 3; n++) {
+        const store = await Store.open("/store", { disk, layout, clock });
+        const { timestamp } = await store.append(at, Noted({ n }));
+        assert.ok(Number.isInteger(timestamp) && timestamp >= 0);
+        assert.equal(await store.count({ time: { from: timestamp, to: timestamp } }), n + 1);
+        assert.equal((await store.verify()).ok, true);
+        await store.close();
+      }
+    });
+  }
+}
+
 test("a store that is made under such a clock opens", async () => {
   mock.method(Date, "now", () => Number.NaN);
   const disk = new SimulatedDisk();
