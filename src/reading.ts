@@ -32,22 +32,9 @@ export interface ReadingParts {
 /** The log was read anew or compacted meanwhile: what was found in the index before leads nowhere. */
 class IndexReplaced extends Error {}
 
-const KINDS_PER_CATEGORY = 4096;
-const kindsOfCategories = new Map<number, readonly number[]>();
-
-function kindsOfCategory(category: number): readonly number[] {
-  let kinds = kindsOfCategories.get(category);
-  if (kinds === undefined) {
-    kinds = Array.from({ length: KINDS_PER_CATEGORY }, (_, type) => category * KINDS_PER_CATEGORY + type);
-    kindsOfCategories.set(category, kinds);
-  }
-  return kinds;
-}
-
 /** A compiled filter as the index takes it. */
 export function searchFilter(filter: CompiledFilter): SearchFilter {
   const search: SearchFilter = { ...filter };
-  if (filter.category !== undefined) search.kinds = kindsOfCategory(filter.category);
   if (filter.correlationId !== undefined) search.correlationTag = tagOf(filter.correlationId);
   if (filter.causationId !== undefined) search.causationTag = tagOf(filter.causationId);
   return search;

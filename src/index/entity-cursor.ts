@@ -6,6 +6,8 @@ import type { RowCursor } from "./segment-index.ts";
 const BATCH_ROWS = 1024;
 /** Rows looked at in one call of `next` that must check each one. */
 const ROWS_PER_CALL = 16_384;
+/** Where rows must be checked, so many are taken from the list at the least: each time may cost a walk to where they stand. */
+const CONDITION_ROWS = 64;
 const CHUNK_MASK = INDEX_BLOCK.rowsPerPage - 1;
 
 export class EntityCursor implements RowCursor {
@@ -34,17 +36,22 @@ export class EntityCursor implements RowCursor {
     let looked = 0;
     while (written < out.length && this.#from < this.#to) {
       if (looked >= ROWS_PER_CALL) return written > 0 ? written : -1;
-      const count = Math.min(out.length - written, this.#to - this.#from, BATCH_ROWS);
-      looked += count;
+      const wanted = out.length - written;
+      const filled = Math.min(this.#conditions.length === 0 ? wanted : Math.max(wanted, CONDITION_ROWS), this.#to - this.#from, BATCH_ROWS);
+      let i = 0;
       if (this.#forward) {
-        this.#rows.fill(this.#from, this.#from + count, batch);
-        this.#from += count;
-        for (let i = 0; i < count; i++) if (this.#passes(batch[i]!)) out[written++] = batch[i]!;
+        this.#rows.fill(this.#from, this.#from + filled, batch);
+        for (; i < filled && written < out.length; i++) if (this.#passes(batch[i]!)) out[written++] = batch[i]!;
+        this.#from += i;
       } else {
-        this.#rows.fill(this.#to - count, this.#to, batch);
-        this.#to -= count;
-        for (let i = count - 1; i >= 0; i--) if (this.#passes(batch[i]!)) out[written++] = batch[i]!;
+        this.#rows.fill(this.#to - filled, this.#to, batch);
+        for (; i < filled && written < out.length; i++) {
+          const row = batch[filled - 1 - i]!;
+          if (this.#passes(row)) out[written++] = row;
+        }
+        this.#to -= i;
       }
+      looked += i;
     }
     return written;
   }

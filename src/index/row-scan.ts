@@ -13,8 +13,12 @@ import type { RowCursor, RowFilter } from "./segment-index.ts";
 
 const CHUNK_ROWS = INDEX_BLOCK.rowsPerPage;
 const CHUNK_SHIFT = INDEX_BLOCK.rowsPerPageShift;
-/** Chunks looked at in one call of `next`: 64 Ki rows. */
-const CHUNKS_PER_CALL = 16;
+/** Looks in one call of `next`, of a chunk each but for the first ones: 64 Ki rows at the most. */
+const LOOKS_PER_CALL = 16;
+/** Scopes looked up in one call of `next`. */
+const SCOPES_PER_CALL = 512;
+/** A kind's bits below its category. */
+const CATEGORY_SHIFT = 12;
 const SPAN_MIN = 256;
 const SPAN_GROWTH = 4;
 const ALL_ROWS = Uint16Array.from({ length: CHUNK_ROWS }, (_, row) => row);
@@ -53,13 +57,8 @@ export function createCursor(
     }
     return new EntityCursor(source, rows, from, to, conditions, direction === "forward");
   }
-  return new ScanCursor(source, first, end, prefixesOf(filter), conditions, direction === "forward");
-}
-
-/** Null where names may begin as they like. */
-function prefixesOf({ entityPrefix, entityPrefixes }: RowFilter): PrefixSet | null {
-  if (entityPrefixes !== undefined) return new PrefixSet(entityPrefixes);
-  return entityPrefix ? new PrefixSet([entityPrefix]) : null;
+  const { entityPrefix, entityPrefixes = entityPrefix ? new PrefixSet([entityPrefix]) : null, scopes = null } = filter;
+  return new ScanCursor(source, first, end, entityPrefixes, scopes, conditions, direction === "forward");
 }
 
 /** The first row of `[first, end)` whose time is at or after `time`, where times are ordered. */
@@ -82,14 +81,8 @@ function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null
     if (scope < 0) return null;
     conditions.push({ column: "scope", test: "equal", value: scope });
   }
-  if (filter.scopes !== undefined) {
-    const scopes = filter.scopes.map((name) => source.findScope(name)).filter((scope) => scope >= 0);
-    if (scopes.length === 0) return null;
-    const scopeMax = scopes.reduce((most, scope) => Math.max(most, scope), 0);
-    conditions.push({ column: "scope", test: "member", marks: newMarks(scopes, scopeMax) });
-  }
-  if (filter.kinds !== undefined) {
-    const condition = kindCondition(source, filter.kinds);
+  if (filter.kinds !== undefined || filter.category !== undefined) {
+    const condition = kindCondition(source, filter);
     if (condition === null) return null;
     conditions.push(condition);
   }
@@ -107,13 +100,22 @@ function conditionsOf(source: ScanSource, filter: RowFilter): Condition[] | null
 }
 
 /** Null where no row has one of these kinds. */
-function kindCondition(source: ScanSource, kinds: readonly number[]): Condition | null {
-  if (kinds.length === 1) return source.mayHaveKind(kinds[0]!) ? { column: "kind", test: "equal", value: kinds[0]! } : null;
-  const marks = marksOf(kinds);
+function kindCondition(source: ScanSource, { kinds, category }: RowFilter): Condition | null {
+  if (kinds?.length === 1) return source.mayHaveKind(kinds[0]!) ? { column: "kind", test: "equal", value: kinds[0]! } : null;
+  if (kinds?.length === 0) return null;
+  const marks = kinds === undefined ? null : marksOf(kinds);
+  const isAsked = (kind: number): boolean => (marks === null ? kind >>> CATEGORY_SHIFT === category : isMarked(marks, kind));
   // A category has thousands of kinds, a segment few.
-  const met = source.kinds?.filter((kind) => ((marks[kind >>> 5]! >>> (kind & 31)) & 1) === 1);
-  if (met?.length === 0 || kinds.length === 0) return null;
-  return met?.length === 1 ? { column: "kind", test: "equal", value: met[0]! } : { column: "kind", test: "member", marks };
+  const met = source.kinds?.filter(isAsked);
+  if (met?.length === 0) return null;
+  if (met?.length === 1) return { column: "kind", test: "equal", value: met[0]! };
+  if (marks !== null) return { column: "kind", test: "member", marks };
+  const from = (category as number) << CATEGORY_SHIFT;
+  return { column: "kind", test: "range", from, to: from | ((1 << CATEGORY_SHIFT) - 1) };
+}
+
+function isMarked(marks: Uint32Array, value: number): boolean {
+  return ((marks[value >>> 5]! >>> (value & 31)) & 1) === 1;
 }
 
 /** A bit for each kind there can be, and the kinds that these were made for last: a fold asks for the same ones again and again. */
@@ -146,6 +148,10 @@ class ScanCursor implements RowCursor {
   #prefixFrom: number;
   readonly #prefixes: PrefixSet | null;
   readonly #marks: Uint32Array;
+  /** Scopes that are asked for, and those found here of the first `#scopeFrom`, which is -1 when all were looked up. */
+  readonly #scopes: readonly string[] | null;
+  #scopeFrom: number;
+  readonly #scopesFound: number[] = [];
   /** Rows found in the chunk that begins at `#chunkRow`, not given out yet: `#selection[#pendingFrom, #pendingTo)`. Null before the first. */
   #selection: Uint16Array | null = null;
   /** How many rows the next look takes: few at first, since the first match may be all that is asked for. */
@@ -154,28 +160,38 @@ class ScanCursor implements RowCursor {
   #pendingFrom = 0;
   #pendingTo = 0;
 
-  constructor(source: ScanSource, first: number, end: number, prefixes: PrefixSet | null, conditions: Condition[], forward: boolean) {
+  constructor(
+    source: ScanSource,
+    first: number,
+    end: number,
+    prefixes: PrefixSet | null,
+    scopes: readonly string[] | null,
+    conditions: Condition[],
+    forward: boolean,
+  ) {
     this.#source = source;
     this.#first = first;
     this.#end = end;
     this.#forward = forward;
     this.#prefixes = prefixes;
     this.#prefixFrom = prefixes === null ? -1 : 0;
+    this.#scopes = scopes;
+    this.#scopeFrom = scopes === null ? -1 : 0;
     this.#marks = new Uint32Array(prefixes === null ? 0 : (source.localEntityLimit + 31) >>> 5);
     this.#conditions = prefixes === null ? conditions : [{ column: "entity", test: "member", marks: this.#marks }, ...conditions];
   }
 
   next(out: Uint32Array): number {
-    if (this.#marksNames()) return -1;
+    if (this.#looksUpScopes() || this.#marksNames()) return -1;
     if (this.#conditions.length === 0) return this.#giveAny(out);
     let written = 0;
-    let chunks = 0;
+    let looks = 0;
     while (written < out.length) {
       if (this.#pendingFrom < this.#pendingTo) written = this.#give(out, written);
       else if (this.#first >= this.#end) return written;
-      else if (chunks === CHUNKS_PER_CALL) return written > 0 ? written : -1;
+      else if (looks === LOOKS_PER_CALL) return written > 0 ? written : -1;
       else {
-        chunks++;
+        looks++;
         this.#select();
       }
     }
@@ -183,19 +199,35 @@ class ScanCursor implements RowCursor {
   }
 
   count(): number {
-    if (this.#marksNames()) return -1;
+    if (this.#looksUpScopes() || this.#marksNames()) return -1;
     let counted = this.#pendingTo - this.#pendingFrom;
     this.#pendingFrom = this.#pendingTo;
     if (this.#conditions.length === 0) {
       counted += this.#end - this.#first;
       this.#first = this.#end;
     }
-    for (let chunks = 0; chunks < CHUNKS_PER_CALL && this.#first < this.#end; chunks++) {
+    for (let looks = 0; looks < LOOKS_PER_CALL && this.#first < this.#end; looks++) {
       this.#select();
       counted += this.#pendingTo;
       this.#pendingFrom = this.#pendingTo;
     }
     return counted === 0 && this.#first < this.#end ? -1 : counted;
+  }
+
+  /** Looks up more scopes; true while there are more to come. */
+  #looksUpScopes(): boolean {
+    if (this.#scopeFrom < 0 || this.#scopes === null) return false;
+    const to = Math.min(this.#scopes.length, this.#scopeFrom + SCOPES_PER_CALL);
+    for (let i = this.#scopeFrom; i < to; i++) {
+      const scope = this.#source.findScope(this.#scopes[i]!);
+      if (scope >= 0) this.#scopesFound.push(scope);
+    }
+    this.#scopeFrom = to < this.#scopes.length ? to : -1;
+    if (this.#scopeFrom >= 0) return true;
+    if (this.#scopesFound.length === 0) this.#end = this.#first;
+    const scopeMax = this.#scopesFound.reduce((most, scope) => Math.max(most, scope), 0);
+    this.#conditions.unshift({ column: "scope", test: "member", marks: newMarks(this.#scopesFound, scopeMax) });
+    return false;
   }
 
   /** Matches more names with the prefixes; true while there are more to come. */
@@ -238,7 +270,7 @@ class ScanCursor implements RowCursor {
     return from + count;
   }
 
-  /** Selects the matching rows of the next chunk. */
+  /** Selects the matching rows of the next span, which lies in one chunk. */
   #select(): void {
     const chunk = (this.#forward ? this.#first : this.#end - 1) >>> CHUNK_SHIFT;
     const chunkRow = chunk << CHUNK_SHIFT;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
+import { PrefixSet } from "../base/prefix-set.ts";
 import { atOnce } from "../base/rest.ts";
 import { encodeIndexBlock } from "../format/native/index-block.ts";
 import { ActiveSegmentIndex } from "./active-segment-index.ts";
@@ -126,10 +127,11 @@ function randomFilter(random: RandomNumber, rows: readonly ModelRow[]): RowFilte
   if (random(3) === 0) filter.entity = random(8) === 0 ? "nobody" : (some().entityName ?? "order:0");
   if (random(4) === 0) filter.entityPrefix = ["order:", "order:1", "caf\u00e9", "nothing"][random(4)]!;
   if (filter.entity === undefined && filter.entityPrefix === undefined && random(4) === 0)
-    filter.entityPrefixes = ["order:2", "order:1", "caf\u00e9:1", "nothing", "order"].slice(random(5));
-  if (filter.scope === undefined && random(4) === 0) filter.scopes = ["shop:9", "shop:4", "shop:0", "shop:2"].slice(random(4));
+    filter.entityPrefixes = new PrefixSet(["order:2", "order:1", "caf\u00e9:1", "nothing", "order"].slice(random(5)));
+  if (filter.entity === undefined && random(4) === 0) filter.scopes = ["shop:9", "shop:4", "shop:0", "shop:2"].slice(random(4));
   if (random(3) === 0) filter.scope = `shop:${random(6)}`;
   if (random(3) === 0) filter.kinds = [[0x1002], [0x1001, 0x1004], [], [0xf000]][random(4)]!;
+  else if (random(4) === 0) filter.category = [0, 1, 2, 0xf][random(4)]!;
   if (random(8) === 0) filter.correlationTag = some().correlationTag;
   if (random(8) === 0) filter.causationTag = some().causationTag;
   if (random(4) === 0) filter.clockFrom = some().clock + random(3) - 1;
@@ -146,10 +148,12 @@ function passes(row: ModelRow, filter: RowFilter): boolean {
   return (
     (filter.entity === undefined || row.entityName === filter.entity) &&
     (filter.entityPrefix === undefined || row.entityName.startsWith(filter.entityPrefix)) &&
-    (filter.entityPrefixes === undefined || filter.entityPrefixes.some((prefix) => row.entityName.startsWith(prefix))) &&
+    (filter.entityPrefixes === undefined ||
+      filter.entityPrefixes.beginsOne(Buffer.from(row.entityName), 0, Buffer.byteLength(row.entityName))) &&
     (filter.scopes === undefined || filter.scopes.includes(row.scopeName)) &&
     (filter.scope === undefined || row.scopeName === filter.scope) &&
     (filter.kinds === undefined || filter.kinds.includes(row.kind)) &&
+    (filter.category === undefined || row.kind >>> 12 === filter.category) &&
     (filter.correlationTag === undefined || row.correlationTag === filter.correlationTag) &&
     (filter.causationTag === undefined || row.causationTag === filter.causationTag) &&
     within(row.clock, filter.clockFrom, filter.clockTo) &&

@@ -5,6 +5,7 @@
  *
  * Row r is the segment's r-th event (system records and seals have no row). Rows stand in file order, which is sequence order.
  */
+import type { PrefixSet } from "../base/prefix-set.ts";
 
 /** The row columns. `entity` and `scope` hold ids local to the segment index. */
 export interface Columns {
@@ -64,11 +65,11 @@ export interface RowFilter {
   entityPrefix?: string;
   scope?: string;
   /** Instead of `entityPrefix` and `scope`, and never with `entity`: names that begin with one of these, and scopes of which any will do. */
-  entityPrefixes?: readonly string[];
+  entityPrefixes?: PrefixSet;
   scopes?: readonly string[];
   /** Ascending, distinct. */
   kinds?: readonly number[];
-  /** Where `kinds` are all that a category has: which. */
+  /** Instead of `kinds`: all that a category has. */
   category?: number;
   correlationTag?: number;
   causationTag?: number;

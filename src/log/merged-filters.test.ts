@@ -22,7 +22,7 @@ function matches(given: RowFilter, row: Row): boolean {
   return (
     (given.entity === undefined || given.entity === row.entity) &&
     (given.entityPrefix === undefined || row.entity.startsWith(given.entityPrefix)) &&
-    (given.entityPrefixes === undefined || given.entityPrefixes.some((prefix) => row.entity.startsWith(prefix))) &&
+    (given.entityPrefixes === undefined || given.entityPrefixes.beginsOne(Buffer.from(row.entity), 0, row.entity.length)) &&
     (given.scope === undefined || given.scope === row.scope) &&
     (given.scopes === undefined || given.scopes.includes(row.scope)) &&
     (given.kinds === undefined || given.kinds.includes(row.kind))

@@ -1,4 +1,5 @@
 /** Filters of one query that differ in one name or kind alone, as one: rows are looked at once for all of them. */
+import { PrefixSet } from "../base/prefix-set.ts";
 import type { RowFilter } from "../index/segment-index.ts";
 
 /** Filters that match the same rows together, mostly fewer. */
@@ -31,7 +32,7 @@ function oneOf(group: readonly RowFilter[]): RowFilter {
   if (group.length === 1) return first;
   const { scope, entityPrefix, ...rest } = first;
   if (scope !== undefined) return { ...rest, scopes: [...new Set(group.map((filter) => filter.scope as string))] };
-  if (entityPrefix !== undefined) return { ...rest, entityPrefixes: group.map((filter) => filter.entityPrefix as string) };
+  if (entityPrefix !== undefined) return { ...rest, entityPrefixes: new PrefixSet(group.map((filter) => filter.entityPrefix as string)) };
   const kinds = new Set<number>();
   for (const filter of group) for (const kind of filter.kinds ?? []) kinds.add(kind);
   return { kinds: [...kinds].sort((a, b) => a - b) };

@@ -7,6 +7,7 @@
  */
 import { sameBytes } from "../base/hex.ts";
 import type { StoreError } from "../base/store-error.ts";
+import { categoryOf } from "../events/kind.ts";
 import type { FrameFormat } from "../format/frame-format.ts";
 import type { RowCursor, RowFilter } from "../index/segment-index.ts";
 import { type LostEvents, lostEventsError } from "../index/lost-events.ts";
@@ -172,6 +173,7 @@ function frameMatches(filter: SearchFilter, format: FrameFormat, bytes: Uint8Arr
     (filter.entityPrefix === undefined || entity.startsWith(filter.entityPrefix)) &&
     (filter.scope === undefined || format.scope(bytes, view, at) === filter.scope) &&
     (filter.kinds === undefined || filter.kinds.includes(format.kind(view, at))) &&
+    (filter.category === undefined || categoryOf(format.kind(view, at)) === filter.category) &&
     within(format.clock(view, at), filter.clockFrom, filter.clockTo) &&
     within(format.timeMicros(view, at), filter.timeFrom, filter.timeTo) &&
     within(sequence, filter.sequenceFrom, filter.sequenceTo)
