@@ -6,7 +6,7 @@ import { invalidArgument, outOfRange } from "./base/store-error.ts";
 import { assertName } from "./events/coordinate.ts";
 import { formatHex } from "./events/id.ts";
 import { categoryOf } from "./events/kind.ts";
-import type { CompiledFilter, Query } from "./events/query.ts";
+import { type CompiledFilter, copyQuery, type Query } from "./events/query.ts";
 import type { EventType } from "./events/upcast.ts";
 import { Fold, type Projected, type ProjectProgress } from "./projections/fold.ts";
 import { assertOptions, assertProjection, type Projection } from "./projections/projection.ts";
@@ -64,7 +64,7 @@ export class Projecting {
     }
     signal?.throwIfAborted();
     const { sequenceMax, timestampMax } = compileAt(at);
-    const query = queryOf(target, "project");
+    const query = copyQuery(queryOf(target, "project"));
     const bound = Math.min(this.#access.visibleSequence, sequenceMax + 1);
     // What is asked for side by side is compiled with rests between.
     const turn = turnShare.wait();

@@ -191,6 +191,20 @@ export function compileSubscribeOptions(
   return { after, signal };
 }
 
+/** The query as it is now, for whoever looks at it later: the caller may change it by then, and ask with it again. What is wrong with it stays so. */
+export function copyQuery(query: Query): Query {
+  return Array.isArray(query) ? query.map(copyFilter) : copyFilter(query as Filter);
+}
+
+function copyFilter(filter: Filter): Filter {
+  if (typeof filter !== "object" || filter === null || Array.isArray(filter)) return filter;
+  const members = Object.entries(filter).map(([member, value]: [string, unknown]) => {
+    if (Array.isArray(value)) return [member, value.slice()];
+    return [member, typeof value === "object" && value !== null && !isDefinition(value) ? { ...value } : value];
+  });
+  return Object.fromEntries(members) as Filter;
+}
+
 function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   return typeof value === "object" && value !== null ? "an object" : typeof value === "function" ? "a function" : String(value);
