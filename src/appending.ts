@@ -6,6 +6,7 @@
  *
  * Nothing that waits for the disk leads back to what was given: an append in flight keeps its promise alive and none of its events.
  */
+import { assertSignal } from "./base/arguments.ts";
 import { type ByteSink, GrowingSink } from "./base/byte-sink.ts";
 import { describeValue } from "./base/describe-value.ts";
 import { onAbort } from "./base/on-abort.ts";
@@ -84,7 +85,7 @@ export class Appending {
     try {
       this.#parts.assertWritable();
       if (options !== NO_OPTIONS) assertMembers(options, APPEND_MEMBERS, "the options");
-      assertSignal(options.signal);
+      assertSignal(options.signal, "append");
       // An empty list that is pushed to makes room for seventeen.
       const items = single ? [this.#item(coordinate, events as AnyNewEvent, options, 0, null)] : ([] as AppendItem[]);
       if (!single) {
@@ -102,7 +103,7 @@ export class Appending {
     try {
       this.#parts.assertWritable();
       assertMembers(options, BATCH_MEMBERS, "the options");
-      assertSignal(options.signal);
+      assertSignal(options.signal, "append");
       if (!Array.isArray(items)) throw invalidArgument("Cannot append: the batch is no list, a list of { coordinate, event } is allowed");
       const keys = new Set<string>();
       const checked: AppendItem[] = options.commit === undefined ? [] : [positionItem(options.commit)];
@@ -399,11 +400,6 @@ function assertMembers(value: unknown, allowed: ReadonlySet<string>, what: strin
     if (!allowed.has(name))
       throw invalidArgument(`Cannot append: ${what} has the unknown member ${name}, ${[...allowed].join(", ")} are allowed`);
   }
-}
-
-function assertSignal(signal: unknown): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalidArgument("Cannot append: signal is no AbortSignal, one is allowed");
 }
 
 function tooLarge(what: string, bytes: number, bytesMax: number): StoreError<"TOO_LARGE"> {

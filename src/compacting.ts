@@ -12,6 +12,8 @@
  *    reason for taking another one away.
  * 3. Whoever goes through the log's files by their names (`verify`, `snapshot`) and a commit exclude each other.
  */
+import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
+import { describeValue } from "./base/describe-value.ts";
 import { traced } from "./base/diagnostics.ts";
 import { rest } from "./base/rest.ts";
 import { SharedLock } from "./base/shared-lock.ts";
@@ -19,7 +21,7 @@ import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
 import type { StoredEvent } from "./events/event.ts";
-import type { Query } from "./events/query.ts";
+import type { Filter, Query } from "./events/query.ts";
 import { writeMergedFile } from "./log/merged-file.ts";
 import { rangesOf, type SegmentPlan, Survey } from "./log/survey.ts";
 import { asStoreError } from "./open-directory.ts";
@@ -30,7 +32,7 @@ import type { CompactionHost } from "./store-writer.ts";
 export interface CompactOptions<Known extends readonly AnyDefinition[] = readonly []> {
   /** Only events that match may be removed; any, when left out. */
   readonly query?: Query;
-  /** Keeps the events for which it returns true. It is asked for those that nothing else keeps. */
+  /** Keeps the events for which it returns true; anything but true and false is refused. It is asked for those that nothing else keeps. */
   readonly keep?: (event: Event<Known>) => boolean;
   /** Keeps the events of this time (Date or ms) and later ones. */
   readonly keepNewerThan?: Date | number;
@@ -65,7 +67,8 @@ export interface CompactReport {
   readonly applied: boolean;
 }
 
-const OPTIONS: ReadonlySet<string> = new Set([
+/** What `compact` takes. */
+export const COMPACT_OPTIONS: ReadonlySet<string> = new Set([
   "query",
   "keep",
   "keepNewerThan",
@@ -82,19 +85,24 @@ const MICROS_PER_MS = 1000;
 
 /** Refuses what `compact` does not take. */
 export function assertCompactOptions(options: CompactOptions): void {
-  for (const name of Object.keys(options)) {
-    if (!OPTIONS.has(name)) throw invalidArgument(`Cannot compact: the option ${name} is unknown, ${[...OPTIONS].join(", ")} are allowed`);
-  }
-  const { query, keep, keepNewerThan, keepLast, segmentBytesMax, onProgress, signal } = options;
+  assertOptions(options, COMPACT_OPTIONS, "compact");
+  const { query, keep, keepNewerThan, keepLast, dryRun, segmentBytesMax, onProgress, signal } = options;
   if (query === undefined && keep === undefined && keepNewerThan === undefined && keepLast === undefined) {
     throw invalidArgument("Cannot compact: nothing says what goes, at least one of query, keep, keepNewerThan and keepLast is required");
   }
-  for (const [name, value] of Object.entries({ keep, onProgress })) {
-    if (value !== undefined && typeof value !== "function")
-      throw invalidArgument(`Cannot compact: ${name} is no function, a function is allowed`);
+  for (const [name, value] of Object.entries({ query, keep, keepNewerThan, keepLast })) {
+    // What has gone missing on the way is not taken for "no such rule": more would be removed than was meant.
+    if (value === undefined && name in options) throw missing(name);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalidArgument("Cannot compact: signal is no AbortSignal, one is allowed");
+  for (const filter of Array.isArray(query) ? (query as readonly Filter[]) : [query]) {
+    if (typeof filter !== "object" || filter === null) continue;
+    for (const [member, value] of Object.entries(filter)) if (value === undefined) throw missing(`query.${member}`);
+  }
+  if (dryRun !== undefined && typeof dryRun !== "boolean")
+    throw invalidArgument(`Cannot compact: dryRun is ${describeValue(dryRun)}, true and false are allowed`);
+  assertFunction(keep, "keep", "compact");
+  assertFunction(onProgress, "onProgress", "compact");
+  assertSignal(signal, "compact");
   const time = keepNewerThan instanceof Date ? keepNewerThan.getTime() : keepNewerThan;
   if (time !== undefined && !Number.isFinite(time)) throw outOfRange("Cannot compact: keepNewerThan is no time, a Date or ms are allowed");
   if (keepLast !== undefined && (!Number.isSafeInteger(keepLast) || keepLast < 1))
@@ -104,6 +112,10 @@ export function assertCompactOptions(options: CompactOptions): void {
     throw outOfRange(
       `Cannot compact: segmentBytesMax is ${String(segmentBytesMax)}, ${SEGMENT_BYTES_MIN} to ${SEGMENT_BYTES_LIMIT} are allowed`,
     );
+}
+
+function missing(name: string): TypeError {
+  return invalidArgument(`Cannot compact: ${name} is there and undefined, a value is allowed; leave it out where there is no such rule`);
 }
 
 /** What no layout but the native one has room for. */

@@ -1,8 +1,8 @@
 /** Compaction of a store that nobody has open for writing: opens it, compacts it (`compacting.ts`), and closes it. */
 import { resolve } from "node:path";
+import { assertOptions, assertPath } from "./base/arguments.ts";
 import type { Clock } from "./base/clock.ts";
-import { invalidArgument } from "./base/store-error.ts";
-import { assertCompactOptions, type CompactOptions, type CompactReport, compactionUnsupported } from "./compacting.ts";
+import { COMPACT_OPTIONS, assertCompactOptions, type CompactOptions, type CompactReport, compactionUnsupported } from "./compacting.ts";
 import type { Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import type { AnyDefinition } from "./events/definition.ts";
@@ -18,6 +18,8 @@ export interface CompactStoreOptions<Known extends readonly AnyDefinition[] = re
   readonly clock?: Clock;
 }
 
+const STORE_OPTIONS: ReadonlySet<string> = new Set([...COMPACT_OPTIONS, "events", "disk", "clock"]);
+
 /**
  * Removes events from a store that is not open for writing. At least one of `query`, `keep`, `keepNewerThan` and `keepLast` must be given; an
  * event goes when it matches `query` and nothing keeps it. The newest segment is left alone, and so is the last event of each entity. In the
@@ -32,8 +34,8 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
   directory: string,
   options: CompactStoreOptions<Known>,
 ): Promise<CompactReport> {
-  if (typeof directory !== "string" || directory === "")
-    throw invalidArgument("Cannot compact: the directory is no path, a path is allowed");
+  assertPath(directory, "compact");
+  assertOptions(options, STORE_OPTIONS, "compact");
   const { events, disk = nodeDisk, clock, ...rules } = options;
   assertCompactOptions(rules as unknown as CompactOptions);
   const path = options.disk === undefined ? resolve(directory) : directory;

@@ -6,6 +6,7 @@
  *
  * Commit point of a position in the log: that of the batch that its record is in. Of a consumer's records only the latest is in force.
  */
+import { assertOptions, assertSignal } from "./base/arguments.ts";
 import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
 import type { BatchItem, BatchOptions } from "./events/append-types.ts";
 import { ConsumerPosition } from "./events/consumer-position.ts";
@@ -53,15 +54,8 @@ export interface ConsumerStatus {
 const OPTION_NAMES: ReadonlySet<string> = new Set(["after", "positionIn", "resetTo", "lockWaitMs", "signal"]);
 const LOCK_WAIT_MS_MAX = 24 * 3600 * 1000;
 
-function assertOptions(options: ConsumerOptions): void {
-  if (typeof options !== "object" || options === null) {
-    throw invalidArgument("Cannot open the consumer: the options are no object, an object is allowed");
-  }
-  for (const name of Object.keys(options)) {
-    if (!OPTION_NAMES.has(name)) {
-      throw invalidArgument(`Cannot open the consumer: the option ${name} is unknown, ${[...OPTION_NAMES].join(", ")} are allowed`);
-    }
-  }
+function assertConsumerOptions(options: ConsumerOptions): void {
+  assertOptions(options, OPTION_NAMES, "open the consumer");
   const { positionIn, lockWaitMs = 0, signal } = options;
   if (positionIn !== undefined && positionIn !== "file" && positionIn !== "log") {
     throw invalidArgument(`Cannot open the consumer: positionIn is ${String(positionIn)}, "file" and "log" are allowed`);
@@ -69,9 +63,7 @@ function assertOptions(options: ConsumerOptions): void {
   if (!Number.isSafeInteger(lockWaitMs) || lockWaitMs < 0 || lockWaitMs > LOCK_WAIT_MS_MAX) {
     throw outOfRange(`Cannot open the consumer: lockWaitMs is ${String(lockWaitMs)}, 0 to ${LOCK_WAIT_MS_MAX} are allowed`);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw invalidArgument("Cannot open the consumer: signal is no AbortSignal, one is allowed");
-  }
+  assertSignal(signal, "open the consumer");
 }
 
 /** Opens a consumer, and holds its name. */
@@ -83,7 +75,7 @@ export async function openConsumer(
 ): Promise<Consumer<StoredEvent>> {
   access.assertReadable();
   assertConsumerName(name, "open the consumer");
-  assertOptions(options);
+  assertConsumerOptions(options);
   access.compile(query, "open the consumer");
   if (options.positionIn === "log") writerForRecords(access, name);
   const file = fileOf(access, name);

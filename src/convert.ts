@@ -12,6 +12,7 @@
  * Memory: what the indexes of the two stores take; frames pass through in blocks. The batpak 0.3 layout's index is in memory as a whole.
  */
 import { dirname, join, resolve } from "node:path";
+import { assertOptions, assertPath } from "./base/arguments.ts";
 import { sameBytes } from "./base/hex.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import { batchesOf, METADATA_NAME } from "./convert-source.ts";
@@ -83,10 +84,9 @@ const CONTRADICTIONS: ReadonlySet<string> = new Set(["CLOCK_GAP", "LOST_EVENTS",
  * const { events, sourceHeadsHash } = await convertStore("./old", "./new", { layout: "native" });
  */
 export async function convertStore(source: string, target: string, options: ConversionOptions): Promise<ConversionResult> {
-  for (const name of Object.keys(options)) {
-    if (!OPTION_NAMES.has(name))
-      throw invalidArgument(`Cannot convert: the option ${name} is unknown, ${[...OPTION_NAMES].join(", ")} are allowed`);
-  }
+  assertPath(source, "convert");
+  assertPath(target, "convert");
+  assertOptions(options, OPTION_NAMES, "convert");
   if (options.layout !== "native" && options.layout !== "batpak-0.3") {
     throw invalidArgument(`Cannot convert: layout is ${String(options.layout)}, "native" and "batpak-0.3" are allowed`);
   }

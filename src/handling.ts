@@ -10,8 +10,8 @@
  *
  * A command that came to no events leaves nothing behind: given again, it is decided again.
  */
-import { describeValue } from "./base/describe-value.ts";
-import { invalidArgument, isStoreError, outOfRange } from "./base/store-error.ts";
+import { assertOptions, assertSignal } from "./base/arguments.ts";
+import { isStoreError, outOfRange } from "./base/store-error.ts";
 import { assertCoordinate, type Coordinate } from "./events/coordinate.ts";
 import type { AnyNewEvent } from "./events/definition.ts";
 import type { Metadata, Receipt } from "./events/event.ts";
@@ -21,7 +21,6 @@ import { blake3 } from "./kernel/frame-kernel.ts";
 import { assertDecider, type Decider } from "./projections/decider.ts";
 import { removedReceipts } from "./log/receipts.ts";
 import { Fold } from "./projections/fold.ts";
-import { assertOptions } from "./projections/projection.ts";
 import type { Projecting } from "./projecting.ts";
 import type { StoreAccess } from "./store-access.ts";
 import { tracedAppend } from "./tracing.ts";
@@ -86,9 +85,7 @@ export class Handling {
     if (typeof retries !== "number" || !Number.isInteger(retries) || retries < 0 || retries > RETRIES_MAX) {
       throw outOfRange(`Cannot handle the command: retries is ${String(retries)}, 0 to ${RETRIES_MAX} is allowed`);
     }
-    if (signal !== undefined && !(signal instanceof AbortSignal)) {
-      throw invalidArgument(`Cannot handle the command: signal is ${describeValue(signal)}, an AbortSignal is allowed`);
-    }
+    assertSignal(signal, "handle the command");
     return await this.#inTurn(coordinate.entity, () => this.#decideAndAppend(coordinate, decider, command, options, retries));
   }
 

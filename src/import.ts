@@ -7,6 +7,7 @@
  * 3. A bad record stops the import before anything of its batch is written. With `skipBad` it is reported, and the rest goes on.
  * 4. At most two batches are in flight: whoever gives the records waits for the log.
  */
+import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { GrowingSink } from "./base/byte-sink.ts";
 import { sameBytes } from "./base/hex.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
@@ -64,7 +65,9 @@ export type ImportSource = Iterable<ImportRecord | string | Uint8Array> | AsyncI
 
 /** Appends what `source` gives; see `store.import`. */
 export async function importRecords(parts: ImportParts, source: ImportSource, options: ImportOptions): Promise<ImportResult> {
-  assertOptions(options);
+  assertOptions(options, OPTION_NAMES, "import");
+  assertSignal(options.signal, "import");
+  assertFunction(options.onProgress, "onProgress", "import");
   const run = new ImportRun(parts, options);
   try {
     if (isAsync(source)) {
@@ -92,21 +95,6 @@ function isAsync(source: ImportSource): source is AsyncIterable<ImportRecord | s
     if (Symbol.iterator in given) return false;
   }
   throw invalidArgument("Cannot import: the records are no iterable, an iterable or async iterable of records is allowed");
-}
-
-function assertOptions(options: unknown): void {
-  if (typeof options !== "object" || options === null)
-    throw invalidArgument("Cannot import: the options are no object, an object is allowed");
-  for (const name of Object.keys(options)) {
-    if (OPTION_NAMES.has(name)) continue;
-    throw invalidArgument(`Cannot import: the option ${name} is unknown, ${[...OPTION_NAMES].join(", ")} are allowed`);
-  }
-  const { signal, onProgress } = options as ImportOptions;
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalidArgument("Cannot import: signal is no AbortSignal, one is allowed");
-  if (onProgress !== undefined && typeof onProgress !== "function") {
-    throw invalidArgument("Cannot import: onProgress is no function, a function is allowed");
-  }
 }
 
 class ImportRun {

@@ -1,9 +1,12 @@
 /** Names of entities or scopes, listed a step at a time. */
+import { assertOptions } from "./base/arguments.ts";
 import type { Interner } from "./index/interner.ts";
 import { invalidArgument } from "./base/store-error.ts";
 import { rest } from "./base/rest.ts";
 
 const NAMES_PER_STEP = 4096;
+
+const OPTION_NAMES: ReadonlySet<string> = new Set(["prefix"]);
 
 /** What `store.entities` and `store.scopes` return: an async iterable of names. */
 export class NameListing implements AsyncIterable<string> {
@@ -13,8 +16,7 @@ export class NameListing implements AsyncIterable<string> {
   readonly #shows: (id: number) => boolean;
 
   constructor(names: Interner, bound: number, options: { readonly prefix?: string }, shows: (id: number) => boolean) {
-    const unknown = Object.keys(options).find((name) => name !== "prefix");
-    if (unknown !== undefined) throw invalidArgument(`Cannot list names: the option ${unknown} is unknown, prefix is allowed`);
+    assertOptions(options, OPTION_NAMES, "list names");
     if (options.prefix !== undefined && typeof options.prefix !== "string")
       throw invalidArgument("Cannot list names: prefix is no text, text is allowed");
     this.#names = names;

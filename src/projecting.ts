@@ -1,4 +1,5 @@
 /** Projections of an open store: what is folded, of which query, up to where. Folding itself is in `projections/`. */
+import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { describeValue } from "./base/describe-value.ts";
 import { traced } from "./base/diagnostics.ts";
 import { turnShare } from "./base/rest.ts";
@@ -9,7 +10,7 @@ import { categoryOf } from "./events/kind.ts";
 import { type CompiledFilter, copyQuery, type Query } from "./events/query.ts";
 import type { EventType } from "./events/upcast.ts";
 import { Fold, type Projected, type ProjectProgress } from "./projections/fold.ts";
-import { assertOptions, assertProjection, type Projection } from "./projections/projection.ts";
+import { assertProjection, type Projection } from "./projections/projection.ts";
 import { SnapshotFolder } from "./projections/snapshot-folder.ts";
 import type { SnapshotOrigin } from "./projections/snapshot-format.ts";
 import { watch, type WatchSource } from "./projections/watch.ts";
@@ -59,9 +60,7 @@ export class Projecting {
     const { at, onProgress, signal } = options;
     assertOptions(options, PROJECT_MEMBERS, "project");
     assertSignal(signal, "project");
-    if (onProgress !== undefined && typeof onProgress !== "function") {
-      throw invalidArgument(`Cannot project: onProgress is ${describeValue(onProgress)}, a function is allowed`);
-    }
+    assertFunction(onProgress, "onProgress", "project");
     signal?.throwIfAborted();
     const { sequenceMax, timestampMax } = compileAt(at);
     const query = copyQuery(queryOf(target, "project"));
@@ -167,11 +166,6 @@ function queryOf(target: ProjectionTarget | undefined, operation: string): Query
   assertOptions(target, TARGET_MEMBERS, operation);
   if (target.query === undefined) throw invalidArgument(`Cannot ${operation}: query is undefined, a query is allowed`);
   return target.query;
-}
-
-function assertSignal(signal: unknown, operation: string): void {
-  if (signal === undefined || signal instanceof AbortSignal) return;
-  throw invalidArgument(`Cannot ${operation}: signal is ${describeValue(signal)}, an AbortSignal is allowed`);
 }
 
 function compileAt(at: unknown): { sequenceMax: number; timestampMax: number } {

@@ -12,8 +12,10 @@
  */
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { assertOptions, assertPath } from "./base/arguments.ts";
+import { describeValue } from "./base/describe-value.ts";
 import { type Clock, clockOrSystem } from "./base/clock.ts";
-import { StoreError } from "./base/store-error.ts";
+import { invalidArgument, StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
 import { acquireDirectoryLock } from "./disk/directory-lock.ts";
@@ -60,6 +62,8 @@ export interface RepairReport {
   readonly copies: string | null;
 }
 
+const OPTION_NAMES: ReadonlySet<string> = new Set(["apply", "disk", "clock"]);
+
 /**
  * Repairs a damaged store, or says what repairing would do.
  *
@@ -70,14 +74,17 @@ export interface RepairReport {
  * if (plan.actions.length > 0) await repairStore("./data", { apply: true });
  */
 export async function repairStore(directory: string, options: RepairOptions = {}): Promise<RepairReport> {
-  const { disk = nodeDisk } = options;
+  assertPath(directory, "repair");
+  assertOptions(options, OPTION_NAMES, "repair");
+  const { apply = false, disk = nodeDisk } = options;
+  if (typeof apply !== "boolean") throw invalidArgument(`Cannot repair: apply is ${describeValue(apply)}, true and false are allowed`);
   const clock = clockOrSystem(options.clock);
   await loadHashing();
   try {
     if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "repair");
     const lock = await acquireDirectoryLock(disk, directory, { waitMs: 0, clock });
     try {
-      return await new Repair(disk, directory, clock).run(options.apply === true);
+      return await new Repair(disk, directory, clock).run(apply);
     } finally {
       await lock.release();
     }

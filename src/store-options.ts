@@ -1,4 +1,5 @@
 /** The options of `Store.open`: their ranges, their defaults, and the refusal of what is not one. */
+import { assertOptions } from "./base/arguments.ts";
 import { type Clock, clockOrSystem, type Random } from "./base/clock.ts";
 import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument, outOfRange } from "./base/store-error.ts";
@@ -94,13 +95,7 @@ const NAMES: ReadonlySet<string> = new Set([
 
 /** Checks the options of `open`. Throws `TypeError` or `RangeError` with `INVALID_ARGUMENT`. */
 export function compileOptions(options: unknown): CompiledOptions {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw invalidArgument(`Cannot open the store: the options are ${describeValue(options)}, an object is allowed`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!NAMES.has(name))
-      throw invalidArgument(`Cannot open the store: the option ${name} is unknown, ${[...NAMES].join(", ")} are allowed`);
-  }
+  assertOptions(options, NAMES, "open the store");
   const given = options as StoreOptions;
   const { events = [], layout, readOnly = false, disk, clock, random } = given;
   if (!Array.isArray(events)) throw invalidArgument("Cannot open the store: events is no list, a list of definitions is allowed");

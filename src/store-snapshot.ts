@@ -11,6 +11,7 @@
  * Commit point: the rename of the oldest segment.
  */
 import { join, resolve } from "node:path";
+import { assertPath } from "./base/arguments.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { copyFile } from "./disk/copy-file.ts";
@@ -47,9 +48,7 @@ interface CopiedSegment {
 
 /** Copies the store into a directory that is empty or not there. */
 export async function snapshotStore(access: StoreAccess, target: string): Promise<SnapshotResult> {
-  if (typeof target !== "string" || target === "") {
-    throw invalidArgument("Cannot take a snapshot: the directory is no path, a path is allowed");
-  }
+  assertPath(target, "take a snapshot");
   const directory = access.isDiskGiven ? target : resolve(target);
   if (liesIn(access.directory, directory)) {
     throw invalidArgument(`Cannot take a snapshot: ${directory} is in the store's own directory, one outside of it is allowed`);

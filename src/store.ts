@@ -7,8 +7,8 @@
  * What happens to bytes, files and indexes is told where it happens: `log/`, `index/`, `checkpoint/`.
  */
 import { resolve } from "node:path";
+import { assertPath } from "./base/arguments.ts";
 import { isTraced, tell, traced } from "./base/diagnostics.ts";
-import { invalidArgument } from "./base/store-error.ts";
 import type { DirectoryLock } from "./disk/directory-lock.ts";
 import type { AppendOptions, BatchItem, BatchOptions, EventReading } from "./events/append-types.ts";
 import { assertName, type Coordinate } from "./events/coordinate.ts";
@@ -102,9 +102,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     directory: string,
     options: StoreOptions<Known> = {},
   ): Promise<Store<Known>> {
-    if (typeof directory !== "string" || directory === "") {
-      throw invalidArgument("Cannot open the store: the directory is no path, a path is allowed");
-    }
+    assertPath(directory, "open the store");
     const compiled = compileOptions(options);
     await loadHashing();
     const path = compiled.disk === null ? resolve(directory) : directory;

@@ -2,10 +2,11 @@
  * `store.verify`: walks every frame up to the visible position and holds against it what is said elsewhere: headers, seals, chains, index
  * blocks and the checkpoint. Reads only. Costs memory per entity, and per row of the one segment whose index is being compared.
  */
+import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { sameBytes } from "./base/hex.ts";
 import { inSteps } from "./base/rest.ts";
 import { getUint64 } from "./base/u64.ts";
-import { invalidArgument, isStoreError } from "./base/store-error.ts";
+import { isStoreError } from "./base/store-error.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
 import { restoreCheckpoint } from "./checkpoint/restore.ts";
@@ -79,9 +80,9 @@ const OPTION_NAMES: ReadonlySet<string> = new Set(["onProgress", "signal"]);
 
 /** Verifies everything visible; problems that opening met are told as well. */
 export async function verifyStore(disk: Disk, parts: NativeStoreParts, options: VerifyOptions): Promise<VerifyResult> {
-  for (const name of Object.keys(options)) {
-    if (!OPTION_NAMES.has(name)) throw invalidArgument(`Cannot verify: the option ${name} is unknown, onProgress and signal are allowed`);
-  }
+  assertOptions(options, OPTION_NAMES, "verify");
+  assertFunction(options.onProgress, "onProgress", "verify");
+  assertSignal(options.signal, "verify");
   if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options);
   return await new Verification(disk, parts, options).run();
 }

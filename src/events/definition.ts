@@ -2,6 +2,7 @@
  * Definitions: a name, the type of its data, and optionally a schema, a version and a kind. A definition is a function that makes new
  * events. It belongs to no store and is never changed: the kind that a store gives a name is the store's to know (`definition-registry`).
  */
+import { assertOptions } from "../base/arguments.ts";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange, StoreError } from "../base/store-error.ts";
@@ -117,10 +118,7 @@ export function defineEvent<
 ): EventDefinition<Name, StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
   assertName(name, "name", "define an event");
   const operation = `define the event ${name}`;
-  for (const option of Object.keys(options)) {
-    if (OPTION_NAMES.has(option)) continue;
-    throw invalidArgument(`Cannot ${operation}: the option ${option} is unknown, schema, version, kind and upcast are allowed`);
-  }
+  assertOptions(options, OPTION_NAMES, operation);
   const { schema, version = 1, kind, upcast } = options;
   assertVersion(version, operation);
   if (schema !== undefined && !isStandardSchema(schema)) {
@@ -227,11 +225,17 @@ export function validateData(definition: AnyDefinition, data: unknown): unknown 
   const schema = definition.schema;
   if (schema === null) return data;
   const result = schema["~standard"].validate(data);
-  if ("then" in result) return new PendingData(Promise.resolve(result).then((answer) => outputOf(definition, answer)));
+  if (typeof result === "object" && result !== null && "then" in result)
+    return new PendingData(Promise.resolve(result).then((answer) => outputOf(definition, answer)));
   return outputOf(definition, result);
 }
 
 function outputOf(definition: AnyDefinition, result: StandardSchemaV1.Result<unknown>): unknown {
+  if (typeof result !== "object" || result === null) {
+    throw invalidArgument(
+      `Cannot append ${definition.name}: its schema answered ${describeValue(result)}, { value } and { issues } are allowed`,
+    );
+  }
   if (result.issues === undefined) return result.value;
   const issues = result.issues.map(({ message, path }) =>
     path === undefined ? { message } : { message, path: path.map((step) => (typeof step === "object" ? step.key : step)) },

@@ -2,6 +2,7 @@
  * Queries: which events. How to read them (direction, limit, …) is `ReadOptions`, never part of the query. A query is checked and compiled
  * once into plain numbers, texts and bytes, which is what the index below understands.
  */
+import { assertSignal } from "../base/arguments.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
 import { assertName } from "./coordinate.ts";
 import { isDefinition } from "./definition.ts";
@@ -162,9 +163,7 @@ export function compileReadOptions(options: ReadOptions | undefined, operation: 
   if (direction !== "forward" && direction !== "backward") {
     throw invalidArgument(`Cannot ${operation}: direction is ${show(direction)}, "forward" and "backward" are allowed`);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw invalidArgument(`Cannot ${operation}: signal is ${show(signal)}, an AbortSignal is allowed`);
-  }
+  assertSignal(signal, operation);
   if (limit !== undefined && limit !== Number.POSITIVE_INFINITY) assertCount(limit, "limit", operation);
   if (after !== undefined) assertBound(after, "after", operation);
   return { direction, limit: limit ?? Number.POSITIVE_INFINITY, signal, after };

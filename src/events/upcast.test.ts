@@ -140,4 +140,9 @@ test("what a step throws comes to whoever looks", async () => {
   const event = await store.read().first();
   assert.throws(() => event?.data, { message: "no left" });
   await store.close();
+  const Late = defineEvent("Moved", { kind, version: 2, upcast: { 1: () => Promise.reject(new Error("nobody's")) } });
+  const another = await Store.open("/store", { disk, events: [Late] });
+  const again = await another.read().first();
+  assert.throws(() => again?.data, { code: "INVALID_ARGUMENT", message: /its upcast from version 1 returned a promise/ });
+  await another.close();
 });

@@ -4,6 +4,7 @@
  */
 import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, StoreError } from "../base/store-error.ts";
+import { isStrayPromise } from "../base/stray-promise.ts";
 import type { AnyDefinition } from "./definition.ts";
 
 /** One step of a chain: data of one version in, of the next one out. Its argument is freshly decoded: it may be changed and returned. */
@@ -75,7 +76,8 @@ export function versionOfData(definition: AnyDefinition | null, storedVersion: n
  * Data as its definition has it now.
  *
  * @param stored as it was decoded; the chain's to change
- * @throws StoreError `NEWER_EVENT_VERSION` when it was written from a newer version of the definition; whatever a step throws
+ * @throws StoreError `NEWER_EVENT_VERSION` when it was written from a newer version of the definition; TypeError `INVALID_ARGUMENT` for a step that
+ * gives a promise; whatever a step throws
  */
 export function upcast(definition: AnyDefinition, storedVersion: number, stored: unknown): unknown {
   const { name, version, upcast: steps } = definition;
@@ -87,6 +89,12 @@ export function upcast(definition: AnyDefinition, storedVersion: number, stored:
     );
   }
   let data = stored;
-  if (steps !== null) for (let from = storedVersion; from < version; from++) data = steps[from - 1](data);
+  if (steps === null) return data;
+  for (let from = storedVersion; from < version; from++) {
+    data = steps[from - 1](data);
+    if (isStrayPromise(data)) {
+      throw invalidArgument(`Cannot read the data of ${name}: its upcast from version ${from} returned a promise, data is allowed`);
+    }
+  }
   return data;
 }

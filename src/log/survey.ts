@@ -5,6 +5,9 @@
  * system records. Beside a writer the survey leans on events that are accepted and not yet durable: whoever commits a range waits until all that
  * was accepted when the survey ended is on stable storage.
  */
+import { describeValue } from "../base/describe-value.ts";
+import { invalidArgument } from "../base/store-error.ts";
+import { isStrayPromise } from "../base/stray-promise.ts";
 import { getUint64 } from "../base/u64.ts";
 import { StoredEvent } from "../events/event.ts";
 import type { EventType } from "../events/upcast.ts";
@@ -126,7 +129,10 @@ export class Survey {
     if (isOfLast) return true;
     if (rules.keep !== null) {
       this.#keepCalls++;
-      if (rules.keep(this.#eventOf(bytes, view, at, sequence)) === true) return true;
+      const answer: unknown = rules.keep(this.#eventOf(bytes, view, at, sequence));
+      if (answer === true) return true;
+      // Not taken for a no: what is removed is gone.
+      if (answer !== false) throw noAnswer(answer);
     }
     if (getUint64(view, at + FRAME.clock) !== index.heads.clock(entityId) && !nativeFrames.hasId(bytes, view, at, newestId())) return false;
     this.held++;
@@ -199,4 +205,9 @@ export function rangesOf(plans: readonly SegmentPlan[], bytesMax: number): Segme
     last = plan.removedEvents > 0 ? plan : null;
   }
   return ranges;
+}
+
+function noAnswer(answer: unknown): TypeError {
+  const found = isStrayPromise(answer) ? "a promise" : describeValue(answer);
+  return invalidArgument(`Cannot compact: keep returned ${found}, true and false are allowed`);
 }

@@ -2,11 +2,12 @@
  * Deciders: what a command makes of an entity. The state is folded of the entity's events, `decide` says which events come of a command, and
  * `evolve` what the state is after each of them. A decider is a projection of one stream that can be asked for more events.
  */
+import { assertOptions } from "../base/arguments.ts";
 import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument } from "../base/store-error.ts";
 import { assertName } from "../events/coordinate.ts";
 import type { AnyDefinition, NewEvent } from "../events/definition.ts";
-import { assertOptions, compileProjection, type GivenHandlers, type Projection, type SnapshotPolicy } from "./projection.ts";
+import { compileProjection, type GivenHandlers, type Projection, type SnapshotPolicy } from "./projection.ts";
 
 /** An event that one of the definitions makes. */
 export type NewEventOf<Definition extends AnyDefinition> = Definition extends AnyDefinition

@@ -7,7 +7,7 @@
  *    names all of its entity's history. If the log does not have that very event there, the snapshot is not used.
  * 3. A fold whose handler has thrown is not used any more: its state may be half of something.
  */
-import { isPromise } from "node:util/types";
+import { isStrayPromise } from "../base/stray-promise.ts";
 import { invalidArgument } from "../base/store-error.ts";
 import type { TypedEvent } from "../events/event.ts";
 import type { Projection } from "./projection.ts";
@@ -143,10 +143,8 @@ export class Fold<State> {
       const event = events[i];
       const handler = on.get(event.type as string) as unknown as (state: State, event: TypedEvent) => State;
       state = handler(state, event);
-      if (state === undefined) throw notAState(this.#projection, event, state);
+      if (state === undefined || isStrayPromise(state)) throw notAState(this.#projection, event, state);
     }
-    // Asked once a batch: what an asynchronous handler returns is a promise to the end.
-    if (isPromise(state)) throw notAState(this.#projection, events[events.length - 1], state);
     this.#state = state;
     this.#events += events.length;
     this.#eventsRead += events.length;

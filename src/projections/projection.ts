@@ -2,6 +2,7 @@
  * Projections: a state, folded of events. A projection is a value that belongs to no store and is never changed; each fold begins with a
  * state of its own.
  */
+import { assertOptions } from "../base/arguments.ts";
 import { GrowingSink } from "../base/byte-sink.ts";
 import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, isStoreError, outOfRange, StoreError } from "../base/store-error.ts";
@@ -161,16 +162,6 @@ export function compileProjection<const Definitions extends readonly AnyDefiniti
 export function assertProjection(projection: unknown, operation: string): asserts projection is Projection {
   if (typeof projection === "object" && projection !== null && PROJECTION in projection) return;
   throw invalidArgument(`Cannot ${operation}: what was given is no projection, one made by defineProjection or defineDecider is allowed`);
-}
-
-/** Checks that options are an object that has no other members than these. */
-export function assertOptions(options: unknown, members: ReadonlySet<string>, operation: string): asserts options is object {
-  if (typeof options !== "object" || options === null) {
-    throw invalidArgument(`Cannot ${operation}: the options are ${describeValue(options)}, an object is allowed`);
-  }
-  const unknown = Object.keys(options).find((member) => !members.has(member));
-  if (unknown === undefined) return;
-  throw invalidArgument(`Cannot ${operation}: the option ${unknown} is unknown, ${[...members].join(", ")} are allowed`);
 }
 
 function compileHandlers(

@@ -124,6 +124,13 @@ test("a schema that says no, in time and later", async () => {
         { coordinate: at, event: make(Never) },
       ]),
   ]);
+  const silent = [() => undefined, () => null, () => "fine", async () => undefined].map((validate) =>
+    defineEvent("Silent", { schema: schemaOf(validate) }),
+  );
+  await refuses(
+    "INVALID_ARGUMENT",
+    silent.map((definition) => async (store) => store.append(at, make(definition as unknown as typeof Never))),
+  );
 });
 
 test("a batch that is refused for one of its definitions claims no name for the others", async () => {

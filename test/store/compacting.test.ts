@@ -98,10 +98,21 @@ test("what cannot be compacted, or not so, is told", async () => {
   await bad({ keepLast: 0 }, /keepLast is 0/);
   await bad({ keepLast: 1, disk }, /the option disk is unknown/);
   await bad({ keepNewerThan: Number.NaN }, /no time/);
-  await bad({ keep: 1 }, /keep is no function/);
-  await bad({ keepLast: 1, onProgress: 1 }, /onProgress is no function/);
-  await bad({ keepLast: 1, signal: 1 }, /no AbortSignal/);
+  await bad({ keep: 1 }, /keep is 1, a function is allowed/);
+  await bad({ keepLast: 1, onProgress: 1 }, /onProgress is 1, a function is allowed/);
+  await bad({ keepLast: 1, signal: 1 }, /signal is 1, an AbortSignal is allowed/);
   await bad({ keepLast: 1, segmentBytesMax: 1 }, /segmentBytesMax is 1/);
+  await bad({ keepLast: 1, dryRun: "no" }, /dryRun is "no"/);
+  for (const options of [undefined, null, []]) await bad(options as unknown as object, /the options are/);
+  // What has gone missing on the way to here: less would be kept, or more be asked for, than was meant.
+  await bad({ query: { scope: undefined } }, /query\.scope is there and undefined/);
+  await bad({ query: [{ scope: "s" }, { entity: undefined }], keepLast: 1 }, /query\.entity is there and undefined/);
+  await bad({ query: { scope: "s" }, keepNewerThan: undefined }, /keepNewerThan is there and undefined/);
+  await bad({ query: { scope: "s" }, keepLast: undefined }, /keepLast is there and undefined/);
+  await bad({ keepLast: 1, query: undefined }, /query is there and undefined/);
+  for (const answer of [undefined, 1, "yes", {}]) await bad({ keep: () => answer }, /keep returned .*, true and false are allowed/);
+  await bad({ keep: () => Promise.reject(new Error("nobody's")) }, /keep returned a promise/);
+  assert.equal(await store.count(), 60);
   const reader = await open(disk, { readOnly: true });
   await assert.rejects(reader.compact({ keepLast: 1 }), { code: "READ_ONLY", message: /^Cannot compact: / });
   await reader.close();

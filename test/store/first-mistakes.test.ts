@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { compactStore, repairStore, Store } from "../../src/index.ts";
+import { compactStore, convertStore, repairStore, Store } from "../../src/index.ts";
 import { openMemoryStore } from "../../src/testing/index.ts";
 
 test("a directory without a store is NOT_FOUND, by name, and nothing is made there", async (context) => {
@@ -26,6 +26,22 @@ test("a directory without a store is NOT_FOUND, by name, and nothing is made the
     });
   }
   assert.deepEqual(readdirSync(directory), []);
+});
+
+test("a path and options that are none are told as what they are", async () => {
+  const none = undefined as never;
+  const tries = [
+    () => Store.open("a\0b"),
+    () => Store.open("./x", null as never),
+    () => compactStore("./x", none),
+    () => compactStore(none, { keepLast: 1 }),
+    () => convertStore("./x", "./y", none),
+    () => convertStore(none, "./y", { layout: "native" }),
+    () => repairStore(none),
+    () => repairStore("./x", { aply: true } as never),
+    () => repairStore("./x", { apply: "yes" as never }),
+  ];
+  for (const attempt of tries) await assert.rejects(attempt, { code: "INVALID_ARGUMENT" }, String(attempt));
 });
 
 test("plain data in place of an event is told as what it is", async () => {

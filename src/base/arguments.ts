@@ -1,0 +1,31 @@
+/** What callers give, checked in one way and refused in the same words. All of these throw TypeError `INVALID_ARGUMENT`. */
+import { describeValue } from "./describe-value.ts";
+import { invalidArgument } from "./store-error.ts";
+
+/** @param operation what cannot be done otherwise, for the message: "open the store" */
+export function assertOptions(options: unknown, members: ReadonlySet<string>, operation: string): asserts options is object {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw invalidArgument(`Cannot ${operation}: the options are ${describeValue(options)}, an object is allowed`);
+  }
+  const unknown = Object.keys(options).find((member) => !members.has(member));
+  if (unknown === undefined) return;
+  const are = members.size === 1 ? "is" : "are";
+  throw invalidArgument(`Cannot ${operation}: the option ${unknown} is unknown, ${[...members].join(", ")} ${are} allowed`);
+}
+
+/** A path to a directory: text, without the character that ends paths for the system. */
+export function assertPath(path: unknown, operation: string): asserts path is string {
+  if (typeof path === "string" && path !== "" && !path.includes("\0")) return;
+  throw invalidArgument(`Cannot ${operation}: the directory is ${describeValue(path)}, a path is allowed`);
+}
+
+export function assertSignal(signal: unknown, operation: string): asserts signal is AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return;
+  throw invalidArgument(`Cannot ${operation}: signal is ${describeValue(signal)}, an AbortSignal is allowed`);
+}
+
+/** A function, or none. */
+export function assertFunction(value: unknown, name: string, operation: string): void {
+  if (value === undefined || typeof value === "function") return;
+  throw invalidArgument(`Cannot ${operation}: ${name} is ${describeValue(value)}, a function is allowed`);
+}
