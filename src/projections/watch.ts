@@ -2,7 +2,7 @@
  * Watching a projection: its state now, then each time that events have changed it. Whoever is slow is given the newest state, not each one
  * in between: the fold goes on when the next state is asked for.
  */
-import { onAbort } from "../base/on-abort.ts";
+import { endable, type Ending, whenChanged } from "../base/endable.ts";
 import { isStoreError } from "../base/store-error.ts";
 import { Fold, type FoldSource, type Projected } from "./fold.ts";
 import type { Projection } from "./projection.ts";
@@ -16,13 +16,22 @@ export interface WatchSource extends FoldSource {
   isClosing(): boolean;
 }
 
-export async function* watch<State>(
+export function watch<State>(
   projection: Projection<State>,
   source: WatchSource,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Projected<State>, undefined> {
+  return endable((ending) => watched(projection, source, signal, ending));
+}
+
+async function* watched<State>(
+  projection: Projection<State>,
+  source: WatchSource,
+  signal: AbortSignal | undefined,
+  ending: Ending,
+): AsyncGenerator<Projected<State>, undefined> {
   try {
-    yield* states(projection, source, signal);
+    yield* states(projection, source, signal, ending);
   } catch (error) {
     // The store was closed while this one was behind: that ends it here as it does there.
     if (!source.isClosing() || !isStoreError(error, "CLOSED")) throw error;
@@ -33,6 +42,7 @@ async function* states<State>(
   projection: Projection<State>,
   source: WatchSource,
   signal: AbortSignal | undefined,
+  ending: Ending,
 ): AsyncGenerator<Projected<State>, undefined> {
   signal?.throwIfAborted();
   const fold = new Fold(projection, source);
@@ -47,29 +57,8 @@ async function* states<State>(
     if (first || fold.result.events > events) yield fold.result;
     while (source.visible() <= seen) {
       signal?.throwIfAborted();
-      if (source.isClosed()) return;
-      await changed(source, seen, signal);
+      if (source.isClosed() || ending.isEnded) return;
+      await whenChanged((callback) => source.onChange(callback, seen - 1), signal, ending);
     }
   }
-}
-
-/** Resolves when the bound may have moved; rejects when the signal is aborted. */
-function changed(source: WatchSource, seen: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      cancel();
-      reject(signal?.reason as Error);
-    };
-    const done = (): void => {
-      keepOn();
-      resolve();
-    };
-    const cancel = source.onChange(done, seen - 1);
-    const keepOn = onAbort(signal, abort);
-    // Looked at again now that the callback is in place.
-    if (source.visible() > seen || source.isClosed()) {
-      cancel();
-      done();
-    }
-  });
 }

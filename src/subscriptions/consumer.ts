@@ -9,6 +9,7 @@
  * 3. One position is written, or removed, at a time; of commits asked for meanwhile only the furthest is written, and it answers all of them. Nothing is begun
  *    once it is being closed or deleted, and its name is let go of when all that was begun has ended.
  */
+import { endable, type Ending } from "../base/endable.ts";
 import { assert } from "../base/assert.ts";
 import { invalidArgument, outOfRange, StoreError } from "../base/store-error.ts";
 import { ConsumerPosition } from "../events/consumer-position.ts";
@@ -90,6 +91,8 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
   #queued: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
   #removing: Promise<void> | null = null;
+  /** Those under way, which end with the consumer. */
+  readonly #iterations = new Set<Ending>();
 
   constructor(
     name: string,
@@ -122,16 +125,31 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
   }
 
   /** The events behind the position in batches: whatever is there at once, at least one each. */
-  async *batches(): AsyncGenerator<readonly Read[], undefined> {
+  batches(): AsyncGenerator<readonly Read[], undefined> {
+    return endable((ending) => this.#batches(ending));
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
+    return endable((ending) => this.#events(ending));
+  }
+
+  async *#batches(ending: Ending): AsyncGenerator<readonly Read[], undefined> {
     this.#assertOpen("read");
-    for await (const events of this.#source.follow(this.#position, this.#signal).batches()) {
-      if (this.#state === "closed") return;
-      yield events;
+    const following = this.#source.follow(this.#position, this.#signal).batches();
+    ending.onEnd(() => void following.return(undefined));
+    this.#iterations.add(ending);
+    try {
+      for await (const events of following) {
+        if (this.#state === "closed") return;
+        yield events;
+      }
+    } finally {
+      this.#iterations.delete(ending);
     }
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
-    for await (const events of this.batches()) {
+  async *#events(ending: Ending): AsyncGenerator<Read, undefined> {
+    for await (const events of this.#batches(ending)) {
       for (const event of events) {
         if (this.#state === "closed") return;
         this.#signal?.throwIfAborted();
@@ -243,9 +261,10 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     }
   }
 
-  /** Lets go of the name, when what is being committed is written. Idempotent. */
+  /** Ends the iterations under way, and lets go of the name when what is being committed is written. Idempotent. */
   close(): Promise<void> {
     this.#state = "closed";
+    for (const iteration of this.#iterations) iteration.end();
     this.#closing ??= this.#ended().then(() => this.#source.release());
     return this.#closing;
   }

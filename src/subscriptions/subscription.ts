@@ -6,9 +6,9 @@
  *    left out. It reads when it is asked, so a slow consumer costs nothing.
  * 2. It looks at a bound of visible events, gives what matches before it, and looks again. It waits only where the look found nothing new, and
  *    begins to wait in the same turn of the event loop: nothing can become visible between the two.
- * 3. It ends when the store is closed, and with its signal's reason when that is aborted.
+ * 3. It ends when the store is closed, when its iterator's `return` is called, and with its signal's reason when that is aborted.
  */
-import { onAbort } from "../base/on-abort.ts";
+import { endable, type Ending, whenChanged } from "../base/endable.ts";
 import { isStoreError } from "../base/store-error.ts";
 
 /** What a subscription needs of a store. */
@@ -38,24 +38,33 @@ export class Subscription<Read extends { readonly sequence: number }> implements
   }
 
   /** The same in batches: whatever is there at once, at least one event each. */
-  async *batches(): AsyncGenerator<readonly Read[], undefined> {
+  batches(): AsyncGenerator<readonly Read[], undefined> {
+    return endable((ending) => this.#batches(ending));
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
+    return endable((ending) => this.#events(ending));
+  }
+
+  async *#batches(ending: Ending): AsyncGenerator<readonly Read[], undefined> {
     const source = this.#source;
     let position = this.#after;
     for (;;) {
       this.#signal?.throwIfAborted();
       const bound = source.visible();
-      if (source.isClosed()) return;
+      if (source.isClosed() || ending.isEnded) return;
       if (bound > position + 1) {
         if (!(yield* this.#read(position, bound))) return;
         position = bound - 1;
-      } else await this.#changed(position);
+      } else await this.#changed(position, ending);
     }
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Read, undefined> {
-    for await (const events of this.batches()) {
+  async *#events(ending: Ending): AsyncGenerator<Read, undefined> {
+    for await (const events of this.#batches(ending)) {
       for (const event of events) {
         this.#signal?.throwIfAborted();
+        if (this.#source.isClosed()) return;
         yield event;
       }
     }
@@ -75,19 +84,8 @@ export class Subscription<Read extends { readonly sequence: number }> implements
     }
   }
 
-  /** Resolves when the bound may have moved; rejects when the signal is aborted. */
-  #changed(position: number): Promise<void> {
-    const signal = this.#signal;
-    return new Promise((resolve, reject) => {
-      const cancel = this.#source.onChange(() => {
-        keepOn();
-        resolve();
-      }, position);
-      const keepOn = onAbort(signal, () => {
-        cancel();
-        // The reason is whatever the caller gave, as everywhere in Node.
-        reject(signal?.reason as Error);
-      });
-    });
+  /** Resolves when the bound may have moved, or the iteration is ended; rejects when the signal is aborted. */
+  #changed(position: number, ending: Ending): Promise<void> {
+    return whenChanged((callback) => this.#source.onChange(callback, position), this.#signal, ending);
   }
 }
