@@ -11,6 +11,7 @@
  * A command that came to no events leaves nothing behind: given again, it is decided again.
  */
 import { assertOptions, assertSignal } from "./base/arguments.ts";
+import { unlessEnded } from "./base/endable.ts";
 import { isStoreError, outOfRange } from "./base/store-error.ts";
 import { assertCoordinate, type Coordinate } from "./events/coordinate.ts";
 import type { AnyNewEvent } from "./events/definition.ts";
@@ -22,7 +23,7 @@ import { assertDecider, type Decider } from "./projections/decider.ts";
 import { removedReceipts } from "./log/receipts.ts";
 import { Fold } from "./projections/fold.ts";
 import type { Projecting } from "./projecting.ts";
-import type { StoreAccess } from "./store-access.ts";
+import { closedError, type StoreAccess } from "./store-access.ts";
 import { tracedAppend } from "./tracing.ts";
 
 export interface HandleOptions {
@@ -42,7 +43,7 @@ export interface HandleOptions {
   readonly correlationId?: string;
   /** Noted beside each event. */
   readonly metadata?: Metadata;
-  /** Gives the command up, as long as nothing of it is accepted. */
+  /** Gives the command up, as long as nothing of it is accepted: while it waits for those before it, too, and for what `decide` promised. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -86,24 +87,38 @@ export class Handling {
       throw outOfRange(`Cannot handle the command: retries is ${String(retries)}, 0 to ${RETRIES_MAX} is allowed`);
     }
     assertSignal(signal, "handle the command");
-    return await this.#inTurn(coordinate.entity, () => this.#decideAndAppend(coordinate, decider, command, options, retries));
+    signal?.throwIfAborted();
+    return await this.#inTurn(coordinate.entity, signal, () => this.#decideAndAppend(coordinate, decider, command, options, retries));
   }
 
   /** Does the work when the commands on this entity that came before are done. */
-  async #inTurn<Result>(entity: string, work: () => Promise<Result>): Promise<Result> {
+  async #inTurn<Result>(entity: string, signal: AbortSignal | undefined, work: () => Promise<Result>): Promise<Result> {
     const before = this.#turns.get(entity);
     let done = (): void => {};
     const turn = new Promise<void>((resolve) => {
       done = resolve;
     });
     this.#turns.set(entity, turn);
-    try {
-      await before;
-      return await work();
-    } finally {
+    const leave = (): void => {
       if (this.#turns.get(entity) === turn) this.#turns.delete(entity);
       done();
+    };
+    let isMyTurn = before === undefined;
+    try {
+      if (before !== undefined) {
+        await this.#unlessGivenUp(before, signal);
+        isMyTurn = true;
+      }
+      return await work();
+    } finally {
+      // Who gives up while he waits leaves his place to those behind when it comes.
+      if (isMyTurn) leave();
+      else void before?.then(leave);
     }
+  }
+
+  #unlessGivenUp<Result>(work: PromiseLike<Result>, signal: AbortSignal | undefined): Promise<Result> {
+    return unlessEnded(work, signal, this.#access.closing, () => closedError("handle a command"));
   }
 
   async #decideAndAppend<Command>(
@@ -123,8 +138,8 @@ export class Handling {
       const { state, expect } = await this.#load(entity, decider, signal);
       const meanwhile = this.#receiptsOf(entity, commandId);
       if (meanwhile !== null) return meanwhile;
-      const decision = await (decider.decide as (command: Command, state: unknown) => unknown)(command, state);
-      const events = eventsOf(decision);
+      const decision = (decider.decide as (command: Command, state: unknown) => unknown)(command, state);
+      const events = eventsOf(isThenable(decision) ? await this.#unlessGivenUp(decision, signal) : decision);
       if (events.length === 0) return [];
       try {
         return await this.#append(coordinate, events, expect, options);
@@ -208,4 +223,8 @@ export class Handling {
 function eventsOf(decision: unknown): readonly AnyNewEvent[] {
   if (decision === undefined || decision === null) return [];
   return Array.isArray(decision) ? (decision as readonly AnyNewEvent[]) : [decision as AnyNewEvent];
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

@@ -35,7 +35,7 @@ export type ReactionItem = Omit<BatchItem, "idempotencyKey" | "causedBy" | "corr
 
 type Derived = ReactionItem | readonly ReactionItem[] | null | undefined | void;
 
-/** Derives events from an event. `signal`: that of the reaction, or one that is never aborted. */
+/** Derives events from an event. `signal` is aborted when the reaction is to end, also because the store is closed: who is under way is waited for. */
 export type ReactionHandler<Read> = (event: Read, context: { readonly signal: AbortSignal }) => Derived | Promise<Derived>;
 
 export interface ReactOptions {
@@ -74,6 +74,7 @@ export async function react(
   const positionIn = access.parts.layout === "native" ? "log" : "file";
   const stop = new AbortController();
   const keepOn = onAbort(signal, () => stop.abort());
+  const goOn = access.closing.onEnd(() => stop.abort());
   try {
     if (signal?.aborted === true) return;
     const consumer = await openConsumer(access, name, query, { ...placing, positionIn, signal: stop.signal });
@@ -86,6 +87,7 @@ export async function react(
     if (!(stop.signal.aborted && error === stop.signal.reason) && !endedByClosing(access, error)) throw error;
   } finally {
     keepOn();
+    goOn();
   }
 }
 

@@ -3,6 +3,7 @@
  * projections, reactions and compaction work on it. The life of a store is told in `store.ts`.
  */
 import type { Clock } from "./base/clock.ts";
+import { Ending } from "./base/endable.ts";
 import { tell } from "./base/diagnostics.ts";
 import { SharedLock } from "./base/shared-lock.ts";
 import { turnShare } from "./base/rest.ts";
@@ -36,6 +37,10 @@ import { Subscription, type SubscriptionSource } from "./subscriptions/subscript
 /** How often a read-only store that is followed looks for more where nothing tells of the writer's commits. */
 const POLL_MS = 20;
 
+export function closedError(operation: string): StoreError<"CLOSED"> {
+  return new StoreError("CLOSED", `Cannot ${operation}: the store is closed, open it again`, {});
+}
+
 export class StoreAccess {
   /** The directory, as an absolute path. */
   readonly directory: string;
@@ -51,6 +56,8 @@ export class StoreAccess {
   /** Shared by whoever goes through the log's files by their names, which compacting changes. */
   readonly fileNames = new SharedLock();
   state: "open" | "closing" | "closed" = "open";
+  /** Ends when the store begins to be closed. */
+  readonly closing = new Ending();
   /** Consumers that are open: they end with the store. */
   readonly consumers = new Set<{ close(): Promise<void> }>();
   #refreshing: Promise<void> | null = null;
@@ -97,7 +104,7 @@ export class StoreAccess {
   /** Gives the writer; throws where the store takes no changes. */
   assertWritable(operation = "append"): StoreWriter {
     if (this.writer === null) throw this.readOnlyError(operation);
-    if (this.state !== "open") throw new StoreError("CLOSED", `Cannot ${operation}: the store is closed, open it again`, {});
+    if (this.state !== "open") throw closedError(operation);
     this.writer.log.queue.assertSound();
     return this.writer;
   }

@@ -461,6 +461,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   async #close(): Promise<void> {
     const access = this.#access;
     access.state = "closing";
+    access.closing.end();
     try {
       await this.#compacting.stop();
       if (access.writer === null) access.parts.files.closeAll();

@@ -4,7 +4,7 @@
  */
 import { onAbort } from "./on-abort.ts";
 
-/** Whether an iteration was ended from outside, and who is to be told of it. */
+/** Whether something was ended from outside, and who is to be told of it. */
 export class Ending {
   isEnded = false;
   readonly #told = new Set<() => void>();
@@ -44,6 +44,33 @@ export function whenChanged(
     // The reason is whatever the caller gave, as everywhere in Node.
     const keepOn = onAbort(signal, () => settle(() => reject(signal?.reason as Error)));
     const goOn = ending.onEnd(() => settle(resolve));
+  });
+}
+
+/**
+ * What `work` comes to. Where the signal is aborted or `ending` ends before, nobody waits for it any more: rejects with the signal's reason, or with
+ * `error()`.
+ */
+export function unlessEnded<Result>(
+  work: PromiseLike<Result>,
+  signal: AbortSignal | undefined,
+  ending: Ending,
+  error: () => Error,
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void): void => {
+      keepOn();
+      goOn();
+      act();
+    };
+    const keepOn = onAbort(signal, () => settle(() => reject(signal?.reason as Error)));
+    const goOn = ending.onEnd(() => settle(() => reject(error())));
+    work.then(
+      (result) => settle(() => resolve(result)),
+      (reason: unknown) => settle(() => reject(reason as Error)),
+    );
+    if (signal?.aborted === true) settle(() => reject(signal.reason as Error));
+    else if (ending.isEnded) settle(() => reject(error()));
   });
 }
 

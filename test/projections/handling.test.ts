@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { tracingChannel } from "node:diagnostics_channel";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { defineDecider, defineEvent, isStoreError, type Receipt, Store, type } from "../../src/index.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { at, Deposited, Noted, openAccounts, snapshotPaths, Withdrawn } from "./support.ts";
@@ -153,6 +154,48 @@ test("the same command under way twice, once past handle, comes to one answer", 
   await store.close();
 });
 
+test("a decision that never comes is given up by a signal and by closing, and so is who waits behind it", { timeout: 10_000 }, async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  const order: string[] = [];
+  const Hanging = defineDecider({
+    ...options,
+    decide: (command: string | Promise<unknown>) => {
+      order.push(typeof command === "string" ? command : "promised");
+      if (typeof command !== "string") return command.then(() => []);
+      return [Deposited({ cents: 1 })];
+    },
+  });
+  const never = new Promise(() => {});
+  const [stop, stopToo] = [new AbortController(), new AbortController()];
+  const hanging = store.handle(a, Hanging, never, { signal: stop.signal });
+  const waiting = store.handle(a, Hanging, "given up", { signal: stopToo.signal });
+  while (order.length === 0) await nextTurn();
+  const behind = store.handle(a, Hanging, "behind");
+  stopToo.abort(new Error("enough"));
+  await assert.rejects(waiting, { message: "enough" });
+  assert.deepEqual(order, ["promised"], "who was behind the one that gave up still waits for the first");
+  stop.abort(new Error("too long"));
+  await assert.rejects(hanging, { message: "too long" });
+  assert.equal((await behind).length, 1);
+  // What is decided too late, or refused, is nobody's any more.
+  const late = new AbortController();
+  let refuse: (reason: Error) => void = () => {};
+  const refusal = new Promise((_, reject) => {
+    refuse = reject;
+  });
+  const refused = store.handle(a, Hanging, refusal, { signal: late.signal });
+  while (order.length < 3) await nextTurn();
+  late.abort(new Error("late"));
+  await assert.rejects(refused, { message: "late" });
+  refuse(new Error("nobody's"));
+  await nextTurn();
+  const left = [store.handle(a, Hanging, never), store.handle(a, Hanging, "too late")];
+  const told = Promise.all(left.map((one) => assert.rejects(one, { code: "CLOSED" })));
+  await store.close();
+  await told;
+  assert.deepEqual(order, ["promised", "behind", "promised", "promised"]);
+});
+
 test("a signal gives a command up: before its turn, and while it waits for it", async () => {
   const store = await openAccounts(new SimulatedDisk());
   await assert.rejects(store.handle(a, Account, { deposit: 1 }, { signal: AbortSignal.abort(new Error("no")) }), { message: "no" });
@@ -165,11 +208,11 @@ test("a signal gives a command up: before its turn, and while it waits for it", 
   const stop = new AbortController();
   const waiting = store.handle(a, Account, { deposit: 1 }, { signal: stop.signal });
   stop.abort(new Error("gave up"));
+  await assert.rejects(waiting, { message: "gave up" });
   // Another entity does not wait.
   await store.handle(at("b"), Account, { deposit: 1 });
   answer();
   assert.equal((await slow).length, 1);
-  await assert.rejects(waiting, { message: "gave up" });
   assert.equal((await store.project(Account, "a")).state.cents, 5);
   await store.close();
 });

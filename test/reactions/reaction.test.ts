@@ -210,3 +210,19 @@ async function crashReactions(layout: Layout): Promise<void> {
   }
   assert(opened > whole.operationCount);
 }
+
+test("closing the store tells a handler that is under way, and the reaction ends with it", { timeout: 10_000 }, async () => {
+  const store = await Store.open("/store", { disk: new SimulatedDisk(), ...OPTIONS });
+  await place(store, 0, 1);
+  let begun = (): void => {};
+  const begins = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const reacting = store.react("billing", { kind: Placed }, async (_, { signal }) => {
+    begun();
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  });
+  await begins;
+  await store.close();
+  await reacting;
+});
