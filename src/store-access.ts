@@ -7,6 +7,7 @@ import { Ending } from "./base/endable.ts";
 import { tell } from "./base/diagnostics.ts";
 import { SharedLock } from "./base/shared-lock.ts";
 import { turnShare } from "./base/rest.ts";
+import { sameBytes } from "./base/hex.ts";
 import { isStoreError, StoreError } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { DefinitionRegistry } from "./events/definition-registry.ts";
@@ -66,6 +67,10 @@ export class StoreAccess {
   /** What was visible when those who wait were last told. */
   #told = -1;
   #lookFails = false;
+  /** Null where there is none yet. */
+  #storeId: Uint8Array | null;
+  /** Thrown from then on, once another store was found in the directory. */
+  #replaced: StoreError<"STORE_REPLACED"> | null = null;
   readonly #askedLayout: Opened["askedLayout"];
   readonly #poll = new SharedPoll(
     () => this.#lookForMore(),
@@ -86,6 +91,7 @@ export class StoreAccess {
     this.registry = opened.registry;
     this.writer = opened.writer;
     this.reading = opened.reading;
+    this.#storeId = opened.parts.log.storeId;
     this.#toldIndex = opened.reading.index;
     opened.life.assertReadable = () => this.assertReadable();
     if (opened.writer === null) this.reading.renew = () => this.refresh();
@@ -94,11 +100,13 @@ export class StoreAccess {
 
   /** The next visible event's sequence. */
   get visibleSequence(): number {
+    if (this.#replaced !== null) throw this.#replaced;
     return this.parts.log.index.visible.sequence;
   }
 
   assertReadable(): void {
     if (this.state === "closed") throw new StoreError("CLOSED", "Cannot read: the store is closed, open it again", {});
+    if (this.#replaced !== null) throw this.#replaced;
   }
 
   /** Gives the writer; throws where the store takes no changes. */
@@ -309,9 +317,21 @@ export class StoreAccess {
       }));
     if (followed) return;
     await readLogForReader(this.disk, this.parts, this.directory, this.#askedLayout);
+    this.#assertSameStore();
     // Closed meanwhile.
     if (this.state === "closed") this.parts.files.closeAll();
     for (const frame of this.parts.log.records) this.#learn(frame);
+  }
+
+  /** Another store in the same directory: what was seen of the one before leads nowhere in this one, and nobody is given events of both. */
+  #assertSameStore(): void {
+    const { storeId } = this.parts.log;
+    this.#storeId ??= storeId;
+    if (this.#storeId === null || storeId === null || sameBytes(this.#storeId, 0, storeId, 0, storeId.length)) return;
+    const message = `Cannot read: another store has taken the place of the one that was opened in ${this.directory}, open it anew`;
+    this.#replaced = new StoreError("STORE_REPLACED", message, { directory: this.directory });
+    this.#poll.open();
+    throw this.#replaced;
   }
 
   #restoreRecord(frame: Uint8Array): void {

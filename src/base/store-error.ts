@@ -29,6 +29,7 @@ export interface StoreErrorDetails {
   IO: { operation: string; path?: string; errno?: string };
   READ_ONLY: { operation: string };
   COMPACTED: { segmentId: number };
+  STORE_REPLACED: { directory: string };
   INVALID_LINE: { line: number; reason: string };
   UNSUPPORTED_RUNTIME: { reason: string };
   POSITION_MISMATCH: { consumer: string; position: number; lastSequence: number; reason: string };

@@ -24,6 +24,7 @@ const codes: Record<StoreErrorCode | "INVALID_ARGUMENT", true> = {
   IO: true,
   READ_ONLY: true,
   COMPACTED: true,
+  STORE_REPLACED: true,
   INVALID_LINE: true,
   UNSUPPORTED_RUNTIME: true,
   POSITION_MISMATCH: true,

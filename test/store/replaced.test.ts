@@ -1,0 +1,56 @@
+/** Another store in the place of the one that a reader has open: it is told, and nobody is given events of both. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { defineEvent, defineProjection, Store, type } from "../../src/index.ts";
+
+const Counted = defineEvent("Counted", { schema: type<{ n: number }>() });
+const Sum = defineProjection({ name: "sum", events: [Counted], initial: 0, on: { Counted: (sum, { data }) => sum + data.n } });
+const at = { entity: "a", scope: "s" };
+const events = [Counted] as const;
+
+test("a reader of a store that is replaced is told so, wherever it waits or looks", { timeout: 20_000 }, async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "batpak-replaced-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const old = await Store.open(directory, { events });
+  for (let n = 0; n < 5; n++) await old.append(at, Counted({ n }));
+  const reader = await Store.open(directory, { events, readOnly: true });
+  const following = [
+    ["a subscription", reader.subscribe({ entity: "a" })],
+    ["a projection", reader.watch(Sum, "a")],
+    ["a consumer", await reader.consumer("c")],
+  ] as const;
+  const given: unknown[] = [];
+  const ends = following.map(async ([what, iteration]) => {
+    await assert.rejects(
+      async () => {
+        for await (const one of iteration) given.push(one);
+      },
+      { code: "STORE_REPLACED", details: { directory } },
+      what,
+    );
+  });
+  while (given.length < 11) await new Promise((resolve) => setTimeout(resolve, 5));
+  await old.close();
+  for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true });
+  const next = await Store.open(directory, { events });
+  for (let n = 0; n < 9; n++) await next.append(at, Counted({ n: 100 + n }));
+  await Promise.all(ends);
+  assert.equal(given.length, 11, "five events for each of two, one state");
+  for (const look of [
+    () => reader.count(),
+    () => reader.read().toArray(),
+    () => reader.head("a"),
+    () => reader.refresh(),
+    () => reader.project(Sum),
+  ]) {
+    await assert.rejects(async () => await look(), { code: "STORE_REPLACED" }, String(look));
+  }
+  await reader.close();
+  const another = await Store.open(directory, { events, readOnly: true });
+  assert.equal(await another.count(), 9);
+  await another.close();
+  await next.close();
+});
