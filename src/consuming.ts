@@ -7,7 +7,7 @@
  * Commit point of a position in the log: that of the batch that its record is in. Of a consumer's records only the latest is in force.
  */
 import { assertOptions, assertSignal } from "./base/arguments.ts";
-import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
+import { invalidArgument, isStoreError, outOfRange, StoreError } from "./base/store-error.ts";
 import type { BatchItem, BatchOptions } from "./events/append-types.ts";
 import { ConsumerPosition } from "./events/consumer-position.ts";
 import type { Receipt, StoredEvent } from "./events/event.ts";
@@ -210,6 +210,9 @@ async function countBehind(access: StoreAccess, query: Query | undefined, positi
 }
 
 /** The consumers that have a position, by name. */
+/** Why a position cannot be told, where that is no reason not to tell the others. */
+const UNTOLD: ReadonlySet<string> = new Set(["CORRUPT", "POSITION_MISMATCH", "IO"]);
+
 export async function listConsumers(access: StoreAccess): Promise<ConsumerStatus[]> {
   access.assertReadable();
   const recorded = consumersIn(access.parts.log.records);
@@ -233,8 +236,9 @@ async function statusOf(access: StoreAccess, name: string, recorded: number | un
     await assertInLog(access, name, position, stored?.hash ?? null);
     return { name, position, lag: await countBehind(access, undefined, position), held, positionIn, problem: null };
   } catch (error) {
-    if (!(error instanceof StoreError) || (error.code !== "CORRUPT" && error.code !== "POSITION_MISMATCH")) throw error;
-    const position = error.code === "POSITION_MISMATCH" ? (error.details as { readonly position: number }).position : null;
+    // Of one that cannot be told nothing is said; the others are listed all the same.
+    if (!isStoreError(error) || !UNTOLD.has(error.code)) throw error;
+    const position = error.code === "POSITION_MISMATCH" ? error.details.position : null;
     return { name, position, lag: null, held, positionIn, problem: error.message };
   }
 }

@@ -99,3 +99,22 @@ test("collisions are refused", () => {
   assert.throws(() => registry.resolve(defineEvent("C"), [pending]), invalid);
   assert.throws(() => registry.resolve(defineEvent("D", { kind: pending.kind }), [pending]), invalid);
 });
+
+test("a free kind is found without looking at all those that are taken", () => {
+  let looks = 0;
+  const registry = new DefinitionRegistry([], (kind) => {
+    looks++;
+    return kind % 3 === 0;
+  });
+  const pending: Resolution[] = [];
+  for (let n = 0; n < 1000; n++) {
+    const resolution = registry.resolve(defineEvent(`Event${n}`), pending);
+    if (n % 2 === 0) pending.push(resolution);
+    else registry.commit(resolution);
+  }
+  const kinds = new Set([...pending, ...registry.records()].map(({ kind }) => kind));
+  assert.equal(kinds.size, 1000);
+  assert.ok(looks < 5000, `${looks} looks`);
+  for (const resolution of pending) registry.commit(resolution);
+  assert.ok(!kinds.has(registry.resolve(defineEvent("Last")).kind));
+});

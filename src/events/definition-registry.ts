@@ -51,6 +51,8 @@ export class DefinitionRegistry {
   readonly #settled = new Map<AnyDefinition, Resolution>();
   #revision = 0;
   readonly #isKindInUse: (kind: number) => boolean;
+  /** No automatic kind before this one is free: what is taken stays so. */
+  #freeFrom = FIRST_AUTOMATIC_KIND;
   readonly #isRecorded: boolean;
 
   /**
@@ -208,13 +210,21 @@ export class DefinitionRegistry {
   }
 
   #freeKind(operation: string, pending: readonly Resolution[]): number {
-    for (let kind = FIRST_AUTOMATIC_KIND; kind <= 0xffff; kind++) {
-      if (kind >>> 12 === EFFECT_CATEGORY) continue;
-      if (this.#nameByKind.has(kind) || this.#claimByKind.has(kind) || this.#isKindInUse(kind)) continue;
-      if (pending.some((other) => other.kind === kind)) continue;
-      return kind;
-    }
+    while (this.#freeFrom <= 0xffff && this.#isTaken(this.#freeFrom)) this.#freeFrom++;
+    // Those that were given to others of the same batch ascend.
+    const given = pending.reduce((last, { definition, kind }) => (definition.kind === undefined ? Math.max(last, kind) : last), -1);
+    const kind = this.#firstFree(Math.max(this.#freeFrom, given + 1), 0xffff, pending) ?? this.#firstFree(this.#freeFrom, given, pending);
+    if (kind !== null) return kind;
     throw invalidArgument(`Cannot ${operation}: all kinds are taken, a definition that names its kind is allowed`);
+  }
+
+  #firstFree(from: number, to: number, pending: readonly Resolution[]): number | null {
+    for (let kind = from; kind <= to; kind++) if (!this.#isTaken(kind) && !pending.some((other) => other.kind === kind)) return kind;
+    return null;
+  }
+
+  #isTaken(kind: number): boolean {
+    return kind >>> 12 === EFFECT_CATEGORY || this.#nameByKind.has(kind) || this.#claimByKind.has(kind) || this.#isKindInUse(kind);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Consumers, on the real store. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -139,6 +139,33 @@ test("a read-only process consumes beside the writer, and changes nothing of the
     await reader.close();
     assert.equal((await writer.consumers())[0].held, false);
     await writer.close();
+  }));
+
+test("an event of another log is not committed; a position that cannot be read is told beside the others", () =>
+  inDirectory(async (directory) => {
+    const store = await Store.open(directory, OPTIONS);
+    await fill(store, 5);
+    const other = await Store.open(join(directory, "other"), OPTIONS);
+    await fill(other, 5);
+    const consumer = await store.consumer("one");
+    const [event] = await other.read().toArray();
+    assert.ok(event !== undefined);
+    await assert.rejects(consumer.commit(event as never), { code: "INVALID_ARGUMENT", message: /another event stands there/ });
+    await assert.rejects(consumer.commit({ sequence: 2, hash: "00" } as never), { code: "INVALID_ARGUMENT" });
+    assert.equal(consumer.position, -1);
+    await consumer.commit((await store.read().toArray())[2] as never);
+    assert.equal(consumer.position, 2);
+    mkdirSync(join(directory, "consumers", "two", "position"), { recursive: true });
+    const told = await store.consumers();
+    assert.deepEqual(
+      told.map(({ name, position, problem }) => [name, position, problem === null]),
+      [
+        ["one", 2, true],
+        ["two", null, false],
+      ],
+    );
+    await other.close();
+    await store.close();
   }));
 
 test("a damaged position is refused and never begins anew by itself; resetTo takes it up", () =>

@@ -163,19 +163,21 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
    * record, whatever it passes over.
    *
    * @param done the last event that is done, or its sequence
-   * @throws RangeError `INVALID_ARGUMENT` where that goes back, or past what is visible; StoreError `IO`, `CLOSED`
+   * @throws RangeError `INVALID_ARGUMENT` where that goes back, or past what is visible, TypeError for an event of another log; StoreError `IO`, `CLOSED`
    */
   async commit(done: Read | number): Promise<void> {
     this.#assertOpen("commit");
     const position = this.#checked(done, "commit");
     if (position === this.#position && this.#wanted === null) return;
-    let hash: string | null;
-    if (typeof done === "number") {
-      hash = await this.#source.hashAt(position);
-      // Meanwhile it may have been closed, or moved further.
-      this.#assertOpen("commit");
-      if (position <= this.#position && this.#wanted === null) return;
-    } else ({ hash } = done);
+    const given = typeof done === "number" ? null : done.hash;
+    // None where compaction has taken the event out meanwhile.
+    const hash = (await this.#source.hashAt(position)) ?? given;
+    if (given !== null && hash !== given) {
+      throw invalidArgument(`Cannot commit ${position}: another event stands there in this log, events that this store gave are allowed`);
+    }
+    // Meanwhile it may have been closed, or moved further.
+    this.#assertOpen("commit");
+    if (position <= this.#position && this.#wanted === null) return;
     if (this.#wanted === null || position > this.#wanted.position) this.#wanted = { position, hash };
     this.#queued ??= this.#writeNext();
     await this.#queued;
