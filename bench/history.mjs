@@ -2,6 +2,7 @@
  * What things cost as the history grows: the same work at 10,000, 100,000, 1,000,000 and, in a long run, 10,000,000 events. The stores take
  * turns in each round, and what grows is a ratio within a round: else it would be the machine's mood that grew.
  */
+import { rmSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import path from "node:path";
 import { median } from "./measure.mjs";
@@ -18,7 +19,7 @@ export async function measureHistory({ batpak, dist, folder, quick, long }) {
   const stores = [];
   for (const events of sizes) {
     process.stderr.write(`  ${events} events …\n`);
-    stores.push(await fillStore(batpak, path.join(folder, `history-${events}`), events));
+    stores.push(await fillStore(batpak, path.join(folder, `history-${events}`), events, itemOf));
   }
   // By what is measured, then by store: a figure of each round.
   const rounds = {
@@ -27,25 +28,47 @@ export async function measureHistory({ batpak, dist, folder, quick, long }) {
     appendMicros: await inTurns(stores, (one) => appendSingly(one, 200)),
     batchMicros: await inTurns(stores, (one) => appendBatches(one, 10)),
   };
+  const keyed = await measureKeyed(batpak, folder, [Math.min(100_000, sizes.at(-2)), sizes.at(-1)]);
   const results = {};
   for (const [i, one] of stores.entries()) {
     const figures = Object.fromEntries(Object.entries(rounds).map(([what, byStore]) => [what, byStore[i]]));
-    results[one.events] = { rounds: figures, ...(await endOf(one, dist, batpak)) };
+    results[one.events] = { rounds: { ...figures, ...keyed[one.events] }, ...(await endOf(one, dist, batpak)) };
   }
   if (long) results[sizes.at(-1)].lost = openWithLosses(dist, stores.at(-1).directory);
   return results;
 }
 
-async function fillStore({ rawEvent, Store }, directory, events) {
+/** The same work where every event has a key: new ones are looked for in the whole history. */
+async function measureKeyed(batpak, folder, sizes) {
+  const stores = [];
+  for (const events of sizes) {
+    process.stderr.write(`  ${events} events with keys …\n`);
+    stores.push(await fillStore(batpak, path.join(folder, `keyed-${events}`), events, keyedItemOf));
+  }
+  const batches = await inTurns(stores, (one) => appendBatches(one, 10));
+  const gets = await inTurns(stores, (one) => getMany(one, 10_000));
+  for (const { store, directory } of stores) {
+    await store.close();
+    rmSync(directory, { recursive: true });
+  }
+  return Object.fromEntries(sizes.map((events, i) => [events, { keyedBatchMicros: batches[i], keyedGetMicros: gets[i] }]));
+}
+
+function keyedItemOf(rawEvent, coordinates, number) {
+  return { ...itemOf(rawEvent, coordinates, number), idempotencyKey: `delivery-${number}` };
+}
+
+async function fillStore({ rawEvent, Store }, directory, events, makeItem) {
   const store = await Store.open(directory);
   const ids = [];
   const step = Math.max(1, Math.floor(events / 5000));
-  await fill(store, rawEvent, events, 1000, (receipts) => {
+  const onReceipts = (receipts) => {
     for (const receipt of receipts) if (receipt.sequence % step === 0) ids.push(receipt.id);
-  });
+  };
+  await fill(store, rawEvent, events, 1000, onReceipts, makeItem);
   // Warm: every page of the index and of the log that is asked for was asked for before.
   for (const id of ids) await store.get(id);
-  return { directory, events, store, rawEvent, ids, random: randomNumbers(7), coordinates: coordinatesOf(1000), next: events };
+  return { directory, events, store, rawEvent, makeItem, ids, random: randomNumbers(7), coordinates: coordinatesOf(1000), next: events };
 }
 
 /** Microseconds for one unit of the work, by store and round. */
@@ -88,10 +111,10 @@ async function appendSingly(one, count) {
 }
 
 async function appendBatches(one, count) {
-  const { store, rawEvent, coordinates } = one;
+  const { store, rawEvent, makeItem, coordinates } = one;
   const batches = [];
   for (let i = 0; i < count; i++) {
-    batches.push(store.appendBatch(Array.from({ length: 1000 }, () => itemOf(rawEvent, coordinates, one.next++))));
+    batches.push(store.appendBatch(Array.from({ length: 1000 }, () => makeItem(rawEvent, coordinates, one.next++))));
   }
   await Promise.all(batches);
   return count * 1000;

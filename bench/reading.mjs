@@ -10,7 +10,7 @@ import { coordinateOf, coordinatesOf, itemOf, entityName, payloadOf, randomNumbe
 const BATCH = 1000;
 
 /** Fills a store with `events` events, keeping four batches in flight. */
-export async function fill(store, rawEvent, events, entities, onReceipts) {
+export async function fill(store, rawEvent, events, entities, onReceipts, makeItem = itemOf) {
   // A million objects that are kept would make collecting garbage pause.
   const coordinates = entities > 10_000 ? null : coordinatesOf(entities);
   const flying = [];
@@ -22,7 +22,7 @@ export async function fill(store, rawEvent, events, entities, onReceipts) {
     if (flying.length === 4) await settle(flying.shift());
     flying.push(
       store.appendBatch(
-        Array.from({ length: BATCH }, (_, i) => itemOf(rawEvent, coordinates ?? [coordinateOf((number + i) % entities)], number + i)),
+        Array.from({ length: BATCH }, (_, i) => makeItem(rawEvent, coordinates ?? [coordinateOf((number + i) % entities)], number + i)),
       ),
     );
   }

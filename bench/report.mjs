@@ -75,6 +75,8 @@ function historyRows(history) {
   rows.push(growth("an append in batches", history, "batchMicros", first, last, 1.25));
   rows.push(growth("an append alone", history, "appendMicros", first, last, 1.25));
   rows.push(growth("a get", history, "getMicros", first, last, 1.5));
+  rows.push(growth("an append in batches, each event with a key", history, "keyedBatchMicros", first, last, 1.25));
+  rows.push(growth("a get of an event with a key", history, "keyedGetMicros", first, last, 1.5));
   const [openFirst, openLast] = [history[first].openMs, history[last].openMs];
   const opening = `${(openLast / openFirst).toFixed(2)}x (${openFirst.toFixed(1)} to ${openLast.toFixed(1)} ms)`;
   rows.push(plain(grows("open after a clean close", first, last), opening));

@@ -8,6 +8,7 @@ import { seededRandom } from "../testing/seeded-random.ts";
 import { ActiveSegmentIndex } from "./active-segment-index.ts";
 import { blockSource } from "./block-source.ts";
 import { idTag, idTag2, viewOfId } from "./id-tag.ts";
+import { ForeignIds } from "./foreign-ids.ts";
 import { Interner } from "./interner.ts";
 import { PageCache } from "./page-cache.ts";
 import { SealedSegmentIndex } from "./sealed-segment-index.ts";
@@ -155,6 +156,47 @@ test("each id is found where it is and nowhere else, while segments come, are me
   for (let i = 0; i < 8; i++) store.add(manyIds());
   store.check(150);
   assert.equal(store.sliced, 16);
+
+  for (let i = 0; i < 18; i++) store.add(manyIds());
+  store.check(150);
+  assert.equal(store.sliced, 32);
+  index.rebuildIndex(index.segments[20]!.id);
+  store.check(150);
+  store.merge(0, 3);
+  store.check(150);
+});
+
+test("four groups of eight become one, which says what its segments' filters say", () => {
+  const store = new TestIndex(256 * 1024 * 1024);
+  const { segments } = store.index;
+  for (let i = 0; i < 36; i++) store.add(manyIds());
+  for (const entry of segments) store.index.indexOf(entry);
+  const foreign = new ForeignIds();
+  foreign.follow(segments, Symbol("once"));
+  assert.deepEqual(
+    foreign.groups.map((group) => group.segments.length),
+    [4, 32],
+  );
+  const [, wide] = foreign.groups;
+  assert.ok(wide !== undefined);
+  let absent = 0;
+  for (let i = 0; i < 30_000; i++) {
+    const entry = segments[random(32)]!;
+    const id = i % 2 === 0 ? newId() : store.of(entry).ids[random(IDS)]!;
+    const [tag, tag2] = [idTag(viewOfId(id), 0), idTag2(viewOfId(id), 0)];
+    const found = wide.mayHold(tag, tag2);
+    if (i % 2 === 1) assert.ok(found.includes(entry));
+    else absent += found.length;
+    // As often as that its pages can be held, the segments' own among them.
+    if (i % 1000 === 0) {
+      assert.deepEqual(
+        found,
+        segments.slice(0, 32).filter(({ index }) => index?.mayHoldForeignId(tag, tag2)),
+      );
+    }
+  }
+  assert.ok(wide.held(0) !== undefined && wide.held(1) !== undefined, "both of its slices are there");
+  assert.ok(absent < 15_000 * 32 * 0.002, `${absent} segments asked for nothing`);
 });
 
 test("a cache with no room for slices gives the same answers", () => {

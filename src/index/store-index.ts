@@ -272,8 +272,9 @@ export class StoreIndex {
 
   /** The removed batch with a key that had the event with this id, which the writer did not issue; null when there is none. */
   findRemoved(id: Uint8Array): readonly RemovedRow[] | null {
-    for (const segment of this.segments) {
-      const batch = segment.generation > 0 ? (this.#source.removedBatch?.(segment, id) ?? null) : null;
+    this.#foreignIds.follow(this.segments, this.revision);
+    for (const segment of this.#foreignIds.compacted) {
+      const batch = this.#source.removedBatch?.(segment, id) ?? null;
       if (batch !== null) return batch;
     }
     return null;
