@@ -29,6 +29,9 @@ export interface SearchBounds {
   readonly direction: "forward" | "backward";
 }
 
+/** Of so many entities it is looked up where they have events; of more in each segment. */
+const HOPPING_MAX = 2048;
+
 export class RowSearch {
   /** The segment of the rows that `next` gave last. */
   segment: SegmentEntry | null = null;
@@ -102,8 +105,8 @@ export class RowSearch {
       if (direction === "forward") toRow = Math.min(toRow, index.rowAtSequence(this.#lost.from));
       else fromRow = Math.max(fromRow, index.rowAtSequence(this.#lost.to));
     }
-    const cursors = this.#merged.map((filter) => index.cursor(filter, fromRow, toRow, direction));
-    return cursors.length === 1 ? cursors[0] : new UnionCursor(cursors, direction);
+    const open = (filter: number): RowCursor => index.cursor(this.#merged[filter], fromRow, toRow, direction);
+    return this.#merged.length === 1 ? open(0) : new UnionCursor(this.#merged.length, open, direction);
   }
 
   /** The first that the search comes to. */
@@ -128,7 +131,7 @@ function segmentsToVisit(index: StoreIndex, filters: readonly SearchFilter[], bo
   const lastSequence = to - 1;
   const inRange = (segment: SegmentEntry): boolean => segment.firstSequence < to && segment.nextSequence > from;
   let segments: SegmentEntry[];
-  if (filters.every((filter) => filter.entity !== undefined)) {
+  if (filters.length <= HOPPING_MAX && filters.every((filter) => filter.entity !== undefined)) {
     const found = new Set<SegmentEntry>();
     for (const filter of filters) {
       const sequenceFrom = Math.max(from, filter.sequenceFrom ?? 0);

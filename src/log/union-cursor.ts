@@ -8,9 +8,12 @@ const UNION_ROWS = 32_768;
 /** So many sources are asked in one step: each may look at 64 Ki rows for its next one. */
 const SOURCES_PER_STEP = 16;
 
+const NO_ROWS = new Uint32Array(0);
+
 interface UnionSource {
   readonly cursor: RowCursor;
-  readonly rows: Uint32Array;
+  /** Empty before it had any. */
+  rows: Uint32Array;
   count: number;
   at: number;
 }
@@ -18,18 +21,24 @@ interface UnionSource {
 /** Merges cursors in row order; a row that several yield comes once. Those whose next row is known stand in a heap by it, so many sources cost little each. */
 export class UnionCursor implements RowCursor {
   readonly #heap: UnionSource[] = [];
-  /** Those whose next row is not known: it may come before all others, so nothing is yielded until it is. */
-  readonly #pending: UnionSource[];
+  /** Those whose next row is not known: it may come before all others, so nothing is yielded until it is. So are those not opened yet. */
+  readonly #pending: UnionSource[] = [];
+  readonly #open: (source: number) => RowCursor;
+  #unopened: number;
+  /** What a source is asked with that has no rows yet: it is its own once it has some. */
+  #rows: Uint32Array;
   readonly #isForward: boolean;
   /** The row that was yielded last; -1 before the first. */
   #last = -1;
   /** How many sources were asked in this step. */
   #asked = 0;
 
-  constructor(cursors: readonly RowCursor[], direction: "forward" | "backward") {
+  /** @param open opens the cursor of one of so many sources */
+  constructor(sources: number, open: (source: number) => RowCursor, direction: "forward" | "backward") {
     this.#isForward = direction === "forward";
-    const rows = Math.max(UNION_BUFFER_ROWS_MIN, Math.min(UNION_BUFFER_ROWS, Math.floor(UNION_ROWS / cursors.length)));
-    this.#pending = cursors.map((cursor) => ({ cursor, rows: new Uint32Array(rows), count: 0, at: 0 }));
+    this.#open = open;
+    this.#unopened = sources;
+    this.#rows = new Uint32Array(Math.max(UNION_BUFFER_ROWS_MIN, Math.min(UNION_BUFFER_ROWS, Math.floor(UNION_ROWS / sources))));
   }
 
   next(out: Uint32Array): number {
@@ -59,16 +68,24 @@ export class UnionCursor implements RowCursor {
   /** Asks for the next rows of those that have none left. False: some cannot tell in this step. */
   #askPending(): boolean {
     const pending = this.#pending;
-    while (pending.length > 0) {
+    for (;;) {
+      if (pending.length === 0) {
+        if (this.#unopened === 0) return true;
+        pending.push({ cursor: this.#open(--this.#unopened), rows: NO_ROWS, count: 0, at: 0 });
+      }
       const source = pending[pending.length - 1];
-      const count = this.#asked++ === SOURCES_PER_STEP ? -1 : source.cursor.next(source.rows);
+      const count = this.#asked++ === SOURCES_PER_STEP ? -1 : source.cursor.next(source.rows === NO_ROWS ? this.#rows : source.rows);
       if (count === -1) return false;
       pending.pop();
+      if (count === 0) continue;
+      if (source.rows === NO_ROWS) {
+        source.rows = this.#rows;
+        this.#rows = new Uint32Array(this.#rows.length);
+      }
       source.at = 0;
       source.count = count;
-      if (count > 0) this.#rise(source);
+      this.#rise(source);
     }
-    return true;
   }
 
   #comesBefore(one: UnionSource, other: UnionSource): boolean {

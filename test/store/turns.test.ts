@@ -95,5 +95,8 @@ test("a look for the events of a thousand scopes has its rests, however many row
   const turns = await turnsDuring(async () => assert.equal(await many.count(filters), 40_000));
   // 16 of them in a step, eight steps in a turn.
   assert.ok(turns >= 1000 / 16 / 8, `${turns} turns`);
+  const entities = Array.from({ length: 5000 }, (_, i) => ({ entity: i === 4321 ? "e" : `nobody:${i}` }));
+  const turnsToo = await turnsDuring(async () => assert.equal(await many.count(entities), 40_000));
+  assert.ok(turnsToo >= 5000 / 16 / 8, `${turnsToo} turns`);
   await many.close();
 });
