@@ -30,7 +30,7 @@ export class Batpak03SegmentWriter {
   async create(segmentId: number, header: Uint8Array): Promise<void> {
     const { disk, directory } = this.#files;
     await this.close();
-    const file = await disk.open(this.#files.path(segmentId), "create");
+    const file = await this.#files.openToWrite(segmentId, "create");
     this.#file = file;
     await file.write(header, 0, header.length, 0, false);
     await file.sync();

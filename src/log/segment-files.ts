@@ -23,6 +23,11 @@ export function segmentIdOf(name: string): number | null {
   return id > 0 && segmentName(id) === name ? id : null;
 }
 
+/** Of the process, or of the whole system. */
+function isOutOfDescriptors(error: unknown): boolean {
+  return errorCode(error) === "EMFILE" || errorCode(error) === "ENFILE";
+}
+
 export class SegmentFiles {
   readonly directory: string;
   readonly disk: Disk;
@@ -61,9 +66,29 @@ export class SegmentFiles {
     if (this.#closed) throw new StoreError("CLOSED", "Cannot read: the store is closed, open it again", {});
     if (this.#retired) throw this.#outdatedError(id);
     if (this.#open.size >= OPEN_FILES_MAX) this.#closeOne();
-    const file = this.#openExpected(id);
+    const file = this.#openWithRoom(id);
     this.#open.set(id, file);
     return file;
+  }
+
+  #openWithRoom(id: number): DiskFile {
+    try {
+      return this.#openExpected(id);
+    } catch (error) {
+      if (!isOutOfDescriptors(error) || !this.#closeOne()) throw error;
+      return this.#openExpected(id);
+    }
+  }
+
+  /** Opens a segment's file to write it. Where the system gives no more descriptors, those that are held for reading are let go of first. */
+  async openToWrite(id: number, mode: "write" | "create"): Promise<DiskFile> {
+    try {
+      return await this.disk.open(this.path(id), mode);
+    } catch (error) {
+      if (!isOutOfDescriptors(error) || !this.#closeOne()) throw error;
+      while (this.#closeOne());
+      return await this.disk.open(this.path(id), mode);
+    }
   }
 
   /** The size of a segment's file, which is not held open: a reader must notice where another one has its name by the time it is read. */
@@ -134,13 +159,15 @@ export class SegmentFiles {
     }
   }
 
-  #closeOne(): void {
+  /** False where none can be. */
+  #closeOne(): boolean {
     for (const [id, file] of this.#open) {
       if (this.#pins.has(id)) continue;
       this.#open.delete(id);
       file.closeSync();
-      return;
+      return true;
     }
+    return false;
   }
 
   /** Forgets a file that was replaced or removed; whoever has pinned it reads on in the old one. */

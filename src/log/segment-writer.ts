@@ -55,7 +55,7 @@ export class SegmentWriter {
 
   /** Goes on in a segment that is there, of which `end` bytes are frames, all of them synced. */
   async resume(segmentId: number, end: number): Promise<void> {
-    this.#file = await this.#disk.open(this.#files.path(segmentId), "write");
+    this.#file = await this.#files.openToWrite(segmentId, "write");
     this.segmentId = segmentId;
     this.syncedOffset = end;
     this.#writtenTo = end;
@@ -70,7 +70,7 @@ export class SegmentWriter {
     await this.#syncing;
     await this.#file?.close();
     this.#file = null;
-    const file = await this.#disk.open(this.#files.path(header.segmentId), "create");
+    const file = await this.#files.openToWrite(header.segmentId, "create");
     this.#file = file;
     await file.write(encodeSegmentHeader(header), 0, SEGMENT_HEADER.bytes, 0, false);
     await file.sync();

@@ -116,3 +116,28 @@ test("too many open files, at each opening in turn: a typed error, nothing ackno
   }
   assert.ok(failures > 5, `only ${failures} things failed`);
 });
+
+test("a process with few file descriptors: files that are held for reading make room for those that are written", async () => {
+  for (const layout of ["native", "batpak-0.3"] as const) {
+    const disk = new SimulatedDisk();
+    const store = await Store.open(DIRECTORY, { disk, layout, segmentBytesMax: 4096 });
+    let most = 0;
+    disk.faults = ({ kind }) => {
+      if (kind !== "open" && kind !== "create") return undefined;
+      most = Math.max(most, disk.openFileCount);
+      return disk.openFileCount >= 12 ? { error: "EMFILE" } : undefined;
+    };
+    const ids: string[] = [];
+    for (let n = 0; n < 120; n++) {
+      const data = "x".repeat(900);
+      ids.push((await store.append({ entity: `e:${n % 7}`, scope: "s" }, { kind: 0x1000, data })).id);
+      if (n % 10 === 0) for (const id of ids) assert.ok((await store.get(id)) !== null);
+    }
+    assert.equal(most, 12, "it came to the last one");
+    assert.equal(await store.count(), 120);
+    // A checkpoint is another file, and none of those that are written.
+    disk.faults = undefined;
+    await store.close();
+    assert.equal(disk.openFileCount, 0);
+  }
+});
