@@ -96,7 +96,11 @@ export function assertCompactOptions(options: CompactOptions): void {
   }
   for (const filter of Array.isArray(query) ? (query as readonly Filter[]) : [query]) {
     if (typeof filter !== "object" || filter === null) continue;
-    for (const [member, value] of Object.entries(filter)) if (value === undefined) throw missing(`query.${member}`);
+    for (const [member, value] of Object.entries(filter as Record<string, unknown>)) {
+      if (value === undefined) throw missing(`query.${member}`);
+      if (member === "kind" || typeof value !== "object" || value === null) continue;
+      for (const [bound, end] of Object.entries(value)) if (end === undefined) throw missing(`query.${member}.${bound}`);
+    }
   }
   if (dryRun !== undefined && typeof dryRun !== "boolean")
     throw invalidArgument(`Cannot compact: dryRun is ${describeValue(dryRun)}, true and false are allowed`);

@@ -90,6 +90,7 @@ export async function openConsumer(
       countBehind: (behind) => countBehind(access, query, behind),
       visible: () => access.visibleSequence,
       hashAt: (sequence) => access.renewing(() => access.at(sequence)?.hash ?? null),
+      hashNow: (sequence) => hashNow(access, sequence),
       assertReadable: () => access.assertReadable(),
       owner: access,
       release: async () => {
@@ -209,10 +210,19 @@ async function countBehind(access: StoreAccess, query: Query | undefined, positi
   return position < 0 ? all : all - (await countMatches(access.reading, filters, position + 1));
 }
 
-/** The consumers that have a position, by name. */
-/** Why a position cannot be told, where that is no reason not to tell the others. */
+function hashNow(access: StoreAccess, sequence: number): string | null {
+  try {
+    return access.at(sequence)?.hash ?? null;
+  } catch {
+    // Compacted by another process, or damaged since it was read: that is told to whoever reads.
+    return null;
+  }
+}
+
+/** Why the position of one consumer cannot be told, while the others are listed. */
 const UNTOLD: ReadonlySet<string> = new Set(["CORRUPT", "POSITION_MISMATCH", "IO"]);
 
+/** The consumers that have a position, by name. */
 export async function listConsumers(access: StoreAccess): Promise<ConsumerStatus[]> {
   access.assertReadable();
   const recorded = consumersIn(access.parts.log.records);
@@ -236,7 +246,6 @@ async function statusOf(access: StoreAccess, name: string, recorded: number | un
     await assertInLog(access, name, position, stored?.hash ?? null);
     return { name, position, lag: await countBehind(access, undefined, position), held, positionIn, problem: null };
   } catch (error) {
-    // Of one that cannot be told nothing is said; the others are listed all the same.
     if (!isStoreError(error) || !UNTOLD.has(error.code)) throw error;
     const position = error.code === "POSITION_MISMATCH" ? error.details.position : null;
     return { name, position, lag: null, held, positionIn, problem: error.message };

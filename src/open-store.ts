@@ -10,6 +10,7 @@ import type { Disk } from "./disk/disk.ts";
 import { rememberFailedSyncs } from "./disk/failed-directory-syncs.ts";
 import { errorCode } from "./disk/system-error.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
+import { sameBytes } from "./base/hex.ts";
 import { DefinitionRegistry } from "./events/definition-registry.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
@@ -184,7 +185,9 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
       // A writer that has written no mark yet is recovering: it has appended nothing, and what is there is what it will keep.
       const settled = before.writer ? before.mark !== null || (after.writer && after.mark === null) : !after.writer;
       const isRight = settled && (fresh.log.problems.length === 0 || !(await mayBePassing()));
-      taken = isRight || attempt >= READ_ATTEMPTS_MAX;
+      const isLast = isRight || attempt >= READ_ATTEMPTS_MAX;
+      if (isLast && isOtherStore(parts, fresh)) throw replacedError(directory);
+      taken = isLast;
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
       // A file that is gone beside a writer is no damage, however often it is another one: there may be many compactions.
@@ -216,6 +219,22 @@ function alwaysCompacted(error: unknown): StoreError<"COMPACTED"> {
   const segmentId = segmentIdOf(basename(String((error as NodeJS.ErrnoException).path))) ?? 0;
   const message = `Cannot read the store: its writer compacts without a pause, and segment ${segmentId} was gone again; try again when it rests`;
   return new StoreError("COMPACTED", message, { segmentId });
+}
+
+/** Whether what was read is not the store of which events were seen: that has an id, but in the batpak 0.3 layout, which has none. */
+function isOtherStore(parts: NativeStoreParts, fresh: NativeStoreParts): boolean {
+  const shown = parts.log as OpenedNativeLog | undefined;
+  if (shown === undefined || shown.index.visible.sequence === 0) return false;
+  if (fresh.layout !== parts.layout) return true;
+  if (shown.storeId === null) return false;
+  // Without a header that is whole: damage, which is told as such.
+  if (fresh.log.storeId === null) return fresh.log.problems.length === 0;
+  return !sameBytes(shown.storeId, 0, fresh.log.storeId, 0, shown.storeId.length);
+}
+
+function replacedError(directory: string): StoreError<"STORE_REPLACED"> {
+  const message = `Cannot read: another store, or none, has taken the place of the one that was opened in ${directory}, open it anew`;
+  return new StoreError("STORE_REPLACED", message, { directory });
 }
 
 /** All at once. Whoever has a file of before pinned reads on in it. */

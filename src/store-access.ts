@@ -20,6 +20,7 @@ import {
   type ReadOptions,
   type SubscribeOptions,
 } from "./events/query.ts";
+import type { DurableMark } from "./format/native/durable-mark.ts";
 import { followNative } from "./follow-native.ts";
 import { concernOf, waitingPlaceOf } from "./index/newest-events.ts";
 import type { StoreIndex } from "./index/store-index.ts";
@@ -27,6 +28,7 @@ import { watchMark } from "./log/mark-file.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import type { SearchFilter } from "./log/row-search.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
+import type { OpenedNativeLog } from "./open-native.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
 import { type Opened, readLogForReader } from "./open-store.ts";
@@ -67,8 +69,6 @@ export class StoreAccess {
   /** What was visible when those who wait were last told. */
   #told = -1;
   #lookFails = false;
-  /** Null where there is none yet. */
-  #storeId: Uint8Array | null;
   /** Thrown from then on, once another store was found in the directory. */
   #replaced: StoreError<"STORE_REPLACED"> | null = null;
   readonly #askedLayout: Opened["askedLayout"];
@@ -91,7 +91,6 @@ export class StoreAccess {
     this.registry = opened.registry;
     this.writer = opened.writer;
     this.reading = opened.reading;
-    this.#storeId = opened.parts.log.storeId;
     this.#toldIndex = opened.reading.index;
     opened.life.assertReadable = () => this.assertReadable();
     if (opened.writer === null) this.reading.renew = () => this.refresh();
@@ -306,7 +305,7 @@ export class StoreAccess {
     const { layout } = this.parts;
     if (layout === "batpak-0.3" && view.writer && view.mark?.visibleSequence === this.visibleSequence) return;
     const { log, files } = this.parts;
-    const isSame = !files.isOutdated && (this.parts.layout !== "native" || view.mark === null || view.mark.generation <= log.generation);
+    const isSame = !files.isOutdated && (layout !== "native" || view.mark === null || isOfLog(view.mark, log));
     const followed =
       isSame &&
       (await followNative({
@@ -316,22 +315,18 @@ export class StoreAccess {
         systemRecord: (frame) => this.#restoreRecord(frame),
       }));
     if (followed) return;
-    await readLogForReader(this.disk, this.parts, this.directory, this.#askedLayout);
-    this.#assertSameStore();
+    try {
+      await readLogForReader(this.disk, this.parts, this.directory, this.#askedLayout);
+    } catch (error) {
+      if (!isStoreError(error, "STORE_REPLACED")) throw error;
+      // Told to all who wait, and from now on: what was seen leads nowhere in another store.
+      this.#replaced = error;
+      this.#poll.open();
+      throw error;
+    }
     // Closed meanwhile.
     if (this.state === "closed") this.parts.files.closeAll();
     for (const frame of this.parts.log.records) this.#learn(frame);
-  }
-
-  /** Another store in the same directory: what was seen of the one before leads nowhere in this one, and nobody is given events of both. */
-  #assertSameStore(): void {
-    const { storeId } = this.parts.log;
-    this.#storeId ??= storeId;
-    if (this.#storeId === null || storeId === null || sameBytes(this.#storeId, 0, storeId, 0, storeId.length)) return;
-    const message = `Cannot read: another store has taken the place of the one that was opened in ${this.directory}, open it anew`;
-    this.#replaced = new StoreError("STORE_REPLACED", message, { directory: this.directory });
-    this.#poll.open();
-    throw this.#replaced;
   }
 
   #restoreRecord(frame: Uint8Array): void {
@@ -343,4 +338,10 @@ export class StoreAccess {
     const record = definitionRecordOf(frame);
     if (record !== null) this.registry.restore(record);
   }
+}
+
+/** Whether what the mark says is of the log that was read, and of no later compaction. */
+function isOfLog(mark: DurableMark, log: OpenedNativeLog): boolean {
+  if (log.storeId !== null && !sameBytes(mark.storeId, 0, log.storeId, 0, log.storeId.length)) return false;
+  return mark.generation <= log.generation;
 }

@@ -195,13 +195,13 @@ export const mutations = [
   {
     name: "sync: whoever asks while one is under way gets that one",
     file: "src/log/log-syncer.ts",
-    edits: [["if (this.#syncing === null && this.#next === null) return this.#begin();", "return this.#syncing ?? this.#begin();"]],
+    edits: [["if (before === null) return this.#begin();", "return before ?? this.#begin();"]],
     suites: ["syncs"],
   },
   {
     name: "sync: who asks between two of them begins a third beside the second",
     file: "src/log/log-syncer.ts",
-    edits: [["this.#syncing === null && this.#next === null", "this.#syncing === null"]],
+    edits: [["const before = this.#next ?? this.#syncing;", "const before = this.#syncing;"]],
     suites: ["syncs"],
   },
   {

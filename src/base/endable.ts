@@ -65,7 +65,7 @@ export function unlessEnded<Result>(
     };
     const keepOn = onAbort(signal, () => settle(() => reject(signal?.reason as Error)));
     const goOn = ending.onEnd(() => settle(() => reject(error())));
-    work.then(
+    Promise.resolve(work).then(
       (result) => settle(() => resolve(result)),
       (reason: unknown) => settle(() => reject(reason as Error)),
     );

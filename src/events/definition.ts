@@ -2,8 +2,8 @@
  * Definitions: a name, the type of its data, and optionally a schema, a version and a kind. A definition is a function that makes new
  * events. It belongs to no store and is never changed: the kind that a store gives a name is the store's to know (`definition-registry`).
  */
-import { assertOptions } from "../base/arguments.ts";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { assertOptions } from "../base/arguments.ts";
 import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange, StoreError } from "../base/store-error.ts";
 import { assertName } from "./coordinate.ts";

@@ -199,6 +199,20 @@ test("four groups of eight become one, which says what its segments' filters say
   assert.ok(absent < 15_000 * 32 * 0.002, `${absent} segments asked for nothing`);
 });
 
+test("what was lost of one segment hides nothing of the others, and is told to whoever finds nothing", () => {
+  for (const lost of [0, 5]) {
+    const store = new TestIndex(256 * 1024 * 1024);
+    for (let i = 0; i < 6; i++) store.add(manyIds(IDS));
+    const { segments } = store.index;
+    segments[lost]!.lost = [{ from: segments[lost]!.firstSequence, to: segments[lost]!.firstSequence + 1, offset: 0 }];
+    for (const entry of segments) {
+      const found = store.index.findById(store.of(entry).ids[7]!, Number.POSITIVE_INFINITY);
+      assert.equal(found?.segment, entry, `segment ${entry.id}, events of segment ${segments[lost]!.id} lost`);
+    }
+    assert.throws(() => store.index.findById(newId(), Number.POSITIVE_INFINITY), { code: "CORRUPT" });
+  }
+});
+
 test("a cache with no room for slices gives the same answers", () => {
   for (const cacheBytes of [0, 100_000, 400_000]) {
     const store = new TestIndex(cacheBytes);

@@ -10,6 +10,7 @@
  * 2. A slice is made of pages that are held, and never changes, as its segments do not. Slices are held by the page cache, those of eight segments in
  *    place of these pages, as they are as large. Where there is none, each segment is asked for itself.
  */
+import { assert } from "../base/assert.ts";
 import { FILTER_PAGE_BITS, filterPage, filterStep } from "../format/native/index-filter.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import type { Page, PageCache, SegmentPages } from "./page-cache.ts";
@@ -38,8 +39,8 @@ export class ForeignIds {
   isStale = true;
   #revision: symbol | null = null;
   #segments = 0;
-  #eights: FilterGroup[] = [];
-  #wides: FilterGroup[] = [];
+  #eights: Eight[] = [];
+  #wides: FilterGroup<Eight>[] = [];
   readonly #pace: Pace = { questions: 0 };
 
   /** Takes up what has become of the store's segments. */
@@ -62,7 +63,7 @@ export class ForeignIds {
   }
 
   /** Groups as they were where their segments are still there, and new ones of the others. */
-  #groupsOfEight(segments: readonly SegmentEntry[]): FilterGroup[] {
+  #groupsOfEight(segments: readonly SegmentEntry[]): Eight[] {
     const before = this.#eights;
     const there = new Set(segments);
     const groups = before.filter((group) => group.isFull && group.parts.every((part) => part.holdsFor(there)));
@@ -89,11 +90,11 @@ export class ForeignIds {
   }
 
   /** Of each four full groups one: those that were, and new ones. */
-  #groupsOfGroups(): FilterGroup[] {
-    const eights = new Set<FilterPart>(this.#eights);
+  #groupsOfGroups(): FilterGroup<Eight>[] {
+    const eights = new Set(this.#eights);
     const wides = this.#wides.filter((wide) => wide.parts.every((part) => eights.has(part)));
     const inWides = new Set(wides.flatMap((wide) => wide.parts));
-    const gathered = new Map<number, FilterGroup[]>();
+    const gathered = new Map<number, Eight[]>();
     for (const group of this.#eights) {
       if (!group.isFull || inWides.has(group)) continue;
       const some = gathered.get(group.pageCount) ?? [];
@@ -119,9 +120,6 @@ function mayHoldAny({ index, lost }: SegmentEntry): boolean {
 /** What a group is made of: filters of segments, or four groups of eight of these. */
 interface FilterPart {
   readonly segments: readonly SegmentEntry[];
-  /** Whether its segments are still there, and as they were. */
-  holdsFor(segments: ReadonlySet<SegmentEntry>): boolean;
-  isSame(other: FilterPart): boolean;
   /** A page of it, if it is held. */
   held(page: number): Page | undefined;
   /** Those of its segments that may hold the id. */
@@ -137,13 +135,14 @@ class SegmentFilter implements FilterPart {
     this.index = index;
   }
 
+  /** Whether the segment is still there, and as it was. */
   holdsFor(segments: ReadonlySet<SegmentEntry>): boolean {
     const [segment] = this.segments;
     return segments.has(segment) && segment.index === this.index && segment.lost === undefined;
   }
 
-  isSame(other: FilterPart): boolean {
-    return other instanceof SegmentFilter && other.index === this.index && other.segments[0] === this.segments[0];
+  isSame(other: SegmentFilter | undefined): boolean {
+    return other !== undefined && other.index === this.index && other.segments[0] === this.segments[0];
   }
 
   held(page: number): Page | undefined {
@@ -155,22 +154,24 @@ class SegmentFilter implements FilterPart {
   }
 }
 
-/** What counts the questions between two slices. */
+type Eight = FilterGroup<SegmentFilter>;
+
+/** What counts the questions to groups between two slices. */
 interface Pace {
   questions: number;
 }
 
 /** Filters of as many pages side by side: of up to eight segments, or of four such groups. */
-export class FilterGroup implements FilterPart {
+export class FilterGroup<Part extends FilterPart = FilterPart> implements FilterPart {
   readonly segments: readonly SegmentEntry[];
-  readonly parts: readonly FilterPart[];
+  readonly parts: readonly Part[];
   readonly pageCount: number;
   readonly cache: PageCache;
   readonly #pace: Pace;
   readonly #slices: SegmentPages;
   readonly #isWide: boolean;
 
-  constructor(parts: readonly FilterPart[], pageCount: number, cache: PageCache, pace: Pace) {
+  constructor(parts: readonly Part[], pageCount: number, cache: PageCache, pace: Pace) {
     this.segments = parts.flatMap((part) => part.segments);
     this.parts = parts;
     this.pageCount = pageCount;
@@ -180,16 +181,9 @@ export class FilterGroup implements FilterPart {
     this.#isWide = this.segments.length > SEGMENTS_MAX;
   }
 
+  /** Whether none can be added. */
   get isFull(): boolean {
-    return this.parts.length === (this.#isWide ? GROUPS : SEGMENTS_MAX);
-  }
-
-  holdsFor(segments: ReadonlySet<SegmentEntry>): boolean {
-    return this.parts.every((part) => part.holdsFor(segments));
-  }
-
-  isSame(other: FilterPart): boolean {
-    return other === this;
+    return this.segments.length >= SEGMENTS_MAX;
   }
 
   held(page: number): Page | undefined {
@@ -229,6 +223,8 @@ export class FilterGroup implements FilterPart {
     return this.cache.put(this.#slices, number, memory, memory.byteLength);
   }
 }
+
+assert(INDEX_BLOCK.filterProbes === 8, "a slice is asked as often as a filter's page");
 
 /** A bit for each page of the slice whose filter may hold the id: the probes are those of one page, in all of them at once. */
 function membersIn(slice: Uint8Array | Uint32Array, tag: number, tag2: number): number {

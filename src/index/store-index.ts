@@ -250,7 +250,6 @@ export class StoreIndex {
       const segment = this.segments[likely];
       const found = this.#findIn(segment, tag, id, sequenceBound);
       if (found !== null) return found;
-      assertNothingLost(segment, sequenceBound);
     }
     const tag2 = idTag2(viewOfId(id), 0);
     this.#foreignIds.follow(this.segments, this.revision);
@@ -259,7 +258,6 @@ export class StoreIndex {
       const mayHold = this.indexOf(segment).mayHoldForeignId(tag, tag2);
       const found = mayHold ? this.#findIn(segment, tag, id, sequenceBound) : null;
       if (found !== null) return found;
-      assertNothingLost(segment, sequenceBound);
     }
     for (const group of this.#foreignIds.groups) {
       for (const segment of group.mayHold(tag, tag2)) {
@@ -267,6 +265,8 @@ export class StoreIndex {
         if (found !== null) return found;
       }
     }
+    // A segment of which events were lost is among these.
+    for (const segment of this.#foreignIds.others) assertNothingLost(segment, sequenceBound);
     return null;
   }
 

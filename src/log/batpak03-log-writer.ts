@@ -257,7 +257,7 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     this.#syncer.stop();
     if (this.#markTimer !== null) clearTimeout(this.#markTimer);
     this.#markTimer = null;
-    await this.#syncer.underWay?.catch(() => {});
+    while (this.#syncer.underWay !== null) await this.#syncer.underWay.catch(() => {});
     await this.#markSyncing;
   }
 }

@@ -59,9 +59,11 @@ export class LogSyncer {
   async sync(): Promise<void> {
     this.#queue.assertSound();
     // Between the end of one and the beginning of the next nothing is under way, and still somebody comes first.
-    if (this.#syncing === null && this.#next === null) return this.#begin();
-    this.#next ??= (this.#syncing as Promise<void>).then(() => {
+    const before = this.#next ?? this.#syncing;
+    if (before === null) return this.#begin();
+    this.#next ??= before.then(() => {
       this.#next = null;
+      this.#queue.assertSound();
       return this.#begin();
     });
     return this.#next;

@@ -48,7 +48,7 @@ async function* states<State>(
   const fold = new Fold(projection, source);
   await fold.restore(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
   let seen = -1;
-  for (;;) {
+  while (!ending.isEnded) {
     const bound = source.visible();
     const { events } = fold.result;
     const first = seen < 0;

@@ -141,6 +141,26 @@ test("a read-only process consumes beside the writer, and changes nothing of the
     await writer.close();
   }));
 
+test("a commit is written before whoever closes the consumer next lets go of it", () =>
+  inDirectory(async (directory) => {
+    const store = await Store.open(directory, OPTIONS);
+    await fill(store, 5);
+    const events = await store.read().toArray();
+    for (const [name, done] of [
+      ["by event", events[2]],
+      ["by number", 2],
+    ] as const) {
+      const consumer = await store.consumer(name);
+      const committed = consumer.commit(done as never);
+      await consumer.close();
+      await committed;
+      const again = await store.consumer(name);
+      assert.equal(again.position, 2, name);
+      await again.close();
+    }
+    await store.close();
+  }));
+
 test("an event of another log is not committed; a position that cannot be read is told beside the others", () =>
   inDirectory(async (directory) => {
     const store = await Store.open(directory, OPTIONS);
@@ -383,6 +403,7 @@ test("a commit that is passed by one under way writes nothing; one that failed i
     countBehind: () => Promise.resolve(0),
     visible: () => 100,
     hashAt: () => Promise.resolve(null),
+    hashNow: () => null,
     assertReadable: () => {},
     owner: {},
     release: () => Promise.resolve(),

@@ -45,6 +45,8 @@ export interface ConsumerSource<Read extends ConsumedEvent> {
   visible(): number;
   /** The hash of an event, as hex; null where there is none. */
   hashAt(sequence: number): Promise<string | null>;
+  /** The same at once; null also where it cannot be told at once. */
+  hashNow(sequence: number): string | null;
   /** Throws where the store is closed. */
   assertReadable(): void;
   /** The store, as the positions that go with batches name it. */
@@ -169,15 +171,18 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     this.#assertOpen("commit");
     const position = this.#checked(done, "commit");
     if (position === this.#position && this.#wanted === null) return;
-    const given = typeof done === "number" ? null : done.hash;
-    // None where compaction has taken the event out meanwhile.
-    const hash = (await this.#source.hashAt(position)) ?? given;
-    if (given !== null && hash !== given) {
+    const there = this.#source.hashNow(position);
+    let hash = typeof done === "number" ? there : done.hash;
+    if (there !== null && there !== hash) {
       throw invalidArgument(`Cannot commit ${position}: another event stands there in this log, events that this store gave are allowed`);
     }
-    // Meanwhile it may have been closed, or moved further.
-    this.#assertOpen("commit");
-    if (position <= this.#position && this.#wanted === null) return;
+    // Noted in this very turn, so that it is written before whoever closes the consumer next lets go of it; unless it has to be looked for.
+    if (hash === null) {
+      hash = await this.#source.hashAt(position);
+      // Meanwhile it may have been closed, or moved further.
+      this.#assertOpen("commit");
+      if (position <= this.#position && this.#wanted === null) return;
+    }
     if (this.#wanted === null || position > this.#wanted.position) this.#wanted = { position, hash };
     this.#queued ??= this.#writeNext();
     await this.#queued;

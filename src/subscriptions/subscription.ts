@@ -54,7 +54,7 @@ export class Subscription<Read extends { readonly sequence: number }> implements
       const bound = source.visible();
       if (source.isClosed() || ending.isEnded) return;
       if (bound > position + 1) {
-        if (!(yield* this.#read(position, bound))) return;
+        if (!(yield* this.#read(position, bound, ending))) return;
         position = bound - 1;
       } else await this.#changed(position, ending);
     }
@@ -70,10 +70,11 @@ export class Subscription<Read extends { readonly sequence: number }> implements
     }
   }
 
-  /** False where the store was closed while this one was behind: that ends it here as it does there. */
-  async *#read(position: number, bound: number): AsyncGenerator<readonly Read[], boolean> {
+  /** False where it was ended, or the store was closed while this one was behind: that ends it here as it does there. */
+  async *#read(position: number, bound: number, ending: Ending): AsyncGenerator<readonly Read[], boolean> {
     try {
       for await (const events of this.#source.batches(position, bound)) {
+        if (ending.isEnded) return false;
         this.#signal?.throwIfAborted();
         yield events;
       }

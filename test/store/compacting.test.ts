@@ -107,6 +107,8 @@ test("what cannot be compacted, or not so, is told", async () => {
   // What has gone missing on the way to here: less would be kept, or more be asked for, than was meant.
   await bad({ query: { scope: undefined } }, /query\.scope is there and undefined/);
   await bad({ query: [{ scope: "s" }, { entity: undefined }], keepLast: 1 }, /query\.entity is there and undefined/);
+  await bad({ query: { sequence: { before: undefined } } }, /query\.sequence\.before is there and undefined/);
+  await bad({ query: { scope: "s", time: { from: 1, to: undefined } } }, /query\.time\.to is there and undefined/);
   await bad({ query: { scope: "s" }, keepNewerThan: undefined }, /keepNewerThan is there and undefined/);
   await bad({ query: { scope: "s" }, keepLast: undefined }, /keepLast is there and undefined/);
   await bad({ keepLast: 1, query: undefined }, /query is there and undefined/);

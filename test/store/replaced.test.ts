@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { defineEvent, defineProjection, Store, type } from "../../src/index.ts";
+import { defineEvent, defineProjection, rawEvent, Store, type } from "../../src/index.ts";
 
 const Counted = defineEvent("Counted", { schema: type<{ n: number }>() });
 const Sum = defineProjection({ name: "sum", events: [Counted], initial: 0, on: { Counted: (sum, { data }) => sum + data.n } });
@@ -53,4 +53,27 @@ test("a reader of a store that is replaced is told so, wherever it waits or look
   assert.equal(await another.count(), 9);
   await another.close();
   await next.close();
+});
+
+test("it is told also where the new store's writer is gone, and where there is no store any more", async (context) => {
+  for (const what of ["closed", "another layout", "none"] as const) {
+    const directory = mkdtempSync(join(tmpdir(), "batpak-replaced-"));
+    context.after(() => rmSync(directory, { recursive: true, force: true }));
+    const old = await Store.open(directory, { events });
+    for (let n = 0; n < 5; n++) await old.append(at, Counted({ n }));
+    await old.close();
+    const reader = await Store.open(directory, { events, readOnly: true });
+    const following = reader.subscribe()[Symbol.asyncIterator]();
+    for (let n = 0; n < 5; n++) assert.equal((await following.next()).done, false);
+    const told = assert.rejects(following.next(), { code: "STORE_REPLACED" }, what);
+    for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true });
+    if (what !== "none") {
+      const next = await Store.open(directory, what === "closed" ? {} : { layout: "batpak-0.3" });
+      for (let n = 0; n < 9; n++) await next.append(at, rawEvent(0xf001, n));
+      await next.close();
+    }
+    await assert.rejects(reader.refresh(), { code: "STORE_REPLACED" }, what);
+    await told;
+    await reader.close();
+  }
 });
