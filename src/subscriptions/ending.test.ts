@@ -47,7 +47,7 @@ async function firstThatWaits(iterator: AsyncIterator<unknown>): Promise<Promise
     const next = iterator.next().finally(() => {
       isWaiting = false;
     });
-    for (let i = 0; i < 20 && isWaiting; i++) await nextTurn();
+    for (let i = 0; i < 200 && isWaiting; i++) await nextTurn();
     if (isWaiting) return [next];
   }
 }
