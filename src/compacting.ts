@@ -21,7 +21,7 @@ import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
 import type { StoredEvent } from "./events/event.ts";
-import type { Filter, Query } from "./events/query.ts";
+import { copyQuery, type Filter, type Query } from "./events/query.ts";
 import { writeMergedFile } from "./log/merged-file.ts";
 import { rangesOf, type SegmentPlan, Survey } from "./log/survey.ts";
 import { asStoreError } from "./open-directory.ts";
@@ -145,12 +145,14 @@ export class Compacting {
     assertCompactOptions(options);
     if (compaction === null) throw compactionUnsupported(access.parts.layout);
     options.signal?.throwIfAborted();
+    // It may have to wait for its turn: what is removed is what was asked for now.
+    const rules = { ...options, query: copyQuery(options.query) } as CompactOptions;
     const signals = options.signal === undefined ? [] : [options.signal];
     const signal = AbortSignal.any([...signals, this.#closing.signal]);
     const running = traced(
       "compact",
       () => ({ directory: access.directory, dryRun: options.dryRun === true }),
-      () => this.#turns.exclude(() => new Compaction(access, compaction, options, signal).run(), signal),
+      () => this.#turns.exclude(() => new Compaction(access, compaction, rules, signal).run(), signal),
     );
     this.#running.add(running);
     try {

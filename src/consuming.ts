@@ -11,7 +11,7 @@ import { invalidArgument, isStoreError, outOfRange, StoreError } from "./base/st
 import type { BatchItem, BatchOptions } from "./events/append-types.ts";
 import { ConsumerPosition } from "./events/consumer-position.ts";
 import type { Receipt, StoredEvent } from "./events/event.ts";
-import type { Query } from "./events/query.ts";
+import { copyQuery, type Query } from "./events/query.ts";
 import { consumersIn } from "./log/records-in-force.ts";
 import type { StoreWriter } from "./store-writer.ts";
 import { positionItem } from "./appending.ts";
@@ -70,12 +70,13 @@ function assertConsumerOptions(options: ConsumerOptions): void {
 export async function openConsumer(
   access: StoreAccess,
   name: string,
-  query: Query | undefined,
+  asked: Query | undefined,
   options: ConsumerOptions,
 ): Promise<Consumer<StoredEvent>> {
   access.assertReadable();
   assertConsumerName(name, "open the consumer");
   assertConsumerOptions(options);
+  const query = copyQuery(asked);
   access.compile(query, "open the consumer");
   if (options.positionIn === "log") writerForRecords(access, name);
   const file = fileOf(access, name);

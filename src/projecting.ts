@@ -63,7 +63,7 @@ export class Projecting {
     assertFunction(onProgress, "onProgress", "project");
     signal?.throwIfAborted();
     const { sequenceMax, timestampMax } = compileAt(at);
-    const query = copyQuery(queryOf(target, "project"));
+    const query = queryOf(target, "project");
     const bound = Math.min(this.#access.visibleSequence, sequenceMax + 1);
     // What is asked for side by side is compiled with rests between.
     const turn = turnShare.wait();
@@ -165,7 +165,7 @@ function queryOf(target: ProjectionTarget | undefined, operation: string): Query
   }
   assertOptions(target, TARGET_MEMBERS, operation);
   if (target.query === undefined) throw invalidArgument(`Cannot ${operation}: query is undefined, a query is allowed`);
-  return target.query;
+  return copyQuery(target.query);
 }
 
 function compileAt(at: unknown): { sequenceMax: number; timestampMax: number } {

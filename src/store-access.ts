@@ -16,6 +16,7 @@ import {
   compileQuery,
   compileReadOptions,
   compileSubscribeOptions,
+  copyQuery,
   type Query,
   type ReadOptions,
   type SubscribeOptions,
@@ -104,7 +105,7 @@ export class StoreAccess {
   }
 
   assertReadable(): void {
-    if (this.state === "closed") throw new StoreError("CLOSED", "Cannot read: the store is closed, open it again", {});
+    if (this.state === "closed") throw closedError("read");
     if (this.#replaced !== null) throw this.#replaced;
   }
 
@@ -216,7 +217,9 @@ export class StoreAccess {
   /** The events that match, past and to come. */
   subscribe(query: Query | undefined, options: SubscribeOptions): Subscription<StoredEvent> {
     this.assertReadable();
-    const filters = this.registry.untilLearnt(() => this.compile(query, "subscribe").map(searchFilter));
+    // Compiled again whenever a kind is learnt.
+    const asked = copyQuery(query);
+    const filters = this.registry.untilLearnt(() => this.compile(asked, "subscribe").map(searchFilter));
     const { after, signal } = compileSubscribeOptions(options, this.visibleSequence);
     const source: SubscriptionSource<StoredEvent> = {
       visible: () => this.visibleSequence,

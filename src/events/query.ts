@@ -191,7 +191,9 @@ export function compileSubscribeOptions(
 }
 
 /** The query as it is now, for whoever looks at it later: the caller may change it by then, and ask with it again. What is wrong with it stays so. */
-export function copyQuery(query: Query): Query {
+export function copyQuery<Given extends Query | undefined>(query: Given): Given;
+export function copyQuery(query: Query | undefined): Query | undefined {
+  if (query === undefined) return undefined;
   return Array.isArray(query) ? query.map(copyFilter) : copyFilter(query as Filter);
 }
 

@@ -40,6 +40,21 @@ test("a definition that nobody has used yet is followed once it is learnt", asyn
   await store.close();
 });
 
+test("a subscription and a consumer go by their query as it was, whatever becomes of the object", async () => {
+  const store = await openMemoryStore();
+  const query = { entity: "a" };
+  const subscription = store.subscribe(query)[Symbol.asyncIterator]();
+  const consumer = await store.consumer("c", query);
+  query.entity = "b";
+  // Learning its kind has the queries compiled again.
+  await store.append(at("b"), Ticked({ n: 1 }));
+  await store.append(at("a"), Ticked({ n: 2 }));
+  assert.equal((await subscription.next()).value?.entity, "a");
+  assert.equal((await consumer[Symbol.asyncIterator]().next()).value?.entity, "a");
+  assert.equal(await consumer.lag(), 1);
+  await store.close();
+});
+
 test("a subscription begins behind `after`, ends when the store closes, and with its signal's reason", async () => {
   const store = await openMemoryStore();
   for (let n = 0; n < 5; n++) await store.append(at("a"), Ticked({ n }));

@@ -134,6 +134,19 @@ test("what cannot be compacted, or not so, is told", async () => {
   await other.close();
 });
 
+test("what is removed is what the query said when it was asked for, also where the compaction waits for another", async () => {
+  const store = await open(createMemoryDisk());
+  await fill(store, 0, 120);
+  const query = { sequence: { before: 10 } };
+  const first = store.compact({ keepLast: 1000 });
+  const second = store.compact({ query, dryRun: true });
+  query.sequence.before = 1000;
+  await first;
+  const { removedEvents, heldEvents } = await second;
+  assert.ok(removedEvents + heldEvents <= 10, `${removedEvents} of 10`);
+  await store.close();
+});
+
 test("compactions take turns, a signal ends one, and closing ends them all", async () => {
   const disk = slowDisk(createMemoryDisk(), () => 1);
   const store = await open(disk);
