@@ -19,6 +19,7 @@ import type { Metadata, Receipt } from "./events/event.ts";
 import type { Expectation } from "./events/expectation.ts";
 import { keyedId } from "./events/id.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
+import type { KeptPlace } from "./log/acceptance.ts";
 import { assertDecider, type Decider } from "./projections/decider.ts";
 import { removedReceipts } from "./log/receipts.ts";
 import { Fold } from "./projections/fold.ts";
@@ -28,8 +29,8 @@ import { tracedAppend } from "./tracing.ts";
 
 export interface HandleOptions {
   /**
-   * How often a command is decided anew when somebody else appended to the entity meanwhile: 0 or more, default 10. Whoever appends to it without
-   * a pause, each event when the one before is stored, wins every time, however often that is: let all who write to such an entity do so by `handle`.
+   * How often a command is decided anew when somebody else appended to the entity meanwhile: 0 to 1,000, default 10. From the third time on, other
+   * appends to the store wait while it is decided, so that nobody gets between unless `decide`, or a schema, answers later.
    */
   readonly retries?: number;
   /**
@@ -50,6 +51,8 @@ export interface HandleOptions {
 const MEMBERS: ReadonlySet<string> = new Set(["retries", "commandId", "causedBy", "correlationId", "metadata", "signal"]);
 const RETRIES = 10;
 const RETRIES_MAX = 1000;
+/** From this attempt on a place is kept: before, it would hold up all other appends for a conflict that is mostly over by itself. */
+const PLACE_KEPT_FROM = 3;
 /** States kept in memory for each decider. */
 const STATES_MAX = 256;
 
@@ -128,27 +131,51 @@ export class Handling {
     options: HandleOptions,
     retries: number,
   ): Promise<Receipt[]> {
+    for (let attempt = 0; ; attempt++) {
+      options.signal?.throwIfAborted();
+      const { acceptance } = this.#access.assertWritable("handle a command");
+      const place = attempt < PLACE_KEPT_FROM ? null : acceptance.keepPlace();
+      try {
+        const receipts = await this.#attempt(coordinate, decider, command, options, place, attempt < retries);
+        if (receipts !== null) return receipts;
+      } finally {
+        place?.leave();
+      }
+    }
+  }
+
+  /** The receipts; null where somebody got between and the command may be decided anew. */
+  async #attempt<Command>(
+    coordinate: Coordinate,
+    decider: Decider<unknown, Command>,
+    command: Command,
+    options: HandleOptions,
+    place: KeptPlace | null,
+    mayRetry: boolean,
+  ): Promise<Receipt[] | null> {
     const { signal, commandId } = options;
     const { entity } = coordinate;
-    for (let attempt = 0; ; attempt++) {
-      signal?.throwIfAborted();
-      this.#access.assertWritable("handle a command");
-      const repeated = this.#receiptsOf(entity, commandId);
-      if (repeated !== null) return repeated;
-      const { state, expect } = await this.#load(entity, decider, signal);
-      const meanwhile = this.#receiptsOf(entity, commandId);
-      if (meanwhile !== null) return meanwhile;
-      const decision = (decider.decide as (command: Command, state: unknown) => unknown)(command, state);
-      const events = eventsOf(isThenable(decision) ? await this.#unlessGivenUp(decision, signal) : decision);
-      if (events.length === 0) return [];
-      try {
-        return await this.#append(coordinate, events, expect, options);
-      } catch (error) {
-        // The same command was under way twice and came to different events: the first to be accepted is the answer.
-        const first = isStoreError(error, "IDEMPOTENCY_MISMATCH") ? this.#receiptsOf(entity, commandId) : null;
-        if (first !== null) return first;
-        if (!isStoreError(error, "CONFLICT") || attempt >= retries) throw error;
-      }
+    if (place !== null) await this.#unlessGivenUp(place.reached, signal);
+    const repeated = this.#receiptsOf(entity, commandId);
+    if (repeated !== null) return repeated;
+    const { state, expect } = await this.#load(entity, decider, signal);
+    const meanwhile = this.#receiptsOf(entity, commandId);
+    if (meanwhile !== null) return meanwhile;
+    const decision = (decider.decide as (command: Command, state: unknown) => unknown)(command, state);
+    const isLater = isThenable(decision);
+    // Whoever answers later may wait for an append of his own.
+    if (isLater) place?.leave();
+    const events = eventsOf(isLater ? await this.#unlessGivenUp(decision, signal) : decision);
+    if (events.length === 0) return [];
+    const append = (): Promise<Receipt[]> => this.#append(coordinate, events, expect, options);
+    try {
+      return await (place === null ? append() : place.use(append));
+    } catch (error) {
+      // The same command was under way twice and came to different events: the first to be accepted is the answer.
+      const first = isStoreError(error, "IDEMPOTENCY_MISMATCH") ? this.#receiptsOf(entity, commandId) : null;
+      if (first !== null) return first;
+      if (mayRetry && isStoreError(error, "CONFLICT")) return null;
+      throw error;
     }
   }
 

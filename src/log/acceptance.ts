@@ -41,11 +41,21 @@ export interface AcceptanceParts {
   beginPlacing(group: CommitGroup): void;
 }
 
-/** An append that waits for room before it is encoded. */
+/** A place in the order, kept for an append that is yet to be made. Whatever is called later waits behind it. */
+export interface KeptPlace {
+  /** Everything before it is visible, and nothing more is accepted while it is kept; or the store is closing or poisoned. */
+  readonly reached: Promise<void>;
+  /** Makes the append, which takes the place if it is encoded within the call, and leaves. */
+  use<Result>(append: () => Result): Result;
+  /** Lets in who waits behind it. Idempotent. */
+  leave(): void;
+}
+
+/** An append that waits for room before it is encoded, or a place that is kept. */
 interface Waiting extends Queued {
-  /** Stages it; false when there is still too little room. */
+  /** Stages it; false when there is still too little room, or the place is kept on. */
   readonly start: () => boolean;
-  readonly receipts: PromisedReceipts;
+  readonly receipts: Pick<PromisedReceipts, "reject">;
   /** Not to be told of its signal any more. */
   keepOn: () => void;
 }
@@ -85,6 +95,10 @@ export class Acceptance {
   #stagingBeside = false;
   /** Those who wait for room are being let in. */
   #admitting = false;
+  /** Leaves each place that is kept. */
+  readonly #placesKept = new Set<() => void>();
+  /** The append is being made that a place was kept for: it passes by those who wait behind the place. */
+  #usingPlace = false;
   /** The most bytes that were ever queued at once. */
   queuedBytesPeak = 0;
 
@@ -109,6 +123,7 @@ export class Acceptance {
 
   /** Whether a request must wait for room before it may be staged at all. */
   get mustWait(): boolean {
+    if (this.#usingPlace) return false;
     return this.#waiting.length > 0 || (this.queuedBytes >= this.#parts.queuedBytesMax && this.queuedBytes > 0);
   }
 
@@ -127,6 +142,40 @@ export class Acceptance {
       });
     }
     this.#waiting.push(waiting);
+  }
+
+  /**
+   * Keeps the next place in the order, so that what is to be appended can be decided on what is accepted before it. All other appends stand still
+   * meanwhile: not to be kept while anybody else's code is waited for.
+   */
+  keepPlace(): KeptPlace {
+    const { queue } = this.#parts;
+    let tellReached = (): void => {};
+    const reached = new Promise<void>((resolve) => {
+      tellReached = resolve;
+    });
+    const start = (): boolean => {
+      if (queue.isIdle) tellReached();
+      return false;
+    };
+    const waiting: Waiting = { start, receipts: { reject: tellReached }, keepOn: NO_SIGNAL, isGone: false };
+    const leave = (): void => {
+      this.#placesKept.delete(leave);
+      if (this.#waiting.remove(waiting)) this.drain();
+    };
+    const use = <Result>(append: () => Result): Result => {
+      this.#usingPlace = !waiting.isGone;
+      try {
+        return append();
+      } finally {
+        this.#usingPlace = false;
+        leave();
+      }
+    };
+    this.#placesKept.add(leave);
+    this.#waiting.push(waiting);
+    this.drain();
+    return { reached, use, leave };
   }
 
   /**
@@ -374,6 +423,8 @@ export class Acceptance {
 
   /** Rejects what has no place in the order yet. */
   rejectWaiting(error: () => StoreError): void {
+    // Who waits behind a place that is kept, and not for room, gets one.
+    for (const leave of this.#placesKept) leave();
     for (const one of this.#waiting.takeAll()) {
       one.keepOn();
       one.receipts.reject(error());

@@ -4,8 +4,10 @@ import { tracingChannel } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { defineDecider, defineEvent, isStoreError, type Receipt, Store, type } from "../../src/index.ts";
+import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
-import { at, Deposited, Noted, openAccounts, snapshotPaths, Withdrawn } from "./support.ts";
+import { slowDisk } from "../store/support/slow-disk.ts";
+import { at, Deposited, events, Noted, openAccounts, snapshotPaths, Withdrawn } from "./support.ts";
 
 interface State {
   readonly cents: number;
@@ -105,6 +107,103 @@ test("who is too late decides anew on what is new, as often as retries says", as
   const { framesRead } = await store.stats();
   assert.ok(framesRead - before <= 8, `${framesRead - before} frames for three new events`);
   await store.close();
+});
+
+test("commands get through beside appends to their entity that never rest, which all keep their order", {
+  timeout: 60_000,
+}, async () => {
+  const store = await openAccounts(new SimulatedDisk(), { durability: "fsync" });
+  const b = at("b");
+  let ends = false;
+  let conflicts = 0;
+  const loops = Array.from({ length: 8 }, async () => {
+    while (!ends) {
+      // Some of each sort: those behind a place that is kept are judged as ever when they are let in.
+      const [first, second] = await Promise.all([store.append(a, Deposited({ cents: 1 })), store.append(a, Deposited({ cents: 1 }))]);
+      assert.ok(first.sequence < second.sequence);
+      await store.append(b, Deposited({ cents: 1 }), { expect: { clock: Number.MAX_SAFE_INTEGER } }).catch((error: unknown) => {
+        assert.ok(isStoreError(error, "CONFLICT"));
+        conflicts++;
+      });
+    }
+  });
+  const Emptying = defineDecider({ ...options, decide: (_command: null, state: State) => Withdrawn({ cents: state.cents }) });
+  for (let i = 0; i < 20; i++) await store.handle(a, Emptying, null);
+  ends = true;
+  await Promise.all(loops);
+  const { state } = await store.project(Account, "a");
+  let cents = 0;
+  for await (const event of store.read({ entity: "a" })) {
+    if (event.type === "Withdrawn") assert.equal(event.data.cents, cents);
+    if (event.type === "Deposited") cents += event.data.cents;
+    if (event.type === "Withdrawn") cents = 0;
+  }
+  assert.equal(state.cents, cents);
+  assert.ok(conflicts > 0);
+  await store.close();
+});
+
+test("whoever waits behind a command that is given up is let in", { timeout: 10_000 }, async () => {
+  let writeTurns = 0;
+  const store = await Store.open("/store", { disk: slowDisk(createMemoryDisk(), () => writeTurns), events });
+  await Promise.all([store.append(a, Deposited({ cents: 1 })), store.append(at("b"), Deposited({ cents: 1 }))]);
+  let attempts = 0;
+  let other: Promise<Receipt> | null = null;
+  const Raced = defineDecider({
+    ...options,
+    decide: (_command: null, state: State) => {
+      void store.append(a, Deposited({ cents: 1 }));
+      if (++attempts === 3) {
+        // Still being written when the last conflict is told, and for long.
+        setImmediate(() => {
+          writeTurns = 300;
+          other = store.append(at("b"), Deposited({ cents: 1 }));
+        });
+        writeTurns = 20;
+      }
+      return Withdrawn({ cents: state.cents });
+    },
+  });
+  const giveUp = new AbortController();
+  const refused = assert.rejects(store.handle(a, Raced, null, { signal: giveUp.signal }), { message: "enough" });
+  for (let turns = 0; turns < 100; turns++) await nextTurn();
+  let isOtherTold = false;
+  void (other as Promise<Receipt> | null)?.then(() => (isOtherTold = true));
+  const behind = store.append(at("c"), Deposited({ cents: 1 }));
+  await nextTurn();
+  assert.deepEqual([attempts, isOtherTold], [3, false]);
+  giveUp.abort(new Error("enough"));
+  await refused;
+  assert.equal((await behind).clock, 0);
+  await store.close();
+});
+
+test("closing drops no append that waits behind a command", { timeout: 10_000 }, async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  let attempts = 0;
+  let behind: Promise<Receipt> | null = null;
+  let closed: Promise<void> | null = null;
+  const Raced = defineDecider({
+    ...options,
+    decide: (_command: null, state: State) => {
+      if (attempts++ < 3) void store.append(a, Deposited({ cents: 1 }));
+      return Withdrawn({ cents: state.cents });
+    },
+    evolve: {
+      ...options.evolve,
+      Deposited: (state: State) => {
+        // The fourth attempt is behind the events of three others, and before whatever comes now.
+        if (attempts === 3 && closed === null) {
+          behind = store.append(at("c"), Deposited({ cents: 1 }));
+          closed = store.close();
+        }
+        return state;
+      },
+    },
+  });
+  await assert.rejects(store.handle(a, Raced, null), { code: "CLOSED" });
+  assert.equal((await (behind as Promise<Receipt> | null))?.clock, 0);
+  await closed;
 });
 
 test("a command of the same id is decided once, also where it would be refused by now, and after reopening", async () => {
