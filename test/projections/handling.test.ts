@@ -181,8 +181,7 @@ test("whoever waits behind a command that is given up is let in", { timeout: 10_
 test("closing drops no append that waits behind a command", { timeout: 10_000 }, async () => {
   const store = await openAccounts(new SimulatedDisk());
   let attempts = 0;
-  let behind: Promise<Receipt> | null = null;
-  let closed: Promise<void> | null = null;
+  const made: { readonly behind: Promise<Receipt>; readonly closed: Promise<void> }[] = [];
   const Raced = defineDecider({
     ...options,
     decide: (_command: null, state: State) => {
@@ -193,17 +192,15 @@ test("closing drops no append that waits behind a command", { timeout: 10_000 },
       ...options.evolve,
       Deposited: (state: State) => {
         // The fourth attempt is behind the events of three others, and before whatever comes now.
-        if (attempts === 3 && closed === null) {
-          behind = store.append(at("c"), Deposited({ cents: 1 }));
-          closed = store.close();
-        }
+        if (attempts === 3 && made.length === 0)
+          made.push({ behind: store.append(at("c"), Deposited({ cents: 1 })), closed: store.close() });
         return state;
       },
     },
   });
   await assert.rejects(store.handle(a, Raced, null), { code: "CLOSED" });
-  assert.equal((await (behind as Promise<Receipt> | null))?.clock, 0);
-  await closed;
+  assert.equal((await made[0].behind).clock, 0);
+  await made[0].closed;
 });
 
 test("a command of the same id is decided once, also where it would be refused by now, and after reopening", async () => {
