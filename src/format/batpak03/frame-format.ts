@@ -8,7 +8,7 @@ import { formatHex, formatId } from "../../events/id.ts";
 import { decodePayload } from "../../events/payload-decode.ts";
 import { blake3 } from "../../kernel/frame-kernel.ts";
 import type { FrameFormat } from "../frame-format.ts";
-import { decodeFrame, type Frame, frameEntity, frameScope } from "./frame.ts";
+import { decodeFrame, type Frame, frameEntity, frameScope, walkFrame } from "./frame.ts";
 import { expandHash } from "./hash-array.ts";
 import { FRAME_PREFIX, HASH_BYTES, ID_BYTES } from "./layout.ts";
 import { payloadBytes } from "./payload.ts";
@@ -24,7 +24,7 @@ export function forgetFrame(): void {
 function frameAt(view: DataView, at: number): Frame {
   if (last !== null && last.view === view && last.offset === at) return last;
   const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  const frame = decodeFrame(bytes, view, at, view.byteLength);
+  const frame = walkFrame(bytes, view, at, at + batpak03Frames.length(view, at));
   if (frame.kind !== "ok") throw new StoreError("CORRUPT", `Cannot read an event: ${frame.reason}`, { reason: frame.reason });
   last = frame;
   return frame;

@@ -97,8 +97,13 @@ export function decodeFrame(bytes: Uint8Array, view: DataView, offset: number, l
   const end = bodyAt + bodyLength;
   if (crc32(bytes.subarray(bodyAt, end)) !== view.getUint32(offset + FRAME_PREFIX.crc))
     return corrupt("the frame's CRC does not match its body");
+  return walkFrame(bytes, view, offset, end);
+}
+
+/** Reads the frame of `bytes[offset, end)` as `decodeFrame` does, but for its CRC: for bytes that were checked before. */
+export function walkFrame(bytes: Uint8Array, view: DataView, offset: number, end: number): Frame | Corrupt {
   const frame = emptyFrame(bytes, view, offset, end - offset);
-  const reader = msgpackReader(bytes, view, bodyAt, end);
+  const reader = msgpackReader(bytes, view, offset + FRAME_PREFIX.body, end);
   readBody(reader, frame);
   if (reader.fault !== null) return corrupt(`the frame's body does not decode: ${reader.fault}`);
   if (reader.position !== end) return corrupt(`the frame's body ends ${end - reader.position} bytes early`);
