@@ -118,6 +118,16 @@ export function assertCompactOptions(options: CompactOptions): void {
     );
 }
 
+/** The rules as they are now, for whoever goes by them later: what is removed is what was asked for when it was. */
+export function copyRules<Rules extends CompactOptions>(rules: Rules): Rules {
+  const { query, keepNewerThan } = rules;
+  return {
+    ...rules,
+    ...(query === undefined ? {} : { query: copyQuery(query) }),
+    ...(keepNewerThan instanceof Date ? { keepNewerThan: keepNewerThan.getTime() } : {}),
+  };
+}
+
 function missing(name: string): TypeError {
   return invalidArgument(`Cannot compact: ${name} is there and undefined, a value is allowed; leave it out where there is no such rule`);
 }
@@ -145,8 +155,8 @@ export class Compacting {
     assertCompactOptions(options);
     if (compaction === null) throw compactionUnsupported(access.parts.layout);
     options.signal?.throwIfAborted();
-    // It may have to wait for its turn: what is removed is what was asked for now.
-    const rules = { ...options, query: copyQuery(options.query) } as CompactOptions;
+    // It may have to wait for its turn.
+    const rules = copyRules(options);
     const signals = options.signal === undefined ? [] : [options.signal];
     const signal = AbortSignal.any([...signals, this.#closing.signal]);
     const running = traced(

@@ -2,7 +2,14 @@
 import { resolve } from "node:path";
 import { assertOptions, assertPath } from "./base/arguments.ts";
 import type { Clock } from "./base/clock.ts";
-import { COMPACT_OPTIONS, assertCompactOptions, type CompactOptions, type CompactReport, compactionUnsupported } from "./compacting.ts";
+import {
+  COMPACT_OPTIONS,
+  assertCompactOptions,
+  copyRules,
+  type CompactOptions,
+  type CompactReport,
+  compactionUnsupported,
+} from "./compacting.ts";
 import type { Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import type { AnyDefinition } from "./events/definition.ts";
@@ -36,8 +43,9 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
 ): Promise<CompactReport> {
   assertPath(directory, "compact");
   assertOptions(options, STORE_OPTIONS, "compact");
-  const { events, disk = nodeDisk, clock, ...rules } = options;
-  assertCompactOptions(rules as unknown as CompactOptions);
+  const { events, disk = nodeDisk, clock, ...given } = options;
+  assertCompactOptions(given as unknown as CompactOptions);
+  const rules = copyRules(given as unknown as CompactOptions) as unknown as typeof given;
   const path = options.disk === undefined ? resolve(directory) : directory;
   try {
     // Opening would make one.

@@ -5,7 +5,6 @@
 import { StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
-import type { Metadata } from "./events/event.ts";
 import { decodeFrame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
 import { payloadBytes } from "./format/batpak03/payload.ts";
 import { nativeFrames } from "./format/native/frame-format.ts";
@@ -16,18 +15,24 @@ import { blake3 } from "./kernel/frame-kernel.ts";
 import { AppendItem, StoredPayload } from "./log/append-request.ts";
 import type { LoadedFrame } from "./log/frame-loader.ts";
 import { RowSearch } from "./log/row-search.ts";
+import { systemRecordOf } from "./native-records.ts";
 import type { Opened } from "./open-store.ts";
 
-/** Where the native layout's metadata keeps what only the batpak 0.3 layout has fields for. */
-export const METADATA_NAME = "batpak03";
+/** Where the metadata of a converted event keeps what only the batpak 0.3 layout has fields for. */
+const METADATA_NAME = "batpak03";
 
 const ROWS_AT_ONCE = 2048;
 
-/** The batches of the source that are visible now, oldest first. */
+/**
+ * The batches of the source that are visible now, oldest first. What an earlier conversion kept in an event's metadata is part of its placement, and
+ * not of its metadata.
+ */
 export async function* batchesOf(source: Opened): AsyncGenerator<readonly AppendItem[], undefined> {
   const { parts } = source;
   const { index } = parts.log;
-  const itemOf = parts.layout === "native" ? nativeItem : batpak03Item;
+  const converted = parts.layout === "native" ? sequencesConverted(parts.log.records) : 0;
+  const itemOf = (frame: LoadedFrame, sequence: number): AppendItem =>
+    parts.layout === "native" ? nativeItem(frame, sequence, sequence < converted) : batpak03Item(frame, sequence);
   const search = new RowSearch(index, [{}], { from: 0, to: index.visible.sequence, direction: "forward" });
   const rows = new Uint32Array(ROWS_AT_ONCE);
   let batch: AppendItem[] = [];
@@ -49,7 +54,16 @@ export async function* batchesOf(source: Opened): AsyncGenerator<readonly Append
   if (batch.length > 0) yield batch;
 }
 
-function nativeItem({ slab, at }: LoadedFrame, sequence: number): AppendItem {
+/** Events before this sequence came from a store of the batpak 0.3 layout: of no other is `METADATA_NAME` the conversion's. */
+function sequencesConverted(records: readonly Uint8Array[]): number {
+  for (const frame of records) {
+    const record = systemRecordOf(frame);
+    if (record?.record === "conversion" && typeof record.nextSequence === "number") return record.nextSequence;
+  }
+  return 0;
+}
+
+function nativeItem({ slab, at }: LoadedFrame, sequence: number, isConverted: boolean): AppendItem {
   const { bytes, view } = slab;
   const copy = (from: number, length: number): Uint8Array => bytes.slice(from, from + length);
   const correlation = correlationAt(view, at);
@@ -69,17 +83,20 @@ function nativeItem({ slab, at }: LoadedFrame, sequence: number): AppendItem {
     null,
     correlation === at + FRAME.id ? null : copy(correlation, 16),
     causation < 0 ? null : copy(causation, 16),
-    metadata,
+    isConverted ? null : metadata,
     null,
     timeMicros,
   );
-  item.placement = { clock: getUint64(view, at + FRAME.clock), sequence, ...keptFields(metadata, timeMicros) };
+  item.placement = {
+    clock: getUint64(view, at + FRAME.clock),
+    sequence,
+    ...keptFields(isConverted ? metadata?.[METADATA_NAME] : null, timeMicros),
+  };
   return item;
 }
 
 /** What an earlier conversion noted beside the event. */
-function keptFields(metadata: Metadata | null, timeMicros: number): { timestampUs: number; flags: number } {
-  const kept = metadata?.[METADATA_NAME];
+function keptFields(kept: unknown, timeMicros: number): { timestampUs: number; flags: number } {
   const { timestamp_us: time, flags } = (typeof kept === "object" && kept !== null ? kept : {}) as Record<string, unknown>;
   return {
     timestampUs: typeof time === "number" && Number.isSafeInteger(time) ? time : timeMicros,

@@ -8,15 +8,18 @@
  * 2. The new store is made beside the target, as `TARGET.converting`, closed, opened again, verified, and compared event by event with the
  *    source. Only then does it get its name.
  *
- * Commit point: the rename of the directory. A crash before it leaves `TARGET.converting`, which the next conversion to TARGET begins anew.
+ * Commit point: the rename of the directory. A crash before it leaves `TARGET.converting`, which the next conversion to TARGET begins anew
+ * (`convert-directory.ts`).
  * Memory: what the indexes of the two stores take; frames pass through in blocks. The batpak 0.3 layout's index is in memory as a whole.
  */
-import { dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { assertOptions, assertPath } from "./base/arguments.ts";
 import { sameBytes } from "./base/hex.ts";
-import { invalidArgument, StoreError } from "./base/store-error.ts";
-import { batchesOf, METADATA_NAME } from "./convert-source.ts";
+import { invalidArgument, isStoreError, StoreError } from "./base/store-error.ts";
+import { takeWorkDirectory, withoutOwnLocks, type WorkDirectory } from "./convert-directory.ts";
+import { batchesOf } from "./convert-source.ts";
 import type { Disk } from "./disk/disk.ts";
+import { ioError } from "./disk/io-error.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
 import { SYSTEM_ENTITY, SYSTEM_SCOPE } from "./events/coordinate.ts";
@@ -25,10 +28,11 @@ import { SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
 import { HASH_BYTES } from "./index/head-layout.ts";
 import { blake3, loadHashing } from "./kernel/frame-kernel.ts";
 import { GapLedger } from "./log/gap-ledger.ts";
+import { Retention } from "./log/retention.ts";
 import { AppendItem, type StoredPayload } from "./log/append-request.ts";
 import { definitionRecordOf } from "./native-records.ts";
 import { asStoreError, CONVERSION_FILE, liesIn } from "./open-directory.ts";
-import { openParts, type Opened } from "./open-store.ts";
+import { openHeld, openParts, type Opened } from "./open-store.ts";
 import { compileOptions, type Layout } from "./store-options.ts";
 import type { StoreWriter } from "./store-writer.ts";
 import { verifyStore } from "./verify.ts";
@@ -42,7 +46,10 @@ export interface ConversionProgress {
 export interface ConversionOptions {
   /** The layout of the new store; the source has the other one. */
   readonly layout: Layout;
-  /** Leaves out what the batpak 0.3 layout has no room for: metadata and versions. Without it, the first such event ends the conversion. */
+  /**
+   * Leaves out what the batpak 0.3 layout has no room for: metadata, versions, and the keys of events that compaction removed. Without it, the first
+   * such event ends the conversion.
+   */
   readonly lossy?: boolean;
   /** At most this many bytes a segment: 4 KiB to 1 GiB, default 64 MiB. */
   readonly segmentBytesMax?: number;
@@ -60,8 +67,17 @@ export interface ConversionResult {
   readonly to: Layout;
   readonly events: number;
   readonly entities: number;
-  /** What the new layout has no room for: how many events lost their metadata or version, how many definitions their names. */
-  readonly dropped: { readonly metadata: number; readonly versions: number; readonly definitions: number };
+  /** What the new layout has no room for. */
+  readonly dropped: {
+    /** Events that lost their metadata. */
+    readonly metadata: number;
+    /** Events that lost their version. */
+    readonly versions: number;
+    /** Definitions that lost their names; kinds stay. */
+    readonly definitions: number;
+    /** Keys of events that compaction removed: when such an event is appended again it is stored, and not answered with its first receipt. */
+    readonly removedKeys: number;
+  };
   /** BLAKE3 of `conversion.jsonl`, 64 hex digits; a native store has it in a system record as well. */
   readonly sourceHeadsHash: string;
 }
@@ -102,45 +118,49 @@ export async function convertStore(source: string, target: string, options: Conv
 class Conversion {
   readonly #source: string;
   readonly #target: string;
-  readonly #work: string;
   readonly #options: ConversionOptions;
   readonly #disk: Disk;
   /** Of the source, which the copy keeps. */
   readonly #gaps = new GapLedger();
   #nextSequence = 0;
-  readonly #dropped = { metadata: 0, versions: 0, definitions: 0 };
+  readonly #dropped = { metadata: 0, versions: 0, definitions: 0, removedKeys: 0 };
   #eventsTotal = 0;
 
   constructor(source: string, target: string, options: ConversionOptions) {
     this.#source = source;
     this.#target = target;
-    this.#work = `${target}.converting`;
     this.#options = options;
     this.#disk = options.disk ?? nodeDisk;
   }
 
   async run(): Promise<ConversionResult> {
-    const source = await this.#open(this.#source, { readOnly: true });
+    const source = await this.#openToRead(this.#source, this.#options.disk);
     try {
       this.#assertSource(source);
       await this.#assertTarget();
-      await this.#clearWork();
+      if (this.#options.layout === "batpak-0.3") this.#dropRemovedKeys(source);
       this.#eventsTotal = source.parts.log.index.visibleEvents;
-      const sourceHeadsHash = await this.#make(source);
-      const entities = await this.#compare(source);
-      // Commit point. The directory that is named may be an empty one.
-      await this.#disk.rename(this.#work, this.#target);
-      await this.#disk.syncDirectory(dirname(this.#target));
-      const { layout: from } = source.parts;
-      const to = this.#options.layout;
-      return { directory: this.#target, from, to, events: this.#eventsTotal, entities, dropped: this.#dropped, sourceHeadsHash };
+      const work = await takeWorkDirectory(this.#disk, this.#source, this.#target);
+      try {
+        const sourceHeadsHash = await this.#make(source, work);
+        const entities = await this.#compare(source, work);
+        // Commit point. The directory that is named may be an empty one.
+        await this.#disk.rename(work.path, this.#target);
+        await this.#disk.syncDirectory(dirname(this.#target));
+        const { layout: from } = source.parts;
+        const to = this.#options.layout;
+        return { directory: this.#target, from, to, events: this.#eventsTotal, entities, dropped: this.#dropped, sourceHeadsHash };
+      } finally {
+        // It dies with the process in any case.
+        await work.lock.release().catch(() => {});
+      }
     } finally {
       source.parts.files.closeAll();
     }
   }
 
-  async #open(directory: string, options: object): Promise<Opened> {
-    return await openParts(directory, compileOptions({ ...options, ...(this.#options.disk === undefined ? {} : { disk: this.#disk }) }));
+  async #openToRead(directory: string, disk?: Disk): Promise<Opened> {
+    return await openParts(directory, compileOptions({ readOnly: true, ...(disk === undefined ? {} : { disk }) }));
   }
 
   #assertSource(source: Opened): void {
@@ -148,8 +168,8 @@ class Conversion {
     if (layout === this.#options.layout) {
       throw invalidArgument(`Cannot convert: ${this.#source} has the layout ${layout} already, a snapshot copies it as it is`);
     }
-    const damage = log.problems.find(({ code }) => code !== "TORN_TAIL");
-    if (damage === undefined) return;
+    if (log.problems.length === 0) return;
+    const [damage] = log.problems;
     throw new StoreError("CORRUPT", `Cannot convert: the source is damaged (${damage.message}), repair a copy of it first`, {
       reason: damage.message,
     });
@@ -168,36 +188,33 @@ class Conversion {
     });
   }
 
-  /** An earlier conversion may have been interrupted. */
-  async #clearWork(): Promise<void> {
-    if ((await this.#disk.status(this.#work)) === null) return await this.#disk.makeDirectory(this.#work);
-    for (const name of await this.#disk.list(this.#work)) await this.#disk.remove(join(this.#work, name));
-  }
-
   /** Fills the new store and closes it. Returns the hash of the file with the source's heads. */
-  async #make(source: Opened): Promise<string> {
-    const { layout, segmentBytesMax } = this.#options;
-    const opened = await this.#open(this.#work, {
+  async #make(source: Opened, work: WorkDirectory): Promise<string> {
+    const { layout, segmentBytesMax, disk } = this.#options;
+    const heads = headsText(source);
+    const hash = formatHex(blake3(heads), 0, HASH_BYTES);
+    // First of all: by it the next conversion knows what it may clear.
+    await replaceFile(this.#disk, work.path, CONVERSION_FILE, heads);
+    const options = compileOptions({
       layout,
       // Synced as a whole, when it is closed.
       durability: { everyMs: 10_000, everyEvents: 1_000_000 },
       ...(segmentBytesMax === undefined ? {} : { segmentBytesMax }),
+      ...(disk === undefined ? {} : { disk }),
     });
+    const opened = await openHeld(work.path, options, work.lock);
     const writer = opened.writer as StoreWriter;
     try {
       await this.#copyEvents(source, writer);
-      const heads = headsText(source);
-      await replaceFile(this.#disk, this.#work, CONVERSION_FILE, heads);
-      const hash = formatHex(blake3(heads), 0, HASH_BYTES);
       if (layout === "native") await writer.acceptance.take([conversionRecord(source, hash, this.#gaps)], 1);
       await writer.close();
       return hash;
     } catch (error) {
       // What the writer could not write it tells again when it is closed.
       await writer.close().catch(() => {});
-      throw error;
-    } finally {
-      await opened.lock?.release();
+      // Nobody is to look which events were stored: the new store has no name.
+      const { cause } = error as Error;
+      throw isStoreError(error, "COMMIT_UNKNOWN") || isStoreError(error, "POISONED") ? ioError("convert", work.path, cause) : error;
     }
   }
 
@@ -236,20 +253,28 @@ class Conversion {
     this.#options.onProgress?.({ step, events, eventsTotal: this.#eventsTotal });
   }
 
+  #dropRemovedKeys({ parts }: Opened): void {
+    for (const { id, sealed } of parts.log.index.segments) {
+      if (sealed) this.#dropped.removedKeys += Retention.of(parts.files, parts.frames, id)?.countKeys() ?? 0;
+    }
+    if (this.#dropped.removedKeys === 0 || this.#options.lossy === true) return;
+    throw this.#roomless(`compaction has kept ${this.#dropped.removedKeys} keys of events that it removed`, "keys of removed events");
+  }
+
+  #roomless(what: string, feature: string): StoreError<"UNSUPPORTED_BY_LAYOUT"> {
+    const details = { layout: "batpak-0.3" as const, feature };
+    return new StoreError("UNSUPPORTED_BY_LAYOUT", `Cannot convert: ${what}, lossy leaves ${feature} out`, details);
+  }
+
   /** The event without what the batpak 0.3 layout has no room for. */
   #withoutRoomless(item: AppendItem): AppendItem {
-    const others = item.metadata === null ? [] : Object.keys(item.metadata).filter((name) => name !== METADATA_NAME);
-    if (others.length === 0 && item.version === 1 && item.metadata === null) return item;
-    const feature = others.length > 0 ? "metadata" : item.version === 1 ? null : "versions";
-    if (feature !== null && this.#options.lossy !== true) {
-      const what = `the event with sequence ${item.placement?.sequence} of ${item.entity}`;
-      throw new StoreError(
-        "UNSUPPORTED_BY_LAYOUT",
-        `Cannot convert: ${what} has ${feature === "metadata" ? "metadata" : `version ${item.version}`}, lossy leaves it out`,
-        { layout: "batpak-0.3", feature },
-      );
+    const feature = item.metadata !== null ? "metadata" : item.version === 1 ? null : "versions";
+    if (feature === null) return item;
+    if (this.#options.lossy !== true) {
+      const has = feature === "metadata" ? "metadata" : `version ${item.version}`;
+      throw this.#roomless(`the event with sequence ${item.placement?.sequence} of ${item.entity} has ${has}`, feature);
     }
-    if (others.length > 0) this.#dropped.metadata++;
+    if (item.metadata !== null) this.#dropped.metadata++;
     if (item.version !== 1) this.#dropped.versions++;
     const { entity, scope, kind, definition, data, id, cause, correlation, causation, expected, timeMicros, placement } = item;
     const bare = new AppendItem(entity, scope, kind, 1, definition, data, id, cause, correlation, causation, null, expected, timeMicros);
@@ -258,28 +283,28 @@ class Conversion {
   }
 
   /** Opens the new store, verifies it, and compares it with the source, event by event. Returns how many entities it has. */
-  async #compare(source: Opened): Promise<number> {
-    const copy = await this.#open(this.#work, { readOnly: true });
+  async #compare(source: Opened, work: WorkDirectory): Promise<number> {
+    const copy = await this.#openToRead(work.path, withoutOwnLocks(this.#disk));
     try {
       const { ok, problems } = await verifyStore(copy.disk, copy.parts, {
         onProgress: ({ events }) => this.#tell("verifying", events),
         ...(this.#options.signal === undefined ? {} : { signal: this.#options.signal }),
       });
-      if (!ok) throw (await this.#contradiction(source)) ?? this.#different(problems[0].message);
+      if (!ok) throw (await this.#contradiction(source)) ?? different(work, problems[0].message);
       const copies = batchesOf(copy);
       for await (const batch of batchesOf(source)) {
         this.#options.signal?.throwIfAborted();
         const { value: other, done } = await copies.next();
-        if (done === true) throw this.#different("events are missing");
+        if (done === true) throw different(work, "events are missing");
         if (other.length !== batch.length)
-          throw this.#different(`the batch at sequence ${batch[0].placement?.sequence} has another length`);
+          throw different(work, `the batch at sequence ${batch[0].placement?.sequence} has another length`);
         for (let i = 0; i < batch.length; i++) {
           const difference = differenceOf(batch[i], other[i]);
           if (difference !== null)
-            throw this.#different(`the event with sequence ${batch[i].placement?.sequence} has another ${difference}`);
+            throw different(work, `the event with sequence ${batch[i].placement?.sequence} has another ${difference}`);
         }
       }
-      if ((await copies.next()).done !== true) throw this.#different("it has more events than the source");
+      if ((await copies.next()).done !== true) throw different(work, "it has more events than the source");
       return copy.parts.log.index.heads.liveEntities;
     } finally {
       copy.parts.files.closeAll();
@@ -299,14 +324,12 @@ class Conversion {
       { reason, ...(segmentId === undefined ? {} : { segmentId }), ...(offset === undefined ? {} : { offset }) },
     );
   }
+}
 
-  #different(reason: string): StoreError<"CORRUPT"> {
-    return new StoreError(
-      "CORRUPT",
-      `Cannot convert: what was written to ${this.#work} is not what the source has (${reason}); report this`,
-      { reason },
-    );
-  }
+function different({ path }: WorkDirectory, reason: string): StoreError<"CORRUPT"> {
+  return new StoreError("CORRUPT", `Cannot convert: what was written to ${path} is not what the source has (${reason}); report this`, {
+    reason,
+  });
 }
 
 function conversionRecord(source: Opened, headsHash: string, gaps: GapLedger): AppendItem {

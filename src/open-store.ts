@@ -77,6 +77,12 @@ export async function openParts(directory: string, options: CompiledOptions): Pr
   }
 }
 
+/** Opens a directory for writing whose lock the caller holds, and goes on holding. */
+export async function openHeld(directory: string, options: CompiledOptions, lock: DirectoryLock): Promise<Opened> {
+  const disk = rememberFailedSyncs(options.disk ?? nodeDisk, directory);
+  return await openForWriting(directory, disk, options, lock, options.clock.monotonicMs());
+}
+
 async function openForWriting(
   directory: string,
   disk: Disk,

@@ -19,7 +19,7 @@ export function addConvert(program: Command, terminal: Terminal): void {
     .argument("<target>", "where the new store goes: a directory that is not there, or empty")
     .description("make a store of the other layout, with the same events; their hashes are new")
     .addOption(new Option("--layout <layout>", "the new store's layout").choices(["native", "batpak-0.3"]).makeOptionMandatory())
-    .option("--lossy", "leave out metadata and versions, which the batpak 0.3 layout has no room for")
+    .option("--lossy", "leave out metadata, versions and keys of removed events, which the batpak 0.3 layout has no room for")
     .option("--segment-bytes <bytes>", "at most so many bytes a segment (default 64 MiB)", wholeNumber)
     .action(async (source: string, target: string, flags: ConvertFlags) => {
       await assertStoreDirectory(source);
@@ -38,8 +38,10 @@ export function addConvert(program: Command, terminal: Terminal): void {
         });
         terminal.endProgress();
         const { directory, events, entities, to, dropped, sourceHeadsHash } = result;
-        for (const [what, count] of Object.entries(dropped))
+        for (const [member, count] of Object.entries(dropped)) {
+          const what = member === "removedKeys" ? "keys of removed events" : member;
           if (count > 0) terminal.tell(`The layout ${to} has no room for ${what}: ${count} left out`);
+        }
         const lines = [
           `${directory} has all ${events} events of ${entities} entities, in the layout ${to}, and is verified.`,
           `Hashes are new: this layout hashes other bytes. The source's last hashes are in conversion.jsonl (BLAKE3 ${sourceHeadsHash}).`,

@@ -6,6 +6,7 @@
  * then the segment's own sync succeeds, and nothing acknowledged in it outlasts a power cut. So whoever needs a name after that fails as well.
  */
 import { dirname, resolve } from "node:path";
+import { delegateTo } from "./delegate-disk.ts";
 import type { Disk } from "./disk.ts";
 
 /** Calls that fail before anything is synced. */
@@ -29,22 +30,10 @@ export function rememberFailedSyncs(disk: Disk, directory: string): Disk {
     throwFailure();
   };
   const isIt = (path: string): boolean => resolve(path) === resolve(directory);
-  return {
-    open: (path, mode) => disk.open(path, mode),
-    openSync: (path) => disk.openSync(path),
-    list: (path) => disk.list(path),
-    status: (path) => disk.status(path),
+  return Object.assign(delegateTo(disk), {
     // It syncs the parent, and the one above.
-    makeDirectory: (path) =>
+    makeDirectory: (path: string) =>
       isIt(dirname(path)) || isIt(dirname(dirname(path))) ? sync(() => disk.makeDirectory(path)) : disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    link: (from, to) => disk.link(from, to),
-    remove: (path) => disk.remove(path),
-    syncDirectory: (path) => (isIt(path) ? sync(() => disk.syncDirectory(path)) : disk.syncDirectory(path)),
-    lock: (file) => disk.lock(file),
-    get self() {
-      return disk.self;
-    },
-    isAlive: (identity) => disk.isAlive(identity),
-  };
+    syncDirectory: (path: string) => (isIt(path) ? sync(() => disk.syncDirectory(path)) : disk.syncDirectory(path)),
+  });
 }

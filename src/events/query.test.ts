@@ -60,6 +60,8 @@ test("wrong queries are refused by what is wrong", () => {
     [null, /the query is null/],
     ["a", /the query is "a"/],
     [[[]], /the query is a list/],
+    [{ time: new Date() }, /time is a Date, an object is allowed/],
+    [new Map(), /an object is allowed/],
     [{ limit: 3 }, /unknown member limit/],
     [{ entity: "" }, /entity is empty/],
     [{ entity: 5 }, /entity is 5, text/],

@@ -201,19 +201,33 @@ function copyFilter(filter: Filter): Filter {
   if (typeof filter !== "object" || filter === null || Array.isArray(filter)) return filter;
   const members = Object.entries(filter).map(([member, value]: [string, unknown]) => {
     if (Array.isArray(value)) return [member, value.slice()];
-    return [member, typeof value === "object" && value !== null && !isDefinition(value) ? { ...value } : value];
+    return [member, isPlainObject(value) ? copyBounds(value) : value];
   });
   return Object.fromEntries(members) as Filter;
 }
 
+function copyBounds(bounds: object): object {
+  return Object.fromEntries(
+    Object.entries(bounds).map(([name, end]: [string, unknown]) => [name, end instanceof Date ? new Date(end) : end]),
+  );
+}
+
+function isPlainObject(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
 function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
-  return typeof value === "object" && value !== null ? "an object" : typeof value === "function" ? "a function" : String(value);
+  if (typeof value !== "object" || value === null) return typeof value === "function" ? "a function" : String(value);
+  return Array.isArray(value) ? "a list" : value instanceof Date ? "a Date" : "an object";
 }
 
 function assertMembers(value: unknown, allowed: ReadonlySet<string>, what: string, operation: string): asserts value is object {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw invalidArgument(`Cannot ${operation}: ${what} is ${Array.isArray(value) ? "a list" : show(value)}, an object is allowed`);
+  // Those of these types have no members: they would pass for an object that asks nothing, and so for everything.
+  if (typeof value !== "object" || value === null || [Array, Date, Map, Set].some((type) => value instanceof type)) {
+    throw invalidArgument(`Cannot ${operation}: ${what} is ${show(value)}, an object is allowed`);
   }
   for (const member of Object.keys(value)) {
     if (!allowed.has(member)) {

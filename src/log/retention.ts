@@ -66,6 +66,11 @@ export class Retention {
     for (const offset of this.summary.batches) yield* readBatches(this.#payload(offset));
   }
 
+  /** How many removed events had a key, or were of a batch with one. */
+  countKeys(): number {
+    return this.summary.keys.reduce((sum, { offset }) => sum + readKeys(this.#payload(offset)).ids.length / 16, 0);
+  }
+
   /** The removed batch that has this id, which the writer did not issue; null when there is none. Reads two frames at most. */
   batchOf(id: Uint8Array): RemovedRow[] | null {
     const { keys, filter } = this.summary;

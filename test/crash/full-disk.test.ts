@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isStoreError } from "../../src/base/store-error.ts";
+import { convertStore } from "../../src/convert.ts";
 import { Store } from "../../src/store.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import type { DiskOperation, Fault } from "../../src/testing/simulated-machine.ts";
@@ -140,4 +141,27 @@ test("a process with few file descriptors: files that are held for reading make 
     await store.close();
     assert.equal(disk.openFileCount, 0);
   }
+});
+
+test("a conversion onto a full disk says so, leaves the source, and is done when there is room", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk });
+  for (let n = 0; n < 100; n++) await store.append({ entity: "a", scope: "s" }, { kind: 0x1000, data: { n, pad: "p".repeat(300) } });
+  await store.close();
+  const used = disk.paths().reduce((sum, path) => sum + disk.bytesOf(path).length, 0);
+  let full = 0;
+  for (let room = 500; ; room += 9000) {
+    disk.faults = limited(disk, used + room);
+    const outcome = await convertStore(DIRECTORY, "/old", { layout: "batpak-0.3", disk }).catch((error: unknown) => error);
+    disk.faults = undefined;
+    if (!(outcome instanceof Error)) break;
+    full++;
+    assert.ok(isStoreError(outcome, "IO"), String(outcome));
+    assert.deepEqual(await disk.status("/old"), null);
+  }
+  assert.ok(full > 2, `${full} conversions met the end of the disk`);
+  const old = await Store.open("/old", { disk, readOnly: true });
+  assert.equal(await old.count(), 100);
+  await old.close();
+  assert.equal(disk.openFileCount, 0);
 });

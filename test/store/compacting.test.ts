@@ -147,6 +147,29 @@ test("what is removed is what the query said when it was asked for, also where t
   await store.close();
 });
 
+test("a time that is a Date is the one that it was when it was given", async () => {
+  const disk = createMemoryDisk();
+  const store = await open(disk);
+  await fill(store, 0, 120);
+  const { timestamp } = (await store.read().first()) as { timestamp: number };
+  const late = timestamp + 1_000_000_000;
+  for (const rulesBy of [(date: Date) => ({ keepNewerThan: date }), (date: Date) => ({ query: { time: { before: date } } })]) {
+    const date = new Date(timestamp - 1000);
+    const compacting = store.compact({ ...rulesBy(date), dryRun: true });
+    date.setTime(late);
+    assert.deepEqual(await compacting.then(({ removedEvents, heldEvents }) => [removedEvents, heldEvents]), [0, 0]);
+  }
+  // No range at all is not a range without bounds.
+  await assert.rejects(store.compact({ query: { time: new Date(late) as never } }), { code: "INVALID_ARGUMENT" });
+  await store.close();
+  const date = new Date(timestamp - 1000);
+  const query = { sequence: { before: 0 } };
+  const compacting = compactStore(DIRECTORY, { disk, keepNewerThan: date, query });
+  date.setTime(late);
+  query.sequence.before = 1000;
+  assert.equal((await compacting).removedEvents, 0);
+});
+
 test("compactions take turns, a signal ends one, and closing ends them all", async () => {
   const disk = slowDisk(createMemoryDisk(), () => 1);
   const store = await open(disk);

@@ -1,7 +1,7 @@
 // Converting stores between the layouts: the stores of the original, and ours; what stays, what is new, what is refused, what a crash leaves.
 
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -57,7 +57,7 @@ for (const name of fixtureNames()) {
     const kept = await keptOf(source);
     const { events, from, to, dropped } = await convertStore(source, join(directory, "native"), { layout: "native" });
     assert.deepEqual({ events, from, to }, { events: kept.length, from: "batpak-0.3", to: "native" });
-    assert.deepEqual(dropped, { metadata: 0, versions: 0, definitions: 0 });
+    assert.deepEqual(dropped, { metadata: 0, versions: 0, definitions: 0, removedKeys: 0 });
     assert.deepEqual(await keptOf(join(directory, "native")), kept);
     assert.deepEqual(filesOf(source), before);
     await convertStore(join(directory, "native"), join(directory, "back"), { layout: "batpak-0.3" });
@@ -127,7 +127,7 @@ test("a native store becomes one of the original's layout: keys still answer, de
   await makeNative(source, false);
   const kept = await keptOf(source);
   const result = await convertStore(source, join(directory, "old"), { layout: "batpak-0.3", segmentBytesMax: 4096 });
-  assert.deepEqual(result.dropped, { metadata: 0, versions: 0, definitions: 1 });
+  assert.deepEqual(result.dropped, { metadata: 0, versions: 0, definitions: 1, removedKeys: 0 });
   assert.deepEqual(await keptOf(join(directory, "old")), kept);
   const store = await Store.open(join(directory, "old"));
   const { nextSequence, segments } = await store.stats();
@@ -154,11 +154,11 @@ test("what the old layout has no room for ends the conversion, or is left out an
   const target = join(directory, "old");
   await assert.rejects(convertStore(source, target, { layout: "batpak-0.3" }), {
     code: "UNSUPPORTED_BY_LAYOUT",
-    message: /of order:0 has version 2, lossy leaves it out/,
+    message: /of order:0 has version 2, lossy leaves versions out/,
   });
   assert.ok(!existsSync(target));
   const { dropped, events } = await convertStore(source, target, { layout: "batpak-0.3", lossy: true });
-  assert.deepEqual(dropped, { metadata: 1, versions: 1, definitions: 2 });
+  assert.deepEqual(dropped, { metadata: 1, versions: 1, definitions: 2, removedKeys: 0 });
   assert.equal((await keptOf(target)).length, events);
 });
 
@@ -255,6 +255,89 @@ test("wrong arguments and directories are refused, and an interrupted conversion
   await convertStore(source, target, { layout: "native", onProgress: ({ step }) => steps.add(step) });
   assert.deepEqual([...steps].sort(), ["converting", "verifying"]);
   assert.deepEqual(readdirSync(directory).sort(), ["native", "source"]);
+});
+
+test("nothing is cleared but what a conversion left: neither the source, nor a store, a file or a link of somebody else's", async (context) => {
+  const directory = temporary(context);
+  const target = join(directory, "data");
+  const work = `${target}.converting`;
+  await makeNative(work, true);
+  const before = filesOf(work);
+  // As after an interrupted conversion that somebody went on with.
+  await assert.rejects(convertStore(work, target, { layout: "batpak-0.3" }), { code: "INVALID_ARGUMENT", message: /where the source is/ });
+  const source = copyFixture("tiny", join(directory, "source"));
+  const notOurs = { code: "IO", message: /which no conversion left there; move that away, or take another target/ };
+  await assert.rejects(convertStore(source, target, { layout: "native" }), notOurs);
+  assert.deepEqual(filesOf(work), before);
+  await assert.rejects(convertStore(source, join(directory, "x"), { layout: "native", segmentBytesMax: 1 }), { code: "INVALID_ARGUMENT" });
+  mkdirSync(join(directory, "y.converting"));
+  writeFileSync(join(directory, "y.converting", "thesis.txt"), "years");
+  await assert.rejects(convertStore(source, join(directory, "y"), { layout: "native" }), notOurs);
+  symlinkSync(work, join(directory, "z.converting"));
+  await assert.rejects(convertStore(source, join(directory, "z"), { layout: "native" }), { code: "IO", message: /is a symlink/ });
+  assert.deepEqual(readdirSync(join(directory, "y.converting")), ["thesis.txt"]);
+  assert.deepEqual(filesOf(work), before);
+});
+
+test("of two conversions to one target one is refused, and neither harms the other", async (context) => {
+  const directory = temporary(context);
+  const source = copyFixture("batch_rotate", join(directory, "source"));
+  const target = join(directory, "native");
+  const others: Promise<unknown>[] = [];
+  const refused: unknown[] = [];
+  await convertStore(source, target, {
+    layout: "native",
+    // While it is written, and while it is compared.
+    onProgress: () => {
+      others.push(
+        convertStore(source, target, { layout: "native" }).catch((error: unknown) => refused.push((error as { code: string }).code)),
+      );
+    },
+  });
+  await Promise.all(others);
+  assert.deepEqual([refused.length > 0, refused.length], [true, others.length]);
+  for (const code of refused) assert.ok(code === "LOCKED" || code === "IO", String(code));
+  assert.equal(refused[0], "LOCKED");
+  assert.deepEqual(await keptOf(target), await keptOf(source));
+  assert.deepEqual(readdirSync(directory).sort(), ["native", "source"]);
+});
+
+test("a user's own metadata under the conversion's name is metadata", async (context) => {
+  const directory = temporary(context);
+  const source = join(directory, "source");
+  const store = await Store.open(source, { events: [Paid] });
+  await store.append({ entity: "a", scope: "s" }, Paid({ cents: 1 }), { metadata: { batpak03: { timestamp_us: 5, flags: 7 } } });
+  await store.close();
+  const refused = { code: "UNSUPPORTED_BY_LAYOUT", details: { layout: "batpak-0.3", feature: "metadata" } };
+  await assert.rejects(convertStore(source, join(directory, "old"), { layout: "batpak-0.3" }), refused);
+  const { dropped } = await convertStore(source, join(directory, "old"), { layout: "batpak-0.3", lossy: true });
+  assert.equal(dropped.metadata, 1);
+  await convertStore(join(directory, "old"), join(directory, "back"), { layout: "native" });
+  const back = await Store.open(join(directory, "back"));
+  const [first] = await back.read().toArray();
+  const { batpak03 } = first.metadata as { batpak03: { timestamp_us: number; flags?: number } };
+  assert.deepEqual([batpak03.flags, batpak03.timestamp_us > 5], [undefined, true]);
+  // Behind the converted events it is the user's again.
+  await back.append({ entity: "a", scope: "s" }, rawEvent(0xf003, 1), { metadata: { batpak03: { flags: 7 } } });
+  await back.close();
+  await assert.rejects(convertStore(join(directory, "back"), join(directory, "again"), { layout: "batpak-0.3" }), refused);
+});
+
+test("keys of events that compaction removed are not lost without a word", async (context) => {
+  const directory = temporary(context);
+  const source = join(directory, "source");
+  const store = await Store.open(source, { events: [Paid], segmentBytesMax: 8192 });
+  for (let i = 0; i < 200; i++) await store.append({ entity: "a", scope: "s" }, Paid({ cents: i }), { idempotencyKey: `key-${i}` });
+  const { removedEvents } = await store.compact({ query: { entity: "a" }, keepLast: 10 });
+  await store.close();
+  assert.ok(removedEvents > 100);
+  await assert.rejects(convertStore(source, join(directory, "old"), { layout: "batpak-0.3" }), {
+    code: "UNSUPPORTED_BY_LAYOUT",
+    message: `Cannot convert: compaction has kept ${removedEvents} keys of events that it removed, lossy leaves keys of removed events out`,
+  });
+  assert.deepEqual(readdirSync(directory), ["source"]);
+  const { dropped } = await convertStore(source, join(directory, "old"), { layout: "batpak-0.3", lossy: true });
+  assert.deepEqual(dropped, { metadata: 0, versions: 0, definitions: 1, removedKeys: removedEvents });
 });
 
 test("batpak convert tells what it made; wrong layouts and full targets are refused", async (context) => {
