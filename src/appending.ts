@@ -17,6 +17,7 @@ import { type AnyNewEvent, checkNewEvent, PendingData, validateData } from "./ev
 import type { DefinitionRegistry, Resolution } from "./events/definition-registry.ts";
 import type { Receipt } from "./events/event.ts";
 import { compileExpectation } from "./events/expectation.ts";
+import { compileQuery, copyQuery } from "./events/query.ts";
 import { keyedId, parseId } from "./events/id.ts";
 import { SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
@@ -25,6 +26,7 @@ import { AppendItem, type ConditionResult, type ExpectedState } from "./log/appe
 import { CommitGroup } from "./log/commit-group.ts";
 import type { FramePlacer } from "./log/frame-placer.ts";
 import { PromisedReceipts } from "./log/receipts.ts";
+import type { SearchFilter } from "./log/row-search.ts";
 import { consumerRecordPayload, type ConsumerRecord } from "./log/records-in-force.ts";
 import { findMatch, type ReadingParts, searchFilter } from "./reading.ts";
 import type { CompiledOptions } from "./store-options.ts";
@@ -169,9 +171,14 @@ export class Appending {
   }
 
   #expected(expect: NonNullable<EventOptions["expect"]>): ExpectedState | null {
-    const compiled = compileExpectation(expect, (definition) => this.#parts.registry.kindsOf(definition), "append");
+    const compiled = compileExpectation(expect, "append");
     if (compiled === null || compiled.kind !== "noneMatching") return compiled;
-    return { ...compiled, filters: compiled.filters.map(searchFilter) };
+    const { registry } = this.#parts;
+    const { kind, after, expected } = compiled;
+    const query = copyQuery(compiled.query);
+    const compile = (): readonly SearchFilter[] =>
+      compileQuery(query, (definition) => registry.kindsOf(definition), "append").map(searchFilter);
+    return { kind, filters: registry.untilLearnt(compile), after, expected };
   }
 
   /** Lets the schemas answer. Until one that is asynchronous has, the append holds up nobody. */
@@ -285,16 +292,18 @@ export class Appending {
 
   /** Gives events of definitions their kinds. Returns what is to be learnt when they are accepted: nothing, mostly. */
   #resolve(events: readonly AppendItem[]): readonly Resolution[] {
-    const { registry } = this.#parts;
+    const { registry, acceptance } = this.#parts;
     // Taken over at the end only: a batch that is refused claims nothing.
     let pending = this.#pending;
     let learning = NO_RESOLUTIONS;
     let last: Resolution | null = null;
+    // Of events by number, which are not in the log yet.
+    const isTaken = (kind: number): boolean => isAmong(events, kind) || acceptance.hasStagedKind(kind);
     for (const event of events) {
       const { definition } = event;
       if (definition === null) continue;
       if (last === null || last.definition !== definition) {
-        last = learning.find((resolution) => resolution.definition === definition) ?? registry.resolve(definition, pending);
+        last = learning.find((resolution) => resolution.definition === definition) ?? registry.resolve(definition, pending, isTaken);
         if (!registry.isRecorded(last) && !learning.includes(last)) {
           learning = [...learning, last];
           if (last.mustRecord) pending = [...pending, last];
@@ -350,7 +359,7 @@ export class Appending {
     for (const condition of conditions) {
       const expected = condition.item.expected as Extract<ExpectedState, { kind: "noneMatching" }>;
       const from = expected.after + 1;
-      condition.found = await findMatch(reading, expected.filters, from, bound);
+      condition.found = await findMatch(reading, expected.filters(), from, bound);
       condition.checkedTo = Math.max(from, bound);
     }
   }
@@ -358,6 +367,10 @@ export class Appending {
 
 async function noteOutput(item: AppendItem, pending: PendingData): Promise<void> {
   item.data = await pending.output;
+}
+
+function isAmong(events: readonly AppendItem[], kind: number): boolean {
+  return events.some((event) => event.definition === null && event.kind === kind);
 }
 
 function recordItem({ name, kind, version }: Resolution): AppendItem {

@@ -10,6 +10,7 @@
  */
 import { randomFillSync } from "node:crypto";
 import { traced } from "./base/diagnostics.ts";
+import { rest } from "./base/rest.ts";
 import { StoreError } from "./base/store-error.ts";
 import { Appending } from "./appending.ts";
 import { writeBatpak03Checkpoint } from "./checkpoint/batpak03-checkpoint.ts";
@@ -180,7 +181,7 @@ export class Batpak03Writer implements StoreWriter {
       while (this.acceptance.hasStaged || !this.log.queue.isIdle) {
         this.log.queue.assertSound();
         await this.log.queue.idle();
-        if (this.acceptance.hasStaged) await new Promise((resolve) => setImmediate(resolve));
+        if (this.acceptance.hasStaged) await rest();
       }
       await this.log.rest();
       await this.log.sync();

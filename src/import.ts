@@ -10,6 +10,7 @@
 import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { GrowingSink } from "./base/byte-sink.ts";
 import { sameBytes } from "./base/hex.ts";
+import { rest } from "./base/rest.ts";
 import { invalidArgument, StoreError } from "./base/store-error.ts";
 import type { Appending } from "./appending.ts";
 import { payloadToJson } from "./events/payload-json.ts";
@@ -155,7 +156,7 @@ class ImportRun {
         else this.#refuse(record.line, differentEvent(record, difference));
         if (difference !== null || this.#skipped % BATCH_EVENTS !== 0) return undefined;
         this.#report();
-        return new Promise((resolve) => setImmediate(resolve));
+        return rest();
       }
       const removed = index.findRemoved(id)?.find((row) => sameBytes(row.id, 0, id, 0, 16)) ?? null;
       if (removed !== null) {

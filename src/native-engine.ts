@@ -6,6 +6,7 @@
  */
 import { randomFillSync } from "node:crypto";
 import { tell } from "./base/diagnostics.ts";
+import { rest } from "./base/rest.ts";
 import { StoreError } from "./base/store-error.ts";
 import { Appending } from "./appending.ts";
 import { Checkpointer } from "./checkpoint/checkpointer.ts";
@@ -411,7 +412,7 @@ export class NativeWriter implements StoreWriter {
       while (this.acceptance.hasStaged || !this.log.queue.isIdle) {
         this.log.queue.assertSound();
         await this.log.queue.idle();
-        if (this.acceptance.hasStaged) await new Promise((resolve) => setImmediate(resolve));
+        if (this.acceptance.hasStaged) await rest();
       }
       this.log.stopTimers();
       await this.log.sync();

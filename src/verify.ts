@@ -4,7 +4,7 @@
  */
 import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { sameBytes } from "./base/hex.ts";
-import { inSteps } from "./base/rest.ts";
+import { inSteps, rest } from "./base/rest.ts";
 import { getUint64 } from "./base/u64.ts";
 import { isStoreError } from "./base/store-error.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
@@ -91,12 +91,12 @@ async function verifyOtherLayout(disk: Disk, parts: NativeStoreParts, { signal, 
   const found = new ProblemList();
   for (const problem of parts.log.problems) found.tell(problem);
   const eventsTotal = parts.log.index.visibleEvents;
-  const rest = async (events: number, segmentId: number): Promise<void> => {
+  const tellAndRest = async (events: number, segmentId: number): Promise<void> => {
     onProgress?.({ events, eventsTotal, segmentId });
-    await new Promise((resolve) => setImmediate(resolve));
+    await rest();
     signal?.throwIfAborted();
   };
-  const { events, entities } = await verifyBatpak03({ disk, parts, problems: found, rest });
+  const { events, entities } = await verifyBatpak03({ disk, parts, problems: found, rest: tellAndRest });
   return { ok: found.count === 0, events, entities, removed: 0, problems: found.problems, problemCount: found.count };
 }
 
@@ -302,7 +302,7 @@ class Verification {
   async #rest(): Promise<void> {
     const { signal, onProgress } = this.#options;
     onProgress?.({ events: this.#events, eventsTotal: this.#eventsTotal, segmentId: this.#segmentId });
-    await new Promise((resolve) => setImmediate(resolve));
+    await rest();
     signal?.throwIfAborted();
   }
 

@@ -400,11 +400,8 @@ export const mutations = [
   },
   {
     name: "conversion: written where it will be",
-    file: "src/convert.ts",
-    edits: [
-      ["this.#work = `${target}.converting`;", "this.#work = target;"],
-      ["await this.#disk.rename(this.#work, this.#target);", ""],
-    ],
+    file: "src/convert-directory.ts",
+    edits: [["const path = `${target}.converting`;", "const path = target;"]],
     suites: ["changes"],
   },
   {

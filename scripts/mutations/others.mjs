@@ -117,12 +117,12 @@ export const others = [
     file: "src/convert.ts",
     edits: [
       [
-        "      const entities = await this.#compare(source);\n",
-        "      await this.#disk.rename(this.#work, this.#target);\n      const entities = await this.#compare(source);\n",
+        "        const entities = await this.#compare(source, work);\n",
+        "        await this.#disk.rename(work.path, this.#target);\n        const entities = await this.#compare(source, work);\n",
       ],
       [
-        "      await this.#disk.rename(this.#work, this.#target);\n      await this.#disk.syncDirectory",
-        "      await this.#disk.syncDirectory",
+        "        await this.#disk.rename(work.path, this.#target);\n        await this.#disk.syncDirectory",
+        "        await this.#disk.syncDirectory",
       ],
     ],
     suites: ["changes"],

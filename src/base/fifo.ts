@@ -22,6 +22,10 @@ export class Fifo<Item extends Queued> {
     return this.#items[this.#head];
   }
 
+  some(isIt: (item: Item) => boolean): boolean {
+    return this.#items.some((item) => !item.isGone && isIt(item));
+  }
+
   push(item: Item): void {
     this.#items.push(item);
   }

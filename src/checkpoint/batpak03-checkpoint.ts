@@ -10,6 +10,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { sameBytes } from "../base/hex.ts";
+import { rest } from "../base/rest.ts";
 import type { Disk, DiskFile } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import type { CheckpointEntryFields } from "../format/batpak03/checkpoint.ts";
@@ -94,7 +95,7 @@ class Picture {
     const { entities, scopes } = this.#index;
     for (const { rows, rowCount } of this.segments) {
       for (let row = 0; row < rowCount; row++) {
-        if (row % ROWS_PER_TURN === ROWS_PER_TURN - 1) await turn();
+        if (row % ROWS_PER_TURN === ROWS_PER_TURN - 1) await rest();
         const entity = rows.columns.entity[row];
         const scope = rows.columns.scope[row];
         if (this.entityStrings[entity] === 0) this.entityStrings[entity] = this.#intern(entities.name(entity));
@@ -162,7 +163,7 @@ class CheckpointWriting {
         this.#fillFromRow(segment, rows, row);
         if (footer === null) {
           if (!this.#fillFromFrame(segment.id, rows, row)) return false;
-          if (row % FRAMES_PER_TURN === FRAMES_PER_TURN - 1) await turn();
+          if (row % FRAMES_PER_TURN === FRAMES_PER_TURN - 1) await rest();
         } else this.#fillFromFooter(footer, row);
         this.#encoder.push(this.#entry);
         if (this.#encoder.chunkReady) await this.#writeChunk(file);
@@ -207,7 +208,7 @@ class CheckpointWriting {
     const { entities, scopes } = this.#input.index;
     const known = footer.strings.map((text) => ({ entity: entities.find(text), scope: scopes.find(text) }));
     for (let row = 0; row < rowCount; row++) {
-      if (row % ROWS_PER_TURN === ROWS_PER_TURN - 1) await turn();
+      if (row % ROWS_PER_TURN === ROWS_PER_TURN - 1) await rest();
       const { entity, scope, kind, idTag: ids, correlationTag, causationTag } = rows.columns;
       if (footer.frameOffset(row) !== rows.offsetAt(row) || footer.eventKind(row) !== kind[row]) return false;
       if (footer.clock(row) !== rows.clockAt(row) || footer.wallMs(row) * 1000 !== rows.timeAt(row)) return false;
@@ -301,8 +302,4 @@ function expandOrZero(frame: Frame, hashAt: number, target: Uint8Array): void {
 
 function copyBytes(source: Uint8Array, from: number, target: Uint8Array, length: number): void {
   for (let i = 0; i < length; i++) target[i] = source[from + i];
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -93,15 +93,16 @@ export class DefinitionRegistry {
    * What an append of this definition's event would use. Changes nothing.
    *
    * @param pending what was resolved before and is neither committed nor given up: their kinds are taken, and a name keeps its kind
+   * @param isTaken of which kinds there are events that the store does not hold yet
    * @throws TypeError `INVALID_ARGUMENT` when its name or kind belongs to another definition, or no kind is free
    */
-  resolve(definition: AnyDefinition, pending: readonly Resolution[] = NONE): Resolution {
+  resolve(definition: AnyDefinition, pending: readonly Resolution[] = NONE, isTaken: (kind: number) => boolean = () => false): Resolution {
     const settled = this.#settled.get(definition);
     if (settled !== undefined) return settled;
     const { name, version } = definition;
     const operation = `append ${name}`;
     this.#assertClaim(definition, operation, pending);
-    const kind = definition.kind ?? this.#kindInUse(name, pending) ?? this.#freeKind(operation, pending);
+    const kind = definition.kind ?? this.#kindInUse(name, pending) ?? this.#freeKind(operation, pending, isTaken);
     const recordedName = this.#nameByKind.get(kind) ?? pending.find((other) => other.kind === kind)?.name;
     if (recordedName !== undefined && recordedName !== name) {
       throw invalidArgument(`Cannot ${operation}: the kind ${hex(kind)} belongs to ${recordedName}, a kind of its own is allowed`);
@@ -209,23 +210,24 @@ export class DefinitionRegistry {
     return this.#kindsByName.get(name)?.at(-1) ?? pending.find((other) => other.name === name)?.kind;
   }
 
-  #freeKind(operation: string, pending: readonly Resolution[]): number {
+  #freeKind(operation: string, pending: readonly Resolution[], isTaken: (kind: number) => boolean): number {
     while (this.#freeFrom <= 0xffff && this.#isTaken(this.#freeFrom)) this.#freeFrom++;
     // Those that were given to others of the same batch ascend.
     const given = pending.reduce((last, { definition, kind }) => (definition.kind === undefined ? Math.max(last, kind) : last), -1);
-    const kind = this.#firstFree(Math.max(this.#freeFrom, given + 1), 0xffff, pending) ?? this.#firstFree(this.#freeFrom, given, pending);
+    const isFree = (kind: number): boolean => !this.#isTaken(kind) && !pending.some((other) => other.kind === kind) && !isTaken(kind);
+    const kind = firstOf(Math.max(this.#freeFrom, given + 1), 0xffff, isFree) ?? firstOf(this.#freeFrom, given, isFree);
     if (kind !== null) return kind;
     throw invalidArgument(`Cannot ${operation}: all kinds are taken, a definition that names its kind is allowed`);
-  }
-
-  #firstFree(from: number, to: number, pending: readonly Resolution[]): number | null {
-    for (let kind = from; kind <= to; kind++) if (!this.#isTaken(kind) && !pending.some((other) => other.kind === kind)) return kind;
-    return null;
   }
 
   #isTaken(kind: number): boolean {
     return kind >>> 12 === EFFECT_CATEGORY || this.#nameByKind.has(kind) || this.#claimByKind.has(kind) || this.#isKindInUse(kind);
   }
+}
+
+function firstOf(from: number, to: number, isFree: (kind: number) => boolean): number | null {
+  for (let kind = from; kind <= to; kind++) if (isFree(kind)) return kind;
+  return null;
 }
 
 function recordKey(kind: number, version: number): number {

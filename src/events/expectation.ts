@@ -1,8 +1,7 @@
 /** Expectations: what must be so for an append to be accepted. It is judged against everything accepted before it. */
 import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
-import { compileQuery } from "./query.ts";
-import type { CompiledFilter, KindsOf, Query } from "./query.ts";
+import type { Query } from "./query.ts";
 
 /**
  * - `"none"`: the entity has no event yet
@@ -12,14 +11,14 @@ import type { CompiledFilter, KindsOf, Query } from "./query.ts";
  */
 export type Expectation = "none" | "exists" | { readonly clock: number } | { readonly noneMatching: Query; readonly after?: number };
 
-/** An expectation, checked. `expected` is what was asked, for the details of a `CONFLICT`. */
+/** An expectation, checked but for its query. `expected` is what was asked, for the details of a `CONFLICT`. */
 export type CompiledExpectation =
   | { readonly kind: "none" }
   | { readonly kind: "exists" }
   | { readonly kind: "clock"; readonly clock: number }
   | {
       readonly kind: "noneMatching";
-      readonly filters: readonly CompiledFilter[];
+      readonly query: Query;
       /** Only events of a greater sequence count; -1: all. */
       readonly after: number;
       readonly expected: Expectation;
@@ -29,12 +28,12 @@ const NONE: CompiledExpectation = { kind: "none" };
 const EXISTS: CompiledExpectation = { kind: "exists" };
 
 /**
- * Checks an expectation and compiles it; null where there is none.
+ * Checks an expectation; null where there is none.
  *
  * @param operation what cannot be done otherwise, for messages: "append"
  * @throws TypeError or RangeError `INVALID_ARGUMENT`
  */
-export function compileExpectation(expectation: Expectation | undefined, kindsOf: KindsOf, operation: string): CompiledExpectation | null {
+export function compileExpectation(expectation: Expectation | undefined, operation: string): CompiledExpectation | null {
   if (expectation === undefined) return null;
   if (expectation === "none") return NONE;
   if (expectation === "exists") return EXISTS;
@@ -48,7 +47,7 @@ export function compileExpectation(expectation: Expectation | undefined, kindsOf
       if (noneMatching === undefined) throw invalidArgument(`Cannot ${operation}: expect.noneMatching is undefined, a query is allowed`);
       return {
         kind: "noneMatching",
-        filters: compileQuery(noneMatching, kindsOf, operation),
+        query: noneMatching,
         after: after === undefined ? -1 : wholeNumber(after, -1, "expect.after", operation),
         expected: expectation,
       };

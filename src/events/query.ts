@@ -236,6 +236,17 @@ function assertMembers(value: unknown, allowed: ReadonlySet<string>, what: strin
   }
 }
 
+/** The same of what is asked. What has gone missing on the way is not taken for "any": more would match than was meant, or than somebody may see. */
+function assertAsked(value: unknown, allowed: ReadonlySet<string>, what: string, operation: string): asserts value is object {
+  assertMembers(value, allowed, what, operation);
+  for (const [member, asked] of Object.entries(value)) {
+    if (asked !== undefined) continue;
+    throw invalidArgument(
+      `Cannot ${operation}: ${member} of ${what} is there and undefined, a value is allowed; leave it out where any will do`,
+    );
+  }
+}
+
 function assertCount(value: unknown, what: string, operation: string): asserts value is number {
   if (typeof value !== "number")
     throw invalidArgument(`Cannot ${operation}: ${what} is ${show(value)}, 0 and whole numbers above are allowed`);
@@ -252,7 +263,7 @@ function assertBound(value: unknown, what: string, operation: string): asserts v
 
 /** Null where nothing can match. */
 function compileFilter(filter: unknown, kindsOf: KindsOf, operation: string): CompiledFilter | null {
-  assertMembers(filter, FILTER_MEMBERS, "the query", operation);
+  assertAsked(filter, FILTER_MEMBERS, "the query", operation);
   const { entity, entityPrefix, scope, correlation, causedBy, kind, category, clock, sequence, time } = filter as Filter;
   const compiled: CompiledFilter = {};
   if (entity !== undefined) {
@@ -326,7 +337,7 @@ function compileRange(
   operation: string,
 ): Bounds {
   if (range === undefined) return { from: undefined, to: undefined };
-  assertMembers(range, RANGE_MEMBERS, name, operation);
+  assertAsked(range, RANGE_MEMBERS, name, operation);
   const { from, after, to, before } = range as Range<unknown>;
   if (from !== undefined && after !== undefined) {
     throw invalidArgument(`Cannot ${operation}: ${name} has both from and after, one of them is allowed`);

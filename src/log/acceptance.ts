@@ -121,6 +121,11 @@ export class Acceptance {
     return this.#staged.length > 0;
   }
 
+  /** Whether an event of this kind is staged and not yet accepted. */
+  hasStagedKind(kind: number): boolean {
+    return this.#staged.some(({ request }) => request.items.some((item) => item.kind === kind));
+  }
+
   /** Whether a request must wait for room before it may be staged at all. */
   get mustWait(): boolean {
     if (this.#usingPlace) return false;

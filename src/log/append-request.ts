@@ -9,7 +9,13 @@ export type ExpectedState =
   | { readonly kind: "none" }
   | { readonly kind: "exists" }
   | { readonly kind: "clock"; readonly clock: number }
-  | { readonly kind: "noneMatching"; readonly filters: readonly SearchFilter[]; readonly after: number; readonly expected: unknown };
+  | {
+      readonly kind: "noneMatching";
+      /** By the kinds that definitions have now: one may get its kind while this waits. */
+      filters(): readonly SearchFilter[];
+      readonly after: number;
+      readonly expected: unknown;
+    };
 
 /** A payload as it is stored elsewhere: MessagePack that is taken over byte for byte. */
 export class StoredPayload {

@@ -203,7 +203,7 @@ function judgeCondition(
   const looked = request.conditions.find((condition) => condition.item === item);
   const from = looked?.checkedTo ?? expected.after + 1;
   const found =
-    looked !== undefined && looked.found >= 0 ? looked.found : firstMatch(expected.filters, from, index.acceptedSequence, index, frames);
+    looked !== undefined && looked.found >= 0 ? looked.found : firstMatch(expected.filters(), from, index.acceptedSequence, index, frames);
   if (found < 0) return null;
   return {
     kind: "refuse",

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isStoreError } from "../../src/base/store-error.ts";
-import { type AnyNewEvent, defineEvent, rawEvent } from "../../src/events/definition.ts";
+import { type AnyNewEvent, defineEvent, rawEvent, type } from "../../src/events/definition.ts";
 import type { Receipt } from "../../src/events/event.ts";
+import { Store } from "../../src/store.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { Counted, type CountedStore, numbersIn, openStore, segmentPath } from "./support/log-image.ts";
 
@@ -71,6 +72,58 @@ test("an append whose schema answers later takes its place then, and holds up no
     assert.equal(receipt.sequence, 1);
     assert.deepEqual((await store.get(receipt.id))?.data, { n: 1001 });
   }));
+
+test("a condition on a definition that gets its kind while it waits sees what was accepted meanwhile", async () => {
+  const data = { schema: type<{ nick: string }>() };
+  const later = {
+    "~standard": { version: 1, vendor: "test", validate: async (value: unknown) => ({ value: value as { nick: string } }) },
+  } as const;
+  for (const schema of ["none", "asynchronous"] as const) {
+    const Registered = defineEvent("Registered", schema === "none" ? data : { schema: later });
+    const Noted = defineEvent("Noted", data);
+    const expect = { noneMatching: { kind: Registered } };
+    const outcomeOf = (append: Promise<Receipt>): Promise<string> =>
+      append.then(
+        () => "appended",
+        (error: unknown) => (error as { code: string }).code,
+      );
+    // All at once; behind one that is staged for its own condition; behind one that waits for room.
+    for (const queuedBytesMax of [64 * 1024 * 1024, 65_536]) {
+      for (const first of [{ expect }, {}]) {
+        const store = await Store.open("/store", { disk: new SimulatedDisk(), events: [Registered, Noted], queuedBytesMax });
+        const filling = store.append(other, rawEvent(0x1fff, "x".repeat(65_536)));
+        const outcomes = await Promise.all([
+          outcomeOf(store.append(other, Registered({ nick: "first" }), first)),
+          outcomeOf(store.append(at, Registered({ nick: "second" }), { expect })),
+          // Which is no Registered, but must not stand beside one.
+          outcomeOf(store.append(at, Noted({ nick: "third" }), { expect: { noneMatching: [{ kind: Registered }, { entity: "absent" }] } })),
+        ]);
+        const expected = schema === "none" ? ["appended", "CONFLICT", "CONFLICT"] : null;
+        if (expected !== null) assert.deepEqual(outcomes, expected);
+        assert.equal(await store.count({ kind: Registered }), 1);
+        await filling;
+        await store.close();
+      }
+    }
+  }
+});
+
+test("a definition is given no number of events that are only on their way", async () => {
+  const Named = defineEvent("Named", { schema: type<string>() });
+  const store = await Store.open("/store", { disk: new SimulatedDisk() });
+  await store.appendBatch([
+    { coordinate: at, event: rawEvent(0x1001, "raw") },
+    { coordinate: at, event: Named("named") },
+  ]);
+  const Other = defineEvent("Other", { schema: type<string>() });
+  await Promise.all([
+    store.append(at, rawEvent(0x1003, "raw"), { expect: { noneMatching: { scope: "absent" } } }),
+    store.append(at, Other("other")),
+  ]);
+  const found = (await store.read().toArray()).map(({ kind, type: name, data }) => `${kind.toString(16)} ${String(name)} ${String(data)}`);
+  assert.deepEqual(found, ["1001 null raw", "1002 Named named", "1003 null raw", "1004 Other other"]);
+  await store.close();
+});
 
 test("of many concurrent appends that expect none, one wins; the others are told what they met", () =>
   withStore(async (store) => {

@@ -105,10 +105,10 @@ test("what cannot be compacted, or not so, is told", async () => {
   await bad({ keepLast: 1, dryRun: "no" }, /dryRun is "no"/);
   for (const options of [undefined, null, []]) await bad(options as unknown as object, /the options are/);
   // What has gone missing on the way to here: less would be kept, or more be asked for, than was meant.
-  await bad({ query: { scope: undefined } }, /query\.scope is there and undefined/);
-  await bad({ query: [{ scope: "s" }, { entity: undefined }], keepLast: 1 }, /query\.entity is there and undefined/);
-  await bad({ query: { sequence: { before: undefined } } }, /query\.sequence\.before is there and undefined/);
-  await bad({ query: { scope: "s", time: { from: 1, to: undefined } } }, /query\.time\.to is there and undefined/);
+  await bad({ query: { scope: undefined } }, /scope of the query is there and undefined/);
+  await bad({ query: [{ scope: "s" }, { entity: undefined }], keepLast: 1 }, /entity of the query is there and undefined/);
+  await bad({ query: { sequence: { before: undefined } } }, /before of sequence is there and undefined/);
+  await bad({ query: { scope: "s", time: { from: 1, to: undefined } } }, /to of time is there and undefined/);
   await bad({ query: { scope: "s" }, keepNewerThan: undefined }, /keepNewerThan is there and undefined/);
   await bad({ query: { scope: "s" }, keepLast: undefined }, /keepLast is there and undefined/);
   await bad({ keepLast: 1, query: undefined }, /query is there and undefined/);

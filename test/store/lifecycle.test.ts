@@ -175,6 +175,24 @@ test("an empty store opens, closes and opens again", async () => {
   }
 });
 
+test("a store works, and closes, where a test mocks the timers", { timeout: 20_000 }, async (context) => {
+  context.mock.timers.enable({ apis: ["setImmediate", "setTimeout", "setInterval", "Date"] });
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, { segmentBytesMax: 16_384 });
+  for (let n = 0; n < 9000; n += 3000)
+    await store.append(
+      at,
+      Array.from({ length: 3000 }, (_, i) => Counted({ n: n + i })),
+    );
+  assert.equal((await store.read().toArray()).length, 9000);
+  const consumer = await store.consumer("one");
+  await consumer.close();
+  await store.checkpoint();
+  assert.deepEqual((await store.verify()).problems, []);
+  assert.ok((await store.compact({ query: { entity: "counter" }, keepLast: 10 })).removedEvents > 1000);
+  await store.close();
+});
+
 test("await using closes", async () => {
   const disk = new SimulatedDisk();
   const store = await openStore(disk);
