@@ -338,6 +338,15 @@ test("keys of events that compaction removed are not lost without a word", async
   assert.deepEqual(readdirSync(directory), ["source"]);
   const { dropped } = await convertStore(source, join(directory, "old"), { layout: "batpak-0.3", lossy: true });
   assert.deepEqual(dropped, { metadata: 0, versions: 0, definitions: 1, removedKeys: removedEvents });
+  // What it notes of the gaps that it inherits goes with its copies.
+  const old = await Store.open(join(directory, "old"), { readOnly: true });
+  assert.deepEqual((await old.verify()).problems, []);
+  await old.snapshot(join(directory, "copy"));
+  await old.close();
+  const copy = await Store.open(join(directory, "copy"), { readOnly: true });
+  assert.deepEqual((await copy.verify()).problems, []);
+  await copy.close();
+  assert.deepEqual(readFileSync(join(directory, "copy", "conversion.jsonl")), readFileSync(join(directory, "old", "conversion.jsonl")));
 });
 
 test("batpak convert tells what it made; wrong layouts and full targets are refused", async (context) => {
