@@ -3,7 +3,7 @@
  *
  * Invariants:
  * 1. The checkpoint is taken before the position up to which is copied, so that it never speaks of more than the copy has.
- * 2. Only what is never written again is linked: checkpoints, and segments that another one follows and whose index block is written.
+ * 2. Only what is never written again is linked: checkpoints, what a conversion noted, and segments that another one follows and whose index block is written.
  *    Whoever writes a block where one was writes the file anew (`log/block-files.ts`), and repair does too.
  * 3. A segment gets its name when all of it is durable, and the oldest one when everything else is. Until then the directory holds no store, or
  *    one that is told to be damaged: never a smaller one. (The 0.3 layout cannot tell: there a copy counts only once the call has resolved.)
@@ -22,7 +22,7 @@ import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK, DURABLE_MARK_FILE, encodeDurableMark } from "./format/native/durable-mark.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { segmentName } from "./log/segment-files.ts";
-import { asStoreError, liesIn } from "./open-directory.ts";
+import { asStoreError, CONVERSION_FILE, liesIn } from "./open-directory.ts";
 import type { StoreAccess } from "./store-access.ts";
 
 export interface SnapshotResult {
@@ -75,12 +75,8 @@ class SnapshotTaking {
 
   async run(): Promise<SnapshotResult> {
     await this.#makeTarget();
-    if ((await this.#disk.status(join(this.#access.directory, CHECKPOINT_FILE)))?.type === "file") {
-      // A compaction in another process removes it.
-      await this.#take(CHECKPOINT_FILE, null).catch((error: unknown) => {
-        if (errorCode(error) !== "ENOENT") throw error;
-      });
-    }
+    await this.#takeIfThere(CHECKPOINT_FILE);
+    await this.#takeIfThere(CONVERSION_FILE);
     // A reader's view may be older than the checkpoint.
     await this.#access.refresh();
     const { log } = this.#access.parts;
@@ -177,12 +173,21 @@ class SnapshotTaking {
     return { id, generation, bytes: indexOnDisk || this.#access.parts.layout !== "native" ? null : framesEnd };
   }
 
+  async #takeIfThere(name: string): Promise<void> {
+    if ((await this.#disk.status(join(this.#access.directory, name)))?.type !== "file") return;
+    // A compaction in another process removes the checkpoint.
+    await this.#take(name, null).catch((error: unknown) => {
+      if (errorCode(error) !== "ENOENT") throw error;
+    });
+  }
+
   /** Takes a file of the store, under the same name or another: the first `bytes` of it, or, where null is given, all of it, linked if possible. */
   async #take(name: string, bytes: number | null, as = name): Promise<void> {
     const from = join(this.#access.directory, name);
     const to = join(this.#target, as);
     if (bytes === null && (await this.#link(from, to))) {
-      if (name !== CHECKPOINT_FILE) this.#linked++;
+      // Only segments get their names later.
+      if (as !== name) this.#linked++;
       return;
     }
     this.#copiedBytes += await copyFile(this.#disk, from, to, bytes);

@@ -2,6 +2,7 @@
  * Asynchronous generators that end where they wait. By the language, `return` waits for the value that is being waited for, which may never come:
  * who leaves a loop by another way than from within it (a stream that is destroyed, a client that is gone) would leave it waiting for ever.
  */
+import { keepAlive } from "./keep-alive.ts";
 import { onAbort } from "./on-abort.ts";
 
 /** Whether something was ended from outside, and who is to be told of it. */
@@ -24,7 +25,7 @@ export class Ending {
 }
 
 /**
- * Waits for a change, or for the end of the iteration; rejects with the signal's reason when that is aborted.
+ * Waits for a change, or for the end of the iteration; rejects with the signal's reason when that is aborted. The process lives on meanwhile.
  *
  * @param onChange calls back once; gives a function that calls that off
  */
@@ -35,6 +36,7 @@ export function whenChanged(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void): void => {
+      release();
       cancel();
       keepOn();
       goOn();
@@ -44,6 +46,7 @@ export function whenChanged(
     // The reason is whatever the caller gave, as everywhere in Node.
     const keepOn = onAbort(signal, () => settle(() => reject(signal?.reason as Error)));
     const goOn = ending.onEnd(() => settle(resolve));
+    const release = keepAlive();
   });
 }
 

@@ -1,5 +1,6 @@
 /** Following, consuming and reacting with processes that are killed. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { defineEvent, type } from "../../src/events/definition.ts";
 import { Store } from "../../src/store.ts";
@@ -174,3 +175,13 @@ test(`readers follow writers that are killed: every one sees the log, once and i
     for (const sequences of seen) assert.deepEqual(sequences, all);
     await store.close();
   }));
+
+test("who waits for events keeps the process alive; a store that is open does not", { timeout: 60_000 }, () =>
+  inDirectory(async (directory) => {
+    for (const way of ["subscribe", "consumer", "watch", "react", "nothing"]) {
+      const child = startChild("waiting-child.mjs", [compiled.entry, join(directory, way), way]);
+      await child.ended;
+      assert.deepEqual([way, child.process.exitCode, ...child.lines], [way, 0, way === "nothing" ? "seen none" : "seen 1"]);
+    }
+  }),
+);
