@@ -53,8 +53,8 @@ const RETRIES = 10;
 const RETRIES_MAX = 1000;
 /** From this attempt on a place is kept: before, it would hold up all other appends for a conflict that is mostly over by itself. */
 const PLACE_KEPT_FROM = 3;
-/** States kept in memory for each decider. */
-const STATES_MAX = 256;
+/** States kept in memory for each decider: of more entities in turn, each would be folded from its beginning, or its snapshot, again and again. */
+const STATES_MAX = 4096;
 
 /** Where commands on one entity meet: the state that the last one left, and its end. */
 interface Desk {

@@ -46,8 +46,14 @@ function tagOf(id: Uint8Array): number {
 
 /** A reader reads the log anew at most this often in a row. */
 export const RENEWALS_MAX = 10;
-/** A look for rows, or a count, takes as much of a turn as so many events. */
-const LOOK_SHARE = 16;
+/** A step of looking for rows takes as much of a turn as so many events, for each of its filters: it may pass 64 Ki rows. */
+const LOOK_SHARE = 64;
+/** Of more filters no more are looked for in a step. */
+const FILTERS_PER_STEP = 16;
+
+function lookShare(filters: readonly SearchFilter[]): number {
+  return LOOK_SHARE * Math.min(filters.length, FILTERS_PER_STEP);
+}
 /** Steps without a result after which the event loop gets its turn. */
 const STEPS_PER_REST = 8;
 /** Rows looked up at once; the first look is small, so that the first events come soon. */
@@ -181,7 +187,7 @@ export class EventChunks {
 
   /** Looks for rows; false where none were found in this step. */
   #find(): boolean {
-    turnShare.spend(LOOK_SHARE);
+    turnShare.spend(lookShare(this.#filters));
     this.#search ??= this.#newSearch();
     const count = this.#search.next(this.#rows);
     if (count === 0) this.#ended = true;
@@ -380,9 +386,7 @@ export class StoredReading implements EventReading<StoredEvent> {
 }
 
 /** How many events match, by the index alone where no frame needs a look. */
-export async function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
-  const turn = turnShare.wait();
-  if (turn !== null) await turn;
+export function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
   return withSoundIndex(parts, () => countOnce(parts, filters, bound));
 }
 
@@ -404,8 +408,9 @@ async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<R
   }
 }
 
-async function restOver(parts: ReadingParts, revision: symbol): Promise<void> {
-  await rest();
+/** Waits for the turn that others' looks have left. */
+async function waitOver(turn: Promise<void>, parts: ReadingParts, revision: symbol): Promise<void> {
+  await turn;
   if (parts.index.revision !== revision) throw new IndexReplaced("The log was read anew");
 }
 
@@ -414,17 +419,17 @@ async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], 
   const { revision } = index;
   const search = new RowSearch(index, filters, { from: 0, to: bound, direction: "forward" });
   const rows = new Uint32Array(4096);
+  const share = lookShare(filters);
   let total = 0;
-  let steps = 0;
-  turnShare.spend(LOOK_SHARE);
-  const step = (): number => (search.needsFrames ? search.next(rows) : search.count(rows));
-  for (let count = step(); count !== 0; count = step()) {
-    if (++steps % STEPS_PER_REST === 0) await restOver(parts, revision);
+  for (;;) {
+    const turn = turnShare.wait();
+    if (turn !== null) await waitOver(turn, parts, revision);
     parts.assertReadable();
-    if (count < 0) continue;
-    total += search.needsFrames ? confirmed(search, rows, count, index, frames) : count;
+    const count = search.needsFrames ? search.next(rows) : search.count(rows);
+    if (count === 0) return total;
+    turnShare.spend(share + (search.needsFrames && count > 0 ? count : 0));
+    if (count > 0) total += search.needsFrames ? confirmed(search, rows, count, index, frames) : count;
   }
-  return total;
 }
 
 function confirmed(search: RowSearch, rows: Uint32Array, count: number, index: StoreIndex, frames: FrameSource): number {
@@ -448,9 +453,13 @@ async function findOnce(parts: ReadingParts, filters: readonly SearchFilter[], f
   const { revision } = index;
   const search = new RowSearch(index, filters, { from, to, direction: "forward" });
   const rows = new Uint32Array(64);
-  let steps = 0;
-  for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
-    if (++steps % STEPS_PER_REST === 0) await restOver(parts, revision);
+  const share = lookShare(filters);
+  for (;;) {
+    const turn = turnShare.wait();
+    if (turn !== null) await waitOver(turn, parts, revision);
+    const count = search.next(rows);
+    if (count === 0) return -1;
+    turnShare.spend(share);
     if (count < 0) continue;
     const segment = search.segment as SegmentEntry;
     const segmentIndex = index.indexOf(segment);
@@ -461,5 +470,4 @@ async function findOnce(parts: ReadingParts, filters: readonly SearchFilter[], f
       if (search.confirms(frames.format, bytes, view, at, sequence)) return sequence;
     }
   }
-  return -1;
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { defineEvent, rawEvent, type } from "../../src/events/definition.ts";
+import { defineDecider } from "../../src/projections/decider.ts";
 import { defineProjection } from "../../src/projections/projection.ts";
 import type { Receipt } from "../../src/events/event.ts";
 import { Store } from "../../src/store.ts";
@@ -50,7 +51,9 @@ describe("the event loop turns", () => {
   const calls: Record<string, { call: (n: number) => Promise<unknown>; turns: number }> = {
     get: { call: (n) => store.get(ids[n % EVENTS] as string), turns: TIMES / 4096 },
     head: { call: (n) => store.head(`e:${n % ENTITIES}`), turns: TIMES / 4096 },
-    count: { call: (n) => store.count({ entity: `e:${n % ENTITIES}` }), turns: TIMES / 256 },
+    count: { call: (n) => store.count({ entity: `e:${n % ENTITIES}` }), turns: TIMES / 64 },
+    "count a scope": { call: () => store.count({ scope: "s" }), turns: TIMES / 64 },
+    "a newest event": { call: () => store.read({ kind: 0xf001 }, { direction: "backward", limit: 1 }).first(), turns: TIMES / 64 },
     "read a stream": { call: (n) => store.read({ entity: `e:${n % ENTITIES}` }).toArray(), turns: (TIMES * EVENTS) / ENTITIES / 4096 },
     "retry an append": { call: (n) => append(n % EVENTS), turns: TIMES / 1024 },
   };
@@ -62,6 +65,12 @@ describe("the event loop turns", () => {
       });
     }
   }
+});
+
+test("commands that come to nothing, on as many entities", { timeout: 60_000 }, async () => {
+  const Idle = defineDecider({ events: [Numbered], initial: 0, decide: () => [], evolve: { Numbered: (count: number) => count + 1 } });
+  const turns = await turnsDuring(() => sideBySide((n) => store.handle({ entity: `new:${n}`, scope: "s" }, Idle, null)));
+  assert.ok(turns >= TIMES / 256 / 2, `${turns} turns`);
 });
 
 test("projections that are asked for side by side, with one query that is changed in between", { timeout: 60_000 }, async () => {
