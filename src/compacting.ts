@@ -22,6 +22,7 @@ import type { AnyDefinition } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
 import type { StoredEvent } from "./events/event.ts";
 import { copyQuery, type Query } from "./events/query.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
 import { writeMergedFile } from "./log/merged-file.ts";
 import { rangesOf, type SegmentPlan, Survey } from "./log/survey.ts";
 import { asStoreError } from "./open-directory.ts";
@@ -82,6 +83,9 @@ const SEGMENT_BYTES_MIN = 4096;
 const SEGMENT_BYTES_LIMIT = 2 ** 30;
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 const MICROS_PER_MS = 1000;
+/** Scopes listed in a step, and looked for in all segments. */
+const SCOPES_PER_STEP = 2048;
+const SCOPES_DROPPED_PER_STEP = 64;
 
 /** Refuses what `compact` does not take. */
 export function assertCompactOptions(options: CompactOptions): void {
@@ -252,7 +256,7 @@ class Compaction {
     const { files, frames, log } = this.#access.parts;
     const { index } = log;
     const entries = plans.map(({ entry }) => entry);
-    const scopes = new Set(entries.flatMap((entry) => index.withSoundIndex(() => index.indexOf(entry).scopes())));
+    const scopes = await this.#scopesOf(entries);
     const merged = await writeMergedFile({
       files,
       frames,
@@ -272,11 +276,26 @@ class Compaction {
       // Where it was not renamed.
       if (index.segmentWithId(entries[0].id) !== merged.entry) await this.#access.disk.remove(merged.path).catch(() => {});
     }
+    let dropped = 0;
     for (const scope of scopes) {
-      if (merged.scopes.has(scope)) continue;
       index.dropEmptyScope(scope);
-      await rest();
+      if (++dropped % SCOPES_DROPPED_PER_STEP === 0) await rest();
     }
+  }
+
+  /** There may be as many as events. */
+  async #scopesOf(entries: readonly SegmentEntry[]): Promise<Set<string>> {
+    const { index } = this.#access.parts.log;
+    const scopes = new Set<string>();
+    for (const entry of entries) {
+      for (let from = 0; ; from += SCOPES_PER_STEP) {
+        const some = index.withSoundIndex(() => index.indexOf(entry).scopes(from, SCOPES_PER_STEP));
+        for (const scope of some) scopes.add(scope);
+        if (some.length < SCOPES_PER_STEP) break;
+        await this.#pause();
+      }
+    }
+    return scopes;
   }
 }
 

@@ -274,8 +274,8 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     }
   }
 
-  scopes(): string[] {
-    return this.#scopeIds.map((scope) => this.#scopes.name(scope));
+  scopes(from = 0, count = this.#scopeIds.length): string[] {
+    return this.#scopeIds.slice(from, from + count).map((scope) => this.#scopes.name(scope));
   }
 
   chunkValues(column: ColumnName, _chunk: number): ColumnValues {

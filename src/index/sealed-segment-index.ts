@@ -245,9 +245,10 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     }
   }
 
-  scopes(): string[] {
+  scopes(from = 0, count = Number.POSITIVE_INFINITY): string[] {
     const { scopeKeys, scopeNames } = this.#layout;
-    return Array.from({ length: this.root.shape.scopeCount }, (_, local) => this.#nameAt(scopeKeys, scopeNames, local));
+    const length = Math.max(0, Math.min(count, this.root.shape.scopeCount - from));
+    return Array.from({ length }, (_, i) => this.#nameAt(scopeKeys, scopeNames, from + i));
   }
 
   /** Pages of the list of ids. */

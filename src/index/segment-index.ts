@@ -123,7 +123,8 @@ export interface SegmentIndex {
    * walk can rest: `from` is how many entries to leave out, 0 unless given.
    */
   entities(visit: (name: string, summary: EntitySummary) => boolean | void, from?: number): void;
-  scopes(): string[];
+  /** Its scopes, or so many of them. */
+  scopes(from?: number, count?: number): string[];
   /** The local id of a scope; -1 when it has no row here. */
   findScope(name: string): number;
 }

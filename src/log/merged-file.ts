@@ -24,8 +24,6 @@ export interface MergedFile {
   readonly path: string;
   /** The segment as the index is to know it; its index is loaded when it is first asked for. */
   readonly entry: SegmentEntry;
-  /** The scopes of its events. */
-  readonly scopes: ReadonlySet<string>;
 }
 
 export interface MergedFileInput extends MergeInput {
@@ -41,14 +39,14 @@ export async function writeMergedFile(input: MergedFileInput): Promise<MergedFil
   const { disk, directory } = input.files;
   const path = await writeTemporary(disk, directory, segmentName(input.entries[0].id), mergedSegment(input));
   try {
-    return { path, ...(await indexedEntry(input, path)) };
+    return { path, entry: await indexedEntry(input, path) };
   } catch (error) {
     await disk.remove(path).catch(() => {});
     throw error;
   }
 }
 
-async function indexedEntry(input: MergedFileInput, path: string): Promise<Omit<MergedFile, "path">> {
+async function indexedEntry(input: MergedFileInput, path: string): Promise<SegmentEntry> {
   const { index, entries, storeId, generation, pause } = input;
   const { disk, directory } = input.files;
   const [first] = entries;
@@ -88,7 +86,7 @@ async function indexedEntry(input: MergedFileInput, path: string): Promise<Omit<
     entry.visibleFrames = entry.frames;
     await writeBlock({ files, index, frames, storeId, cache: new PageCache(0), segment: entry });
     entry.index = null;
-    return { entry, scopes: new Set(rows.scopes()) };
+    return entry;
   } finally {
     files.closeAll();
   }

@@ -170,6 +170,23 @@ test("a time that is a Date is the one that it was when it was given", async () 
   assert.equal((await compacting).removedEvents, 0);
 });
 
+test("thousands of scopes that lose their events are gone, and no others", async () => {
+  const store = await open(createMemoryDisk(), { segmentBytesMax: 512 * 1024 });
+  for (let n = 0; n < 8000; ) {
+    const batch = Array.from({ length: 500 }, () => {
+      const coordinate = { entity: "e", scope: `s:${n % 5000}` };
+      return { coordinate, event: Noted({ n: n++, pad: "" }) };
+    });
+    await store.appendBatch(batch);
+  }
+  const { removedEvents } = await store.compact({ query: { sequence: { before: 3400 } } });
+  assert.equal(removedEvents, 3400);
+  const left = new Set(Array.from({ length: 4600 }, (_, i) => `s:${(3400 + i) % 5000}`));
+  assert.equal(left.size, 4600);
+  assert.deepEqual(await scopesOf(store), [...left].sort());
+  await store.close();
+});
+
 test("compactions take turns, a signal ends one, and closing ends them all", async () => {
   const disk = slowDisk(createMemoryDisk(), () => 1);
   const store = await open(disk);
