@@ -22,6 +22,7 @@ import {
   type SubscribeOptions,
 } from "./events/query.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
+import type { RemovedRow } from "./format/native/retention.ts";
 import { followNative } from "./follow-native.ts";
 import { concernOf, waitingPlaceOf } from "./index/newest-events.ts";
 import type { StoreIndex } from "./index/store-index.ts";
@@ -130,6 +131,11 @@ export class StoreAccess {
       const segmentIndex = index.indexOf(found.segment);
       return this.#eventAt(found.segment.id, found.offset, segmentIndex.sequenceAt(found.row));
     });
+  }
+
+  /** The batch with this key that compaction removed; null when there is none. */
+  findRemoved(key: Uint8Array): readonly RemovedRow[] | null {
+    return this.#look(() => this.parts.log.index.findRemoved(key));
   }
 
   /** The latest visible event of an entity; null when it has none. */

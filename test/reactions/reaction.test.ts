@@ -81,6 +81,28 @@ test("done again after a reset it adds nothing, whatever the handler gives now",
   await store.close();
 });
 
+test("done again after a reset it adds nothing of what compaction removed either", async () => {
+  const store = await openMemoryStore({ ...OPTIONS, segmentBytesMax: 4096 });
+  await place(store, 0, 20);
+  const caughtUp = async (): Promise<boolean> => (await store.consumers())[0]?.position === 19;
+  const react = (signal: AbortSignal): Promise<void> => store.react("billing", { kind: Placed }, ({ data }) => bill(data.n, 0), { signal });
+  await settle(react, caughtUp);
+  // Compaction takes neither an entity's last event nor anything of the newest segment.
+  for (let n = 0; n < 40; n++) await store.append({ entity: `bill:${n % 7}`, scope: "shop" }, Placed({ n: 100 + n }));
+  const { removedEvents } = await store.compact({ query: { kind: Billed } });
+  assert.equal(removedEvents, 20);
+  // From another cause on than at first: the chunks are cut differently.
+  for (const resetTo of ["start", 3] as const) {
+    await (await store.consumer("billing", undefined, { resetTo })).close();
+    await settle(react, async () => ((await store.consumers())[0]?.position ?? -1) >= 59);
+    assert.deepEqual(
+      await billsOf(store),
+      Array.from({ length: 40 }, (_, n) => `${100 + n}.0`),
+    );
+  }
+  await store.close();
+});
+
 test("a handler that throws ends the reaction; what came before stands, and it is given the event again", async () => {
   const store = await openMemoryStore(OPTIONS);
   await place(store, 0, 50);
