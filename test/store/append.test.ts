@@ -1,5 +1,6 @@
 /** Appending to a real store: the order of acceptance, expectations, keys, causes, back-pressure, signals, durabilities. */
 import assert from "node:assert/strict";
+import { tracingChannel } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { isStoreError } from "../../src/base/store-error.ts";
 import { type AnyNewEvent, defineEvent, rawEvent } from "../../src/events/definition.ts";
@@ -264,6 +265,51 @@ test("durability every so many events: synced in the background once so many cam
   assert(kept.length >= 10, `${kept.length} events kept`);
   await left.close();
   await store.close();
+});
+
+test("where somebody traces, an append that is refused is rejected all the same, and its coordinate is read once", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  const told: unknown[] = [];
+  const handlers = { asyncEnd: (message: object) => void told.push({ ...message }) };
+  const channel = tracingChannel<object>("batpak.append");
+  channel.subscribe(handlers as never);
+  try {
+    let reads = 0;
+    const turning = {
+      get entity() {
+        return `entity ${++reads}`;
+      },
+      scope: "test",
+    };
+    const result = await store.append(turning, Counted({ n: 1 }));
+    assert.equal(await store.count({ entity: "entity 1" }), 1);
+    const throwing = {
+      get entity(): string {
+        throw new Error("mine");
+      },
+      scope: "test",
+    };
+    const mine = store.append(throwing, Counted({ n: 2 }));
+    await assert.rejects(mine, { message: "mine" });
+    const none = store.append(null as never, Counted({ n: 2 }));
+    await assert.rejects(none, { code: "INVALID_ARGUMENT", message: /the coordinate is null/ });
+    disk.faults = ({ kind }) => (kind === "write" ? { error: "EIO" } : undefined);
+    await assert.rejects(store.append(at, Counted({ n: 3 })), { code: "COMMIT_UNKNOWN" });
+    disk.faults = undefined;
+    const poisoned = store.append(at, Counted({ n: 4 }));
+    await assert.rejects(poisoned, { code: "POISONED" });
+    await assert.rejects(store.close());
+    const closed = store.append(at, Counted({ n: 5 }));
+    const error = await closed.catch((reason: unknown) => reason);
+    assert(isStoreError(error, "CLOSED"));
+    const message = { directory: "/store", events: 1 };
+    assert.deepEqual(told[0], { ...message, entity: "entity 1", scope: "test", result });
+    assert.deepEqual(told.at(-1), { ...message, ...at, error });
+    assert.equal(told.length, 6);
+  } finally {
+    channel.unsubscribe(handlers as never);
+  }
 });
 
 test("a batch of a definition that the store does not know yet records it once", async () => {
