@@ -207,8 +207,7 @@ function writerForRecords(access: StoreAccess, name: string): StoreWriter {
 /** Visible events behind a position that match. */
 async function countBehind(access: StoreAccess, query: Query | undefined, position: number): Promise<number> {
   const filters = query === undefined ? [{}] : access.compile(query, "count").map(searchFilter);
-  const all = await countMatches(access.reading, filters, access.visibleSequence);
-  return position < 0 ? all : all - (await countMatches(access.reading, filters, position + 1));
+  return await countMatches(access.reading, filters, access.visibleSequence, position);
 }
 
 function hashNow(access: StoreAccess, sequence: number): string | null {
