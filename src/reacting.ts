@@ -35,7 +35,10 @@ export type ReactionItem = Omit<BatchItem, "idempotencyKey" | "causedBy" | "corr
 
 type Derived = ReactionItem | readonly ReactionItem[] | null | undefined | void;
 
-/** Derives events from an event. `signal` is aborted when the reaction is to end, also because the store is closed: who is under way is waited for. */
+/**
+ * Derives events from an event. `signal` is aborted when the reaction is to end, also because the store is closed: who is under way is waited for.
+ * What it gave for the events before, up to 255 of them, may not be stored yet.
+ */
 export type ReactionHandler<Read> = (event: Read, context: { readonly signal: AbortSignal }) => Derived | Promise<Derived>;
 
 export interface ReactOptions {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isStoreError } from "../../src/base/store-error.ts";
 import { defineEvent, type } from "../../src/events/definition.ts";
+import { defineDecider } from "../../src/projections/decider.ts";
 import type { Layout } from "../../src/store-options.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
@@ -99,6 +100,28 @@ test("done again after a reset it adds nothing of what compaction removed either
       await billsOf(store),
       Array.from({ length: 40 }, (_, n) => `${100 + n}.0`),
     );
+  }
+  await store.close();
+});
+
+test("what depends on what was derived before: commands that are given a consumer's events come to it once", async () => {
+  const store = await openMemoryStore(OPTIONS);
+  await place(store, 0, 5);
+  const Numbering = defineDecider({
+    events: [Billed],
+    initial: 0,
+    decide: (n: number, lines) => Billed({ n, line: lines + 1 }),
+    evolve: { Billed: (lines) => lines + 1 },
+  });
+  const numbered = { entity: "numbered", scope: "shop" };
+  for (let run = 0; run < 2; run++) {
+    const consumer = await store.consumer("numbering", { kind: Placed }, { resetTo: "start" });
+    for await (const { id, data } of consumer) {
+      await store.handle(numbered, Numbering, data.n, { commandId: id });
+      if (data.n === 4) break;
+    }
+    await consumer.close();
+    assert.deepEqual(await billsOf(store), ["0.1", "1.2", "2.3", "3.4", "4.5"]);
   }
   await store.close();
 });
