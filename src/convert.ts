@@ -26,7 +26,7 @@ import { HASH_BYTES } from "./index/head-layout.ts";
 import { blake3, loadHashing } from "./kernel/frame-kernel.ts";
 import { GapLedger } from "./log/gap-ledger.ts";
 import { AppendItem, type StoredPayload } from "./log/append-request.ts";
-import { definitionRecordOf } from "./native-records.ts";
+import { definitionRecordOf } from "./log/system-records.ts";
 import { asStoreError, CONVERSION_FILE, liesIn } from "./open-directory.ts";
 import { openParts, type Opened } from "./open-store.ts";
 import { compileOptions, type Layout } from "./store-options.ts";

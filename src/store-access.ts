@@ -31,7 +31,7 @@ import { addRecordInForce } from "./log/records-in-force.ts";
 import type { SearchFilter } from "./log/row-search.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
-import { definitionRecordOf } from "./native-records.ts";
+import { definitionRecordOf } from "./log/system-records.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
 import { type Opened, readLogForReader } from "./open-store.ts";
 import { type ReadingParts, RENEWALS_MAX, searchFilter, StoredReading } from "./reading.ts";
