@@ -247,11 +247,15 @@ export class Appending {
     let sink: ByteSink | null = null;
     let start = 0;
     try {
-      const records = resolutions.length === 0 ? NO_ITEMS : resolutions.filter(({ mustRecord }) => mustRecord).map(recordItem);
+      const records =
+        resolutions.length === 0
+          ? NO_ITEMS
+          : resolutions.filter(({ mustRecord }) => mustRecord).map((resolution) => this.#recordItem(resolution));
       const items = records.length === 0 ? events : [...records, ...events];
+      const recordCount = records.length + (events[0].system ? 1 : 0);
       const conditions = conditionsOf(items);
       const admitted = acceptance.queuedBytes;
-      sink = acceptance.beginStaging(conditions.length > 0);
+      sink = acceptance.beginStaging(conditions.length > 0 || recordCount > 0);
       start = sink.position;
       const isPlain = this.#encode(items, sink);
       // A getter may have aborted it: whoever waits was told so, and nobody listens before it is submitted.
@@ -270,7 +274,7 @@ export class Appending {
         conditions,
         ready: conditions.length === 0 ? null : this.#lookUp(conditions),
         signal,
-        recordCount: records.length + (events[0].system ? 1 : 0),
+        recordCount,
         learn: resolutions.length === 0 ? null : this.#learner(resolutions),
         receipts,
       };
@@ -312,6 +316,14 @@ export class Appending {
       if (accepted) for (const resolution of resolutions) this.#parts.registry.commit(resolution);
       this.#giveUp(resolutions);
     };
+  }
+
+  #recordItem(resolution: Resolution): AppendItem {
+    const { name, kind, version } = resolution;
+    const item = systemItem(SYSTEM_CONFIG_CHANGE, { record: "definition", name, kind, version });
+    // Of those that wait side by side only the first to be accepted brings it.
+    item.takesEffect = () => !this.#parts.registry.isRecorded(resolution);
+    return item;
   }
 
   #giveUp(resolutions: readonly Resolution[]): void {
@@ -358,10 +370,6 @@ export class Appending {
 
 async function noteOutput(item: AppendItem, pending: PendingData): Promise<void> {
   item.data = await pending.output;
-}
-
-function recordItem({ name, kind, version }: Resolution): AppendItem {
-  return systemItem(SYSTEM_CONFIG_CHANGE, { record: "definition", name, kind, version });
 }
 
 /** The record of a consumer's position: it stands before the events of its batch. */

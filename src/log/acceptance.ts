@@ -19,7 +19,7 @@ import { StoreError } from "../base/store-error.ts";
 import { ioError } from "../disk/io-error.ts";
 import { errorCode } from "../disk/system-error.ts";
 import type { StoreIndex } from "../index/store-index.ts";
-import type { AppendItem, AppendRequest } from "./append-request.ts";
+import { type AppendItem, type AppendRequest, leaveOutRecords } from "./append-request.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { FramePlacer } from "./frame-placer.ts";
@@ -179,13 +179,15 @@ export class Acceptance {
   }
 
   /**
-   * Where to stage a request: the open group itself where nothing stands before it and `lookups` is false, else memory beside it.
+   * Where to stage a request: the open group itself where nothing stands before it, else memory beside it.
    * Either way the caller hands it to `submit`, or gives it back with `unstage`.
+   *
+   * @param beside in any case: it has lookups to wait for, or records that may have to be left out
    */
-  beginStaging(lookups: boolean): ByteSink {
+  beginStaging(beside: boolean): ByteSink {
     const { queue } = this.#parts;
     queue.assertSound();
-    if (lookups || this.#staged.length > 0 || this.#draining || this.#stagingInPlace) return this.#beginBeside();
+    if (beside || this.#staged.length > 0 || this.#draining || this.#stagingInPlace) return this.#beginBeside();
     if (queue.open === null && !this.#parts.makeRoom(0)) return this.#beginBeside();
     if (queue.open === null) return this.#beginBeside();
     this.#stagingInPlace = true;
@@ -325,6 +327,7 @@ export class Acceptance {
       const group = this.#roomFor(request);
       if (group === null) return false;
       this.#unqueue(staged);
+      leaveOutRecords(request);
       this.#accept(request, group, false);
       return true;
     }
