@@ -37,6 +37,8 @@ export interface AppendingParts {
   readonly limits: Pick<CompiledOptions, "payloadBytesMax" | "batchEventsMax" | "batchBytesMax">;
   /** Throws where the store takes no appends. */
   assertWritable(): void;
+  /** The positions of consumers that the log has, by name. Kept up to date here. */
+  readonly positions: Map<string, number>;
   /** What the layout cannot store; throws `UNSUPPORTED_BY_LAYOUT`. */
   assertStorable(item: AppendItem): void;
 }
@@ -106,7 +108,7 @@ export class Appending {
       assertSignal(options.signal, "append");
       if (!Array.isArray(items)) throw invalidArgument("Cannot append: the batch is no list, a list of { coordinate, event } is allowed");
       const keys = new Set<string>();
-      const checked: AppendItem[] = options.commit === undefined ? [] : [positionItem(options.commit)];
+      const checked: AppendItem[] = options.commit === undefined ? [] : [this.#positionItem(options.commit, false)];
       for (const item of items as readonly BatchItem[]) {
         assertMembers(item, ITEM_MEMBERS, "a batch item");
         checked.push(this.#item(item.coordinate, item.event, item, 0, keys));
@@ -128,6 +130,11 @@ export class Appending {
       receipts.reject(error);
     }
     return receipts.promise as Promise<Receipt[]>;
+  }
+
+  /** Appends a consumer's position alone. `goesBack`: also where it is further by now; else it resolves then, when that one is there. */
+  async appendPosition(record: ConsumerRecord, goesBack: boolean): Promise<void> {
+    await this.appendItems([this.#positionItem(record, goesBack)], null);
   }
 
   /** Rejects what has no place in the order yet because its schema has not answered. */
@@ -326,6 +333,21 @@ export class Appending {
     return item;
   }
 
+  /** The record of a consumer's position: it stands before the events of its batch. */
+  #positionItem(record: ConsumerRecord, goesBack: boolean): AppendItem {
+    const { consumer, position } = record;
+    const item = systemItem(SYSTEM_CHECKPOINT, consumerRecordPayload(record));
+    // Which of those under way is the furthest is known when each is accepted: before, any of them may be refused.
+    item.takesEffect = () => {
+      const { positions } = this.#parts;
+      if (!goesBack && (position ?? -1) <= (positions.get(consumer) ?? -1)) return false;
+      if (position === null) positions.delete(consumer);
+      else positions.set(consumer, position);
+      return true;
+    };
+    return item;
+  }
+
   #giveUp(resolutions: readonly Resolution[]): void {
     if (this.#pending.length > 0) this.#pending = this.#pending.filter((resolution) => !resolutions.includes(resolution));
   }
@@ -370,11 +392,6 @@ export class Appending {
 
 async function noteOutput(item: AppendItem, pending: PendingData): Promise<void> {
   item.data = await pending.output;
-}
-
-/** The record of a consumer's position: it stands before the events of its batch. */
-export function positionItem(record: ConsumerRecord): AppendItem {
-  return systemItem(SYSTEM_CHECKPOINT, consumerRecordPayload(record));
 }
 
 function systemItem(kind: number, data: unknown): AppendItem {

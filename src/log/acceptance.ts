@@ -328,7 +328,8 @@ export class Acceptance {
       if (group === null) return false;
       this.#unqueue(staged);
       leaveOutRecords(request);
-      this.#accept(request, group, false);
+      if (request.items.length > 0) this.#accept(request, group, false);
+      else this.#answerWithLast(request);
       return true;
     }
     this.#unqueue(staged);
@@ -399,6 +400,15 @@ export class Acceptance {
     const turn = turnShare.wait();
     if (turn === null) answerNow();
     else void turn.then(answerNow);
+  }
+
+  /** Nothing of it is left: what it says is accepted already, so it is answered when that is visible. */
+  #answerWithLast({ receipts }: AppendRequest): void {
+    const { queue, frames, durable } = this.#parts;
+    queue.abandonEmpty();
+    const group = queue.open ?? queue.flying.at(-1);
+    if (group === undefined) receipts.resolve([]);
+    else group.waiters.push(receipts.placed(0, 0, frames.format, durable));
   }
 
   /** Works out what the request is answered. */
