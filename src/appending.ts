@@ -39,6 +39,8 @@ export interface AppendingParts {
   readonly limits: Pick<CompiledOptions, "payloadBytesMax" | "batchEventsMax" | "batchBytesMax">;
   /** Throws where the store takes no appends. */
   assertWritable(): void;
+  /** The positions of consumers that the log has, by name. Kept up to date here. */
+  readonly positions: Map<string, number>;
   /** What the layout cannot store; throws `UNSUPPORTED_BY_LAYOUT`. */
   assertStorable(item: AppendItem): void;
 }
@@ -108,7 +110,7 @@ export class Appending {
       assertSignal(options.signal, "append");
       if (!Array.isArray(items)) throw invalidArgument("Cannot append: the batch is no list, a list of { coordinate, event } is allowed");
       const keys = new Set<string>();
-      const checked: AppendItem[] = options.commit === undefined ? [] : [positionItem(options.commit)];
+      const checked: AppendItem[] = options.commit === undefined ? [] : [this.#positionItem(options.commit, false)];
       for (const item of items as readonly BatchItem[]) {
         assertMembers(item, ITEM_MEMBERS, "a batch item");
         checked.push(this.#item(item.coordinate, item.event, item, 0, keys));
@@ -130,6 +132,11 @@ export class Appending {
       receipts.reject(error);
     }
     return receipts.promise as Promise<Receipt[]>;
+  }
+
+  /** Appends a consumer's position alone. `goesBack`: also where it is further by now; else it resolves then, when that one is there. */
+  async appendPosition(record: ConsumerRecord, goesBack: boolean): Promise<void> {
+    await this.appendItems([this.#positionItem(record, goesBack)], null);
   }
 
   /** Rejects what has no place in the order yet because its schema has not answered. */
@@ -254,11 +261,15 @@ export class Appending {
     let sink: ByteSink | null = null;
     let start = 0;
     try {
-      const records = resolutions.length === 0 ? NO_ITEMS : resolutions.filter(({ mustRecord }) => mustRecord).map(recordItem);
+      const records =
+        resolutions.length === 0
+          ? NO_ITEMS
+          : resolutions.filter(({ mustRecord }) => mustRecord).map((resolution) => this.#recordItem(resolution));
       const items = records.length === 0 ? events : [...records, ...events];
+      const recordCount = records.length + (events[0].system ? 1 : 0);
       const conditions = conditionsOf(items);
       const admitted = acceptance.queuedBytes;
-      sink = acceptance.beginStaging(conditions.length > 0);
+      sink = acceptance.beginStaging(conditions.length > 0 || recordCount > 0);
       start = sink.position;
       const isPlain = this.#encode(items, sink);
       // A getter may have aborted it: whoever waits was told so, and nobody listens before it is submitted.
@@ -277,7 +288,7 @@ export class Appending {
         conditions,
         ready: conditions.length === 0 ? null : this.#lookUp(conditions),
         signal,
-        recordCount: records.length + (events[0].system ? 1 : 0),
+        recordCount,
         learn: resolutions.length === 0 ? null : this.#learner(resolutions),
         receipts,
       };
@@ -321,6 +332,29 @@ export class Appending {
       if (accepted) for (const resolution of resolutions) this.#parts.registry.commit(resolution);
       this.#giveUp(resolutions);
     };
+  }
+
+  #recordItem(resolution: Resolution): AppendItem {
+    const { name, kind, version } = resolution;
+    const item = systemItem(SYSTEM_CONFIG_CHANGE, { record: "definition", name, kind, version });
+    // Of those that wait side by side only the first to be accepted brings it.
+    item.takesEffect = () => !this.#parts.registry.isRecorded(resolution);
+    return item;
+  }
+
+  /** The record of a consumer's position: it stands before the events of its batch. */
+  #positionItem(record: ConsumerRecord, goesBack: boolean): AppendItem {
+    const { consumer, position } = record;
+    const item = systemItem(SYSTEM_CHECKPOINT, consumerRecordPayload(record));
+    // Which of those under way is the furthest is known when each is accepted: before, any of them may be refused.
+    item.takesEffect = () => {
+      const { positions } = this.#parts;
+      if (!goesBack && (position ?? -1) <= (positions.get(consumer) ?? -1)) return false;
+      if (position === null) positions.delete(consumer);
+      else positions.set(consumer, position);
+      return true;
+    };
+    return item;
   }
 
   #giveUp(resolutions: readonly Resolution[]): void {
@@ -371,15 +405,6 @@ async function noteOutput(item: AppendItem, pending: PendingData): Promise<void>
 
 function isAmong(events: readonly AppendItem[], kind: number): boolean {
   return events.some((event) => event.definition === null && event.kind === kind);
-}
-
-function recordItem({ name, kind, version }: Resolution): AppendItem {
-  return systemItem(SYSTEM_CONFIG_CHANGE, { record: "definition", name, kind, version });
-}
-
-/** The record of a consumer's position: it stands before the events of its batch. */
-export function positionItem(record: ConsumerRecord): AppendItem {
-  return systemItem(SYSTEM_CHECKPOINT, consumerRecordPayload(record));
 }
 
 function systemItem(kind: number, data: unknown): AppendItem {

@@ -79,6 +79,7 @@ export class Batpak03Writer implements StoreWriter {
       registry,
       reading,
       limits: options,
+      positions: new Map(),
       assertWritable: () => input.assertWritable(),
       assertStorable: assertBatpak03Item,
     });

@@ -14,7 +14,6 @@ import type { Receipt, StoredEvent } from "./events/event.ts";
 import { copyQuery, type Query } from "./events/query.ts";
 import { consumersIn } from "./log/records-in-force.ts";
 import type { StoreWriter } from "./store-writer.ts";
-import { positionItem } from "./appending.ts";
 import { countMatches, searchFilter } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
 import { Consumer, type ConsumerPlace, type ConsumerSource, placeOf, type PositionKeeper } from "./subscriptions/consumer.ts";
@@ -138,12 +137,12 @@ async function begin(
     const hash = recorded !== undefined || stored === null || stored === "damaged" ? null : stored.hash;
     await assertInLog(access, name, known, hash);
     // A killed holder may have left it in the page cache only, or beside a torn record.
-    if (positionIn === "file") await keeper.write(known, hash);
+    if (positionIn === "file") await keeper.write(known, hash, false);
     return { keeper, position: known };
   }
   const place = options.resetTo ?? options.after ?? "start";
   const position = placeOf(place, access.visibleSequence, `open the consumer ${name}`);
-  await keeper.write(position, await access.renewing(() => access.at(position)?.hash ?? null));
+  await keeper.write(position, await access.renewing(() => access.at(position)?.hash ?? null), true);
   return { keeper, position };
 }
 
@@ -186,10 +185,9 @@ function fileKeeper(access: StoreAccess, file: ConsumerFile): PositionKeeper {
 
 function recordKeeper(access: StoreAccess, name: string): PositionKeeper {
   void writerForRecords(access, name);
-  const write = async (position: number | null): Promise<void> => {
-    await writerForRecords(access, name).appending.appendItems([positionItem({ consumer: name, position })], null);
-  };
-  return { kind: "log", write: (position) => write(position), remove: () => write(null) };
+  const write = async (position: number | null, goesBack: boolean): Promise<void> =>
+    await writerForRecords(access, name).appending.appendPosition({ consumer: name, position }, goesBack);
+  return { kind: "log", write: (position, _hash, goesBack) => write(position, goesBack), remove: () => write(null, true) };
 }
 
 function writerForRecords(access: StoreAccess, name: string): StoreWriter {
@@ -207,8 +205,7 @@ function writerForRecords(access: StoreAccess, name: string): StoreWriter {
 /** Visible events behind a position that match. */
 async function countBehind(access: StoreAccess, query: Query | undefined, position: number): Promise<number> {
   const filters = query === undefined ? [{}] : access.compile(query, "count").map(searchFilter);
-  const all = await countMatches(access.reading, filters, access.visibleSequence);
-  return position < 0 ? all : all - (await countMatches(access.reading, filters, position + 1));
+  return await countMatches(access.reading, filters, access.visibleSequence, position);
 }
 
 function hashNow(access: StoreAccess, sequence: number): string | null {
@@ -263,7 +260,7 @@ export async function appendCommitting(access: StoreAccess, items: readonly Batc
   const receipts = await appending.appendBatch(items, options);
   // A retry of a batch that is there already writes nothing: then the position goes by itself.
   if ((consumersIn(access.parts.log.records).get(commit.consumer) ?? -1) < commit.position) {
-    await appending.appendItems([positionItem(commit)], null);
+    await appending.appendPosition(commit, false);
   }
   commit.written();
   return receipts;

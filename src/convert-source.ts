@@ -15,7 +15,7 @@ import { blake3 } from "./kernel/frame-kernel.ts";
 import { AppendItem, StoredPayload } from "./log/append-request.ts";
 import type { LoadedFrame } from "./log/frame-loader.ts";
 import { RowSearch } from "./log/row-search.ts";
-import { systemRecordOf } from "./native-records.ts";
+import { systemRecordOf } from "./log/system-records.ts";
 import type { Opened } from "./open-store.ts";
 
 /** Where the metadata of a converted event keeps what only the batpak 0.3 layout has fields for. */

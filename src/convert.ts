@@ -30,7 +30,7 @@ import { blake3, loadHashing } from "./kernel/frame-kernel.ts";
 import { GapLedger } from "./log/gap-ledger.ts";
 import { Retention } from "./log/retention.ts";
 import { AppendItem, type StoredPayload } from "./log/append-request.ts";
-import { definitionRecordOf } from "./native-records.ts";
+import { definitionRecordOf } from "./log/system-records.ts";
 import { asStoreError, CONVERSION_FILE, liesIn } from "./open-directory.ts";
 import { openHeld, openParts, type Opened } from "./open-store.ts";
 import { compileOptions, type Layout } from "./store-options.ts";

@@ -242,7 +242,7 @@ export class Handling {
 
   /** The receipts of a batch that compaction removed: what is left of it says enough. */
   #receiptsOfRemoved(key: Uint8Array, durable: boolean): Receipt[] | null {
-    const rows = this.#access.parts.log.index.findRemoved(key);
+    const rows = this.#access.findRemoved(key);
     return rows === null ? null : [...removedReceipts(rows, durable)];
   }
 }

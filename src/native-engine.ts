@@ -34,7 +34,7 @@ import { LogWriter } from "./log/log-writer.ts";
 import { commitRange, type MergedRange } from "./log/range-commit.ts";
 import { MarkFile } from "./log/mark-file.ts";
 import { NativePlacer } from "./log/native-placer.ts";
-import { addRecordInForce } from "./log/records-in-force.ts";
+import { addRecordInForce, consumersIn } from "./log/records-in-force.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import { SegmentFiles } from "./log/segment-files.ts";
 import { SegmentWriter } from "./log/segment-writer.ts";
@@ -198,6 +198,7 @@ export class NativeWriter implements StoreWriter {
       registry,
       reading,
       limits: options,
+      positions: consumersIn(this.#records),
       assertWritable: () => input.assertWritable(),
       assertStorable: () => {},
     });

@@ -290,7 +290,9 @@ class NativeOpening {
   #takeCheckpoint(checkpoint: RestoredCheckpoint): void {
     this.#index = checkpoint.index;
     this.#target = this.#targetOf(checkpoint.index, checkpoint.lastIssuedId.slice());
-    this.#records = [...checkpoint.records];
+    // One written by an earlier version may have equal definitions more than once.
+    this.#records = [];
+    for (const record of checkpoint.records) addRecordInForce(this.#records, record);
     this.#storeId = checkpoint.storeId;
     this.#generation = checkpoint.generation;
     this.#lastFrame = checkpoint.lastFrame;

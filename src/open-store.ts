@@ -20,7 +20,7 @@ import { readMark } from "./log/mark-file.ts";
 import { segmentIdOf } from "./log/segment-files.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
-import { definitionRecordOf } from "./native-records.ts";
+import { definitionRecordOf } from "./log/system-records.ts";
 import { asStoreError, directoryExists, listDirectory, readerView } from "./open-directory.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenReport } from "./open-report.ts";

@@ -118,8 +118,7 @@ export class Projecting {
       count: async (after, bound, kinds) => {
         const known = types();
         if (kinds !== undefined) for (const kind of known.keys()) if (!kinds.includes(kind)) known.delete(kind);
-        const behind = filters(known).map((filter) => ({ ...filter, sequenceFrom: Math.max(filter.sequenceFrom ?? 0, after + 1) }));
-        return await countMatches(access.reading, behind.map(searchFilter), bound);
+        return await countMatches(access.reading, filters(known).map(searchFilter), bound, after);
       },
       hashAt: (sequence) => access.renewing(() => access.at(sequence)?.hash ?? null),
       origin: () => this.#originOf(projection, query, operation),

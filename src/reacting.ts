@@ -3,8 +3,8 @@
  *
  * Invariants:
  * 1. What is derived of one event (its cause) is in one batch: there whole or not at all.
- * 2. Each derived event has a key made of the reaction's name, the cause's id and its number. A cause is done as soon as one of them is there, so
- *    that what is done again (after a crash, a reset) adds nothing.
+ * 2. Each derived event has a key made of the reaction's name, the cause's id and its number. A cause is done as soon as one of them is there, or
+ *    was until a compaction, so that what is done again (after a crash, a reset) adds nothing.
  * 3. The position passes a cause only when what was derived of it is stored: with it in one batch where the position is in the log (native
  *    layout), after it where that is in a file.
  *
@@ -35,7 +35,10 @@ export type ReactionItem = Omit<BatchItem, "idempotencyKey" | "causedBy" | "corr
 
 type Derived = ReactionItem | readonly ReactionItem[] | null | undefined | void;
 
-/** Derives events from an event. `signal` is aborted when the reaction is to end, also because the store is closed: who is under way is waited for. */
+/**
+ * Derives events from an event. `signal` is aborted when the reaction is to end, also because the store is closed: who is under way is waited for.
+ * What it gave for the events before, up to 255 of them, may not be stored yet.
+ */
 export type ReactionHandler<Read> = (event: Read, context: { readonly signal: AbortSignal }) => Derived | Promise<Derived>;
 
 export interface ReactOptions {
@@ -179,13 +182,13 @@ class Reaction {
     for (const { cause, items } of todo) await this.#append(cause, items);
   }
 
-  /** Whether what was derived of the cause is stored already: one of its events is, so all are. */
+  /** Whether what was derived of the cause was stored once: one of its events was, so all were. What compaction removed since was as well. */
   #isDone({ items }: Handled): boolean {
-    return items.some(
-      ({ coordinate, idempotencyKey }) =>
-        typeof coordinate?.entity === "string" &&
-        this.#access.find(keyedId(coordinate.entity, 0, idempotencyKey as string, blake3)) !== null,
-    );
+    return items.some(({ coordinate, idempotencyKey }) => {
+      if (typeof coordinate?.entity !== "string") return false;
+      const key = keyedId(coordinate.entity, 0, idempotencyKey as string, blake3);
+      return this.#access.find(key) !== null || this.#access.findRemoved(key) !== null;
+    });
   }
 
   async #append(last: StoredEvent, items: readonly BatchItem[]): Promise<void> {

@@ -385,9 +385,9 @@ export class StoredReading implements EventReading<StoredEvent> {
   }
 }
 
-/** How many events match, by the index alone where no frame needs a look. */
-export function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
-  return withSoundIndex(parts, () => countOnce(parts, filters, bound));
+/** How many events with sequences in `(after, bound)` match, by the index alone where no frame needs a look. */
+export function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number, after = -1): Promise<number> {
+  return withSoundIndex(parts, () => countOnce(parts, filters, { from: after + 1, to: bound, direction: "forward" }));
 }
 
 /** Repeats a look that met a bad page of an index block, after that index was rebuilt. What the file system says comes as the store's errors. */
@@ -414,10 +414,10 @@ async function waitOver(turn: Promise<void>, parts: ReadingParts, revision: symb
   if (parts.index.revision !== revision) throw new IndexReplaced("The log was read anew");
 }
 
-async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], bound: number): Promise<number> {
+async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], bounds: SearchBounds): Promise<number> {
   const { index, frames } = parts;
   const { revision } = index;
-  const search = new RowSearch(index, filters, { from: 0, to: bound, direction: "forward" });
+  const search = new RowSearch(index, filters, bounds);
   const rows = new Uint32Array(4096);
   const share = lookShare(filters);
   let total = 0;

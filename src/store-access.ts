@@ -22,6 +22,7 @@ import {
   type SubscribeOptions,
 } from "./events/query.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
+import type { RemovedRow } from "./format/native/retention.ts";
 import { followNative } from "./follow-native.ts";
 import { concernOf, waitingPlaceOf } from "./index/newest-events.ts";
 import type { StoreIndex } from "./index/store-index.ts";
@@ -30,7 +31,7 @@ import { addRecordInForce } from "./log/records-in-force.ts";
 import type { SearchFilter } from "./log/row-search.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
-import { definitionRecordOf } from "./native-records.ts";
+import { definitionRecordOf } from "./log/system-records.ts";
 import { asStoreError, readerView } from "./open-directory.ts";
 import { type Opened, readLogForReader } from "./open-store.ts";
 import { type ReadingParts, RENEWALS_MAX, searchFilter, StoredReading } from "./reading.ts";
@@ -70,8 +71,8 @@ export class StoreAccess {
   /** What was visible when those who wait were last told. */
   #told = -1;
   #lookFails = false;
-  /** Thrown from then on, once another store was found in the directory. */
-  #replaced: StoreError<"STORE_REPLACED"> | null = null;
+  /** Thrown from then on, once a read-only store cannot go on: another one was found in the directory, or a name for a kind that its definitions claim. */
+  #ended: Error | null = null;
   readonly #askedLayout: Opened["askedLayout"];
   readonly #poll = new SharedPoll(
     () => this.#lookForMore(),
@@ -100,13 +101,13 @@ export class StoreAccess {
 
   /** The next visible event's sequence. */
   get visibleSequence(): number {
-    if (this.#replaced !== null) throw this.#replaced;
+    if (this.#ended !== null) throw this.#ended;
     return this.parts.log.index.visible.sequence;
   }
 
   assertReadable(): void {
     if (this.state === "closed") throw closedError("read");
-    if (this.#replaced !== null) throw this.#replaced;
+    if (this.#ended !== null) throw this.#ended;
   }
 
   /** Gives the writer; throws where the store takes no changes. */
@@ -130,6 +131,11 @@ export class StoreAccess {
       const segmentIndex = index.indexOf(found.segment);
       return this.#eventAt(found.segment.id, found.offset, segmentIndex.sequenceAt(found.row));
     });
+  }
+
+  /** The batch with this key that compaction removed; null when there is none. */
+  findRemoved(key: Uint8Array): readonly RemovedRow[] | null {
+    return this.#look(() => this.parts.log.index.findRemoved(key));
   }
 
   /** The latest visible event of an entity; null when it has none. */
@@ -321,11 +327,8 @@ export class StoreAccess {
     try {
       await readLogForReader(this.disk, this.parts, this.directory, this.#askedLayout);
     } catch (error) {
-      if (!isStoreError(error, "STORE_REPLACED")) throw error;
-      // Told to all who wait, and from now on: what was seen leads nowhere in another store.
-      this.#replaced = error;
-      this.#poll.open();
-      throw error;
+      // What was seen leads nowhere in another store.
+      throw isStoreError(error, "STORE_REPLACED") ? this.#endWith(error) : error;
     }
     // Closed meanwhile.
     if (this.state === "closed") this.parts.files.closeAll();
@@ -339,7 +342,20 @@ export class StoreAccess {
 
   #learn(frame: Uint8Array): void {
     const record = definitionRecordOf(frame);
-    if (record !== null) this.registry.restore(record);
+    if (record === null) return;
+    try {
+      this.registry.restore(record, "go on reading the store");
+    } catch (error) {
+      // What comes behind the record would be read as what it is not, and some of what stands before it is taken up already.
+      throw this.#endWith(error as Error);
+    }
+  }
+
+  /** Tells all who wait, and from now on whoever reads. Gives the error. */
+  #endWith(error: Error): Error {
+    this.#ended = error;
+    this.#poll.open();
+    return error;
   }
 }
 

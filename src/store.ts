@@ -284,6 +284,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   /**
    * Appends what a handler derives from events, exactly once for each event that matches, whatever is killed when. What is derived is caused by
    * the event that it was derived from. Events that match are given one after the other; those derived are given as well where they match.
+   * Up to 256 events are handled before anything of what they gave is stored: a handler that reads the store does not see what it has just derived.
    *
    * @param name of the reaction, which is a consumer's: 1 to 80 UTF-8 bytes
    * @param handler what to append, if anything; what it throws ends the reaction, and the event is given again next time

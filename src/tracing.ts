@@ -7,21 +7,26 @@ import type { Receipt } from "./events/event.ts";
 import { appendCommitting } from "./consuming.ts";
 import type { StoreAccess } from "./store-access.ts";
 
-/** Appends for `store.append`, where somebody listens. */
+/** Appends for `store.append`, where somebody listens. What is wrong comes as a rejection, as where nobody does. */
 export function tracedAppend(
   access: StoreAccess,
   coordinate: Coordinate,
   events: AnyNewEvent | readonly AnyNewEvent[],
   options: AppendOptions | undefined,
 ): Promise<Receipt | Receipt[]> {
-  const { appending } = access.assertWritable();
-  const { entity, scope } = coordinate ?? {};
-  const message = { directory: access.directory, entity, scope, events: Array.isArray(events) ? events.length : 1 };
-  return traced(
-    "append",
-    () => message,
-    () => appending.append(coordinate, events, options),
-  );
+  const { writer } = access;
+  if (writer === null) return Promise.reject(access.readOnlyError("append"));
+  const message = { directory: access.directory, entity: "", scope: "", events: Array.isArray(events) ? events.length : 1 };
+  let append = (): Promise<Receipt | Receipt[]> => writer.appending.append(coordinate, events, options);
+  try {
+    // Read once, so that what is told is what is appended, and a getter is asked no oftener than without a listener.
+    const { entity, scope } = coordinate ?? {};
+    Object.assign(message, { entity, scope });
+    if (typeof coordinate === "object" && coordinate !== null) append = () => writer.appending.append({ entity, scope }, events, options);
+  } catch (error) {
+    append = () => Promise.reject(error as Error);
+  }
+  return traced("append", () => message, append);
 }
 
 /** Appends a batch, with a consumer's position where one is given. */

@@ -33,7 +33,7 @@ import { SequenceCheck } from "./log/verify-sequences.ts";
 import { FrameWalker, type WalkedFrame } from "./log/verify-frames.ts";
 import { EntitiesWithin } from "./log/entities-within.ts";
 import { IndexComparison } from "./log/verify-index.ts";
-import { systemRecordOf } from "./native-records.ts";
+import { systemRecordOf } from "./log/system-records.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import { readerView } from "./open-directory.ts";
 import type { StoreProblem } from "./open-report.ts";

@@ -77,13 +77,14 @@ export class DefinitionRegistry {
    * Takes up a record that the store holds. Records may come in any order but the order of writing, oldest first, decides which kind of a
    * name is in use.
    *
+   * @param operation what cannot be done otherwise
    * @throws TypeError `INVALID_ARGUMENT` when a definition that `open` was given claims its kind under another name
    */
-  restore(record: DefinitionRecord): void {
+  restore(record: DefinitionRecord, operation = "open the store"): void {
     const claim = this.#claimByKind.get(record.kind);
     if (claim !== undefined && claim.name !== record.name) {
       throw invalidArgument(
-        `Cannot open the store: the definition ${claim.name} claims the kind ${hex(record.kind)}, which the store has recorded as ${record.name}, a kind of its own is allowed`,
+        `Cannot ${operation}: the definition ${claim.name} claims the kind ${hex(record.kind)}, which the store has recorded as ${record.name}, a kind of its own is allowed`,
       );
     }
     this.#note(record);

@@ -19,7 +19,7 @@ import { StoreError } from "../base/store-error.ts";
 import { ioError } from "../disk/io-error.ts";
 import { errorCode } from "../disk/system-error.ts";
 import type { StoreIndex } from "../index/store-index.ts";
-import type { AppendItem, AppendRequest } from "./append-request.ts";
+import { type AppendItem, type AppendRequest, leaveOutRecords } from "./append-request.ts";
 import type { CommitGroup, Waiter } from "./commit-group.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { FramePlacer } from "./frame-placer.ts";
@@ -184,13 +184,15 @@ export class Acceptance {
   }
 
   /**
-   * Where to stage a request: the open group itself where nothing stands before it and `lookups` is false, else memory beside it.
+   * Where to stage a request: the open group itself where nothing stands before it, else memory beside it.
    * Either way the caller hands it to `submit`, or gives it back with `unstage`.
+   *
+   * @param beside in any case: it has lookups to wait for, or records that may have to be left out
    */
-  beginStaging(lookups: boolean): ByteSink {
+  beginStaging(beside: boolean): ByteSink {
     const { queue } = this.#parts;
     queue.assertSound();
-    if (lookups || this.#staged.length > 0 || this.#draining || this.#stagingInPlace) return this.#beginBeside();
+    if (beside || this.#staged.length > 0 || this.#draining || this.#stagingInPlace) return this.#beginBeside();
     if (queue.open === null && !this.#parts.makeRoom(0)) return this.#beginBeside();
     if (queue.open === null) return this.#beginBeside();
     this.#stagingInPlace = true;
@@ -330,7 +332,9 @@ export class Acceptance {
       const group = this.#roomFor(request);
       if (group === null) return false;
       this.#unqueue(staged);
-      this.#accept(request, group, false);
+      leaveOutRecords(request);
+      if (request.items.length > 0) this.#accept(request, group, false);
+      else this.#answerWithLast(request);
       return true;
     }
     this.#unqueue(staged);
@@ -401,6 +405,15 @@ export class Acceptance {
     const turn = turnShare.wait();
     if (turn === null) answerNow();
     else void turn.then(answerNow);
+  }
+
+  /** Nothing of it is left: what it says is accepted already, so it is answered when that is visible. */
+  #answerWithLast({ receipts }: AppendRequest): void {
+    const { queue, frames, durable } = this.#parts;
+    queue.abandonEmpty();
+    const group = queue.open ?? queue.flying.at(-1);
+    if (group === undefined) receipts.resolve([]);
+    else group.waiters.push(receipts.placed(0, 0, frames.format, durable));
   }
 
   /** Works out what the request is answered. */

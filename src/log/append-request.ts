@@ -70,6 +70,9 @@ export class AppendItem {
   /** Null: it gets its place when it is accepted. */
   placement: Placement | null = null;
 
+  /** Of a system record: asked once, when it is accepted. False: what it says is in force already, and it is left out. Null: it is never left out. */
+  takesEffect: (() => boolean) | null = null;
+
   /** From here on what staging fills in. `flags`: the layout's own. */
   flags = 0;
   /** Where its staged bytes begin and how many they are. */
@@ -121,11 +124,11 @@ export class AppendItem {
 
 export interface AppendRequest {
   /** System records first, then the events. */
-  readonly items: readonly AppendItem[];
+  items: readonly AppendItem[];
   /** Where the items' bytes are: a sink of the request's own, or null where they lie in the open group already. */
   sink: GrowingSink | null;
   /** Bytes staged. */
-  readonly bytes: number;
+  bytes: number;
   /** Whether each of its items is plain. */
   readonly isPlain: boolean;
   /** What conditions found among events before `checkedTo`; filled in by `ready`. */
@@ -134,10 +137,32 @@ export interface AppendRequest {
   readonly ready: Promise<void> | null;
   readonly signal: AbortSignal | null;
   /** How many items at the front are system records. */
-  readonly recordCount: number;
+  recordCount: number;
   /** It is accepted, so what it teaches is learnt; or it never will be. Null where it teaches nothing. */
   readonly learn: ((accepted: boolean) => void) | null;
   readonly receipts: PromisedReceipts;
+}
+
+/** Leaves out the records that say nothing new by now. What is left of the staged bytes is in one piece still. */
+export function leaveOutRecords(request: AppendRequest): void {
+  const { items, recordCount, sink } = request;
+  if (recordCount === 0 || sink === null) return;
+  const kept = items.slice(recordCount);
+  const end = items[0].at + request.bytes;
+  let from = kept.length === 0 ? end : kept[0].at;
+  for (let i = recordCount - 1; i >= 0; i--) {
+    const record = items[i];
+    if (record.takesEffect?.() === false) continue;
+    const shift = from - record.length - record.at;
+    if (shift > 0) sink.bytes.copyWithin(record.at + shift, record.at, record.at + record.length);
+    record.at += shift;
+    record.payloadAt += shift;
+    from = record.at;
+    kept.unshift(record);
+  }
+  request.recordCount -= items.length - kept.length;
+  request.items = kept;
+  request.bytes = end - from;
 }
 
 /** What the lookups before the judgement found for one condition. */

@@ -224,7 +224,9 @@ export class IndexComparison {
     const { root } = index;
     if (this.#rows > 0 && (root.timeMin !== this.#timeMin || root.timeMax !== this.#timeMax))
       this.#tell("times", "its range of times is not the frames'", -1);
-    const records = index.systemRecords();
+    // One written by an earlier version may have equal definitions more than once.
+    const records: Uint8Array[] = [];
+    for (const record of index.systemRecords()) addRecordInForce(records, record);
     const same =
       records.length === this.#systemRecords.length && records.every((record, i) => Buffer.compare(record, this.#systemRecords[i]) === 0);
     // A compacted segment's block carries records of segments that are gone.

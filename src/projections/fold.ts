@@ -118,19 +118,23 @@ export class Fold<State> {
     this.#events = position.events;
   }
 
-  /** Folds what is behind the state and before the bound. When the signal stops it, what was folded so far is kept on disk. */
+  /** Folds what is behind the state and before the bound. When the signal stops it between batches, what was folded so far is kept on disk. */
   async advance(bound: number, { signal, onProgress, keep = true }: FoldControl = {}): Promise<void> {
     const source = this.#source;
     if (this.#generation < 0) this.#generation = source.origin()?.generation ?? -1;
     const eventsTotal = onProgress === undefined ? 0 : this.#events + (await source.count(this.#sequence, bound));
+    // A handler may have changed the state in place when it throws, and what it throws may be the signal's reason.
+    let isWhole = true;
     try {
       for await (const events of source.batches(this.#sequence, bound, signal)) {
+        isWhole = false;
         this.#apply(events);
+        isWhole = true;
         onProgress?.({ events: this.#events, eventsTotal });
         signal?.throwIfAborted();
       }
     } catch (error) {
-      if (keep && signal?.aborted === true && error === signal.reason) await this.#save(1);
+      if (keep && isWhole && signal?.aborted === true && error === signal.reason) await this.#save(1);
       throw error;
     }
     if (keep) await this.#save(this.#projection.snapshotEveryEvents);

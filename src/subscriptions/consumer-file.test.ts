@@ -92,6 +92,20 @@ test("after a write that failed the position before stands, and the next is writ
   assert.equal(await positionOn(disk), 5, "what was durable stays so where tidying fails");
 });
 
+test("a name whose folder cannot be tidied is free again, and taken once it can", async () => {
+  const disk = new SimulatedDisk();
+  await (await held(disk)).letGo();
+  const left = "/store/consumers/mailer/position.123-0.tmp";
+  for (const failing of ["list", "remove"] as const) {
+    disk.put(left, Uint8Array.of(1));
+    disk.faults = ({ kind, path }) => (kind === failing && !path.includes("lock") ? { error: "EIO" } : undefined);
+    await assert.rejects(held(disk), (error) => isStoreError(error, "IO"), failing);
+    disk.faults = undefined;
+    await (await held(disk)).letGo();
+    assert(!disk.paths().includes(left));
+  }
+});
+
 test("a holder whose last write failed leaves one record, of the last position that was promised", async () => {
   const disk = new SimulatedDisk();
   const { file, letGo } = await held(disk);

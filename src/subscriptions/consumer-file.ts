@@ -60,16 +60,19 @@ export class ConsumerFile {
     return join(this.#folder, POSITION_FILE);
   }
 
-  /** Takes the name, and tidies its folder. Rejects with `LOCKED` where another has it. */
+  /** Takes the name, and tidies its folder. Rejects with `LOCKED` where another has it. Whatever it rejects with, it does not have the name. */
   async hold(clock: Clock, waitMs: number, signal: AbortSignal | undefined): Promise<DirectoryLock> {
+    let lock: DirectoryLock | null = null;
     try {
       await this.#disk.makeDirectory(this.#folder);
-      const lock = await acquireDirectoryLock(this.#disk, this.#folder, { clock, waitMs, signal });
+      lock = await acquireDirectoryLock(this.#disk, this.#folder, { clock, waitMs, signal });
       for (const entry of await this.#disk.list(this.#folder)) {
         if (isTemporaryName(entry)) await this.#disk.remove(join(this.#folder, entry));
       }
       return lock;
     } catch (error) {
+      // A record that cannot be emptied names a holder whose lock is gone all the same: what went wrong before is what is told.
+      await lock?.release().catch(() => {});
       throw isStoreError(error, "LOCKED") ? this.#lockedError(error) : asIoError("open the consumer", this.#folder, error);
     }
   }

@@ -309,6 +309,69 @@ test("a position in the log goes with its batch, is one record for each consumer
     assert(checkpoint.split("twin").length - 1 < 8, `the checkpoint names it ${checkpoint.split("twin").length - 1} times`);
   }));
 
+test("a position that batches take along goes forward only, in whatever order they are accepted, and goes back by reset", async () => {
+  const disk = createMemoryDisk();
+  let store = await openMemoryStore({ ...OPTIONS, disk });
+  await fill(store, 20);
+  let consumer = await store.consumer("c", undefined, { positionIn: "log" });
+  const batch = (n: number, expect?: { noneMatching: { entity: string } } | "none") => [
+    { coordinate: at("b"), event: Noted({ n }), ...(expect === undefined ? {} : { expect }) },
+  ];
+  const later = (entity: string) => ({ noneMatching: { entity } });
+  const frames = (): number => store.segments().reduce((sum, segment) => sum + segment.frames, 0);
+  let events = 20;
+  const stands = async (position: number, noted: number): Promise<void> => {
+    assert.equal(consumer.position, position);
+    events += noted;
+    assert.equal(await store.count(), events);
+    // What is in force on disk is what is in memory.
+    await store.close();
+    store = await openMemoryStore({ ...OPTIONS, disk });
+    consumer = await store.consumer("c");
+    assert.equal(consumer.position, position);
+  };
+  // One taken before, appended after the other is written: the definition that it brings is recorded all the same.
+  const three = consumer.at(3);
+  await store.appendBatch([], { commit: consumer.at(5) });
+  const before = frames();
+  assert.equal((await store.appendBatch(batch(3), { commit: three })).length, 1);
+  assert.equal(frames() - before, 2);
+  await stands(5, 1);
+  // The further one is accepted and not visible yet; so it is where nothing but the position is left to say.
+  await Promise.all([
+    store.appendBatch(batch(8), { commit: consumer.at(8) }),
+    store.appendBatch(batch(7), { commit: consumer.at(7) }),
+    store.appendBatch([], { commit: consumer.at(6) }).then((receipts) => {
+      assert.deepEqual(receipts, []);
+      assert.equal(consumer.position, 8, "it is answered with the one that is further");
+    }),
+    consumer.commit(6),
+  ]);
+  await stands(8, 2);
+  // The further one waits to be judged: it is accepted …
+  await Promise.all([
+    store.appendBatch(batch(11, later("nobody")), { commit: consumer.at(11) }),
+    store.appendBatch(batch(10), { commit: consumer.at(10) }),
+    store.appendBatch([], { commit: consumer.at(9) }),
+  ]);
+  await stands(11, 2);
+  // … or refused, and then takes no position of those behind it away.
+  const refused = store.appendBatch(batch(14, later("a")), { commit: consumer.at(14) });
+  const accepted = store.appendBatch(batch(12), { commit: consumer.at(12) });
+  await assert.rejects(refused, { code: "CONFLICT" });
+  await accepted;
+  await stands(12, 1);
+  // A position alone that waits behind one of those is not there before it is.
+  await Promise.all([store.appendBatch(batch(15, later("nobody")), { commit: consumer.at(15) }), consumer.commit(16)]);
+  await stands(16, 1);
+  await consumer.reset(2);
+  await stands(2, 0);
+  await store.appendBatch(batch(4), { commit: consumer.at(4) });
+  await stands(4, 1);
+  assert((await store.verify()).ok);
+  await store.close();
+});
+
 test("a position goes with a batch of its own store only, and from the log only", async () => {
   const store = await openMemoryStore();
   const stranger = await openMemoryStore();

@@ -5,7 +5,8 @@
  *
  * Invariants:
  * 1. Everything up to the position is done, as its holder said; an iteration begins behind it. So work whose commit a crash took is done again.
- * 2. The position moves forward only, but for `reset`. It never points past what is visible.
+ * 2. The position moves forward only, but for `reset`. It never points past what is visible. A batch that is accepted when the position is past the
+ *    one that it takes along is stored without that.
  * 3. One position is written, or removed, at a time; of commits asked for meanwhile only the furthest is written, and it answers all of them. Nothing is begun
  *    once it is being closed or deleted, and its name is let go of when all that was begun has ended.
  */
@@ -29,8 +30,8 @@ export type ConsumerPlace = number | "start" | "end";
 export interface PositionKeeper {
   /** `"file"`: one of its own; `"log"`: records between the events. */
   readonly kind: "file" | "log";
-  /** Makes the position durable. */
-  write(position: number, hash: string | null): Promise<void>;
+  /** Makes the position durable. `goesBack`: also where a batch has taken a further one along by then. */
+  write(position: number, hash: string | null, goesBack: boolean): Promise<void>;
   /** As if there never had been one. */
   remove(): Promise<void>;
 }
@@ -190,7 +191,8 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
 
   /**
    * The position behind this event, to be moved by a batch: `store.appendBatch(items, { commit: consumer.at(event) })` stores the events and
-   * the position together or not at all. For consumers with `positionIn: "log"`.
+   * the position together or not at all. Where the position is further by then, since batches were appended in another order, the events are stored
+   * and it stays. For consumers with `positionIn: "log"`.
    */
   at(done: Read | number): ConsumerPosition {
     this.#assertOpen("commit");
@@ -226,14 +228,14 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     this.#wanted = null;
     // The write that was waited for may have passed it.
     if (wanted === null || wanted.position <= this.#position) return;
-    await this.#write(wanted.position, wanted.hash);
+    await this.#write(wanted.position, wanted.hash, false);
   }
 
-  /** The only writer of the position: there must be no other write under way. */
-  async #write(position: number, hash: string | null): Promise<void> {
+  /** The only writer of the position but for batches: there must be no other write under way. */
+  async #write(position: number, hash: string | null, goesBack: boolean): Promise<void> {
     assert(this.#writing === null, "one position is written at a time");
-    const writing = this.#keeper.write(position, hash).then(() => {
-      this.#position = position;
+    const writing = this.#keeper.write(position, hash, goesBack).then(() => {
+      this.#position = goesBack ? position : Math.max(this.#position, position);
     });
     this.#writing = writing
       .catch(() => {})
@@ -253,7 +255,7 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     do await this.#idle();
     while (this.#isBusy);
     this.#assertOpen("reset");
-    await this.#write(position, hash);
+    await this.#write(position, hash, true);
   }
 
   /** Forgets the position and closes the consumer: who opens the name again begins a new one. */

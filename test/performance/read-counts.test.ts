@@ -134,6 +134,20 @@ test("a read with a limit loads no more events than are asked for", async () => 
   await store.close();
 });
 
+test("a consumer's lag: what is behind its position is looked at, and nothing before", async () => {
+  const { store, cost } = await opened();
+  const last = EVENTS - 1;
+  for (const query of [{ scope: "shop:3" }, { entityPrefix: "order:1" }, { correlation: ids[0] }, { entity: "order:7" }]) {
+    const consumer = await store.consumer("lagging", query, { resetTo: last - 10 });
+    const behind = (await store.read(query, { after: last - 10 }).toArray()).length;
+    const looked = await cost(async () => assert.equal(await consumer.lag(), behind));
+    // The rows of the newest segment are in memory.
+    assert.deepEqual(looked, { reads: 0, bytes: 0 }, JSON.stringify(query));
+    await consumer.close();
+  }
+  await store.close();
+});
+
 test("a replay: large blocks, and no byte twice", async () => {
   const { store, cost } = await opened();
   const replay = async (): Promise<void> => {

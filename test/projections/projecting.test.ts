@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { tracingChannel } from "node:diagnostics_channel";
 import { setImmediate as turn } from "node:timers/promises";
 import { test } from "node:test";
-import { defineEvent, defineProjection, Store, type } from "../../src/index.ts";
+import { defineDecider, defineEvent, defineProjection, Store, type } from "../../src/index.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { accountProjection, at, Deposited, events, Noted, openAccounts, snapshotPaths, Withdrawn } from "./support.ts";
 
@@ -170,6 +170,46 @@ test("what a handler throws comes through and nothing is kept; a handler that re
     message: /handler of Deposited returned a promise/,
   });
   assert.deepEqual(snapshotPaths(disk), []);
+  await store.close();
+});
+
+test("a handler that changes its state and throws the signal's reason leaves nothing behind that is half of something", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openAccounts(disk);
+  await store.append(
+    at("a"),
+    Array.from({ length: 300 }, () => Deposited({ cents: 1 })),
+  );
+  let stop: AbortController | null = null;
+  let left = 0;
+  const Changed = defineDecider({
+    name: "changed",
+    events: [Deposited],
+    initial: { cents: 0 },
+    decide: () => null,
+    evolve: {
+      Deposited: (state: { cents: number }, { data }: { data: { cents: number } }) => {
+        if (left-- === 0) stop?.abort(new Error("enough"));
+        stop?.signal.throwIfAborted();
+        state.cents += data.cents;
+        return state;
+      },
+    },
+    snapshot: { everyEvents: 1000 },
+  });
+  const ways = [
+    (signal: AbortSignal) => store.project(Changed, "a", { signal }),
+    (signal: AbortSignal) => store.handle(at("a"), Changed, null as never, { signal }),
+  ];
+  for (const way of ways) {
+    stop = new AbortController();
+    left = 200;
+    await assert.rejects(way(stop.signal), { message: "enough" });
+    stop = null;
+    assert.deepEqual(snapshotPaths(disk), []);
+    const { state, events } = await store.project(Changed, "a");
+    assert.deepEqual([state.cents, events], [300, 300]);
+  }
   await store.close();
 });
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isStoreError } from "../../src/base/store-error.ts";
 import { defineEvent, type } from "../../src/events/definition.ts";
+import { defineDecider } from "../../src/projections/decider.ts";
 import type { Layout } from "../../src/store-options.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
@@ -78,6 +79,50 @@ test("done again after a reset it adds nothing, whatever the handler gives now",
   await (await store.consumer("billing", undefined, { resetTo: "start" })).close();
   await settle(react, caughtUp);
   assert.deepEqual(await billsOf(store), first);
+  await store.close();
+});
+
+test("done again after a reset it adds nothing of what compaction removed either", async () => {
+  const store = await openMemoryStore({ ...OPTIONS, segmentBytesMax: 4096 });
+  await place(store, 0, 20);
+  const caughtUp = async (): Promise<boolean> => (await store.consumers())[0]?.position === 19;
+  const react = (signal: AbortSignal): Promise<void> => store.react("billing", { kind: Placed }, ({ data }) => bill(data.n, 0), { signal });
+  await settle(react, caughtUp);
+  // Compaction takes neither an entity's last event nor anything of the newest segment.
+  for (let n = 0; n < 40; n++) await store.append({ entity: `bill:${n % 7}`, scope: "shop" }, Placed({ n: 100 + n }));
+  const { removedEvents } = await store.compact({ query: { kind: Billed } });
+  assert.equal(removedEvents, 20);
+  // From another cause on than at first: the chunks are cut differently.
+  for (const resetTo of ["start", 3] as const) {
+    await (await store.consumer("billing", undefined, { resetTo })).close();
+    await settle(react, async () => ((await store.consumers())[0]?.position ?? -1) >= 59);
+    assert.deepEqual(
+      await billsOf(store),
+      Array.from({ length: 40 }, (_, n) => `${100 + n}.0`),
+    );
+  }
+  await store.close();
+});
+
+test("what depends on what was derived before: commands that are given a consumer's events come to it once", async () => {
+  const store = await openMemoryStore(OPTIONS);
+  await place(store, 0, 5);
+  const Numbering = defineDecider({
+    events: [Billed],
+    initial: 0,
+    decide: (n: number, lines) => Billed({ n, line: lines + 1 }),
+    evolve: { Billed: (lines) => lines + 1 },
+  });
+  const numbered = { entity: "numbered", scope: "shop" };
+  for (let run = 0; run < 2; run++) {
+    const consumer = await store.consumer("numbering", { kind: Placed }, { resetTo: "start" });
+    for await (const { id, data } of consumer) {
+      await store.handle(numbered, Numbering, data.n, { commandId: id });
+      if (data.n === 4) break;
+    }
+    await consumer.close();
+    assert.deepEqual(await billsOf(store), ["0.1", "1.2", "2.3", "3.4", "4.5"]);
+  }
   await store.close();
 });
 

@@ -1,5 +1,6 @@
 /** Appending to a real store: the order of acceptance, expectations, keys, causes, back-pressure, signals, durabilities. */
 import assert from "node:assert/strict";
+import { tracingChannel } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { isStoreError } from "../../src/base/store-error.ts";
 import { type AnyNewEvent, defineEvent, rawEvent, type } from "../../src/events/definition.ts";
@@ -319,6 +320,51 @@ test("durability every so many events: synced in the background once so many cam
   await store.close();
 });
 
+test("where somebody traces, an append that is refused is rejected all the same, and its coordinate is read once", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  const told: unknown[] = [];
+  const handlers = { asyncEnd: (message: object) => void told.push({ ...message }) };
+  const channel = tracingChannel<object>("batpak.append");
+  channel.subscribe(handlers as never);
+  try {
+    let reads = 0;
+    const turning = {
+      get entity() {
+        return `entity ${++reads}`;
+      },
+      scope: "test",
+    };
+    const result = await store.append(turning, Counted({ n: 1 }));
+    assert.equal(await store.count({ entity: "entity 1" }), 1);
+    const throwing = {
+      get entity(): string {
+        throw new Error("mine");
+      },
+      scope: "test",
+    };
+    const mine = store.append(throwing, Counted({ n: 2 }));
+    await assert.rejects(mine, { message: "mine" });
+    const none = store.append(null as never, Counted({ n: 2 }));
+    await assert.rejects(none, { code: "INVALID_ARGUMENT", message: /the coordinate is null/ });
+    disk.faults = ({ kind }) => (kind === "write" ? { error: "EIO" } : undefined);
+    await assert.rejects(store.append(at, Counted({ n: 3 })), { code: "COMMIT_UNKNOWN" });
+    disk.faults = undefined;
+    const poisoned = store.append(at, Counted({ n: 4 }));
+    await assert.rejects(poisoned, { code: "POISONED" });
+    await assert.rejects(store.close());
+    const closed = store.append(at, Counted({ n: 5 }));
+    const error = await closed.catch((reason: unknown) => reason);
+    assert(isStoreError(error, "CLOSED"));
+    const message = { directory: "/store", events: 1 };
+    assert.deepEqual(told[0], { ...message, entity: "entity 1", scope: "test", result });
+    assert.deepEqual(told.at(-1), { ...message, ...at, error });
+    assert.equal(told.length, 6);
+  } finally {
+    channel.unsubscribe(handlers as never);
+  }
+});
+
 test("a batch of a definition that the store does not know yet records it once", async () => {
   const bytes = async (...batches: readonly number[]): Promise<number> => {
     const store = await openStore(new SimulatedDisk(), { checkpoint: false });
@@ -332,6 +378,39 @@ test("a batch of a definition that the store does not know yet records it once",
     return stats.bytes;
   };
   assert.equal(await bytes(5), await bytes(1, 4));
+});
+
+test("a definition that many appends bring while they wait is recorded once, with whatever else they bring", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  const made = Array.from({ length: 3 }, (_, i) => defineEvent(`Made ${i}`, { schema: type<{ n: number }>() }));
+  await store.append({ entity: "first", scope: "test" }, rawEvent(0xf001, 0));
+  const expect = { noneMatching: { entity: "nobody" } };
+  // The first to bring it is refused.
+  const appends = [store.append(at, Counted({ n: -1 }), { expect: { noneMatching: { entity: "first" } } })];
+  for (let n = 0; n < 100; n++) appends.push(store.append(at, Counted({ n }), { expect }));
+  // Of what they bring that which is recorded by then stands first, last and in the middle.
+  for (const batch of [
+    [Counted({ n: 0 }), made[0]({ n: 1 })],
+    [made[1]({ n: 2 }), made[0]({ n: 3 })],
+    [made[1]({ n: 4 }), made[0]({ n: 5 }), made[2]({ n: 6 }), Counted({ n: 7 })],
+  ]) {
+    appends.push(store.append(other, batch, { expect }) as unknown as Promise<Receipt>);
+  }
+  const settled = await Promise.allSettled(appends);
+  assert.equal(settled.filter(({ status }) => status === "rejected").length, 1);
+  const frames = (): number => store.segments().reduce((sum, segment) => sum + segment.frames, 0);
+  assert.equal(frames(), 109 + 4);
+  await store.append(at, made[2]({ n: 8 }));
+  assert.equal(frames(), 110 + 4);
+  assert((await store.verify()).ok);
+  await store.close();
+  for (const left of [disk, disk.diskAfterKill()]) {
+    const again = await openStore(left, { checkpoint: false });
+    const texts = (await again.read({ entity: "other" }).toArray()).map(({ type, data }) => `${type} ${(data as { n: number }).n}`);
+    assert.deepEqual(texts, ["Counted 0", "Made 0 1", "Made 1 2", "Made 0 3", "Made 1 4", "Made 0 5", "Made 2 6", "Counted 7"]);
+    await again.close();
+  }
 });
 
 test("keys of one batch are told apart by entity and key, whatever characters these hold", () =>

@@ -1,4 +1,4 @@
-/** Another store in the place of the one that a reader has open: it is told, and nobody is given events of both. */
+/** What a reader cannot go on from: another store in the place of the one that it has open, or a kind with another name. It is told wherever it waits. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -76,4 +76,36 @@ test("it is told also where the new store's writer is gone, and where there is n
     await told;
     await reader.close();
   }
+});
+
+test("a reader whose definition claims a kind that the writer gives to another name is told so, wherever it waits or looks", {
+  timeout: 20_000,
+}, async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "batpak-replaced-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const Claimed = defineEvent("Claimed", { kind: 0x2001, schema: type<{ n: number }>() });
+  const Given = defineEvent("Given", { kind: 0x2001, schema: type<{ n: number }>() });
+  const writer = await Store.open(directory, { events });
+  for (let n = 0; n < 5; n++) await writer.append(at, Counted({ n }));
+  const reader = await Store.open(directory, { events: [Counted, Claimed], readOnly: true });
+  context.after(() => reader.close());
+  const told = {
+    code: "INVALID_ARGUMENT",
+    message: /^Cannot go on reading the store: the definition Claimed claims the kind 0x2001, .* Given/,
+  };
+  const given: unknown[] = [];
+  const following = [reader.subscribe({ entity: "a" }), reader.watch(Sum, "a"), await reader.consumer("c", { entity: "a" })];
+  const ends = following.map(async (iteration) => {
+    await assert.rejects(async () => {
+      for await (const one of iteration) given.push(one);
+    }, told);
+  });
+  while (given.length < 11) await new Promise((resolve) => setTimeout(resolve, 5));
+  // Those before the record are taken up by the same look.
+  await Promise.all([writer.append(at, Counted({ n: 5 })), writer.append(at, Given({ n: 6 }))]);
+  await Promise.all(ends);
+  for (const look of [() => reader.refresh(), () => reader.read().toArray(), () => reader.head("a")]) {
+    await assert.rejects(async () => await look(), told, String(look));
+  }
+  await writer.close();
 });

@@ -1,7 +1,7 @@
 /** System records of the native layout: what the frames of the reserved entity say. */
-import { isStoreError } from "./base/store-error.ts";
-import type { DefinitionRecord } from "./events/definition-registry.ts";
-import { nativeFrames } from "./format/native/frame-format.ts";
+import { isStoreError } from "../base/store-error.ts";
+import type { DefinitionRecord } from "../events/definition-registry.ts";
+import { nativeFrames } from "../format/native/frame-format.ts";
 
 /** The definition that a system record tells of; null for any other record. */
 export function definitionRecordOf(frame: Uint8Array): DefinitionRecord | null {
