@@ -19,7 +19,7 @@ export {
   type,
 } from "./events/definition.ts";
 export type { Metadata, PlainEvent, Receipt, TypedEvent } from "./events/event.ts";
-export type { Event, EventOf, UntypedEvent } from "./events/event-union.ts";
+export type { Event, EventOf, OtherName, UntypedEvent } from "./events/event-union.ts";
 export type { UpcastChain, UpcastStep } from "./events/upcast.ts";
 export type { Expectation } from "./events/expectation.ts";
 export {

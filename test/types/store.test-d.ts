@@ -6,6 +6,7 @@ import {
   compactStore,
   defineEvent,
   isStoreError,
+  type OtherName,
   rawEvent,
   type Receipt,
   Store,
@@ -46,7 +47,7 @@ export async function example(): Promise<void> {
   const found = await store.get(receipt.id);
   if (found !== null && PlayerMoved.is(found)) expectType<Equal<typeof found.data, { x: number; y: number }>>();
   for await (const event of store.read({ entity: "player:alice" })) {
-    expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | null>>();
+    expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | OtherName | null>>();
     if (PlayerMoved.is(event)) expectType<Equal<typeof event.data.x, number>>();
     if (event.type === "PlayerJoined") expectType<Equal<typeof event.data.nick, string>>();
     if (event.type === null) expectType<Equal<typeof event.data, unknown>>();
@@ -121,7 +122,7 @@ export async function compaction(): Promise<void> {
   const report = await store.compact({
     query: { kind: PlayerMoved },
     keep: (event) => {
-      expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | null>>();
+      expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | OtherName | null>>();
       return PlayerMoved.is(event) && event.data.x > 0;
     },
     keepNewerThan: new Date(0),
