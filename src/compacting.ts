@@ -39,11 +39,11 @@ export interface CompactOptions<Known extends readonly AnyDefinition[] = readonl
   /** Keeps so many of the last events of each entity: 1 or more. */
   readonly keepLast?: number;
   /** True: only says what it would do. */
-  readonly dryRun?: boolean;
+  readonly dryRun?: boolean | undefined;
   /** A merged segment grows no larger, in bytes: 64 MiB. */
-  readonly segmentBytesMax?: number;
+  readonly segmentBytesMax?: number | undefined;
   /** Called after each segment that was surveyed, and each range that was written. */
-  readonly onProgress?: (progress: CompactProgress) => void;
+  readonly onProgress?: ((progress: CompactProgress) => void) | undefined;
   /** Ends the work with its reason. Ranges that were committed before stay so. */
   readonly signal?: AbortSignal | undefined;
 }

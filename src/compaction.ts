@@ -19,10 +19,10 @@ import { Store } from "./store.ts";
 
 export interface CompactStoreOptions<Known extends readonly AnyDefinition[] = readonly []> extends CompactOptions<Known> {
   /** The definitions that `keep` and `query` use. */
-  readonly events?: Known;
-  readonly disk?: Disk;
+  readonly events?: Known | undefined;
+  readonly disk?: Disk | undefined;
   /** Where the time comes from; default the machine's clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 const STORE_OPTIONS: ReadonlySet<string> = new Set([...COMPACT_OPTIONS, "events", "disk", "clock"]);
@@ -54,12 +54,7 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
     if (layout !== "native") throw compactionUnsupported(layout);
     // What is only looked at is left as it is.
     const opening = options.dryRun === true ? ({ checkpoint: false } as const) : {};
-    const store = await Store.open<Known>(path, {
-      ...opening,
-      ...(events === undefined ? {} : { events }),
-      ...(options.disk === undefined ? {} : { disk }),
-      ...(clock === undefined ? {} : { clock }),
-    });
+    const store = await Store.open<Known>(path, { ...opening, events, disk: options.disk, clock });
     return await compactAndClose(store, rules);
   } catch (error) {
     throw asStoreError("compact", path, error);

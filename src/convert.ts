@@ -50,14 +50,14 @@ export interface ConversionOptions {
    * Leaves out what the batpak 0.3 layout has no room for: metadata, versions, and the keys of events that compaction removed. Without it, the first
    * such event ends the conversion.
    */
-  readonly lossy?: boolean;
+  readonly lossy?: boolean | undefined;
   /** At most this many bytes a segment: 4 KiB to 1 GiB, default 64 MiB. */
-  readonly segmentBytesMax?: number;
+  readonly segmentBytesMax?: number | undefined;
   /** Called every few thousand events. */
-  readonly onProgress?: (progress: ConversionProgress) => void;
+  readonly onProgress?: ((progress: ConversionProgress) => void) | undefined;
   /** Ends the work with its reason; the target is then not there. */
   readonly signal?: AbortSignal | undefined;
-  readonly disk?: Disk;
+  readonly disk?: Disk | undefined;
 }
 
 export interface ConversionResult {

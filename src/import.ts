@@ -33,9 +33,9 @@ export interface ImportProgress {
 
 export interface ImportOptions {
   /** Goes on after a bad record and reports it, instead of stopping. */
-  readonly skipBad?: boolean;
+  readonly skipBad?: boolean | undefined;
   /** Called after each batch. */
-  readonly onProgress?: (progress: ImportProgress) => void;
+  readonly onProgress?: ((progress: ImportProgress) => void) | undefined;
   /** Stops the import; what is appended already stays. */
   readonly signal?: AbortSignal | undefined;
 }

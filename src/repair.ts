@@ -40,10 +40,10 @@ import type { StoreProblem } from "./open-report.ts";
 
 export interface RepairOptions {
   /** False (default): only says what it would do. */
-  readonly apply?: boolean;
-  readonly disk?: Disk;
+  readonly apply?: boolean | undefined;
+  readonly disk?: Disk | undefined;
   /** Where the time comes from; default the machine's clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 export interface RepairAction {

@@ -345,14 +345,14 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   }
 
   /** The entities with a visible event, each once, in no order that lasts; with `prefix`, those whose names begin with it. */
-  entities(options: { readonly prefix?: string } = {}): NameListing {
+  entities(options: { readonly prefix?: string | undefined } = {}): NameListing {
     this.#access.assertReadable();
     const { index } = this.#access.parts.log;
     return new NameListing(index.entities, index.heads.count, options, (id) => index.isVisible(id));
   }
 
   /** The scopes with a visible event, each once, in no order that lasts. */
-  scopes(options: { readonly prefix?: string } = {}): NameListing {
+  scopes(options: { readonly prefix?: string | undefined } = {}): NameListing {
     this.#access.assertReadable();
     const { index } = this.#access.parts.log;
     const bound = index.visible.sequence;

@@ -50,7 +50,7 @@ export interface VerifyProgress {
 
 export interface VerifyOptions {
   /** Called every few milliseconds. */
-  readonly onProgress?: (progress: VerifyProgress) => void;
+  readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
   /** Ends the work with its reason. */
   readonly signal?: AbortSignal | undefined;
 }

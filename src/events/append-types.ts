@@ -10,15 +10,15 @@ import type { Query, QueryEvents, ReadOptions } from "./query.ts";
 /** What can be said about one event, or about events that are appended together on one entity. */
 export interface EventOptions {
   /** What must be so, else the append rejects with `CONFLICT`. */
-  readonly expect?: Expectation;
+  readonly expect?: Expectation | undefined;
   /** 1 to 1,024 UTF-8 bytes. A retry with the same key and the same events returns the first receipts. */
-  readonly idempotencyKey?: string;
+  readonly idempotencyKey?: string | undefined;
   /** Id of the event that causes this: sets causation and inherits correlation. Rejects with `NOT_FOUND` when there is none. */
-  readonly causedBy?: string;
+  readonly causedBy?: string | undefined;
   /** Id of the root of the chain of work, where `causedBy` does not say it. */
-  readonly correlationId?: string;
+  readonly correlationId?: string | undefined;
   /** Noted beside each event. Payload values in a plain object. */
-  readonly metadata?: Metadata;
+  readonly metadata?: Metadata | undefined;
 }
 
 export interface AppendOptions extends EventOptions {
@@ -36,7 +36,7 @@ export interface BatchOptions {
   /** Withdraws the batch, as long as it is not accepted. */
   readonly signal?: AbortSignal | undefined;
   /** Moves a consumer's position together with the events: `consumer.at(event)`. The batch may be empty then. */
-  readonly commit?: ConsumerPosition;
+  readonly commit?: ConsumerPosition | undefined;
 }
 
 /** The writing side of a store. */

@@ -56,7 +56,7 @@ export interface RawEvent<Data = unknown> {
   readonly kind: number;
   readonly data: Data;
   /** 1 to 65535; 1 when absent. */
-  readonly version?: number;
+  readonly version?: number | undefined;
 }
 
 /** Whatever can be appended. */
@@ -64,16 +64,16 @@ export type AnyNewEvent = NewEvent | RawEvent;
 
 export interface DefinitionOptions<Schema extends StandardSchemaV1, Chain extends UpcastChain = UpcastChain> {
   /** A Standard Schema (Zod, Valibot, ArkType, …), or `type<T>()` for types without validation. */
-  readonly schema?: Schema;
+  readonly schema?: Schema | undefined;
   /** 1 to 65535, default 1. Raise it when the shape of the data changes. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** A kind of your own choice; without it the store gives the name a free one. */
-  readonly kind?: number | KindParts;
+  readonly kind?: number | KindParts | undefined;
   /**
    * Brings data of older versions up when it is read: for each version before this one a function from its data to the next version's.
    * Without it, older data is read as it was written.
    */
-  readonly upcast?: Chain & CheckedChain<Chain, StandardSchemaV1.InferOutput<Schema>>;
+  readonly upcast?: (Chain & CheckedChain<Chain, StandardSchemaV1.InferOutput<Schema>>) | undefined;
 }
 
 const DEFINITION = Symbol.for("batpak.definition");

@@ -58,7 +58,7 @@ export interface ProjectionOptions<
   /** 1 to 1,024 UTF-8 bytes. Names the snapshots: two projections of one name and version must be the same. */
   readonly name: Name;
   /** 1 to 4,294,967,295, default 1. Raise it when `initial` or a handler changes: snapshots of another version are not used. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** The events that it is folded of; no others are read. */
   readonly events: Definitions;
   /** The state before the first event: a value, of which each fold gets a copy, or a function that makes one. */
@@ -69,7 +69,7 @@ export interface ProjectionOptions<
    * How many events are folded before a state is kept on disk: default 1,000; false: never. A state that is kept consists of what a payload
    * may consist of.
    */
-  readonly snapshot?: SnapshotPolicy;
+  readonly snapshot?: SnapshotPolicy | undefined;
 }
 
 /** A projection, as `defineProjection` makes it. */
@@ -126,12 +126,12 @@ export function defineProjection<
 
 /** What projections and deciders are made of, checked. */
 export interface FoldOptions<Definitions extends readonly AnyDefinition[], State> {
-  readonly name?: string;
-  readonly version?: number;
+  readonly name?: string | undefined;
+  readonly version?: number | undefined;
   readonly events: Definitions;
   readonly initial: State | (() => State);
   readonly on: Readonly<Record<string, unknown>>;
-  readonly snapshot?: SnapshotPolicy;
+  readonly snapshot?: SnapshotPolicy | undefined;
 }
 
 export function compileProjection<const Definitions extends readonly AnyDefinition[], State>(
