@@ -1,7 +1,7 @@
 /** Compaction of a store that nobody has open for writing: opens it, compacts it (`compacting.ts`), and closes it. */
 import { resolve } from "node:path";
 import { assertOptions, assertPath } from "./base/arguments.ts";
-import type { Clock } from "./base/clock.ts";
+import { assertClock, type Clock } from "./base/clock.ts";
 import {
   COMPACT_OPTIONS,
   assertCompactOptions,
@@ -10,7 +10,7 @@ import {
   type CompactReport,
   compactionUnsupported,
 } from "./compacting.ts";
-import type { Disk } from "./disk/disk.ts";
+import { assertDisk, type Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import { asStoreError, directoryExists, listDirectory } from "./open-directory.ts";
@@ -43,6 +43,8 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
 ): Promise<CompactReport> {
   assertPath(directory, "compact");
   assertOptions(options, STORE_OPTIONS, "compact");
+  assertDisk(options.disk, "compact");
+  assertClock(options.clock, "compact");
   const { events, disk = nodeDisk, clock, ...given } = options;
   assertCompactOptions(given as unknown as CompactOptions);
   const rules = copyRules(given as unknown as CompactOptions) as unknown as typeof given;

@@ -1,9 +1,9 @@
 /** The options of `Store.open`: their ranges, their defaults, and the refusal of what is not one. */
-import { assertOptions } from "./base/arguments.ts";
-import { type Clock, clockOrSystem, type Random } from "./base/clock.ts";
+import { assertBoolean, assertFunction, assertOptions } from "./base/arguments.ts";
+import { assertClock, type Clock, clockOrSystem, type Random } from "./base/clock.ts";
 import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument, outOfRange } from "./base/store-error.ts";
-import type { Disk } from "./disk/disk.ts";
+import { assertDisk, type Disk } from "./disk/disk.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import type { Durability } from "./log/log-writer.ts";
 
@@ -102,8 +102,10 @@ export function compileOptions(options: unknown): CompiledOptions {
   if (layout !== undefined && layout !== "native" && layout !== "batpak-0.3") {
     throw invalidArgument(`Cannot open the store: layout is ${String(layout)}, "native" and "batpak-0.3" are allowed`);
   }
-  if (typeof readOnly !== "boolean")
-    throw invalidArgument(`Cannot open the store: readOnly is ${describeValue(readOnly)}, true and false are allowed`);
+  assertBoolean(readOnly, "readOnly", "open the store");
+  assertDisk(disk, "open the store");
+  assertClock(clock, "open the store");
+  assertFunction(random, "random", "open the store");
   return {
     events,
     durability: compileDurability(given.durability),

@@ -1,4 +1,5 @@
 /** `store.verify` on a store as it is open: nobody changes the names of the log's files under it, or it looks again. */
+import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { isStoreError } from "./base/store-error.ts";
 import { errorCode } from "./disk/system-error.ts";
 import { SegmentFiles } from "./log/segment-files.ts";
@@ -11,8 +12,13 @@ import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts"
 const SETTLE_MS = 5;
 const SETTLE_MS_MAX = 200;
 
+const OPTION_NAMES: ReadonlySet<string> = new Set(["onProgress", "signal"]);
+
 /** Verifies; in a read-only store once more where another process has compacted it meanwhile, and what was found is of neither log. */
 export async function verifyOpen(access: StoreAccess, options: VerifyOptions): Promise<VerifyResult> {
+  assertOptions(options, OPTION_NAMES, "verify");
+  assertFunction(options.onProgress, "onProgress", "verify");
+  assertSignal(options.signal, "verify");
   const { parts, fileNames } = access;
   for (let attempt = 1; ; attempt++) {
     const { generation } = parts.log;
