@@ -118,7 +118,8 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   /**
    * Appends one event, or several on one entity as an atomic batch.
    *
-   * @returns the receipt, or one for each event, once they are as durable as `durability` says
+   * @returns the receipt, or one for each event, once they are as durable as `durability` says; none for an empty list, of which nothing is judged:
+   * its `expect` and its key are looked at for their form only
    * @throws StoreError `CONFLICT`, `IDEMPOTENCY_MISMATCH`, `INVALID_EVENT`, `PAYLOAD_UNSUPPORTED`, `TOO_LARGE`, `NOT_FOUND` (`causedBy`),
    * `COMMIT_UNKNOWN`, `POISONED`, `CLOSED`, `READ_ONLY`; TypeError or RangeError `INVALID_ARGUMENT`
    *

@@ -223,6 +223,29 @@ test("an event that is none, batches of nothing, unknown and wrong options", () 
     async (store) => store.entities({ prefx: "x" } as never).toArray(),
   ]));
 
+test("what is wrong with an append of no events, which resolves to no receipts whatever is so", async () => {
+  await refuses("INVALID_ARGUMENT", [
+    (store) => store.append({ entity: "", scope: "s" }, []),
+    (store) => store.append({ entity: "e", scope: 5 as never }, []),
+    (store) => store.append(null as never, []),
+    (store) => store.append(at, [], { expect: "bogus" as never }),
+    (store) => store.append(at, [], { idempotencyKey: "" }),
+    (store) => store.append(at, [], { causedBy: "no id" }),
+    (store) => store.append(at, [], { metadata: [] as never }),
+  ]);
+  const store = await openStore(new SimulatedDisk());
+  await store.append(at, Counted({ n: 0 }));
+  assert.deepEqual(await store.append(at, [], { expect: "none", idempotencyKey: "key" }), []);
+  await store.close();
+});
+
+test("metadata that is stored as something else than an object, which no event could be read with", () =>
+  refuses("INVALID_ARGUMENT", [
+    (store) => store.append(at, Counted({ n: 9 }), { metadata: new Date() as never }),
+    (store) => store.append(at, Counted({ n: 9 }), { metadata: new Uint8Array(2) as never }),
+    (store) => store.appendBatch([{ coordinate: at, event: Counted({ n: 9 }), metadata: Buffer.from("x") as never }]),
+  ]));
+
 test("what is true or false, and is neither, and signals that are none", async () => {
   await refuses("INVALID_ARGUMENT", [
     (store) => store.import([], { skipBad: "yes" as never }),
