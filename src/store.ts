@@ -418,7 +418,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * bytes with the store where the file system allows. The copy is durable when this resolves; opening it never changes this store.
    * Positions that consumers keep in files of their own, and snapshots of projections, are not copied.
    *
-   * @throws StoreError `IO` where the directory is not empty or the disk fails, `CORRUPT` where the store is damaged, `CLOSED`,
+   * Bytes are copied as they are: damage that nobody has met yet is copied, too, so open the copy and `verify` it.
+   *
+   * @throws StoreError `IO` where the directory is not empty or the disk fails, `CORRUPT` where the store is known to be damaged, `CLOSED`,
    * `COMPACTED` where another process compacted it meanwhile
    * @example
    * const { events } = await store.snapshot("./backup/monday");

@@ -11,7 +11,10 @@ import type { Query, QueryEvents, ReadOptions } from "./query.ts";
 export interface EventOptions {
   /** What must be so, else the append rejects with `CONFLICT`. */
   readonly expect?: Expectation | undefined;
-  /** 1 to 1,024 UTF-8 bytes. A retry with the same key and the same events returns the first receipts. */
+  /**
+   * 1 to 1,024 UTF-8 bytes. A retry with the same key and the same events returns the first receipts. Events are the same where what their schemas
+   * put out is: a schema that fills in another value each time makes another event of a retry (`IDEMPOTENCY_MISMATCH`).
+   */
   readonly idempotencyKey?: string | undefined;
   /** Id of the event that causes this: sets causation and inherits correlation. Rejects with `NOT_FOUND` when there is none. */
   readonly causedBy?: string | undefined;
