@@ -2,7 +2,7 @@
 export { type AnyStoreError, isStoreError, StoreError, type StoreErrorCode, type StoreErrorDetails } from "./base/store-error.ts";
 export type { Clock, Random } from "./base/clock.ts";
 export type { Disk, DiskFile } from "./disk/disk.ts";
-export type { AppendOptions, BatchItem, BatchOptions, EventOptions, EventReading } from "./events/append-types.ts";
+export type { AppendOptions, BatchItem, BatchOptions, EventOptions, EventReading, Receipts } from "./events/append-types.ts";
 export type { ConsumerOptions, ConsumerStatus } from "./consuming.ts";
 export type { ConsumerPosition } from "./events/consumer-position.ts";
 export { type ConversionOptions, type ConversionProgress, type ConversionResult, convertStore } from "./convert.ts";

@@ -42,10 +42,18 @@ export interface BatchOptions {
   readonly commit?: ConsumerPosition | undefined;
 }
 
+/** A receipt for each event: as many as the compiler can count. */
+export type Receipts<Events extends readonly AnyNewEvent[]> = { -readonly [Place in keyof Events]: Receipt };
+
 /** The writing side of a store. */
 export interface Appending {
   append(coordinate: Coordinate, event: AnyNewEvent, options?: AppendOptions): Promise<Receipt>;
-  append(coordinate: Coordinate, events: readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt[]>;
+  append<const Events extends readonly AnyNewEvent[]>(
+    coordinate: Coordinate,
+    events: Events,
+    options?: AppendOptions,
+  ): Promise<Receipts<Events>>;
+  append(coordinate: Coordinate, events: AnyNewEvent | readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt | Receipt[]>;
   appendBatch(items: readonly BatchItem[], options?: BatchOptions): Promise<Receipt[]>;
 }
 

@@ -46,7 +46,7 @@ for (const [page, printed] of Object.entries(PAGES)) {
   });
 }
 
-test("the pages' programs compile against what the package declares", () => {
+test("the pages' programs compile against what the package declares, more strictly than its own code", () => {
   const compiler = path.join(projectRoot, "node_modules/typescript/bin/tsc");
   const compile = (...given: string[]): void => {
     const { status, stdout } = spawnSync(process.execPath, [compiler, ...given], { encoding: "utf8" });
@@ -61,7 +61,7 @@ test("the pages' programs compile against what the package declares", () => {
     "@standard-schema/spec": [path.join(projectRoot, "node_modules/@standard-schema/spec")],
   };
   const typeRoots = [path.join(projectRoot, "node_modules/@types")];
-  const compilerOptions = { paths, typeRoots, noUnusedLocals: false };
+  const compilerOptions = { paths, typeRoots, noUnusedLocals: false, noUncheckedIndexedAccess: true };
   writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify({ extends: "./base.json", compilerOptions, include: ["*.md.ts"] }));
   compile("-p", folder);
 });

@@ -74,7 +74,7 @@ export async function appending(): Promise<void> {
     causedBy: receipt.id,
     metadata: { userId: "u1" },
   });
-  check<Equal<typeof receipts, Receipt[]>>();
+  check<Equal<typeof receipts, [Receipt, Receipt]>>();
   await store.append(alice, PlayerMoved({ x: 1, y: 1 }), { expect: "none" });
   await store.append(alice, PlayerMoved({ x: 1, y: 1 }), { expect: "exists", correlationId: receipt.id });
   await store.append(alice, Scored({ points: "1" }), { expect: { noneMatching: { kind: Scored, scope: "s" }, after: receipt.sequence } });

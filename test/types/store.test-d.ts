@@ -36,7 +36,16 @@ export async function example(): Promise<void> {
     causedBy: receipt.id,
     metadata: { userId: "u1" },
   });
-  expectType<Equal<typeof receipts, Receipt[]>>();
+  expectType<Equal<typeof receipts, [Receipt, Receipt]>>();
+  const moves = [1, 2].map((x) => PlayerMoved({ x, y: 20 }));
+  expectType<Equal<Awaited<ReturnType<typeof several>>, Receipt[]>>();
+  const several = () => store.append(alice, moves);
+  const either = await store.append(alice, moves.length > 1 ? moves : PlayerMoved({ x: 1, y: 1 }), { expect: "exists" });
+  expectType<Equal<typeof either, Receipt | Receipt[]>>();
+  const mixed = await store.append(alice, [PlayerJoined({ nick: "a" }), ...moves]);
+  expectType<Equal<typeof mixed, [Receipt, ...Receipt[]]>>();
+  const list: Receipt[] = await store.append(alice, [PlayerMoved({ x: 1, y: 1 }), rawEvent(0xf002, { any: ["thing"] })]);
+  expectType<Equal<typeof list, Receipt[]>>();
   await store.append(alice, PlayerMoved({ x: 1, y: 1 }), { expect: { noneMatching: { kind: PlayerJoined }, after: 3 } });
   await store.append(alice, rawEvent(0xf002, { any: "thing" }), { expect: "exists" });
   await store.appendBatch([
