@@ -59,6 +59,30 @@ PlayerMoved();
 defineEvent("Wrong", { schemas: type<number>() });
 // @ts-expect-error: no schema
 defineEvent("Wrong", { schema: 5 });
+// @ts-expect-error: nothing is no data
+defineEvent("Nothing", { schema: type<void>() });
+// @ts-expect-error: nor is undefined
+defineEvent("Nothing", { schema: type<undefined>() });
+// @ts-expect-error: what could not be read as it was written is not stored
+defineEvent("Wrong", { schema: type<Map<string, number>>() });
+// @ts-expect-error: the same of sets
+defineEvent("Wrong", { schema: type<Set<string>>() });
+// @ts-expect-error: of functions
+defineEvent("Wrong", { schema: type<(n: number) => void>() });
+// @ts-expect-error: of symbols
+defineEvent("Wrong", { schema: type<symbol>() });
+const Empty = defineEvent("Empty", { schema: type<Record<string, never>>() });
+Empty({});
+// oxlint-disable-next-line typescript/no-explicit-any -- whoever says so is taken at his word
+const Anything = defineEvent("Anything", { schema: type<any>() });
+Anything(5).data.toFixed();
+defineEvent("Unknown", { schema: type() })({ any: "thing" });
+defineEvent("Null", { schema: type<null>() })(null);
+defineEvent("Maybe", { schema: type<Position | null>() })(position);
+export function wrapped<Data>(name: string, data: Data): NewEvent<string, Data> {
+  return defineEvent(name, { schema: type<Data>() })(data);
+}
+check<Equal<typeof wrapped<Position>, (name: string, data: Position) => NewEvent<string, Position>>>();
 // @ts-expect-error: the name is given once
 PlayerMoved.name = "Other";
 
