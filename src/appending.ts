@@ -6,6 +6,7 @@
  *
  * Nothing that waits for the disk leads back to what was given: an append in flight keeps its promise alive and none of its events.
  */
+import { isDate, isUint8Array } from "node:util/types";
 import { assertSignal } from "./base/arguments.ts";
 import { type ByteSink, GrowingSink } from "./base/byte-sink.ts";
 import { describeValue } from "./base/describe-value.ts";
@@ -19,7 +20,7 @@ import type { Receipt } from "./events/event.ts";
 import { compileExpectation } from "./events/expectation.ts";
 import { compileQuery, copyQuery } from "./events/query.ts";
 import { keyedId, parseId } from "./events/id.ts";
-import { SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
+import { DATA, SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { Acceptance } from "./log/acceptance.ts";
 import { AppendItem, type ConditionResult, type ExpectedState } from "./log/append-request.ts";
@@ -57,6 +58,7 @@ const ITEM_MEMBERS: ReadonlySet<string> = new Set([
 ]);
 const BATCH_MEMBERS: ReadonlySet<string> = new Set(["signal", "commit"]);
 const NO_OPTIONS = {};
+const ANY_EVENT: AnyNewEvent = { kind: DATA, data: null };
 const NO_CONDITIONS: readonly ConditionResult[] = [];
 const NO_ITEMS: readonly AppendItem[] = [];
 const NO_RESOLUTIONS: readonly Resolution[] = [];
@@ -94,6 +96,8 @@ export class Appending {
       const items = single ? [this.#item(coordinate, events as AnyNewEvent, options, 0, null)] : ([] as AppendItem[]);
       if (!single) {
         for (const event of events as readonly AnyNewEvent[]) items.push(this.#item(coordinate, event, options, items.length, null));
+        // What is wrong with the call is so without an event, too.
+        if (items.length === 0) this.#item(coordinate, ANY_EVENT, options, 0, null);
       }
       this.#validate(items, options.signal ?? null, receipts);
     } catch (error) {
@@ -166,9 +170,7 @@ export class Appending {
     if (cause !== null && correlation !== null) {
       throw invalidArgument("Cannot append: both causedBy and correlationId are given, one of them is allowed");
     }
-    if (metadata !== undefined && (typeof metadata !== "object" || metadata === null || Array.isArray(metadata))) {
-      throw invalidArgument("Cannot append: metadata is no plain object, a plain object is allowed");
-    }
+    if (metadata !== undefined) assertMetadata(metadata);
     // What is expected of the entity is judged once, before the first of its events.
     const expected = expect === undefined || position > 0 ? null : this.#expected(expect);
     const item = new AppendItem(entity, scope, kind, version, definition, data, id, cause, correlation, null, metadata ?? null, expected);
@@ -428,6 +430,12 @@ function assertNewKey(keys: Set<string>, entity: string, idempotencyKey: string)
     throw invalidArgument(`Cannot append: the key ${idempotencyKey} of ${entity} comes twice in the batch, once is allowed`);
   }
   keys.add(key);
+}
+
+/** An object of members: other classes than these are refused where it is encoded, by their names. */
+function assertMetadata(metadata: unknown): void {
+  if (typeof metadata === "object" && metadata !== null && !Array.isArray(metadata) && !isDate(metadata) && !isUint8Array(metadata)) return;
+  throw invalidArgument(`Cannot append: metadata is ${describeValue(metadata)}, a plain object is allowed`);
 }
 
 function assertMembers(value: unknown, allowed: ReadonlySet<string>, what: string): void {

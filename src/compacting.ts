@@ -12,8 +12,7 @@
  *    reason for taking another one away.
  * 3. Whoever goes through the log's files by their names (`verify`, `snapshot`) and a commit exclude each other.
  */
-import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
-import { describeValue } from "./base/describe-value.ts";
+import { assertBoolean, assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { traced } from "./base/diagnostics.ts";
 import { rest } from "./base/rest.ts";
 import { SharedLock } from "./base/shared-lock.ts";
@@ -40,11 +39,11 @@ export interface CompactOptions<Known extends readonly AnyDefinition[] = readonl
   /** Keeps so many of the last events of each entity: 1 or more. */
   readonly keepLast?: number;
   /** True: only says what it would do. */
-  readonly dryRun?: boolean;
+  readonly dryRun?: boolean | undefined;
   /** A merged segment grows no larger, in bytes: 64 MiB. */
-  readonly segmentBytesMax?: number;
+  readonly segmentBytesMax?: number | undefined;
   /** Called after each segment that was surveyed, and each range that was written. */
-  readonly onProgress?: (progress: CompactProgress) => void;
+  readonly onProgress?: ((progress: CompactProgress) => void) | undefined;
   /** Ends the work with its reason. Ranges that were committed before stay so. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -99,8 +98,7 @@ export function assertCompactOptions(options: CompactOptions): void {
     // What has gone missing on the way is not taken for "no such rule": more would be removed than was meant.
     throw invalidArgument(`Cannot compact: ${name} is there and undefined, a value is allowed; leave it out where there is no such rule`);
   }
-  if (dryRun !== undefined && typeof dryRun !== "boolean")
-    throw invalidArgument(`Cannot compact: dryRun is ${describeValue(dryRun)}, true and false are allowed`);
+  assertBoolean(dryRun, "dryRun", "compact");
   assertFunction(keep, "keep", "compact");
   assertFunction(onProgress, "onProgress", "compact");
   assertSignal(signal, "compact");

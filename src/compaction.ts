@@ -1,7 +1,7 @@
 /** Compaction of a store that nobody has open for writing: opens it, compacts it (`compacting.ts`), and closes it. */
 import { resolve } from "node:path";
 import { assertOptions, assertPath } from "./base/arguments.ts";
-import type { Clock } from "./base/clock.ts";
+import { assertClock, type Clock } from "./base/clock.ts";
 import {
   COMPACT_OPTIONS,
   assertCompactOptions,
@@ -10,7 +10,7 @@ import {
   type CompactReport,
   compactionUnsupported,
 } from "./compacting.ts";
-import type { Disk } from "./disk/disk.ts";
+import { assertDisk, type Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import { asStoreError, directoryExists, listDirectory } from "./open-directory.ts";
@@ -19,10 +19,10 @@ import { Store } from "./store.ts";
 
 export interface CompactStoreOptions<Known extends readonly AnyDefinition[] = readonly []> extends CompactOptions<Known> {
   /** The definitions that `keep` and `query` use. */
-  readonly events?: Known;
-  readonly disk?: Disk;
+  readonly events?: Known | undefined;
+  readonly disk?: Disk | undefined;
   /** Where the time comes from; default the machine's clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 const STORE_OPTIONS: ReadonlySet<string> = new Set([...COMPACT_OPTIONS, "events", "disk", "clock"]);
@@ -43,6 +43,8 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
 ): Promise<CompactReport> {
   assertPath(directory, "compact");
   assertOptions(options, STORE_OPTIONS, "compact");
+  assertDisk(options.disk, "compact");
+  assertClock(options.clock, "compact");
   const { events, disk = nodeDisk, clock, ...given } = options;
   assertCompactOptions(given as unknown as CompactOptions);
   const rules = copyRules(given as unknown as CompactOptions) as unknown as typeof given;
@@ -54,12 +56,7 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
     if (layout !== "native") throw compactionUnsupported(layout);
     // What is only looked at is left as it is.
     const opening = options.dryRun === true ? ({ checkpoint: false } as const) : {};
-    const store = await Store.open<Known>(path, {
-      ...opening,
-      ...(events === undefined ? {} : { events }),
-      ...(options.disk === undefined ? {} : { disk }),
-      ...(clock === undefined ? {} : { clock }),
-    });
+    const store = await Store.open<Known>(path, { ...opening, events, disk: options.disk, clock });
     return await compactAndClose(store, rules);
   } catch (error) {
     throw asStoreError("compact", path, error);

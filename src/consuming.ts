@@ -22,16 +22,16 @@ import { assertConsumerName } from "./subscriptions/consumer-name.ts";
 
 export interface ConsumerOptions {
   /** Where a consumer begins that has no position yet; default `"start"`. */
-  readonly after?: ConsumerPlace;
+  readonly after?: ConsumerPlace | undefined;
   /**
    * Where its position is kept: `"file"` (default), or `"log"`, as records between the events: then `appendBatch` can take it along. `"log"` is
    * for the writer's process, and for the native layout. Settled when the consumer is first opened.
    */
-  readonly positionIn?: "file" | "log";
+  readonly positionIn?: "file" | "log" | undefined;
   /** Goes on here, whatever the position says, and whether or not it can be read. */
-  readonly resetTo?: ConsumerPlace;
+  readonly resetTo?: ConsumerPlace | undefined;
   /** How long to wait for another holder to let go of the name, in milliseconds; default 0. */
-  readonly lockWaitMs?: number;
+  readonly lockWaitMs?: number | undefined;
   /** Ends iterations with its reason. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -13,12 +13,12 @@
  * Memory: what the indexes of the two stores take; frames pass through in blocks. The batpak 0.3 layout's index is in memory as a whole.
  */
 import { dirname, resolve } from "node:path";
-import { assertOptions, assertPath } from "./base/arguments.ts";
+import { assertBoolean, assertFunction, assertOptions, assertPath, assertSignal } from "./base/arguments.ts";
 import { sameBytes } from "./base/hex.ts";
 import { invalidArgument, isStoreError, StoreError } from "./base/store-error.ts";
 import { takeWorkDirectory, withoutOwnLocks, type WorkDirectory } from "./convert-directory.ts";
 import { batchesOf } from "./convert-source.ts";
-import type { Disk } from "./disk/disk.ts";
+import { assertDisk, type Disk } from "./disk/disk.ts";
 import { ioError } from "./disk/io-error.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
@@ -50,14 +50,14 @@ export interface ConversionOptions {
    * Leaves out what the batpak 0.3 layout has no room for: metadata, versions, and the keys of events that compaction removed. Without it, the first
    * such event ends the conversion.
    */
-  readonly lossy?: boolean;
+  readonly lossy?: boolean | undefined;
   /** At most this many bytes a segment: 4 KiB to 1 GiB, default 64 MiB. */
-  readonly segmentBytesMax?: number;
+  readonly segmentBytesMax?: number | undefined;
   /** Called every few thousand events. */
-  readonly onProgress?: (progress: ConversionProgress) => void;
+  readonly onProgress?: ((progress: ConversionProgress) => void) | undefined;
   /** Ends the work with its reason; the target is then not there. */
   readonly signal?: AbortSignal | undefined;
-  readonly disk?: Disk;
+  readonly disk?: Disk | undefined;
 }
 
 export interface ConversionResult {
@@ -106,6 +106,10 @@ export async function convertStore(source: string, target: string, options: Conv
   if (options.layout !== "native" && options.layout !== "batpak-0.3") {
     throw invalidArgument(`Cannot convert: layout is ${String(options.layout)}, "native" and "batpak-0.3" are allowed`);
   }
+  assertBoolean(options.lossy, "lossy", "convert");
+  assertFunction(options.onProgress, "onProgress", "convert");
+  assertSignal(options.signal, "convert");
+  assertDisk(options.disk, "convert");
   await loadHashing();
   const path = options.disk === undefined ? resolve(target) : target;
   try {

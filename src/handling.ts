@@ -32,18 +32,18 @@ export interface HandleOptions {
    * How often a command is decided anew when somebody else appended to the entity meanwhile: 0 to 1,000, default 10. From the third time on, other
    * appends to the store wait while it is decided, so that nobody gets between unless `decide`, or a schema, answers later.
    */
-  readonly retries?: number;
+  readonly retries?: number | undefined;
   /**
    * Names the command, 1 to 1,024 UTF-8 bytes. The same command given again returns the first receipts, also where it would be refused by
    * now. It belongs to the entity and never expires; it is the `idempotencyKey` of what is appended.
    */
-  readonly commandId?: string;
+  readonly commandId?: string | undefined;
   /** Id of the event that causes this: sets causation and inherits correlation. */
-  readonly causedBy?: string;
+  readonly causedBy?: string | undefined;
   /** Id of the root of the chain of work, where `causedBy` does not say it. */
-  readonly correlationId?: string;
+  readonly correlationId?: string | undefined;
   /** Noted beside each event. */
-  readonly metadata?: Metadata;
+  readonly metadata?: Metadata | undefined;
   /** Gives the command up, as long as nothing of it is accepted: while it waits for those before it, too, and for what `decide` promised. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -26,11 +26,11 @@ export interface ImportRecord {
   /** In the JSON form of payloads; Dates, bigints and bytes may stand there as such. A name's own leading `$` is doubled. */
   readonly payload: unknown;
   /** UUID text or 32 hex digits, as all ids here. Kept; without it, the writer issues one, and a second import adds the event again. */
-  readonly event_id?: string | null;
-  readonly correlation_id?: string | null;
-  readonly causation_id?: string | null;
+  readonly event_id?: string | null | undefined;
+  readonly correlation_id?: string | null | undefined;
+  readonly causation_id?: string | null | undefined;
   /** Milliseconds since the Unix epoch. A time that would run backwards is clamped, and kept in the metadata as `{ import: { wall_ms } }`. */
-  readonly wall_ms?: number | null;
+  readonly wall_ms?: number | null | undefined;
 }
 
 /** A record, checked. */

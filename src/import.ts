@@ -7,7 +7,7 @@
  * 3. A bad record stops the import before anything of its batch is written. With `skipBad` it is reported, and the rest goes on.
  * 4. At most two batches are in flight: whoever gives the records waits for the log.
  */
-import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
+import { assertBoolean, assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { GrowingSink } from "./base/byte-sink.ts";
 import { sameBytes } from "./base/hex.ts";
 import { rest } from "./base/rest.ts";
@@ -33,9 +33,9 @@ export interface ImportProgress {
 
 export interface ImportOptions {
   /** Goes on after a bad record and reports it, instead of stopping. */
-  readonly skipBad?: boolean;
+  readonly skipBad?: boolean | undefined;
   /** Called after each batch. */
-  readonly onProgress?: (progress: ImportProgress) => void;
+  readonly onProgress?: ((progress: ImportProgress) => void) | undefined;
   /** Stops the import; what is appended already stays. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -69,6 +69,7 @@ export async function importRecords(parts: ImportParts, source: ImportSource, op
   assertOptions(options, OPTION_NAMES, "import");
   assertSignal(options.signal, "import");
   assertFunction(options.onProgress, "onProgress", "import");
+  assertBoolean(options.skipBad, "skipBad", "import");
   const run = new ImportRun(parts, options);
   try {
     if (isAsync(source)) {

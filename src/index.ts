@@ -2,7 +2,7 @@
 export { type AnyStoreError, isStoreError, StoreError, type StoreErrorCode, type StoreErrorDetails } from "./base/store-error.ts";
 export type { Clock, Random } from "./base/clock.ts";
 export type { Disk, DiskFile } from "./disk/disk.ts";
-export type { AppendOptions, BatchItem, BatchOptions, EventOptions, EventReading } from "./events/append-types.ts";
+export type { AppendOptions, BatchItem, BatchOptions, EventOptions, EventReading, Receipts } from "./events/append-types.ts";
 export type { ConsumerOptions, ConsumerStatus } from "./consuming.ts";
 export type { ConsumerPosition } from "./events/consumer-position.ts";
 export { type ConversionOptions, type ConversionProgress, type ConversionResult, convertStore } from "./convert.ts";
@@ -19,7 +19,7 @@ export {
   type,
 } from "./events/definition.ts";
 export type { Metadata, PlainEvent, Receipt, TypedEvent } from "./events/event.ts";
-export type { Event, EventOf, UntypedEvent } from "./events/event-union.ts";
+export type { Event, EventOf, OtherName, UntypedEvent } from "./events/event-union.ts";
 export type { UpcastChain, UpcastStep } from "./events/upcast.ts";
 export type { Expectation } from "./events/expectation.ts";
 export {

@@ -15,7 +15,7 @@ export class NameListing implements AsyncIterable<string> {
   readonly #prefix: string;
   readonly #shows: (id: number) => boolean;
 
-  constructor(names: Interner, bound: number, options: { readonly prefix?: string }, shows: (id: number) => boolean) {
+  constructor(names: Interner, bound: number, options: { readonly prefix?: string | undefined }, shows: (id: number) => boolean) {
     assertOptions(options, OPTION_NAMES, "list names");
     if (options.prefix !== undefined && typeof options.prefix !== "string")
       throw invalidArgument("Cannot list names: prefix is no text, text is allowed");

@@ -196,6 +196,7 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
       taken = isLast;
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
+      if (hasShown(parts) && (await disk.status(directory)) === null) throw replacedError(directory);
       // A file that is gone beside a writer is no damage, however often it is another one: there may be many compactions.
       const looked = `${segmentIds.join()} ${before.mark?.generation}`;
       if (before.writer && attempt === VANISHED_ATTEMPTS_MAX) throw alwaysCompacted(error);
@@ -227,10 +228,16 @@ function alwaysCompacted(error: unknown): StoreError<"COMPACTED"> {
   return new StoreError("COMPACTED", message, { segmentId });
 }
 
+/** Whether events have been seen: not while the store is opened. */
+function hasShown(parts: NativeStoreParts): boolean {
+  const shown = parts.log as OpenedNativeLog | undefined;
+  return shown !== undefined && shown.index.visible.sequence > 0;
+}
+
 /** Whether what was read is not the store of which events were seen: that has an id, but in the batpak 0.3 layout, which has none. */
 function isOtherStore(parts: NativeStoreParts, fresh: NativeStoreParts): boolean {
-  const shown = parts.log as OpenedNativeLog | undefined;
-  if (shown === undefined || shown.index.visible.sequence === 0) return false;
+  if (!hasShown(parts)) return false;
+  const shown = parts.log;
   if (fresh.layout !== parts.layout) return true;
   if (shown.storeId === null) return false;
   // Without a header that is whole: damage, which is told as such.

@@ -27,7 +27,7 @@ export interface PlacedReadOptions extends ReadOptions {
    * Told of each event that cannot be read, or the first of several that nothing is known of, which are passed over; without it, the read ends
    * with the error.
    */
-  readonly onDamage?: (error: StoreError<"CORRUPT">, sequence: number) => void;
+  readonly onDamage?: ((error: StoreError<"CORRUPT">, sequence: number) => void) | undefined;
 }
 
 const ROWS_FORWARD = 2048;

@@ -45,9 +45,9 @@ export interface ReactOptions {
   /** Ends the reaction, when what it is at is stored. */
   readonly signal?: AbortSignal | undefined;
   /** Where a reaction begins that has no position yet; default `"start"`. */
-  readonly after?: number | "start" | "end";
+  readonly after?: number | "start" | "end" | undefined;
   /** How long to wait for another process to let go of the name, in milliseconds; default 0. */
-  readonly lockWaitMs?: number;
+  readonly lockWaitMs?: number | undefined;
 }
 
 /** Causes handled before what was derived of them is stored. */

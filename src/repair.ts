@@ -12,14 +12,13 @@
  */
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { assertOptions, assertPath } from "./base/arguments.ts";
-import { describeValue } from "./base/describe-value.ts";
-import { type Clock, clockOrSystem } from "./base/clock.ts";
-import { invalidArgument, StoreError } from "./base/store-error.ts";
+import { assertBoolean, assertOptions, assertPath } from "./base/arguments.ts";
+import { assertClock, type Clock, clockOrSystem } from "./base/clock.ts";
+import { StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
 import { acquireDirectoryLock } from "./disk/directory-lock.ts";
-import type { Disk } from "./disk/disk.ts";
+import { assertDisk, type Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
@@ -40,10 +39,10 @@ import type { StoreProblem } from "./open-report.ts";
 
 export interface RepairOptions {
   /** False (default): only says what it would do. */
-  readonly apply?: boolean;
-  readonly disk?: Disk;
+  readonly apply?: boolean | undefined;
+  readonly disk?: Disk | undefined;
   /** Where the time comes from; default the machine's clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 export interface RepairAction {
@@ -77,7 +76,9 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   assertPath(directory, "repair");
   assertOptions(options, OPTION_NAMES, "repair");
   const { apply = false, disk = nodeDisk } = options;
-  if (typeof apply !== "boolean") throw invalidArgument(`Cannot repair: apply is ${describeValue(apply)}, true and false are allowed`);
+  assertBoolean(apply, "apply", "repair");
+  assertDisk(disk, "repair");
+  assertClock(options.clock, "repair");
   const clock = clockOrSystem(options.clock);
   await loadHashing();
   try {

@@ -1,9 +1,9 @@
 /** The options of `Store.open`: their ranges, their defaults, and the refusal of what is not one. */
-import { assertOptions } from "./base/arguments.ts";
-import { type Clock, clockOrSystem, type Random } from "./base/clock.ts";
+import { assertBoolean, assertFunction, assertOptions } from "./base/arguments.ts";
+import { assertClock, type Clock, clockOrSystem, type Random } from "./base/clock.ts";
 import { describeValue } from "./base/describe-value.ts";
 import { invalidArgument, outOfRange } from "./base/store-error.ts";
-import type { Disk } from "./disk/disk.ts";
+import { assertDisk, type Disk } from "./disk/disk.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import type { Durability } from "./log/log-writer.ts";
 
@@ -11,43 +11,43 @@ export type Layout = "native" | "batpak-0.3";
 
 export interface StoreOptions<Definitions extends readonly AnyDefinition[] = readonly AnyDefinition[]> {
   /** Definitions that the store knows from the start; others are learnt from the first append that uses them. */
-  readonly events?: Definitions;
+  readonly events?: Definitions | undefined;
   /**
    * What a resolved append means. `"fsync"` (default): its events are on stable storage. `"os"`: the operating system has them.
    * `{ everyMs, everyEvents }`: the same, and they are synced in the background at least that often.
    */
-  readonly durability?: "fsync" | "os" | { readonly everyMs: number; readonly everyEvents?: number };
+  readonly durability?: "fsync" | "os" | { readonly everyMs: number; readonly everyEvents?: number | undefined } | undefined;
   /** A segment is full at this size: 4 KiB to 1 GiB, default 64 MiB. A batch larger than that gets a segment of its own. */
-  readonly segmentBytesMax?: number;
+  readonly segmentBytesMax?: number | undefined;
   /** The largest payload, and the largest metadata: 1 byte to 256 MiB, default 16 MiB. */
-  readonly payloadBytesMax?: number;
+  readonly payloadBytesMax?: number | undefined;
   /** Events in a batch: 1 to 65,536, default 4,096. */
-  readonly batchEventsMax?: number;
+  readonly batchEventsMax?: number | undefined;
   /** Payload and metadata bytes of a batch: 1 byte to 256 MiB, default 16 MiB. */
-  readonly batchBytesMax?: number;
+  readonly batchBytesMax?: number | undefined;
   /** Bytes accepted and not yet settled, beyond which appends wait: 64 KiB to 4 GiB, default 64 MiB. */
-  readonly queuedBytesMax?: number;
+  readonly queuedBytesMax?: number | undefined;
   /** Pages kept in memory, of indexes and, up to a quarter of it and 64 MiB, of frames: 64 KiB to 64 GiB, default 256 MiB. */
-  readonly indexCacheBytes?: number;
+  readonly indexCacheBytes?: number | undefined;
   /**
    * How often the index is checkpointed, beside at rotation and on close; false: never. Default every 100,000 events, or as many as a quarter
    * of the entities where that is more, since each of them is in a checkpoint: about so many are taken up again by whoever opens after a
    * crash. With the default, closing leaves up to 64 events to the next opening, and one for each 256 entities, of 4 KiB each on average. In
    * the batpak 0.3 layout on close only, since a checkpoint there holds every event.
    */
-  readonly checkpoint?: { readonly everyEvents: number } | false;
+  readonly checkpoint?: { readonly everyEvents: number } | false | undefined;
   /** The layout of a new directory, default `"native"`. A directory keeps the layout that it has. */
-  readonly layout?: Layout;
+  readonly layout?: Layout | undefined;
   /** Opens beside a living writer, or without one; nothing of the store is created or changed, but for the positions of consumers. Default false. */
-  readonly readOnly?: boolean;
+  readonly readOnly?: boolean | undefined;
   /** How long to wait for another writer to let go of the directory, in milliseconds; default 0. */
-  readonly lockWaitMs?: number;
+  readonly lockWaitMs?: number | undefined;
   /** The file system; default Node's. */
-  readonly disk?: Disk;
+  readonly disk?: Disk | undefined;
   /** Where the time comes from; default the machine's clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** Where randomness comes from; default `crypto`. */
-  readonly random?: Random;
+  readonly random?: Random | undefined;
 }
 
 export interface CompiledOptions {
@@ -102,8 +102,10 @@ export function compileOptions(options: unknown): CompiledOptions {
   if (layout !== undefined && layout !== "native" && layout !== "batpak-0.3") {
     throw invalidArgument(`Cannot open the store: layout is ${String(layout)}, "native" and "batpak-0.3" are allowed`);
   }
-  if (typeof readOnly !== "boolean")
-    throw invalidArgument(`Cannot open the store: readOnly is ${describeValue(readOnly)}, true and false are allowed`);
+  assertBoolean(readOnly, "readOnly", "open the store");
+  assertDisk(disk, "open the store");
+  assertClock(clock, "open the store");
+  assertFunction(random, "random", "open the store");
   return {
     events,
     durability: compileDurability(given.durability),

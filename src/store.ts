@@ -10,7 +10,7 @@ import { resolve } from "node:path";
 import { assertPath } from "./base/arguments.ts";
 import { isTraced, tell, traced } from "./base/diagnostics.ts";
 import type { DirectoryLock } from "./disk/directory-lock.ts";
-import type { AppendOptions, BatchItem, BatchOptions, EventReading } from "./events/append-types.ts";
+import type { AppendOptions, BatchItem, BatchOptions, EventReading, Receipts } from "./events/append-types.ts";
 import { assertName, type Coordinate } from "./events/coordinate.ts";
 import type { AnyDefinition, AnyNewEvent } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
@@ -118,7 +118,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   /**
    * Appends one event, or several on one entity as an atomic batch.
    *
-   * @returns the receipt, or one for each event, once they are as durable as `durability` says
+   * @returns the receipt, or one for each event, once they are as durable as `durability` says; of an empty list none, and `expect` is not judged
    * @throws StoreError `CONFLICT`, `IDEMPOTENCY_MISMATCH`, `INVALID_EVENT`, `PAYLOAD_UNSUPPORTED`, `TOO_LARGE`, `NOT_FOUND` (`causedBy`),
    * `COMMIT_UNKNOWN`, `POISONED`, `CLOSED`, `READ_ONLY`; TypeError or RangeError `INVALID_ARGUMENT`
    *
@@ -126,7 +126,12 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * const receipt = await store.append(alice, PlayerMoved({ x: 10, y: 20 }), { expect: "none" });
    */
   append(coordinate: Coordinate, event: AnyNewEvent, options?: AppendOptions): Promise<Receipt>;
-  append(coordinate: Coordinate, events: readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt[]>;
+  append<const Events extends readonly AnyNewEvent[]>(
+    coordinate: Coordinate,
+    events: Events,
+    options?: AppendOptions,
+  ): Promise<Receipts<Events>>;
+  append(coordinate: Coordinate, events: AnyNewEvent | readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt | Receipt[]>;
   append(coordinate: Coordinate, events: AnyNewEvent | readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt | Receipt[]> {
     const { writer } = this.#access;
     if (writer === null) return Promise.reject(this.#access.readOnlyError("append"));
@@ -346,14 +351,14 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   }
 
   /** The entities with a visible event, each once, in no order that lasts; with `prefix`, those whose names begin with it. */
-  entities(options: { readonly prefix?: string } = {}): NameListing {
+  entities(options: { readonly prefix?: string | undefined } = {}): NameListing {
     this.#access.assertReadable();
     const { index } = this.#access.parts.log;
     return new NameListing(index.entities, index.heads.count, options, (id) => index.isVisible(id));
   }
 
   /** The scopes with a visible event, each once, in no order that lasts. */
-  scopes(options: { readonly prefix?: string } = {}): NameListing {
+  scopes(options: { readonly prefix?: string | undefined } = {}): NameListing {
     this.#access.assertReadable();
     const { index } = this.#access.parts.log;
     const bound = index.visible.sequence;
@@ -417,8 +422,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * Copies the store, as it is visible now, into a directory that is empty or new; beside appending. What is never written again shares its
    * bytes with the store where the file system allows. The copy is durable when this resolves; opening it never changes this store.
    * Positions that consumers keep in files of their own, and snapshots of projections, are not copied.
+   * Damage that nobody has met yet is copied as it is: open the copy and `verify` it.
    *
-   * @throws StoreError `IO` where the directory is not empty or the disk fails, `CORRUPT` where the store is damaged, `CLOSED`,
+   * @throws StoreError `IO` where the directory is not empty or the disk fails, `CORRUPT` where the store is known to be damaged, `CLOSED`,
    * `COMPACTED` where another process compacted it meanwhile
    * @example
    * const { events } = await store.snapshot("./backup/monday");

@@ -2,7 +2,6 @@
  * `store.verify`: walks every frame up to the visible position and holds against it what is said elsewhere: headers, seals, chains, index
  * blocks and the checkpoint. Reads only. Costs memory per entity, and per row of the one segment whose index is being compared.
  */
-import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { sameBytes } from "./base/hex.ts";
 import { inSteps, rest } from "./base/rest.ts";
 import { getUint64 } from "./base/u64.ts";
@@ -50,7 +49,7 @@ export interface VerifyProgress {
 
 export interface VerifyOptions {
   /** Called every few milliseconds. */
-  readonly onProgress?: (progress: VerifyProgress) => void;
+  readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
   /** Ends the work with its reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -76,13 +75,8 @@ const CACHE_BYTES = 16 * 1024 * 1024;
 const ROWS_PER_STEP = 4096;
 const ROWS_AN_ENTITY = 8;
 
-const OPTION_NAMES: ReadonlySet<string> = new Set(["onProgress", "signal"]);
-
 /** Verifies everything visible; problems that opening met are told as well. */
 export async function verifyStore(disk: Disk, parts: NativeStoreParts, options: VerifyOptions): Promise<VerifyResult> {
-  assertOptions(options, OPTION_NAMES, "verify");
-  assertFunction(options.onProgress, "onProgress", "verify");
-  assertSignal(options.signal, "verify");
   if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options);
   return await new Verification(disk, parts, options).run();
 }

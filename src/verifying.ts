@@ -1,8 +1,10 @@
 /** `store.verify` on a store as it is open: nobody changes the names of the log's files under it, or it looks again. */
+import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { isStoreError } from "./base/store-error.ts";
 import { errorCode } from "./disk/system-error.ts";
 import { SegmentFiles } from "./log/segment-files.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
+import { asStoreError } from "./open-directory.ts";
 import { RENEWALS_MAX } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
 import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts";
@@ -11,8 +13,13 @@ import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts"
 const SETTLE_MS = 5;
 const SETTLE_MS_MAX = 200;
 
+const OPTION_NAMES: ReadonlySet<string> = new Set(["onProgress", "signal"]);
+
 /** Verifies; in a read-only store once more where another process has compacted it meanwhile, and what was found is of neither log. */
 export async function verifyOpen(access: StoreAccess, options: VerifyOptions): Promise<VerifyResult> {
+  assertOptions(options, OPTION_NAMES, "verify");
+  assertFunction(options.onProgress, "onProgress", "verify");
+  assertSignal(options.signal, "verify");
   const { parts, fileNames } = access;
   for (let attempt = 1; ; attempt++) {
     const { generation } = parts.log;
@@ -22,7 +29,7 @@ export async function verifyOpen(access: StoreAccess, options: VerifyOptions): P
       if (result.ok || access.writer !== null || attempt === RENEWALS_MAX) return result;
     } catch (error) {
       const isPassing = isStoreError(error, "COMPACTED") || errorCode(error) === "ENOENT";
-      if (!isPassing || access.writer !== null || attempt === RENEWALS_MAX) throw error;
+      if (!isPassing || access.writer !== null || attempt === RENEWALS_MAX) throw asStoreError("verify", access.directory, error);
     }
     await new Promise((again) => setTimeout(again, Math.min(SETTLE_MS * 2 ** (attempt - 1), SETTLE_MS_MAX)));
     await access.refresh();

@@ -16,12 +16,27 @@ export function assertOptions(options: unknown, members: ReadonlySet<string>, op
 /** A path to a directory: text, without the character that ends paths for the system. */
 export function assertPath(path: unknown, operation: string): asserts path is string {
   if (typeof path === "string" && path !== "" && !path.includes("\0")) return;
-  throw invalidArgument(`Cannot ${operation}: the directory is ${describeValue(path)}, a path is allowed`);
+  const found = path instanceof URL ? "a URL, its path (fileURLToPath of node:url)" : `${describeValue(path)}, a path`;
+  throw invalidArgument(`Cannot ${operation}: the directory is ${found} is allowed`);
 }
 
 export function assertSignal(signal: unknown, operation: string): asserts signal is AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return;
   throw invalidArgument(`Cannot ${operation}: signal is ${describeValue(signal)}, an AbortSignal is allowed`);
+}
+
+/** What is used in place of a part of the store: an object with these functions, or none. */
+export function assertPart(part: unknown, functions: readonly string[], name: string, operation: string): void {
+  if (part === undefined) return;
+  if (functions.every((verb) => typeof (part as Record<string, unknown> | null)?.[verb] === "function")) return;
+  const verbs = functions.join(", ");
+  throw invalidArgument(`Cannot ${operation}: ${name} is ${describeValue(part)}, an object with the functions ${verbs} is allowed`);
+}
+
+/** True, false, or none. */
+export function assertBoolean(value: unknown, name: string, operation: string): asserts value is boolean | undefined {
+  if (value === undefined || typeof value === "boolean") return;
+  throw invalidArgument(`Cannot ${operation}: ${name} is ${describeValue(value)}, true and false are allowed`);
 }
 
 /** A function, or none. */

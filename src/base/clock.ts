@@ -1,3 +1,6 @@
+/** Time and randomness: what the store is given of them, or the machine's. */
+import { assertPart } from "./arguments.ts";
+
 /** Where the store gets the time from. */
 export interface Clock {
   /** Microseconds since the Unix epoch, an integer. May jump either way: the store clamps. */
@@ -54,6 +57,13 @@ export const systemClock: Clock = believableClock({
   },
   monotonicMs,
 });
+
+const CLOCK_FUNCTIONS = ["nowMicros", "monotonicMs"] satisfies (keyof Clock)[];
+
+/** A clock, or none. Throws TypeError `INVALID_ARGUMENT`. */
+export function assertClock(clock: unknown, operation: string): asserts clock is Clock | undefined {
+  assertPart(clock, CLOCK_FUNCTIONS, "clock", operation);
+}
 
 /** The clock that was given, as far as it can be believed, or the machine's. */
 export function clockOrSystem(given: Clock | undefined): Clock {

@@ -10,6 +10,8 @@
  *    `syncDirectory` on its directory has.
  */
 
+import { assertPart } from "../base/arguments.ts";
+
 export type FileMode =
   /** Reading an existing file. */
   | "read"
@@ -92,4 +94,24 @@ export interface Disk {
   readonly self: ProcessIdentity;
   /** Whether the process so named still runs. A zombie does not; one of another boot does not. */
   isAlive(identity: ProcessIdentity): boolean;
+}
+
+/** Those that every disk has. */
+const DISK_FUNCTIONS = [
+  "open",
+  "openSync",
+  "list",
+  "status",
+  "makeDirectory",
+  "rename",
+  "link",
+  "remove",
+  "syncDirectory",
+  "lock",
+  "isAlive",
+] satisfies (keyof Disk)[];
+
+/** A disk, or none. Throws TypeError `INVALID_ARGUMENT`. */
+export function assertDisk(disk: unknown, operation: string): asserts disk is Disk | undefined {
+  assertPart(disk, DISK_FUNCTIONS, "disk", operation);
 }

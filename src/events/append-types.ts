@@ -10,15 +10,18 @@ import type { Query, QueryEvents, ReadOptions } from "./query.ts";
 /** What can be said about one event, or about events that are appended together on one entity. */
 export interface EventOptions {
   /** What must be so, else the append rejects with `CONFLICT`. */
-  readonly expect?: Expectation;
-  /** 1 to 1,024 UTF-8 bytes. A retry with the same key and the same events returns the first receipts. */
-  readonly idempotencyKey?: string;
+  readonly expect?: Expectation | undefined;
+  /**
+   * 1 to 1,024 UTF-8 bytes. A retry with the same key and the same events returns the first receipts. Events are the same where what their schemas
+   * put out is: a schema that fills in another value each time makes another event of a retry (`IDEMPOTENCY_MISMATCH`).
+   */
+  readonly idempotencyKey?: string | undefined;
   /** Id of the event that causes this: sets causation and inherits correlation. Rejects with `NOT_FOUND` when there is none. */
-  readonly causedBy?: string;
+  readonly causedBy?: string | undefined;
   /** Id of the root of the chain of work, where `causedBy` does not say it. */
-  readonly correlationId?: string;
+  readonly correlationId?: string | undefined;
   /** Noted beside each event. Payload values in a plain object. */
-  readonly metadata?: Metadata;
+  readonly metadata?: Metadata | undefined;
 }
 
 export interface AppendOptions extends EventOptions {
@@ -36,13 +39,21 @@ export interface BatchOptions {
   /** Withdraws the batch, as long as it is not accepted. */
   readonly signal?: AbortSignal | undefined;
   /** Moves a consumer's position together with the events: `consumer.at(event)`. The batch may be empty then. */
-  readonly commit?: ConsumerPosition;
+  readonly commit?: ConsumerPosition | undefined;
 }
+
+/** A receipt for each event: as many as the compiler can count. */
+export type Receipts<Events extends readonly AnyNewEvent[]> = { -readonly [Place in keyof Events]: Receipt };
 
 /** The writing side of a store. */
 export interface Appending {
   append(coordinate: Coordinate, event: AnyNewEvent, options?: AppendOptions): Promise<Receipt>;
-  append(coordinate: Coordinate, events: readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt[]>;
+  append<const Events extends readonly AnyNewEvent[]>(
+    coordinate: Coordinate,
+    events: Events,
+    options?: AppendOptions,
+  ): Promise<Receipts<Events>>;
+  append(coordinate: Coordinate, events: AnyNewEvent | readonly AnyNewEvent[], options?: AppendOptions): Promise<Receipt | Receipt[]>;
   appendBatch(items: readonly BatchItem[], options?: BatchOptions): Promise<Receipt[]>;
 }
 

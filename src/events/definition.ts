@@ -56,7 +56,7 @@ export interface RawEvent<Data = unknown> {
   readonly kind: number;
   readonly data: Data;
   /** 1 to 65535; 1 when absent. */
-  readonly version?: number;
+  readonly version?: number | undefined;
 }
 
 /** Whatever can be appended. */
@@ -64,16 +64,16 @@ export type AnyNewEvent = NewEvent | RawEvent;
 
 export interface DefinitionOptions<Schema extends StandardSchemaV1, Chain extends UpcastChain = UpcastChain> {
   /** A Standard Schema (Zod, Valibot, ArkType, …), or `type<T>()` for types without validation. */
-  readonly schema?: Schema;
+  readonly schema?: Schema | undefined;
   /** 1 to 65535, default 1. Raise it when the shape of the data changes. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** A kind of your own choice; without it the store gives the name a free one. */
-  readonly kind?: number | KindParts;
+  readonly kind?: number | KindParts | undefined;
   /**
    * Brings data of older versions up when it is read: for each version before this one a function from its data to the next version's.
    * Without it, older data is read as it was written.
    */
-  readonly upcast?: Chain & CheckedChain<Chain, StandardSchemaV1.InferOutput<Schema>>;
+  readonly upcast?: (Chain & CheckedChain<Chain, StandardSchemaV1.InferOutput<Schema>>) | undefined;
 }
 
 const DEFINITION = Symbol.for("batpak.definition");
@@ -84,15 +84,44 @@ const passThrough: StandardSchemaV1 = {
   "~standard": { version: 1, vendor: "batpak", validate: (value) => ({ value }) },
 };
 
+/** Types of which no value can be stored. */
+type Unstorable =
+  | undefined
+  | void
+  | symbol
+  | ((...given: never) => unknown)
+  | (abstract new (
+      ...given: never
+    ) => unknown)
+  | ReadonlyMap<unknown, unknown>
+  | ReadonlySet<unknown>
+  | Promise<unknown>;
+
+/** In place of a schema of one of them: the compiler names it where a definition is to be made with it. */
+interface DataThatCannotBeStored {
+  readonly instead: "plain objects, lists, text, numbers, Dates and bytes; {} for no data";
+}
+
 /**
- * A schema that says what type the data has and validates nothing.
+ * A schema that says what type the data has and validates nothing. Of an event without data that is `{}`.
  *
  * @example
  * const PlayerMoved = defineEvent("PlayerMoved", { schema: type<{ x: number; y: number }>() });
+ * const GameOver = defineEvent("GameOver", { schema: type<Record<string, never>>() });
+ * await store.append(alice, [PlayerMoved({ x: 1, y: 2 }), GameOver({})]);
  */
-export function type<Data>(): StandardSchemaV1<Data, Data> {
-  return passThrough as StandardSchemaV1<Data, Data>;
+export function type<Data extends Unstorable = never>(): TypeOnly<Data>;
+export function type<Data>(): StandardSchemaV1<Data, Data>;
+export function type(): StandardSchemaV1 {
+  return passThrough;
 }
+
+/** Of the first of these two: `any` fits whatever is asked of a type, and stands for what can be stored as well; none was given for `never`. */
+type TypeOnly<Data> = [Data] extends [never]
+  ? StandardSchemaV1
+  : unknown extends Data
+    ? StandardSchemaV1<Data, Data>
+    : DataThatCannotBeStored;
 
 /**
  * Defines an event.

@@ -9,7 +9,11 @@ import type { Query } from "./query.ts";
  * - `{ clock }`: its newest event has this clock (as a receipt tells it)
  * - `{ noneMatching, after }`: no event matches the query, among those after this sequence; without `after`, among all
  */
-export type Expectation = "none" | "exists" | { readonly clock: number } | { readonly noneMatching: Query; readonly after?: number };
+export type Expectation =
+  | "none"
+  | "exists"
+  | { readonly clock: number }
+  | { readonly noneMatching: Query; readonly after?: number | undefined };
 
 /** An expectation, checked but for its query. `expected` is what was asked, for the details of a `CONFLICT`. */
 export type CompiledExpectation =

@@ -29,9 +29,9 @@ export interface DeciderOptions<
   Literal extends string | number = never,
 > {
   /** Gives it snapshots on disk, as a projection of this name; without it, the stream is folded from its beginning once a process. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** As of a projection: raise it when `initial` or `evolve` changes. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** The events that it is folded of, and that it may decide upon. */
   readonly events: Definitions;
   /** The state of an entity without events: a value, which is copied, or a function that makes one. */
@@ -43,7 +43,7 @@ export interface DeciderOptions<
   readonly decide: (command: Command, state: NoInfer<State>) => Decision<NoInfer<Definitions>> | Promise<Decision<NoInfer<Definitions>>>;
   /** One handler for each of the events, by its type: the state after it. */
   readonly evolve: GivenHandlers<NoInfer<State>, Definitions, Names, Literal>;
-  readonly snapshot?: SnapshotPolicy;
+  readonly snapshot?: SnapshotPolicy | undefined;
 }
 
 /** A decider, as `defineDecider` makes it. It is a projection too: `store.project(decider, entity)` gives the state. */
@@ -86,18 +86,7 @@ export function defineDecider<
   if (name !== undefined) assertName(name, "name", "define a decider");
   const operation = name === undefined ? "define a decider" : `define the decider ${name}`;
   if (typeof decide !== "function") throw invalidArgument(`Cannot ${operation}: decide is ${describeValue(decide)}, a function is allowed`);
-  const folded = compileProjection<Definitions, State>(
-    {
-      events,
-      initial,
-      on: evolve,
-      ...(name === undefined ? {} : { name }),
-      ...(version === undefined ? {} : { version }),
-      ...(snapshot === undefined ? {} : { snapshot }),
-    },
-    operation,
-    "evolve",
-  );
+  const folded = compileProjection<Definitions, State>({ name, version, events, initial, on: evolve, snapshot }, operation, "evolve");
   return Object.freeze({ ...folded, decide: decide as Decider<State, Command>["decide"] });
 }
 

@@ -2,6 +2,7 @@
  * Projections: a state, folded of events. A projection is a value that belongs to no store and is never changed; each fold begins with a
  * state of its own.
  */
+import { isMap, isSet } from "node:util/types";
 import { assertOptions } from "../base/arguments.ts";
 import { GrowingSink } from "../base/byte-sink.ts";
 import { describeValue } from "../base/describe-value.ts";
@@ -58,10 +59,10 @@ export interface ProjectionOptions<
   /** 1 to 1,024 UTF-8 bytes. Names the snapshots: two projections of one name and version must be the same. */
   readonly name: Name;
   /** 1 to 4,294,967,295, default 1. Raise it when `initial` or a handler changes: snapshots of another version are not used. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** The events that it is folded of; no others are read. */
   readonly events: Definitions;
-  /** The state before the first event: a value, of which each fold gets a copy, or a function that makes one. */
+  /** The state before the first event: a value, of which each fold gets a copy (as `structuredClone` makes it), or a function that makes one. */
   readonly initial: State | (() => State);
   /** One handler for each of the events, by its type: the next state. It answers at once, and may change the state it is given and return it. */
   readonly on: GivenHandlers<NoInfer<State>, Definitions, Names, Literal>;
@@ -69,7 +70,7 @@ export interface ProjectionOptions<
    * How many events are folded before a state is kept on disk: default 1,000; false: never. A state that is kept consists of what a payload
    * may consist of.
    */
-  readonly snapshot?: SnapshotPolicy;
+  readonly snapshot?: SnapshotPolicy | undefined;
 }
 
 /** A projection, as `defineProjection` makes it. */
@@ -126,12 +127,12 @@ export function defineProjection<
 
 /** What projections and deciders are made of, checked. */
 export interface FoldOptions<Definitions extends readonly AnyDefinition[], State> {
-  readonly name?: string;
-  readonly version?: number;
+  readonly name?: string | undefined;
+  readonly version?: number | undefined;
   readonly events: Definitions;
   readonly initial: State | (() => State);
   readonly on: Readonly<Record<string, unknown>>;
-  readonly snapshot?: SnapshotPolicy;
+  readonly snapshot?: SnapshotPolicy | undefined;
 }
 
 export function compileProjection<const Definitions extends readonly AnyDefinition[], State>(
@@ -195,13 +196,40 @@ function compileInitial<State>(initial: State | (() => State), operation: string
   if (typeof initial === "function") return initial as () => State;
   if (initial === undefined) throw invalidArgument(`Cannot ${operation}: initial is undefined, any other value or a function is allowed`);
   if (typeof initial !== "object" || initial === null) return () => initial;
+  let kept: State;
   try {
     // A copy of now: what the caller does to the value later is not seen.
-    const kept = structuredClone(initial);
-    return () => structuredClone(kept);
+    kept = structuredClone(initial);
   } catch (error) {
     throw invalidArgument(`Cannot ${operation}: initial cannot be copied, a function that makes it is allowed`, { cause: error });
   }
+  if (losesClass(initial, kept)) {
+    const message = "initial holds an instance of a class, and a copy of it would be none; a function that makes it is allowed";
+    throw invalidArgument(`Cannot ${operation}: ${message}`);
+  }
+  return () => structuredClone(kept);
+}
+
+/** Whether a structured clone, or anything in it, is of another class than what it was made of: the built-in ones are kept, in whatever realm. */
+function losesClass(given: unknown, copy: unknown, seen = new Set<object>()): boolean {
+  if (typeof given !== "object" || given === null || seen.has(given)) return false;
+  seen.add(given);
+  // What an error holds is not copied at all.
+  if (copy === undefined || classDepth(given) > classDepth(copy)) return true;
+  const copies = partsOf(copy as object);
+  return partsOf(given).some((part, at) => losesClass(part, copies[at], seen));
+}
+
+function partsOf(value: object): unknown[] {
+  if (ArrayBuffer.isView(value)) return [];
+  return isMap(value) ? [...value].flat(1) : isSet(value) ? [...value] : Object.values(value);
+}
+
+/** How many prototypes a value has: of a plain object one, of an instance of a class one more. */
+function classDepth(value: unknown): number {
+  let depth = 0;
+  for (let prototype: unknown = Object.getPrototypeOf(value); prototype !== null; prototype = Object.getPrototypeOf(prototype)) depth++;
+  return depth;
 }
 
 function compileSnapshot(snapshot: unknown, operation: string): number {

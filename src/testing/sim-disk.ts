@@ -24,17 +24,17 @@ const FIRST_PID = 1000;
 
 export interface SimulatedDiskOptions {
   /** Of this process. Default 1000. */
-  readonly pid?: number;
+  readonly pid?: number | undefined;
   /** Whether a crash may leave a renamed file under both names. Default "atomic": under the old or the new one. */
-  readonly renames?: "atomic" | "both-names";
-  readonly faults?: FaultPolicy;
+  readonly renames?: "atomic" | "both-names" | undefined;
+  readonly faults?: FaultPolicy | undefined;
 }
 
 export interface PossibleDisksOptions {
   /** At most this many disks: all possible ones when they are no more, else a sample. Default 64. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
   /** Of the sample. Default 1. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
 }
 
 export class SimulatedDisk implements Disk {

@@ -53,13 +53,13 @@ export interface DiskOperation {
 /** What is to go wrong with an operation. Members may be combined; `delayMs` and `until` delay blocking calls by nothing. */
 export interface Fault {
   /** Fails with this code ("EIO", "ENOSPC", "EMFILE", …). What a failing sync or durable write covered is never made durable by a later sync. */
-  readonly error?: string;
+  readonly error?: string | undefined;
   /** Of a failing write: how many bytes reach the file before it fails. Default 0. */
-  readonly afterBytes?: number;
+  readonly afterBytes?: number | undefined;
   /** Completes only after this many milliseconds. */
-  readonly delayMs?: number;
+  readonly delayMs?: number | undefined;
   /** Completes only after this has resolved: a stalled sync is one that the test resolves. A crash or kill ends the waiting. */
-  readonly until?: Promise<unknown>;
+  readonly until?: Promise<unknown> | undefined;
 }
 
 export type FaultPolicy = (operation: DiskOperation) => Fault | undefined;

@@ -31,7 +31,8 @@ const codes: Record<StoreErrorCode | "INVALID_ARGUMENT", true> = {
   NEWER_EVENT_VERSION: true,
 };
 
-const page = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8");
+// What stands under "Problems" is none.
+const [page] = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8").split(/^# Problems$/m);
 const sections = page.split(/^## /m).slice(1);
 const headingOf = (section: string): string => section.slice(0, section.indexOf("\n")).trim();
 

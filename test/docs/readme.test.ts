@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { describe, test } from "node:test";
@@ -77,6 +77,16 @@ describe("the README's example", () => {
       rmSync(folder, { recursive: true, force: true });
     }
   });
+});
+
+test("the README begins with the package, and says which of what it links to is in the repository only", () => {
+  const readme = readText("README.md");
+  assert.equal(fencedBlocks(readme, "sh")[0], "npm install batpak\n");
+  const { files } = JSON.parse(readText("package.json")) as { files: string[] };
+  const links = [...readme.matchAll(/\]\(([^):#]+)/g)].map((match) => match[1] as string);
+  const beyond = links.filter((link) => !files.includes(link.split("/")[0] as string));
+  for (const link of links) assert.ok(existsSync(path.join(projectRoot, link)), link);
+  for (const link of beyond) assert.match(readme, new RegExp(`\\]\\(${link}\\), in the repository`), link);
 });
 
 describe("continuous integration", () => {

@@ -186,6 +186,11 @@ describe("the packed package", () => {
        // @ts-expect-error the details of a conflict have no pid
        export const wrong = (error: unknown) => isStoreError(error, "CONFLICT") && error.details.pid;`,
     );
+    // A CommonJS file may import it, as it may require it: with this setting, and "node20".
+    writeFileSync(
+      path.join(userProject, "user.cts"),
+      'import { defineEvent } from "batpak"; export const name: "Noted" = defineEvent("Noted").name;',
+    );
     const configuration = {
       compilerOptions: {
         module: "nodenext",
@@ -197,7 +202,7 @@ describe("the packed package", () => {
         types: ["node"],
         typeRoots: [path.join(projectRoot, "node_modules/@types")],
       },
-      files: ["user.mts"],
+      files: ["user.mts", "user.cts"],
     };
     writeFileSync(path.join(userProject, "tsconfig.json"), JSON.stringify(configuration));
     const compiler = path.join(projectRoot, "node_modules/typescript/bin/tsc");

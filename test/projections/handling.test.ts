@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { tracingChannel } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { z } from "zod";
 import { defineDecider, defineEvent, isStoreError, type Receipt, Store, type } from "../../src/index.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
@@ -222,6 +223,20 @@ test("a command of the same id is decided once, also where it would be refused b
   assert.equal(first[0].durable, true);
   // Ids belong to their entity.
   assert.equal((await store.handle(at("b"), Account, { deposit: 1 }, { commandId: "w1" })).length, 1);
+  await store.close();
+});
+
+test("a key meets its events as their schema put them out: what it makes anew on a retry is a mismatch, and not for a command's id", async () => {
+  const store = await openAccounts(new SimulatedDisk());
+  let made = 0;
+  const Made = defineEvent("Made", { schema: z.object({ number: z.number().default(() => made++) }) });
+  const Maker = defineDecider({ events: [Made], initial: 0, decide: () => Made({}), evolve: { Made: (count) => count + 1 } });
+  const event = Made({});
+  await store.append(a, event, { idempotencyKey: "key" });
+  await assert.rejects(store.append(a, event, { idempotencyKey: "key" }), { code: "IDEMPOTENCY_MISMATCH" });
+  const [first] = await store.handle(a, Maker, undefined, { commandId: "command" });
+  const [again] = await store.handle(a, Maker, undefined, { commandId: "command" });
+  assert.equal(again.id, first.id);
   await store.close();
 });
 

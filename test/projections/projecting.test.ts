@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { tracingChannel } from "node:diagnostics_channel";
 import { setImmediate as turn } from "node:timers/promises";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { defineDecider, defineEvent, defineProjection, Store, type } from "../../src/index.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { accountProjection, at, Deposited, events, Noted, openAccounts, snapshotPaths, Withdrawn } from "./support.ts";
@@ -340,6 +341,29 @@ test("wrong arguments are refused with what is allowed", async () => {
   await refused(define({ on: { Deposited: () => 1, Withdrawn: () => 1 } }), /handler for Withdrawn/);
   await refused(define({ initial: undefined }), /initial is undefined/);
   await refused(define({ initial: { f: () => 1 } }), /cannot be copied/);
+  class Cart {
+    readonly lines = new Map();
+  }
+  for (const initial of [new Cart(), [{ cart: new Cart() }], new Map([["a", new Cart()]]), new Set([new Cart()])]) {
+    await refused(define({ initial, snapshot: false }), /an instance of a class/);
+  }
+  await refused(define({ initial: new Cart() }), /an instance of a class/);
+  await refused(define({ initial: new (class Lines extends Map {})(), snapshot: false }), /an instance of a class/);
+  await refused(define({ initial: Object.assign(new Error(""), { cart: {} }), snapshot: false }), /a copy of it would be none/);
+  assert.doesNotThrow(define({ initial: () => new Cart(), snapshot: false }));
+  const cyclic: Record<string, unknown> = Object.assign(Object.create(null) as object, { list: [1, "a", null, 5n] });
+  cyclic.self = cyclic;
+  const foreign: unknown = runInNewContext("({ list: [{}], map: new Map([[{}, new Date(0)]]) })");
+  const kept = [
+    cyclic,
+    foreign,
+    new Map([["a", new Set([new Date(0)])]]),
+    new Uint8Array(2),
+    new Float64Array(2),
+    [/a/],
+    new RangeError(""),
+  ];
+  for (const initial of kept) assert.doesNotThrow(define({ initial, snapshot: false }), String(kept.indexOf(initial)));
   await refused(define({ snapshot: { everyEvents: 0 } }), /snapshot is an object with everyEvents, false and/);
   await refused(define({ snapshots: false }), /option snapshots is unknown/);
   assert.throws(define({ initial: () => new Map() }), { code: "PAYLOAD_UNSUPPORTED", message: /snapshot: false/ });

@@ -6,6 +6,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { isStoreError, type StoreErrorCode } from "../../src/base/store-error.ts";
 import { type AnyNewEvent, defineEvent, rawEvent, type } from "../../src/events/definition.ts";
+import { compactStore } from "../../src/compaction.ts";
+import { convertStore } from "../../src/convert.ts";
+import { repairStore } from "../../src/repair.ts";
 import { Store } from "../../src/store.ts";
 import type { StoreOptions } from "../../src/store-options.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
@@ -220,6 +223,40 @@ test("an event that is none, batches of nothing, unknown and wrong options", () 
     async (store) => store.entities({ prefx: "x" } as never).toArray(),
   ]));
 
+test("what is wrong with an append of no events, which resolves to no receipts whatever is so", async () => {
+  await refuses("INVALID_ARGUMENT", [
+    (store) => store.append({ entity: "", scope: "s" }, []),
+    (store) => store.append({ entity: "e", scope: 5 as never }, []),
+    (store) => store.append(null as never, []),
+    (store) => store.append(at, [], { expect: "bogus" as never }),
+    (store) => store.append(at, [], { idempotencyKey: "" }),
+    (store) => store.append(at, [], { causedBy: "no id" }),
+    (store) => store.append(at, [], { metadata: [] as never }),
+  ]);
+  const store = await openStore(new SimulatedDisk());
+  await store.append(at, Counted({ n: 0 }));
+  assert.deepEqual(await store.append(at, [], { expect: "none", idempotencyKey: "key" }), []);
+  await store.close();
+});
+
+test("metadata that is stored as something else than an object, which no event could be read with", () =>
+  refuses("INVALID_ARGUMENT", [
+    (store) => store.append(at, Counted({ n: 9 }), { metadata: new Date() as never }),
+    (store) => store.append(at, Counted({ n: 9 }), { metadata: new Uint8Array(2) as never }),
+    (store) => store.appendBatch([{ coordinate: at, event: Counted({ n: 9 }), metadata: Buffer.from("x") as never }]),
+  ]));
+
+test("what is true or false, and is neither, and signals that are none", async () => {
+  await refuses("INVALID_ARGUMENT", [
+    (store) => store.import([], { skipBad: "yes" as never }),
+    (store) => store.verify({ signal: 1 as never }),
+    (store) => store.verify({ onProgress: 1 as never }),
+    () => convertStore("/store", "/other", { layout: "batpak-0.3", lossy: "yes" as never }),
+    () => convertStore("/store", "/other", { layout: "batpak-0.3", onProgress: 1 as never }),
+    () => convertStore("/store", "/other", { layout: "batpak-0.3", signal: 1 as never }),
+  ]);
+});
+
 test("metadata that cannot be encoded", () =>
   refuses("PAYLOAD_UNSUPPORTED", [(store) => store.append(at, Counted({ n: 9 }), { metadata: { f: () => 1 } as never })]));
 
@@ -245,18 +282,35 @@ test("options of open that are unknown or out of range, before anything is made"
     { lockWaitMs: -1 },
     { events: [{}] },
     { events: "x" },
+    { clock: 5 },
+    { clock: {} },
+    { clock: null },
+    { clock: { nowMicros: () => 0 } },
+    { random: 5 },
+    { random: null },
+    { disk: 5 },
+    { disk: null },
+    { disk: { open: () => {} } },
     [],
     null,
   ]) {
     await assert.rejects(
-      async () => Store.open("/new", (Array.isArray(wrong) || wrong === null ? wrong : { ...wrong, disk }) as never),
+      async () => Store.open("/new", (Array.isArray(wrong) || wrong === null ? wrong : { disk, ...wrong }) as never),
       (error) => hasCode(error, "INVALID_ARGUMENT"),
       JSON.stringify(wrong),
     );
     options++;
   }
-  assert.equal(options, 20);
+  assert.equal(options, 29);
   await assert.rejects(Store.open(""), { code: "INVALID_ARGUMENT" });
+  await assert.rejects(Store.open(new URL("file:///new") as never), { code: "INVALID_ARGUMENT", message: /fileURLToPath/ });
+  for (const wrong of [{ disk: 5 }, { clock: {} }] as never[]) {
+    await assert.rejects(repairStore("/new", wrong), (error) => hasCode(error, "INVALID_ARGUMENT"));
+    await assert.rejects(compactStore("/new", { keepLast: 1, ...(wrong as object) }), (error) => hasCode(error, "INVALID_ARGUMENT"));
+  }
+  await assert.rejects(convertStore("/new", "/other", { layout: "native", disk: 5 as never }), (error) =>
+    hasCode(error, "INVALID_ARGUMENT"),
+  );
   assert.equal(await disk.status("/new"), null);
 });
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defineEvent, isStoreError, Store, type } from "../../src/index.ts";
+import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 
 const Noted = defineEvent("Noted", { schema: type<{ n: number }>() });
@@ -38,4 +39,18 @@ test("refresh rejects with IO when the disk fails or the directory is gone, in e
     await reader.close();
     await store.close();
   }
+});
+
+test("verify rejects with IO where the writer's directory is gone, and a reader's with what has become of it", async () => {
+  const disk = createMemoryDisk();
+  const store = await Store.open("/store", { disk });
+  await store.append({ entity: "a", scope: "s" }, Noted({ n: 1 }));
+  const reader = await Store.open("/store", { disk, readOnly: true });
+  await disk.rename("/store", "/elsewhere");
+  await assert.rejects(store.verify(), (error) => isStoreError(error, "IO") && error.details.operation === "verify");
+  await assert.rejects(reader.verify(), (error) => isStoreError(error, "STORE_REPLACED"));
+  await disk.rename("/elsewhere", "/store");
+  assert.equal((await store.verify()).ok, true);
+  await reader.close();
+  await store.close();
 });

@@ -56,7 +56,7 @@ test("a reader of a store that is replaced is told so, wherever it waits or look
 });
 
 test("it is told also where the new store's writer is gone, and where there is no store any more", async (context) => {
-  for (const what of ["closed", "another layout", "none"] as const) {
+  for (const what of ["closed", "another layout", "none", "no directory"] as const) {
     const directory = mkdtempSync(join(tmpdir(), "batpak-replaced-"));
     context.after(() => rmSync(directory, { recursive: true, force: true }));
     const old = await Store.open(directory, { events });
@@ -66,8 +66,9 @@ test("it is told also where the new store's writer is gone, and where there is n
     const following = reader.subscribe()[Symbol.asyncIterator]();
     for (let n = 0; n < 5; n++) assert.equal((await following.next()).done, false);
     const told = assert.rejects(following.next(), { code: "STORE_REPLACED" }, what);
-    for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true });
-    if (what !== "none") {
+    if (what === "no directory") rmSync(directory, { recursive: true });
+    else for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true });
+    if (what === "closed" || what === "another layout") {
       const next = await Store.open(directory, what === "closed" ? {} : { layout: "batpak-0.3" });
       for (let n = 0; n < 9; n++) await next.append(at, rawEvent(0xf001, n));
       await next.close();

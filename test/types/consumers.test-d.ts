@@ -1,5 +1,5 @@
 /** Consumers and reactions see the events of their query, without a cast. Never run. */
-import { type Consumer, defineEvent, type EventOf, Store, type } from "../../src/index.ts";
+import { type Consumer, defineEvent, type EventOf, type OtherName, Store, type } from "../../src/index.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function expectType<Condition extends true>(_holds?: Condition): void {}
@@ -19,7 +19,7 @@ export async function consumers(): Promise<void> {
   }
   for await (const events of (await store.consumer("all")).batches()) {
     const [event] = events;
-    expectType<Equal<typeof event.type, "Placed" | "Paid" | null>>();
+    expectType<Equal<typeof event.type, "Placed" | "Paid" | OtherName | null>>();
     if (Placed.is(event)) expectType<Equal<typeof event.data.cents, number>>();
   }
   // @ts-expect-error: a position is kept in a file or in the log

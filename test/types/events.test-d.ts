@@ -7,7 +7,7 @@ import type { Coordinate } from "../../src/events/coordinate.ts";
 import { defineEvent, rawEvent, type } from "../../src/events/definition.ts";
 import type { AnyDefinition, NewEvent } from "../../src/events/definition.ts";
 import type { Metadata, PlainEvent, Receipt, TypedEvent } from "../../src/events/event.ts";
-import type { Event, EventOf, UntypedEvent } from "../../src/events/event-union.ts";
+import type { Event, EventOf, OtherName, UntypedEvent } from "../../src/events/event-union.ts";
 import type { Query } from "../../src/events/query.ts";
 
 type Equal<Left, Right> = (<T>() => T extends Left ? 1 : 2) extends <T>() => T extends Right ? 1 : 2 ? true : false;
@@ -59,6 +59,30 @@ PlayerMoved();
 defineEvent("Wrong", { schemas: type<number>() });
 // @ts-expect-error: no schema
 defineEvent("Wrong", { schema: 5 });
+// @ts-expect-error: nothing is no data
+defineEvent("Nothing", { schema: type<void>() });
+// @ts-expect-error: nor is undefined
+defineEvent("Nothing", { schema: type<undefined>() });
+// @ts-expect-error: what could not be read as it was written is not stored
+defineEvent("Wrong", { schema: type<Map<string, number>>() });
+// @ts-expect-error: the same of sets
+defineEvent("Wrong", { schema: type<Set<string>>() });
+// @ts-expect-error: of functions
+defineEvent("Wrong", { schema: type<(n: number) => void>() });
+// @ts-expect-error: of symbols
+defineEvent("Wrong", { schema: type<symbol>() });
+const Empty = defineEvent("Empty", { schema: type<Record<string, never>>() });
+Empty({});
+// oxlint-disable-next-line typescript/no-explicit-any -- whoever says so is taken at his word
+const Anything = defineEvent("Anything", { schema: type<any>() });
+Anything(5).data.toFixed();
+defineEvent("Unknown", { schema: type() })({ any: "thing" });
+defineEvent("Null", { schema: type<null>() })(null);
+defineEvent("Maybe", { schema: type<Position | null>() })(position);
+export function wrapped<Data>(name: string, data: Data): NewEvent<string, Data> {
+  return defineEvent(name, { schema: type<Data>() })(data);
+}
+check<Equal<typeof wrapped<Position>, (name: string, data: Position) => NewEvent<string, Position>>>();
 // @ts-expect-error: the name is given once
 PlayerMoved.name = "Other";
 
@@ -74,7 +98,7 @@ export async function appending(): Promise<void> {
     causedBy: receipt.id,
     metadata: { userId: "u1" },
   });
-  check<Equal<typeof receipts, Receipt[]>>();
+  check<Equal<typeof receipts, [Receipt, Receipt]>>();
   await store.append(alice, PlayerMoved({ x: 1, y: 1 }), { expect: "none" });
   await store.append(alice, PlayerMoved({ x: 1, y: 1 }), { expect: "exists", correlationId: receipt.id });
   await store.append(alice, Scored({ points: "1" }), { expect: { noneMatching: { kind: Scored, scope: "s" }, after: receipt.sequence } });
@@ -110,7 +134,7 @@ export async function reading(): Promise<void> {
       check<Equal<typeof event, TypedEvent<"PlayerMoved", { x: number; y: number }>>>();
       event.data.x.toFixed();
     } else {
-      check<Equal<typeof event.type, "PlayerJoined" | null>>();
+      check<Equal<typeof event.type, "PlayerJoined" | OtherName | null>>();
     }
     if (event.type === "PlayerJoined") event.data.nick.trim();
     if (event.type === null) check<Equal<typeof event.data, unknown>>();
@@ -124,8 +148,22 @@ export async function reading(): Promise<void> {
       case null:
         check<Equal<typeof event.data, unknown>>();
         break;
+      // Names that the store has recorded or learnt, and was not given.
       default:
-        check<Equal<typeof event, never>>();
+        check<Equal<typeof event, TypedEvent<OtherName, unknown>>>();
+    }
+    // Nor is the name of an event that none of them describes null, as the next line would have it.
+    // @ts-expect-error: it may be another name
+    if (event.type !== "PlayerMoved" && event.type !== "PlayerJoined") check<Equal<typeof event.type, null>>();
+    const text: string | null = event.type;
+    check<Equal<typeof text, string | null>>();
+    // A definition that was learnt from an append tells its own events.
+    if (PlayerMoved.is(event)) event.data.x.toFixed();
+    else if (PlayerJoined.is(event)) event.data.nick.trim();
+    else if (Scored.is(event)) {
+      check<Equal<typeof event.data.points, number>>();
+      const scored: EventOf<typeof Scored> = event;
+      check<Equal<typeof scored.type, "Scored">>();
     }
     // @ts-expect-error: not told apart yet
     String(event.data.x);

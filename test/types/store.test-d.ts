@@ -6,6 +6,7 @@ import {
   compactStore,
   defineEvent,
   isStoreError,
+  type OtherName,
   rawEvent,
   type Receipt,
   Store,
@@ -35,7 +36,16 @@ export async function example(): Promise<void> {
     causedBy: receipt.id,
     metadata: { userId: "u1" },
   });
-  expectType<Equal<typeof receipts, Receipt[]>>();
+  expectType<Equal<typeof receipts, [Receipt, Receipt]>>();
+  const moves = [1, 2].map((x) => PlayerMoved({ x, y: 20 }));
+  expectType<Equal<Awaited<ReturnType<typeof several>>, Receipt[]>>();
+  const several = () => store.append(alice, moves);
+  const either = await store.append(alice, moves.length > 1 ? moves : PlayerMoved({ x: 1, y: 1 }), { expect: "exists" });
+  expectType<Equal<typeof either, Receipt | Receipt[]>>();
+  const mixed = await store.append(alice, [PlayerJoined({ nick: "a" }), ...moves]);
+  expectType<Equal<typeof mixed, [Receipt, ...Receipt[]]>>();
+  const list: Receipt[] = await store.append(alice, [PlayerMoved({ x: 1, y: 1 }), rawEvent(0xf002, { any: ["thing"] })]);
+  expectType<Equal<typeof list, Receipt[]>>();
   await store.append(alice, PlayerMoved({ x: 1, y: 1 }), { expect: { noneMatching: { kind: PlayerJoined }, after: 3 } });
   await store.append(alice, rawEvent(0xf002, { any: "thing" }), { expect: "exists" });
   await store.appendBatch([
@@ -46,7 +56,7 @@ export async function example(): Promise<void> {
   const found = await store.get(receipt.id);
   if (found !== null && PlayerMoved.is(found)) expectType<Equal<typeof found.data, { x: number; y: number }>>();
   for await (const event of store.read({ entity: "player:alice" })) {
-    expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | null>>();
+    expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | OtherName | null>>();
     if (PlayerMoved.is(event)) expectType<Equal<typeof event.data.x, number>>();
     if (event.type === "PlayerJoined") expectType<Equal<typeof event.data.nick, string>>();
     if (event.type === null) expectType<Equal<typeof event.data, unknown>>();
@@ -121,7 +131,7 @@ export async function compaction(): Promise<void> {
   const report = await store.compact({
     query: { kind: PlayerMoved },
     keep: (event) => {
-      expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | null>>();
+      expectType<Equal<typeof event.type, "PlayerMoved" | "PlayerJoined" | OtherName | null>>();
       return PlayerMoved.is(event) && event.data.x > 0;
     },
     keepNewerThan: new Date(0),
