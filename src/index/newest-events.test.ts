@@ -114,7 +114,7 @@ test("of those who wait for one entity or one scope only these are asked whose e
       asked++;
       return concern();
     };
-    return gate.onNext(() => told.push(name), concerns, waitingPlaceOf(index, filters, after));
+    return gate.onNext(() => told.push(name), concerns, waitingPlaceOf(index, filters, filters.length, after));
   };
   const tell = (): string[] => {
     gate.tell(index.newest?.takeTouched());
@@ -161,7 +161,7 @@ test("who begins to wait for what is noted and not visible yet is asked once it 
     gate.onNext(
       () => told.push(name),
       concernOf(index, () => [filter], after),
-      waitingPlaceOf(index, [filter], after),
+      waitingPlaceOf(index, [filter], 1, after),
     );
   };
   add("a", "s", 1);

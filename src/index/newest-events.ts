@@ -165,11 +165,14 @@ export function concernOf(index: StoreIndex, filters: () => readonly RowFilter[]
 /**
  * Where somebody may wait for what these filters name: null where it takes asking at each commit. None for who stands before what is noted, and none
  * while more is noted than is visible: nobody waited for what came to be noted before him, and he is to be asked once that is visible.
+ *
+ * @param asked how many filters there are with those that nothing can match yet, of a kind that nobody has used: somebody may, while he waits
  */
-export function waitingPlaceOf(index: StoreIndex, filters: readonly RowFilter[], after: number): WaitingPlace | null {
+export function waitingPlaceOf(index: StoreIndex, filters: readonly RowFilter[], asked: number, after: number): WaitingPlace | null {
   const newest = index.noteNewest();
-  if (filters.length !== 1 || after + 1 < newest.from || newest.notedTo > index.visible.sequence) return null;
-  const [{ entity, scope }] = filters as readonly [RowFilter];
+  const [filter] = filters;
+  if (asked !== 1 || filter === undefined || after + 1 < newest.from || newest.notedTo > index.visible.sequence) return null;
+  const { entity, scope } = filter;
   if (entity !== undefined) return newest.entities.place(entity);
   return scope === undefined ? null : newest.scopes.place(scope);
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { defineEvent, type } from "../../src/events/definition.ts";
 import type { Query } from "../../src/events/query.ts";
+import type { ProjectionTarget } from "../../src/projecting.ts";
 import { defineProjection } from "../../src/projections/projection.ts";
 import { Store } from "../../src/store.ts";
 import { SharedPoll } from "../../src/subscriptions/shared-poll.ts";
@@ -115,10 +116,20 @@ for (const layout of ["native", "batpak-0.3"] as const) {
       { kind: Late },
       { entityPrefix: "lat" },
       { entity: "late", scope: "late", kind: Late },
+      // Of these, one cannot match before the kind is there.
+      [{ entity: "nobody" }, { kind: Late }],
+      [{ kind: Late }, { scope: "nowhere" }],
     ];
     const firsts = [writer, reader].flatMap((store) => queries.map((query) => store.subscribe(query)[Symbol.asyncIterator]().next()));
-    const Seen = defineProjection({ name: "seen", version: 1, events: [Late], initial: 0, on: { Late: (n) => n + 1 } });
-    const watched = [writer, reader].map((store) => store.watch(Seen, "late"));
+    const Seen = defineProjection({
+      name: "seen",
+      version: 1,
+      events: [Even, Late],
+      initial: 0,
+      on: { Even: (n) => n, Late: (n) => n + 1 },
+    });
+    const targets: ProjectionTarget[] = ["late", { query: [{ entity: "nobody", kind: Even }, { kind: Late }] }];
+    const watched = [writer, reader].flatMap((store) => targets.map((target) => store.watch(Seen, target)));
     for (const states of watched) assert.equal((await states.next()).value?.state, 0);
     const seconds = watched.map((states) => states.next());
     for (let n = 0; n < 20; n++) await writer.append({ entity: "e", scope: "s" }, Even({ n }));
