@@ -7,6 +7,7 @@
  * already, the file is written anew and renamed (commit point: the rename): a file with a block may be linked into a snapshot, and is never
  * written in place.
  */
+import { assert } from "../base/assert.ts";
 import { Pace } from "../base/rest.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { DiskFile } from "../disk/disk.ts";
@@ -181,9 +182,11 @@ export async function isBegunBlock(input: BlockInput, file: DiskFile, size: numb
   return false;
 }
 
-/** Writes the block of a sealed segment whose rows are in memory, and takes it in their place. */
+/** Writes the block of a sealed segment whose rows are in memory, all of them, and takes it in their place. */
 export async function writeBlock(input: WriteBlockInput): Promise<void> {
   const { files, storeId, segment, cache } = input;
+  // Made of what was left after damage, it would say that this is all there ever was.
+  assert(!segment.indexOnDisk, "a block is made of rows in memory that lack nothing");
   const pages = encodeBlock(input, () => input.isBehind?.() === true);
   const size = files.file(segment.id).sizeSync();
   if (size > segment.framesEnd) {
