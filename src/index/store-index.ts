@@ -146,8 +146,12 @@ export class StoreIndex {
     }
   }
 
-  /** Replaces a segment's index by one made of its frames. */
+  /** Replaces a segment's index by one made of its frames, after those of earlier segments that this leads to and that are bad as well. */
   rebuildIndex(segmentId: number): void {
+    this.withSoundIndex(() => this.#rebuild(segmentId));
+  }
+
+  #rebuild(segmentId: number): void {
     const segment = this.segmentWithId(segmentId);
     assert(segment !== undefined, `segment ${segmentId} is in the index`);
     if (segment.index instanceof SealedSegmentIndex) segment.index.release();
