@@ -12,8 +12,10 @@ import {
   pageOffset,
 } from "../../src/format/native/index-block-layout.ts";
 import { decodeIndexRoot, decodeIndexTrailer } from "../../src/format/native/index-block-root.ts";
+import { SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { spoilPages } from "./support/bad-pages.ts";
+import { framesOf } from "./support/log-image.ts";
 
 const Noted = defineEvent("Noted", { schema: type<{ n: number }>() });
 
@@ -65,6 +67,61 @@ test("bad pages of all segments, met from the newest backwards, change no answer
     if (look === "count") assert.equal(await store.count({ entity: "e1" }), 40);
     await store.close();
   }
+});
+
+/** Has a store make the index of a segment anew, which looks through it, and keep it: in a checkpoint, and in the block that the next one writes. */
+async function keepRebuilt(disk: SimulatedDisk, look: (store: Store) => Promise<unknown>): Promise<void> {
+  const store = await Store.open("/store", { disk });
+  await look(store);
+  await store.append({ entity: "z", scope: "s" }, Noted({ n: -1 }));
+  await store.checkpoint();
+  await store.close();
+  await (await Store.open("/store", { disk })).close();
+}
+
+// The block that was written from what was made anew had no records: without the checkpoint kinds had no names, and consumers no positions.
+test("an index that is made anew, and the block that is written from it, have the segment's system records", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });
+  for (let n = 0; n < 100; n++) await writing.append({ entity: `e${n % 5}`, scope: "s" }, Noted({ n }));
+  await writing.close();
+  spoilPages(disk, "/store/000001.fbat");
+  const damaged = new SimulatedDisk();
+  for (const path of disk.paths()) damaged.put(path, disk.bytesOf(path).slice());
+  await keepRebuilt(disk, (store) => store.count({ entity: "e1" }));
+  disk.put("/store/index.ckpt", null);
+  const store = await Store.open("/store", { disk });
+  assert.equal(store.openReport.route, "index-blocks");
+  assert.equal((await store.read().first())?.type, "Noted");
+  assert.deepEqual((await store.verify()).problems, []);
+  await store.close();
+
+  // Where damage took the record, no block says that there was none.
+  damaged.corrupt("/store/000001.fbat", SEGMENT_HEADER.bytes + 80, (byte) => byte ^ 1);
+  await keepRebuilt(damaged, (opened) => opened.count({ entity: "e1" }));
+  damaged.put("/store/index.ckpt", null);
+  await assert.rejects(Store.open("/store", { disk: damaged }), { code: "CORRUPT" });
+});
+
+// The later segment's rows led from the entity's event there to the one before the lost one, and the block that was written from them for good.
+test("an index that is made anew behind a segment of which events were lost is not kept", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });
+  const rare = { entity: "rare", scope: "s" };
+  for (let segment = 1; segment <= 4; segment++) {
+    await writing.append(rare, Noted({ n: segment }));
+    while (writing.segments().length === segment) await writing.append({ entity: "e", scope: "s" }, Noted({ n: 0 }));
+  }
+  await writing.close();
+  const second = framesOf(disk, 2);
+  // Its first event made the segment, its second is the rare one.
+  disk.corrupt("/store/000002.fbat", second[1].offset + 60, (byte) => byte ^ 1);
+  for (const id of [2, 3]) spoilPages(disk, `/store/00000${id}.fbat`);
+  const look = (store: Store): Promise<void> => assert.rejects(store.read({ entity: "rare" }).toArray(), { code: "CORRUPT" });
+  await keepRebuilt(disk, look);
+  const store = await Store.open("/store", { disk });
+  await look(store);
+  await store.close();
 });
 
 test("a bad page that is needed only once the frames are there changes no answer either", async () => {
