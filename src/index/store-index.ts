@@ -96,7 +96,7 @@ export class StoreIndex {
   lastTimeMicros = 0;
   /** Events that are visible: less than the sequence where numbers were skipped or events removed. */
   visibleEvents = 0;
-  /** Another one once what was found before leads nowhere any more: rows, places and pages of segments that were replaced. */
+  /** Another one once what was found before leads nowhere any more: rows, places and pages of segments that were replaced, rows behind lost ones. */
   revision = Symbol("index");
   /** Of what became visible since somebody first waited for events of his; null before. */
   newest: NewestEvents | null = null;
@@ -157,6 +157,10 @@ export class StoreIndex {
     if (segment.index instanceof SealedSegmentIndex) segment.index.release();
     this.#foreignIds.isStale = true;
     segment.index = this.#source.rebuildIndex(segment);
+    if (segment.lost === undefined || segment.lost.length === 0) return;
+    // Behind what was lost each event is in another row than it was.
+    this.revision = Symbol("index");
+    this.#recent.forget();
   }
 
   /**

@@ -124,6 +124,48 @@ test("an index that is made anew behind a segment of which events were lost is n
   await store.close();
 });
 
+// With the rows behind what was lost in other places, reads under way passed over as many events as were lost, and an id led to a later one's sequence.
+test("an index made anew without what damage took moves no event that is read across it", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 256 * 1024 });
+  const batch = Array.from({ length: 100 }, (_, i) => Noted({ n: i }));
+  while (writing.segments().length < 3) for (let e = 0; e < 5; e++) await writing.append({ entity: `e${e}`, scope: "s" }, batch);
+  await writing.close();
+  const store = await Store.open("/store", { disk, indexCacheBytes: 2 ** 16 });
+  const end = await store.count();
+  const known = await store.read({}, { after: 699, limit: 1 }).first();
+  assert(known !== null);
+  assert.equal((await store.get(known.id))?.sequence, 700);
+  const forward = store.read({}, { after: 599 })[Symbol.asyncIterator]();
+  const backward = store.read({ entity: "e1" }, { direction: "backward" })[Symbol.asyncIterator]();
+  const placed = store.readPlaced({ scope: "s" }, { after: 599 });
+  const [seen, reversed]: [number[], number[]] = [[], []];
+  const ofStream = (await store.read({ entity: "e1" }).toArray()).map(({ sequence }) => sequence).filter((sequence) => sequence >= 600);
+  seen.push((await forward.next()).value?.sequence ?? -1);
+  // One of the first segment.
+  while ((reversed.at(-1) ?? end) > 1500) reversed.push((await backward.next()).value?.sequence ?? -1);
+  const first = (await placed.next()).value?.map(({ event }) => event.sequence) ?? [];
+
+  const frames = framesOf(disk, 1).filter(({ seal }) => !seal);
+  for (const frame of frames.slice(100, 103)) disk.corrupt("/store/000001.fbat", frame.offset + 100, (byte) => byte ^ 1);
+  spoilPages(disk, "/store/000001.fbat");
+  // What is held of the index goes, and a bad page is met.
+  for (let round = 0; round < 5; round++) await store.count({ clock: { from: 1 }, time: { from: 1 } }).catch(() => {});
+  await assert.rejects(store.read({ entity: "e0" }).toArray(), { code: "CORRUPT" });
+
+  for (let next = await forward.next(); next.done !== true; next = await forward.next()) seen.push(next.value.sequence);
+  assert.deepEqual(
+    seen,
+    Array.from({ length: end - 600 }, (_, i) => 600 + i),
+  );
+  for await (const events of placed) first.push(...events.map(({ event }) => event.sequence));
+  assert.deepEqual(first, seen);
+  while ((reversed.at(-1) ?? -1) > ofStream[0]) reversed.push((await backward.next()).value?.sequence ?? -1);
+  assert.deepEqual(reversed, ofStream.toReversed());
+  assert.equal((await store.get(known.id))?.sequence, 700);
+  await store.close();
+});
+
 test("a bad page that is needed only once the frames are there changes no answer either", async () => {
   // After a compaction sequences lie in pages of their own, which nothing looks at before the frames are loaded. Where those came asynchronously,
   // the read rejected with the index's inner error, and so did each one after it.
