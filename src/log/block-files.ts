@@ -195,7 +195,12 @@ export async function writeBlock(input: WriteBlockInput): Promise<void> {
   } else await appendBlock(files, segment, pages);
   const opened = openBlock(files, segment.id, storeId, cache);
   if (opened.kind !== "ok") throw new Error(`The index block of segment ${segment.id} was written and cannot be read: ${opened.reason}`);
-  segment.index = opened.block.index;
+  takeBlock(segment, opened.block);
+}
+
+/** Takes a segment's block in place of its rows in memory. Whoever has a cursor over those goes on: a row has the same number in both. */
+export function takeBlock(segment: SegmentEntry, { index }: OpenedBlock): void {
+  segment.index = index;
   segment.indexOnDisk = true;
   segment.systemFrames = [];
 }
