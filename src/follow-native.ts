@@ -1,10 +1,16 @@
-/** A reader takes up what the writer has made visible since it last looked, frame by frame. */
+/**
+ * A reader takes up what the writer has made visible since it last looked, frame by frame. What rows in memory this makes is given back once the
+ * writer has put them into an index block: else they would be as many as there are events.
+ */
 import type { Disk, DiskFile } from "./disk/disk.ts";
 import { errorCode } from "./disk/system-error.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { segmentSeed } from "./format/native/frame.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { followBatpak03 } from "./follow-batpak03.ts";
+import type { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
+import { openBlock, takeBlock } from "./log/block-files.ts";
 import { replayRun, type ReplayTarget } from "./log/replay.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import { readHeader } from "./log/segment-list.ts";
@@ -22,11 +28,38 @@ export interface FollowInput {
 
 /** False where the log has changed in a way that following cannot take up: the store must be read anew. */
 export async function followNative(input: FollowInput): Promise<boolean> {
+  const { parts } = input;
+  if (parts.layout !== "native") return (await ifThere(() => followBatpak03(input))) ?? false;
+  if (!(await takeUpFrames(input))) return false;
+  takeBlocks(parts);
+  return !parts.files.isOutdated;
+}
+
+/** Takes the index blocks that have come since of segments whose rows are in memory. */
+function takeBlocks({ log: { index, storeId }, files, cache }: NativeStoreParts): void {
+  for (const segment of index.segments) {
+    // Rows that were made because the block is bad stay, as in any other store.
+    if (segment.indexOnDisk || !segment.sealed || segment.lost !== undefined) continue;
+    try {
+      const opened = openBlock(files, segment.id, storeId as Uint8Array, cache);
+      if (opened.kind === "ok" && isOf(segment, opened.block.index)) takeBlock(segment, opened.block);
+    } catch {
+      // The rows are there, and looked for again the next time. What is wrong with the file is told to whoever reads events of it.
+      return;
+    }
+  }
+}
+
+/** Whether the block has the rows that were taken up. */
+function isOf(segment: SegmentEntry, { blockStart, rowCount }: SealedSegmentIndex): boolean {
+  return blockStart === segment.framesEnd && rowCount === segment.index?.rowCount;
+}
+
+async function takeUpFrames(input: FollowInput): Promise<boolean> {
   const { disk, parts, mark } = input;
   const { log, files } = parts;
   const { index, storeId } = log;
   const active = index.active;
-  if (parts.layout !== "native") return (await ifThere(() => followBatpak03(input))) ?? false;
   if (storeId === null || active === undefined || log.problems.length > 0) return false;
   if (mark !== null && (Buffer.compare(mark.storeId, storeId) !== 0 || mark.generation !== log.generation)) return false;
   const target: ReplayTarget = {

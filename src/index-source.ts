@@ -22,10 +22,13 @@ export function createIndexSource(parts: IndexSourceParts): IndexSource {
   const retentions = new WeakMap<SegmentEntry, { readonly retention: Retention | null }>();
   const rebuild = (segment: SegmentEntry, reason: string): SegmentIndex => {
     parts.rebuilt(segment.id, reason);
-    const { rows, lost } = scanSegmentSync(parts.files, segment, parts.storeId(), parts.index());
+    const index = parts.index();
+    const { rows, systemFrames, isWhole, lost } = scanSegmentSync(parts.files, segment, parts.storeId(), index);
     segment.lost = lost;
-    // Rows without what was lost are in no checkpoint, which would make them all there is: whoever opens the store next is to miss it again.
-    segment.indexOnDisk = lost.length > 0;
+    segment.systemFrames = systemFrames;
+    // Rows without what was lost are in no checkpoint, which would make them all there is: whoever opens the store next is to miss it again. Nor
+    // are rows that follow on such: an entity's lead past its event that was lost, and to the one before.
+    segment.indexOnDisk = !isWhole || index.segments.some((before) => before.id < segment.id && (before.lost?.length ?? 0) > 0);
     return rows;
   };
   return {

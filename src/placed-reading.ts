@@ -10,7 +10,7 @@ import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import type { LoadedFrame } from "./log/frame-loader.ts";
 import { RowSearch, type SearchFilter } from "./log/row-search.ts";
-import type { ReadingParts } from "./reading.ts";
+import { type ReadingParts, RENEWALS_MAX } from "./reading.ts";
 
 /** An event and where it lies. */
 export interface PlacedEvent {
@@ -49,6 +49,8 @@ export async function* readPlaced(
   const rows = new Uint32Array(backward ? ROWS_BACKWARD : ROWS_FORWARD);
   let searched: symbol | null = null;
   let search: RowSearch | null = null;
+  /** How often the log was read anew since events were found. */
+  let renewals = 0;
   for (let left = limit; left > 0; ) {
     signal?.throwIfAborted();
     parts.assertReadable();
@@ -80,6 +82,7 @@ export async function* readPlaced(
         if (backward) to = last;
         else from = last + 1;
         start += length;
+        renewals = 0;
         if (events.length > 0) yield events;
       }
     } catch (error) {
@@ -93,7 +96,7 @@ export async function* readPlaced(
         else from = end;
         continue;
       }
-      if (parts.renew !== undefined && isStoreError(error, "COMPACTED")) await parts.renew();
+      if (parts.renew !== undefined && isStoreError(error, "COMPACTED") && renewals++ < RENEWALS_MAX) await parts.renew();
       else if (error instanceof IndexPageError) parts.index.rebuildIndex(error.segmentId);
       else throw parts.asError(error);
     }

@@ -124,7 +124,7 @@ export class Projecting {
       origin: () => this.#originOf(projection, query, operation),
       snapshots: this.#snapshots,
       writable: access.writer !== null,
-      onChange: (callback, after) => access.onChange(callback, () => compiled().searched, after),
+      onChange: (callback, after) => access.onChange(callback, query, () => compiled().searched, after),
       isClosed: () => access.state === "closed",
       isClosing: () => access.state !== "open",
     };

@@ -100,8 +100,10 @@ export class EventChunks {
   /** Finding where to begin looks at pages already. */
   #newSearch(): RowSearch {
     const { index } = this.#parts;
-    this.#searched = index.revision;
-    return index.withSoundIndex(() => new RowSearch(index, this.#filters, this.#bounds));
+    return index.withSoundIndex(() => {
+      this.#searched = index.revision;
+      return new RowSearch(index, this.#filters, this.#bounds);
+    });
   }
 
   /** Begins anew behind what was given, after a bad page of an index block was met and that index rebuilt. */

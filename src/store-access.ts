@@ -17,6 +17,7 @@ import {
   compileReadOptions,
   compileSubscribeOptions,
   copyQuery,
+  filterCount,
   type Query,
   type ReadOptions,
   type SubscribeOptions,
@@ -233,7 +234,7 @@ export class StoreAccess {
         const read = { direction: "forward" as const, limit: Number.POSITIVE_INFINITY, signal, after: position };
         return new StoredReading(this.reading, filters(), read, bound).batches();
       },
-      onChange: (callback, position) => this.onChange(callback, filters, position),
+      onChange: (callback, position) => this.onChange(callback, asked, filters, position),
       isClosed: () => this.state === "closed",
       isClosing: () => this.state !== "open",
     };
@@ -241,13 +242,14 @@ export class StoreAccess {
   }
 
   /**
-   * Calls back once when more may be visible that one of the filters names, or the store was closed; gives a function that calls it off.
+   * Calls back once when more may be visible that the query names, or the store was closed; gives a function that calls it off.
    *
+   * @param filters those of the query, as they are compiled when it is asked for them
    * @param after sequence of an event that is visible already, or of a later one: behind it is what is more
    */
-  onChange(callback: () => void, filters: () => readonly SearchFilter[], after: number): () => void {
+  onChange(callback: () => void, query: Query | undefined, filters: () => readonly SearchFilter[], after: number): () => void {
     const { index } = this.reading;
-    const waiting = [callback, concernOf(index, filters, after), waitingPlaceOf(index, filters(), after)] as const;
+    const waiting = [callback, concernOf(index, filters, after), waitingPlaceOf(index, filters(), filterCount(query), after)] as const;
     return this.writer === null ? this.#poll.onNext(...waiting) : this.writer.gate.onNext(...waiting);
   }
 

@@ -151,6 +151,11 @@ export function compileQuery(query: Query | undefined, kindsOf: KindsOf, operati
   return compiled;
 }
 
+/** How many filters a query has: `compileQuery` leaves out those that nothing can match yet. */
+export function filterCount(query: Query | undefined): number {
+  return Array.isArray(query) ? query.length : 1;
+}
+
 /**
  * Checks read options.
  *

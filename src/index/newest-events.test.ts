@@ -6,14 +6,17 @@ import type { RowFilter } from "./segment-index.ts";
 import { SequenceGate } from "./sequence-gate.ts";
 import { StoreIndex } from "./store-index.ts";
 
-function emptyIndex(): { index: StoreIndex; add: (entity: string, scope: string, kind: number) => void } {
+type Add = (entity: string, scope: string, kind: number) => void;
+
+/** `add` makes an event visible, `take` only notes it, as a reader does before it shows what it has taken up. */
+function emptyIndex(): { index: StoreIndex; add: Add; take: Add } {
   const index = new StoreIndex({
     loadIndex: () => assert.fail("no segment is looked at"),
     rebuildIndex: () => assert.fail("no segment is looked at"),
     hasId: () => assert.fail("no segment is looked at"),
   });
   let next = 0;
-  const add = (entity: string, scope: string, kind: number): void => {
+  const take: Add = (entity, scope, kind) => {
     const entityId = index.entities.intern(entity);
     const sequence = next++;
     const scopeId = index.internScope(scope, sequence);
@@ -22,7 +25,11 @@ function emptyIndex(): { index: StoreIndex; add: (entity: string, scope: string,
     index.newest?.note(entityId, scopeId, kind, sequence);
     index.acceptedSequence = next;
   };
-  return { index, add };
+  const add: Add = (...event) => {
+    take(...event);
+    index.visible.sequence = next;
+  };
+  return { index, add, take };
 }
 
 test("an event concerns those whose filters name it, and filters that name nothing of it are left alone", () => {
@@ -107,7 +114,7 @@ test("of those who wait for one entity or one scope only these are asked whose e
       asked++;
       return concern();
     };
-    return gate.onNext(() => told.push(name), concerns, waitingPlaceOf(index, filters, after));
+    return gate.onNext(() => told.push(name), concerns, waitingPlaceOf(index, filters, filters.length, after));
   };
   const tell = (): string[] => {
     gate.tell(index.newest?.takeTouched());
@@ -144,6 +151,28 @@ test("of those who wait for one entity or one scope only these are asked whose e
   assert.equal(gate.waiting, 0);
   add("other:5", "scope:5", 1);
   assert.deepEqual(index.newest?.takeTouched(), [], "nobody is left behind");
+});
+
+test("who begins to wait for what is noted and not visible yet is asked once it is", () => {
+  const { index, add, take } = emptyIndex();
+  const gate = new SequenceGate();
+  const told: string[] = [];
+  const wait = (name: string, filter: RowFilter, after: number): void => {
+    gate.onNext(
+      () => told.push(name),
+      concernOf(index, () => [filter], after),
+      waitingPlaceOf(index, [filter], 1, after),
+    );
+  };
+  add("a", "s", 1);
+  wait("early", { entity: "a" }, 0);
+  take("a", "s", 1);
+  wait("a", { entity: "a" }, 0);
+  wait("s", { scope: "s" }, 0);
+  wait("b", { entity: "b" }, 0);
+  index.visible.sequence = 2;
+  gate.tell(index.newest?.takeTouched());
+  assert.deepEqual(told.sort(), ["a", "early", "s"]);
 });
 
 test("a gate tells those who are concerned, once, and at the end everybody", () => {

@@ -87,6 +87,8 @@ class AwaitedNames {
 export class NewestEvents {
   /** Of events before this sequence nothing is noted. */
   readonly from: number;
+  /** The sequence after the newest that is noted: ahead of what is visible while a reader takes events up. */
+  notedTo = 0;
   readonly entities: AwaitedNames;
   readonly scopes: AwaitedNames;
   // The sequence and one, 0 where there is none.
@@ -103,6 +105,7 @@ export class NewestEvents {
   }
 
   note(entityId: number, scopeId: number, kind: number, sequence: number): void {
+    this.notedTo = sequence + 1;
     if (scopeId >= this.#nextByScope.length) this.#grow(scopeId + 1);
     this.#nextByScope[scopeId] = sequence + 1;
     const page = (this.#nextByKind[kind >>> KIND_PAGE_SHIFT] ??= new Float64Array(1 << KIND_PAGE_SHIFT));
@@ -160,13 +163,16 @@ export function concernOf(index: StoreIndex, filters: () => readonly RowFilter[]
 }
 
 /**
- * Where somebody may wait for what these filters name: null where it takes asking at each commit. None for who stands before what is noted: he is to
- * be asked with the next commit, whatever that is.
+ * Where somebody may wait for what these filters name: null where it takes asking at each commit. None for who stands before what is noted, and none
+ * while more is noted than is visible: nobody waited for what came to be noted before him, and he is to be asked once that is visible.
+ *
+ * @param asked how many filters there are with those that nothing can match yet, of a kind that nobody has used: somebody may, while he waits
  */
-export function waitingPlaceOf(index: StoreIndex, filters: readonly RowFilter[], after: number): WaitingPlace | null {
+export function waitingPlaceOf(index: StoreIndex, filters: readonly RowFilter[], asked: number, after: number): WaitingPlace | null {
   const newest = index.noteNewest();
-  if (filters.length !== 1 || after + 1 < newest.from) return null;
-  const [{ entity, scope }] = filters as readonly [RowFilter];
+  const [filter] = filters;
+  if (asked !== 1 || filter === undefined || after + 1 < newest.from || newest.notedTo > index.visible.sequence) return null;
+  const { entity, scope } = filter;
   if (entity !== undefined) return newest.entities.place(entity);
   return scope === undefined ? null : newest.scopes.place(scope);
 }

@@ -3,7 +3,7 @@
  * a guess: whoever takes it compares the id in the frame.
  *
  * Invariant: what is given was found in the segment with this id and this generation at this position. A segment of the same id and generation
- * has the same frames in the same rows for ever.
+ * has the same frames in the same rows, unless damage took some of them: then everything is forgotten.
  */
 import type { RowPlace, SegmentEntry } from "./store-index.ts";
 
@@ -54,6 +54,11 @@ export class RecentRows {
     words[slot + ROW] = row;
     words[slot + OFFSET] = offset;
     words[slot + BYTES_MAX] = bytesMax;
+  }
+
+  /** Rows are others than they were. */
+  forget(): void {
+    this.#words.fill(0);
   }
 
   #grow(): void {

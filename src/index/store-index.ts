@@ -96,7 +96,7 @@ export class StoreIndex {
   lastTimeMicros = 0;
   /** Events that are visible: less than the sequence where numbers were skipped or events removed. */
   visibleEvents = 0;
-  /** Another one once what was found before leads nowhere any more: rows, places and pages of segments that were replaced. */
+  /** Another one once what was found before leads nowhere any more: rows, places and pages of segments that were replaced, rows behind lost ones. */
   revision = Symbol("index");
   /** Of what became visible since somebody first waited for events of his; null before. */
   newest: NewestEvents | null = null;
@@ -146,13 +146,21 @@ export class StoreIndex {
     }
   }
 
-  /** Replaces a segment's index by one made of its frames. */
+  /** Replaces a segment's index by one made of its frames, after those of earlier segments that this leads to and that are bad as well. */
   rebuildIndex(segmentId: number): void {
+    this.withSoundIndex(() => this.#rebuild(segmentId));
+  }
+
+  #rebuild(segmentId: number): void {
     const segment = this.segmentWithId(segmentId);
     assert(segment !== undefined, `segment ${segmentId} is in the index`);
     if (segment.index instanceof SealedSegmentIndex) segment.index.release();
     this.#foreignIds.isStale = true;
     segment.index = this.#source.rebuildIndex(segment);
+    if (segment.lost === undefined || segment.lost.length === 0) return;
+    // Behind what was lost each event is in another row than it was.
+    this.revision = Symbol("index");
+    this.#recent.forget();
   }
 
   /**

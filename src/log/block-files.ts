@@ -7,6 +7,7 @@
  * already, the file is written anew and renamed (commit point: the rename): a file with a block may be linked into a snapshot, and is never
  * written in place.
  */
+import { assert } from "../base/assert.ts";
 import { Pace } from "../base/rest.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { DiskFile } from "../disk/disk.ts";
@@ -181,9 +182,11 @@ export async function isBegunBlock(input: BlockInput, file: DiskFile, size: numb
   return false;
 }
 
-/** Writes the block of a sealed segment whose rows are in memory, and takes it in their place. */
+/** Writes the block of a sealed segment whose rows are in memory, all of them, and takes it in their place. */
 export async function writeBlock(input: WriteBlockInput): Promise<void> {
   const { files, storeId, segment, cache } = input;
+  // Made of what was left after damage, it would say that this is all there ever was.
+  assert(!segment.indexOnDisk, "a block is made of rows in memory that lack nothing");
   const pages = encodeBlock(input, () => input.isBehind?.() === true);
   const size = files.file(segment.id).sizeSync();
   if (size > segment.framesEnd) {
@@ -192,7 +195,12 @@ export async function writeBlock(input: WriteBlockInput): Promise<void> {
   } else await appendBlock(files, segment, pages);
   const opened = openBlock(files, segment.id, storeId, cache);
   if (opened.kind !== "ok") throw new Error(`The index block of segment ${segment.id} was written and cannot be read: ${opened.reason}`);
-  segment.index = opened.block.index;
+  takeBlock(segment, opened.block);
+}
+
+/** Takes a segment's block in place of its rows in memory. Whoever has a cursor over those goes on: a row has the same number in both. */
+export function takeBlock(segment: SegmentEntry, { index }: OpenedBlock): void {
+  segment.index = index;
   segment.indexOnDisk = true;
   segment.systemFrames = [];
 }

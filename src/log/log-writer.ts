@@ -180,7 +180,9 @@ export class LogWriter implements UnwrittenFrames {
   readonly #turnTo = async (segment: SegmentEntry): Promise<void> => {
     const { index, storeId, segments, clock } = this.#parts;
     const before = index.segments[index.segments.indexOf(segment) - 1];
-    if (before !== undefined && !before.sealed) await this.#seal(before);
+    // One that was sealed before the store was opened has its index block, or waits for it already.
+    const sealedNow = before?.sealed === false ? before : null;
+    if (sealedNow !== null) await this.#seal(sealedNow);
     await this.#parts.mayTurn();
     this.queue.assertSound();
     await segments.create({
@@ -193,7 +195,7 @@ export class LogWriter implements UnwrittenFrames {
       replacesTo: 0,
       createdMicros: clock.nowMicros(),
     });
-    if (before !== undefined) this.#parts.sealed(before);
+    if (sealedNow !== null) this.#parts.sealed(sealedNow);
   };
 
   /** Ends the newest segment with its seal. Commit point: the sync of the seal. Returns the seal's frame. */

@@ -11,16 +11,21 @@ import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import type { LostEvents } from "../index/lost-events.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import { FrameFinder } from "./frame-search.ts";
+import { addRecordInForce } from "./records-in-force.ts";
 import { pushFrameRow } from "./replay.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
 export interface ScannedSegment {
   readonly rows: ActiveSegmentIndex;
-  /** What damage took, ascending. */
+  /** Its system records in force: whole frames. */
+  readonly systemFrames: Uint8Array[];
+  /** Whether damage took nothing, neither an event nor a system record. */
+  readonly isWhole: boolean;
+  /** The events that damage took, ascending. */
   readonly lost: readonly LostEvents[];
 }
 
-/** The rows of the frames that are whole, and between which of them some are missing. */
+/** The rows and records of the frames that are whole, and between which of them some are missing. */
 export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, storeId: Uint8Array, index: StoreIndex): ScannedSegment {
   const file = files.file(segment.id);
   const end = segment.framesEnd;
@@ -30,6 +35,7 @@ export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, stor
   const finder = new FrameFinder(bytes.subarray(0, count), segmentSeed(storeId, segment.id), 0);
   const rows = new ActiveSegmentIndex(index.entities, index.scopes, segment.firstSequence);
   const previous = new Map<number, number>();
+  const systemFrames: Uint8Array[] = [];
   const lost: LostEvents[] = [];
   let frames = 0;
   let due = segment.firstSequence;
@@ -54,11 +60,14 @@ export function scanSegmentSync(files: SegmentFiles, segment: SegmentEntry, stor
       previous.set(pushFrameRow(index, rows, bytes, view, at, at, previousOf), sequence);
       due = sequence + 1;
     }
+    if ((flags & (FRAME_FLAG.system | FRAME_FLAG.retention)) === FRAME_FLAG.system)
+      addRecordInForce(systemFrames, bytes.slice(at, at + length));
     at += length;
   }
   noteLost(segment.nextSequence);
   // A seal that is damaged takes nothing with it, though sequences may have been skipped before it.
-  return { rows, lost: frames < segment.frames ? lost : [] };
+  const isWhole = frames >= segment.frames;
+  return { rows, systemFrames, isWhole, lost: isWhole ? [] : lost };
 }
 
 /** The sequence of the entity's last event in an earlier segment; -1 when there is none. */

@@ -12,7 +12,10 @@ import {
   pageOffset,
 } from "../../src/format/native/index-block-layout.ts";
 import { decodeIndexRoot, decodeIndexTrailer } from "../../src/format/native/index-block-root.ts";
+import { SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { spoilPages } from "./support/bad-pages.ts";
+import { framesOf } from "./support/log-image.ts";
 
 const Noted = defineEvent("Noted", { schema: type<{ n: number }>() });
 
@@ -45,6 +48,121 @@ test("a bad page met by get, head, count, a key and a read changes no answer", a
   const again = await store.append({ entity: "e0", scope: "s0" }, Noted({ n: 0 }), { idempotencyKey: "k0" });
   assert.equal(again.id, ids[0]);
   assert.equal(rebuilt.size, segments.length, "every bad index was met and rebuilt");
+  await store.close();
+});
+
+test("bad pages of all segments, met from the newest backwards, change no answer either", async () => {
+  // Making one index anew leads to those before it: the error of another segment's page was what the read rejected with.
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });
+  for (let n = 0; n < 200; n++) await writing.append({ entity: `e${n % 5}`, scope: "s" }, Noted({ n }));
+  const segments = writing.segments().filter(({ sealed }) => sealed);
+  assert(segments.length > 2);
+  await writing.close();
+  for (const { id } of segments) spoilPages(disk, `/store/${String(id).padStart(6, "0")}.fbat`);
+  for (const look of ["read", "stream", "count"] as const) {
+    const store = await Store.open("/store", { disk, readOnly: true });
+    if (look === "read") assert.equal((await store.read({}, { direction: "backward" }).toArray()).length, 200);
+    if (look === "stream") assert.equal((await store.read({ entity: "e1" }).toArray()).length, 40);
+    if (look === "count") assert.equal(await store.count({ entity: "e1" }), 40);
+    await store.close();
+  }
+});
+
+/** Has a store make the index of a segment anew, which looks through it, and keep it: in a checkpoint, and in the block that the next one writes. */
+async function keepRebuilt(disk: SimulatedDisk, look: (store: Store) => Promise<unknown>): Promise<void> {
+  const store = await Store.open("/store", { disk });
+  await look(store);
+  await store.append({ entity: "z", scope: "s" }, Noted({ n: -1 }));
+  await store.checkpoint();
+  await store.close();
+  await (await Store.open("/store", { disk })).close();
+}
+
+// The block that was written from what was made anew had no records: without the checkpoint kinds had no names, and consumers no positions.
+test("an index that is made anew, and the block that is written from it, have the segment's system records", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });
+  for (let n = 0; n < 100; n++) await writing.append({ entity: `e${n % 5}`, scope: "s" }, Noted({ n }));
+  await writing.close();
+  spoilPages(disk, "/store/000001.fbat");
+  const damaged = new SimulatedDisk();
+  for (const path of disk.paths()) damaged.put(path, disk.bytesOf(path).slice());
+  await keepRebuilt(disk, (store) => store.count({ entity: "e1" }));
+  disk.put("/store/index.ckpt", null);
+  const store = await Store.open("/store", { disk });
+  assert.equal(store.openReport.route, "index-blocks");
+  assert.equal((await store.read().first())?.type, "Noted");
+  assert.deepEqual((await store.verify()).problems, []);
+  await store.close();
+
+  // Where damage took the record, no block says that there was none.
+  damaged.corrupt("/store/000001.fbat", SEGMENT_HEADER.bytes + 80, (byte) => byte ^ 1);
+  await keepRebuilt(damaged, (opened) => opened.count({ entity: "e1" }));
+  damaged.put("/store/index.ckpt", null);
+  await assert.rejects(Store.open("/store", { disk: damaged }), { code: "CORRUPT" });
+});
+
+// The later segment's rows led from the entity's event there to the one before the lost one, and the block that was written from them for good.
+test("an index that is made anew behind a segment of which events were lost is not kept", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });
+  const rare = { entity: "rare", scope: "s" };
+  for (let segment = 1; segment <= 4; segment++) {
+    await writing.append(rare, Noted({ n: segment }));
+    while (writing.segments().length === segment) await writing.append({ entity: "e", scope: "s" }, Noted({ n: 0 }));
+  }
+  await writing.close();
+  const second = framesOf(disk, 2);
+  // Its first event made the segment, its second is the rare one.
+  disk.corrupt("/store/000002.fbat", second[1].offset + 60, (byte) => byte ^ 1);
+  for (const id of [2, 3]) spoilPages(disk, `/store/00000${id}.fbat`);
+  const look = (store: Store): Promise<void> => assert.rejects(store.read({ entity: "rare" }).toArray(), { code: "CORRUPT" });
+  await keepRebuilt(disk, look);
+  const store = await Store.open("/store", { disk });
+  await look(store);
+  await store.close();
+});
+
+// With the rows behind what was lost in other places, reads under way passed over as many events as were lost, and an id led to a later one's sequence.
+test("an index made anew without what damage took moves no event that is read across it", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 256 * 1024 });
+  const batch = Array.from({ length: 100 }, (_, i) => Noted({ n: i }));
+  while (writing.segments().length < 3) for (let e = 0; e < 5; e++) await writing.append({ entity: `e${e}`, scope: "s" }, batch);
+  await writing.close();
+  const store = await Store.open("/store", { disk, indexCacheBytes: 2 ** 16 });
+  const end = await store.count();
+  const known = await store.read({}, { after: 699, limit: 1 }).first();
+  assert(known !== null);
+  assert.equal((await store.get(known.id))?.sequence, 700);
+  const forward = store.read({}, { after: 599 })[Symbol.asyncIterator]();
+  const backward = store.read({ entity: "e1" }, { direction: "backward" })[Symbol.asyncIterator]();
+  const placed = store.readPlaced({ scope: "s" }, { after: 599 });
+  const [seen, reversed]: [number[], number[]] = [[], []];
+  const ofStream = (await store.read({ entity: "e1" }).toArray()).map(({ sequence }) => sequence).filter((sequence) => sequence >= 600);
+  seen.push((await forward.next()).value?.sequence ?? -1);
+  // One of the first segment.
+  while ((reversed.at(-1) ?? end) > 1500) reversed.push((await backward.next()).value?.sequence ?? -1);
+  const first = (await placed.next()).value?.map(({ event }) => event.sequence) ?? [];
+
+  const frames = framesOf(disk, 1).filter(({ seal }) => !seal);
+  for (const frame of frames.slice(100, 103)) disk.corrupt("/store/000001.fbat", frame.offset + 100, (byte) => byte ^ 1);
+  spoilPages(disk, "/store/000001.fbat");
+  // What is held of the index goes, and a bad page is met.
+  for (let round = 0; round < 5; round++) await store.count({ clock: { from: 1 }, time: { from: 1 } }).catch(() => {});
+  await assert.rejects(store.read({ entity: "e0" }).toArray(), { code: "CORRUPT" });
+
+  for (let next = await forward.next(); next.done !== true; next = await forward.next()) seen.push(next.value.sequence);
+  assert.deepEqual(
+    seen,
+    Array.from({ length: end - 600 }, (_, i) => 600 + i),
+  );
+  for await (const events of placed) first.push(...events.map(({ event }) => event.sequence));
+  assert.deepEqual(first, seen);
+  while ((reversed.at(-1) ?? -1) > ofStream[0]) reversed.push((await backward.next()).value?.sequence ?? -1);
+  assert.deepEqual(reversed, ofStream.toReversed());
+  assert.equal((await store.get(known.id))?.sequence, 700);
   await store.close();
 });
 

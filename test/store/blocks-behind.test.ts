@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isStoreError, rawEvent, Store } from "../../src/index.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { spoilPages } from "./support/bad-pages.ts";
 import { hooked } from "./support/hooked-disk.ts";
 
 /** One batch fills a segment. */
@@ -77,4 +78,63 @@ test("a store that is poisoned while a segment waits to be begun does not begin 
   goOn();
   await assert.rejects(store.close(), (error) => isStoreError(error, "POISONED"));
   assert.equal(created, 0);
+});
+
+const inMemory = (store: Store): number => store.segments().filter(({ indexOnDisk }) => !indexOnDisk).length;
+
+test("a reader that follows keeps the rows of sealed segments until their blocks are written, and no longer", async () => {
+  const { store, disk, goOn } = await held();
+  await store.appendBatch(batch);
+  const reader = await Store.open("/store", { disk: disk.asProcess(7), readOnly: true });
+  for (let segment = 1; segment < 4; segment++) await store.appendBatch(batch);
+  await reader.refresh();
+  assert.deepEqual([reader.segments().length, inMemory(reader)], [4, 4]);
+  const reads = (["forward", "backward"] as const).map((direction) => reader.read({ scope: "s" }, { direction })[Symbol.asyncIterator]());
+  const begun = await Promise.all(reads.map(async (read) => [(await read.next()).value?.sequence]));
+  goOn();
+  while (inMemory(store) > 1) await turns(10);
+  // Nothing new is to be seen, and the blocks are.
+  await reader.refresh();
+  assert.deepEqual(
+    reader.segments().map(({ indexOnDisk }) => indexOnDisk),
+    [true, true, true, false],
+  );
+  for (const [i, read] of reads.entries()) for await (const { sequence } of { [Symbol.asyncIterator]: () => read }) begun[i].push(sequence);
+  const events = await store.read().toArray();
+  const all = events.map(({ sequence }) => sequence);
+  assert.deepEqual(begun, [all, all.toReversed()]);
+  assert.equal(await reader.count({ entity: "entity:7" }), 4);
+  assert.equal((await reader.get(events[50].id))?.sequence, 50);
+  for (let segment = 4; segment < 12; segment++) {
+    await store.appendBatch(batch);
+    await reader.refresh();
+  }
+  while (inMemory(store) > 1) await turns(10);
+  await reader.refresh();
+  assert.deepEqual([reader.segments().length, inMemory(reader)], [12, 1]);
+  assert.deepEqual((await reader.verify()).problems, []);
+  await reader.close();
+  await store.close();
+});
+
+test("a reader that follows takes no block that is none, and none again that it found bad", async () => {
+  const { store, disk, goOn } = await held();
+  await store.appendBatch(batch);
+  const reader = await Store.open("/store", { disk: disk.asProcess(7), readOnly: true });
+  for (let segment = 1; segment < 4; segment++) await store.appendBatch(batch);
+  await reader.refresh();
+  goOn();
+  while (inMemory(store) > 1) await turns(10);
+  disk.corrupt("/store/000001.fbat", disk.bytesOf("/store/000001.fbat").length - 1, (byte) => byte ^ 1);
+  spoilPages(disk, "/store/000002.fbat");
+  await reader.refresh();
+  const isOnDisk = (): boolean[] => reader.segments().map(({ indexOnDisk }) => indexOnDisk);
+  assert.deepEqual(isOnDisk(), [false, true, true, false]);
+  for (let look = 0; look < 2; look++) {
+    assert.equal(await reader.count({ entity: "entity:7" }), 4);
+    assert.deepEqual(isOnDisk(), [false, false, true, false]);
+    await reader.refresh();
+  }
+  await reader.close();
+  await store.close();
 });

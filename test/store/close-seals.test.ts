@@ -3,9 +3,11 @@
  * that carries them: how that looks from outside, and that nothing is lost whatever happens meanwhile.
  */
 import assert from "node:assert/strict";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { CHECKPOINT_PATH, changed, Counted, type CountedStore, NO_MARK, openStore, segmentPath, settled } from "./support/log-image.ts";
+import { spoilPages } from "./support/bad-pages.ts";
 
 /** As many rows make a segment long. */
 const LONG = 65_536;
@@ -104,6 +106,43 @@ test("a block that is broken is made anew from the frames", async () => {
     assert.deepEqual([again.openReport.route, again.openReport.eventsReplayed], ["scan", LONG + 1]);
     await again.close();
     assert.equal(Buffer.compare(left.bytesOf(segmentPath(1)), bytes), 0);
+  }
+});
+
+test("the first append to the segment after it leaves its block alone", async () => {
+  const disk = copyOf(image);
+  const store = await openStore(disk);
+  await store.append(at, Counted({ n: -1 }));
+  await store.close();
+  const bytes = disk.bytesOf(segmentPath(1)).slice();
+  const failures: unknown[] = [];
+  const note = (message: unknown): void => void failures.push(message);
+  subscribe("batpak:background-failed", note);
+  for (const isLooked of [false, true]) {
+    const left = copyOf(disk);
+    const again = await openStore(left);
+    if (isLooked) assert.equal(await again.count({ entity: at.entity }), 657);
+    await again.append(at, Counted({ n: -2 }));
+    await again.close();
+    assert.equal(Buffer.compare(left.bytesOf(segmentPath(1)), bytes), 0);
+  }
+  unsubscribe("batpak:background-failed", note);
+  assert.deepEqual(failures, []);
+});
+
+// The block was written from what a look had found of the frames, and nothing told of the loss any more.
+test("an event that damage took is missed by whoever opens the store after a look and an append, too", async () => {
+  const disk = copyOf(image);
+  const store = await openStore(disk);
+  await store.append(at, Counted({ n: -1 }));
+  await store.close();
+  disk.corrupt(segmentPath(1), 100_000, (byte) => byte ^ 1);
+  spoilPages(disk, segmentPath(1));
+  for (let opened = 0; opened < 3; opened++) {
+    const again = await openStore(disk);
+    await assert.rejects(again.read().toArray(), { code: "CORRUPT" });
+    await again.append(at, Counted({ n: -2 }));
+    await again.close();
   }
 });
 

@@ -6,11 +6,14 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { defineEvent, type } from "../../src/events/definition.ts";
 import type { Query } from "../../src/events/query.ts";
+import type { ProjectionTarget } from "../../src/projecting.ts";
 import { defineProjection } from "../../src/projections/projection.ts";
 import { Store } from "../../src/store.ts";
 import { SharedPoll } from "../../src/subscriptions/shared-poll.ts";
 import { openMemoryStore } from "../../src/testing/memory-store.ts";
 import { seededRandom } from "../../src/testing/seeded-random.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { stop } from "./support/hooked-disk.ts";
 
 const SEED = Number(process.env.BATPAK_SEED ?? Date.now() % 1_000_000);
 const Even = defineEvent("Even", { schema: type<{ n: number }>(), kind: { category: 2, type: 1 } });
@@ -113,10 +116,20 @@ for (const layout of ["native", "batpak-0.3"] as const) {
       { kind: Late },
       { entityPrefix: "lat" },
       { entity: "late", scope: "late", kind: Late },
+      // Of these, one cannot match before the kind is there.
+      [{ entity: "nobody" }, { kind: Late }],
+      [{ kind: Late }, { scope: "nowhere" }],
     ];
     const firsts = [writer, reader].flatMap((store) => queries.map((query) => store.subscribe(query)[Symbol.asyncIterator]().next()));
-    const Seen = defineProjection({ name: "seen", version: 1, events: [Late], initial: 0, on: { Late: (n) => n + 1 } });
-    const watched = [writer, reader].map((store) => store.watch(Seen, "late"));
+    const Seen = defineProjection({
+      name: "seen",
+      version: 1,
+      events: [Even, Late],
+      initial: 0,
+      on: { Even: (n) => n, Late: (n) => n + 1 },
+    });
+    const targets: ProjectionTarget[] = ["late", { query: [{ entity: "nobody", kind: Even }, { kind: Late }] }];
+    const watched = [writer, reader].flatMap((store) => targets.map((target) => store.watch(Seen, target)));
     for (const states of watched) assert.equal((await states.next()).value?.state, 0);
     const seconds = watched.map((states) => states.next());
     for (let n = 0; n < 20; n++) await writer.append({ entity: "e", scope: "s" }, Even({ n }));
@@ -128,6 +141,44 @@ for (const layout of ["native", "batpak-0.3"] as const) {
     rmSync(directory, { recursive: true });
   });
 }
+
+test("who begins to wait in a reader that has taken up an event and does not show it yet is told of that event", async () => {
+  const disk = new SimulatedDisk();
+  const writer = await Store.open("/store", { disk });
+  await writer.append({ entity: "a", scope: "s" }, Even({ n: 0 }));
+  const stopped = stop();
+  let isArmed = false;
+  const stopping = disk.asProcess(7);
+  const open = stopping.open.bind(stopping);
+  stopping.open = async (path, mode) => {
+    const file = await open(path, mode);
+    const close = file.close.bind(file);
+    // Frames are taken up while the file is open.
+    if (isArmed && path.endsWith(".fbat")) file.close = () => stopped.here().then(close);
+    return file;
+  };
+  const reader = await Store.open("/store", { disk: stopping, readOnly: true });
+  const next = (entity: string): Promise<IteratorResult<{ sequence: number }, undefined>> =>
+    reader.subscribe({ entity }, { after: "end" })[Symbol.asyncIterator]().next();
+  const ofB = next("b");
+  isArmed = true;
+  await writer.append({ entity: "a", scope: "s" }, Even({ n: 1 }));
+  await stopped.reached;
+  assert.equal(await reader.count({}), 1);
+  let told = -1;
+  const ofA = next("a").then(({ value }) => {
+    told = value?.sequence ?? -1;
+  });
+  stopped.open();
+  // A look later.
+  await writer.append({ entity: "b", scope: "t" }, Even({ n: 2 }));
+  assert.equal((await ofB).value?.sequence, 2);
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(told, 1);
+  await ofA;
+  await reader.close();
+  await writer.close();
+});
 
 test("who is behind when the store is closed ends without an error", async () => {
   const store = await openMemoryStore({ events: EVENTS });
