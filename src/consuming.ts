@@ -21,7 +21,7 @@ import { ConsumerFile, listConsumerNames } from "./subscriptions/consumer-file.t
 import { assertConsumerName } from "./subscriptions/consumer-name.ts";
 
 export interface ConsumerOptions {
-  /** Where a consumer begins that has no position yet; default `"start"`. */
+  /** Where a consumer begins that has no position yet; default `"start"`. `"end"` is behind what is visible when it is called. */
   readonly after?: ConsumerPlace | undefined;
   /**
    * Where its position is kept: `"file"` (default), or `"log"`, as records between the events: then `appendBatch` can take it along. `"log"` is
@@ -75,6 +75,8 @@ export async function openConsumer(
   access.assertReadable();
   assertConsumerName(name, "open the consumer");
   assertConsumerOptions(options);
+  // Where "end" is: a reader looks for it.
+  const end = access.writer === null ? null : access.visibleSequence;
   const query = copyQuery(asked);
   access.compile(query, "open the consumer");
   if (options.positionIn === "log") writerForRecords(access, name);
@@ -82,7 +84,7 @@ export async function openConsumer(
   const lock = await file.hold(access.clock, options.lockWaitMs ?? 0, options.signal);
   try {
     access.assertReadable();
-    const { keeper, position } = await begin(access, file, options);
+    const { keeper, position } = await begin(access, file, options, end);
     // Closed meanwhile: its consumers have been closed, and this one was not among them.
     access.assertReadable();
     const source: ConsumerSource<StoredEvent> = {
@@ -120,6 +122,7 @@ async function begin(
   access: StoreAccess,
   file: ConsumerFile,
   options: ConsumerOptions,
+  end: number | null,
 ): Promise<{ readonly keeper: PositionKeeper; readonly position: number }> {
   const { name } = file;
   // A reader's view may be older than a record of the position; the name is held, so none is added from here on.
@@ -141,7 +144,8 @@ async function begin(
     return { keeper, position: known };
   }
   const place = options.resetTo ?? options.after ?? "start";
-  const position = placeOf(place, access.visibleSequence, `open the consumer ${name}`);
+  const visible = place === "end" ? (end ?? access.visibleSequence) : access.visibleSequence;
+  const position = placeOf(place, visible, `open the consumer ${name}`);
   await keeper.write(position, await access.renewing(() => access.at(position)?.hash ?? null), true);
   return { keeper, position };
 }

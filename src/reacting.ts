@@ -44,7 +44,7 @@ export type ReactionHandler<Read> = (event: Read, context: { readonly signal: Ab
 export interface ReactOptions {
   /** Ends the reaction, when what it is at is stored. */
   readonly signal?: AbortSignal | undefined;
-  /** Where a reaction begins that has no position yet; default `"start"`. */
+  /** Where a reaction begins that has no position yet; default `"start"`. `"end"` is behind what is visible when it is called. */
   readonly after?: number | "start" | "end" | undefined;
   /** How long to wait for another process to let go of the name, in milliseconds; default 0. */
   readonly lockWaitMs?: number | undefined;

@@ -65,6 +65,28 @@ test("what is derived is caused by what was seen, in its order, and shares its c
   await store.close();
 });
 
+test("the end that a reaction or a consumer begins at is that of its call", async () => {
+  const store = await openMemoryStore(OPTIONS);
+  await place(store, 0, 3);
+  const consuming = store.consumer("mails", { kind: Placed }, { after: "end" });
+  const stop = new AbortController();
+  const seen: number[] = [];
+  const handler = ({ data }: { data: { n: number } }): null => {
+    seen.push(data.n);
+    stop.abort();
+    return null;
+  };
+  const reacting = store.react("bills", { kind: Placed }, handler, { after: "end", signal: stop.signal });
+  await place(store, 3, 1);
+  await reacting;
+  assert.deepEqual(seen, [3]);
+  for await (const event of await consuming) {
+    assert.equal(event.sequence, 3);
+    break;
+  }
+  await store.close();
+});
+
 test("done again after a reset it adds nothing, whatever the handler gives now", async () => {
   const store = await openMemoryStore(OPTIONS);
   await place(store, 0, 100);
