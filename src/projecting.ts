@@ -22,9 +22,9 @@ export type ProjectionTarget = string | { readonly query: Query };
 
 export interface ProjectOptions {
   /** The state as it was behind the event of this sequence, or at this time. */
-  readonly at?: number | Date;
+  readonly at?: number | Date | undefined;
   /** Told after each batch of events; the events are counted beforehand. */
-  readonly onProgress?: (progress: ProjectProgress) => void;
+  readonly onProgress?: ((progress: ProjectProgress) => void) | undefined;
   /** Stops the fold with its reason. What was folded so far is kept on disk, so that the next call goes on there. */
   readonly signal?: AbortSignal | undefined;
 }

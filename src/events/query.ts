@@ -48,19 +48,19 @@ export type Query = Filter | readonly Filter[];
 /** How to read. */
 export interface ReadOptions {
   /** In sequence order from the oldest ("forward", the default) or from the newest. */
-  readonly direction?: "forward" | "backward";
+  readonly direction?: "forward" | "backward" | undefined;
   /** At most this many events: 0 or more. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
   /** Ends the read with its reason when aborted. */
   readonly signal?: AbortSignal | undefined;
   /** Goes on behind the event of this sequence, in the direction of reading. */
-  readonly after?: number;
+  readonly after?: number | undefined;
 }
 
 /** Where to begin to follow, and when to end. */
 export interface SubscribeOptions {
   /** Begins behind the event of this sequence; `"start"` (default): with what is there; `"end"`: behind what is visible at the call. */
-  readonly after?: number | "start" | "end";
+  readonly after?: number | "start" | "end" | undefined;
   /** Ends the subscription with its reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -188,10 +188,7 @@ export function compileSubscribeOptions(
   const { signal } = compileReadOptions(rest, "subscribe");
   if (after === "start") return { after: -1, signal };
   if (after === "end") return { after: visible - 1, signal };
-  if (typeof after === "string") {
-    throw invalidArgument(`Cannot subscribe: after is ${show(after)}, whole numbers, "start" and "end" are allowed`);
-  }
-  assertBound(after, "after", "subscribe");
+  assertBound(after, "after", "subscribe", 'whole numbers, "start" and "end"');
   return { after, signal };
 }
 
@@ -261,9 +258,9 @@ function assertCount(value: unknown, what: string, operation: string): asserts v
 }
 
 /** A bound may lie outside what can exist (-1: before the first). */
-function assertBound(value: unknown, what: string, operation: string): asserts value is number {
-  if (typeof value !== "number") throw invalidArgument(`Cannot ${operation}: ${what} is ${show(value)}, whole numbers are allowed`);
-  if (!Number.isSafeInteger(value)) throw outOfRange(`Cannot ${operation}: ${what} is ${value}, whole numbers are allowed`);
+function assertBound(value: unknown, what: string, operation: string, allowed = "whole numbers"): asserts value is number {
+  if (typeof value !== "number") throw invalidArgument(`Cannot ${operation}: ${what} is ${show(value)}, ${allowed} are allowed`);
+  if (!Number.isSafeInteger(value)) throw outOfRange(`Cannot ${operation}: ${what} is ${value}, ${allowed} are allowed`);
 }
 
 /** Null where nothing can match. */
@@ -365,7 +362,10 @@ function numberBound(bound: unknown, what: string, operation: string): number {
 }
 
 function timeBound(bound: unknown, what: string, operation: string): number {
-  if (!(bound instanceof Date)) return numberBound(bound, what, operation);
+  if (!(bound instanceof Date)) {
+    assertBound(bound, what, operation, "Dates and whole numbers of milliseconds");
+    return bound;
+  }
   const timeMs = bound.getTime();
   if (Number.isNaN(timeMs)) throw outOfRange(`Cannot ${operation}: ${what} is an invalid Date, a valid one is allowed`);
   return timeMs;
