@@ -144,8 +144,6 @@ export class NativeWriter implements StoreWriter {
   readonly #blocks = new BlockWriter((segment) => this.#writeBlock(segment));
   /** Calls of `checkpoint` that are not answered yet: whoever closes waits for them. */
   readonly #asked = new Set<Promise<void>>();
-  /** Index blocks that could not be written: the segment keeps its rows in memory. */
-  blockError: unknown = null;
 
   private constructor(input: NativeWriterInput, segments: SegmentWriter, mark: MarkFile, cut: OpenReport["cut"]) {
     const { parts, options, registry, reading } = input;
@@ -281,7 +279,7 @@ export class NativeWriter implements StoreWriter {
     this.checkpointer.beginInBackground();
   }
 
-  /** Writes the index block of a sealed segment; a checkpoint follows with a later commit. */
+  /** Writes the index block of a sealed segment; a checkpoint follows with a later commit. Where it cannot be written, the rows stay in memory. */
   async #writeBlock(segment: SegmentEntry): Promise<void> {
     const { parts } = this.#input;
     const { files, frames, cache } = parts;
@@ -290,7 +288,6 @@ export class NativeWriter implements StoreWriter {
       await writeBlock({ files, index: parts.log.index, frames, storeId: this.#storeId, cache, segment, isBehind });
       this.#schedule.noteBlock();
     } catch (error) {
-      this.blockError = error;
       tell("background-failed", { directory: parts.directory, what: `index block of segment ${segment.id}`, error });
     }
   }

@@ -68,3 +68,12 @@ test("printing, JSON and copies show decoded values", () => {
     data: { at: { $date: "1970-01-01T00:00:00.000Z" }, big: { $bigint: "18446744073709551616" } },
   });
 });
+
+test("what cannot be decoded is no obstacle to printing: it shows why", () => {
+  const fail = (what: string) => (): never => {
+    throw new Error(`no ${what} there`);
+  };
+  const event = new StoredEvent({ ...reader, metadata: fail("metadata"), payload: fail("data") }, slab, 1, 7, null);
+  assert.match(inspect(event), /id: 'id-9'[^]*metadata: Error: no metadata there[^]*data: Error: no data there/);
+  assert.throws(() => event.toObject(), /no metadata there/);
+});

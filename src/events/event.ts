@@ -217,14 +217,19 @@ export class StoredEvent implements TypedEvent {
     return this.#plain(payloadToJsonValue(this.metadata) as Metadata | null, payloadToJsonValue(this.data));
   }
 
-  /** Printing never fails: where data cannot be given, it shows why. */
+  /** Printing never fails: where data or metadata cannot be given, it shows why. */
   [inspect.custom](): PlainEvent {
-    let data: unknown;
-    try {
-      ({ data } = this);
-    } catch (error) {
-      data = error;
-    }
-    return this.#plain(this.metadata, data);
+    return this.#plain(
+      valueOrError(() => this.metadata) as Metadata | null,
+      valueOrError(() => this.data),
+    );
+  }
+}
+
+function valueOrError(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch (error) {
+    return error;
   }
 }

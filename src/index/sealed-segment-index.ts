@@ -340,12 +340,12 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     return end === this.entityCount ? -1 : end;
   }
 
-  /** The error for a page (by its number in the block) that leads nowhere. */
   /** The page with this entity's entry is bad. */
   badEntity(local: number, reason: string): IndexPageError {
     return this.badPage(this.#layout.entityDetails.firstPage + (local >>> INDEX_BLOCK.entitiesPerPageShift), reason);
   }
 
+  /** The error for a page (by its number in the block) that leads nowhere. */
   badPage(page: number, reason: string): IndexPageError {
     return new IndexPageError(this.root.segmentId, page, reason);
   }

@@ -19,6 +19,10 @@ class Watched {
     return this.more;
   };
 
+  write(): void {
+    this.written?.();
+  }
+
   readonly watch = (written: (isGone: boolean) => void): (() => void) | null => {
     if (!this.tells) return null;
     assert.equal(this.written, null, "one watch at a time");
@@ -65,7 +69,30 @@ test("what is written while nobody waits ends the watch, and is looked at when s
   await new Promise<void>((resolve) => poll.onNext(resolve));
   assert.deepEqual([file.looks, file.watches], [looks + 1, 2]);
   poll.onNext(() => assert.fail("called off"))();
-  assert.equal(file.written, null, "nothing is left behind");
+  file.write();
+  await settled();
+  assert.deepEqual([file.written, file.looks], [null, looks + 1], "nothing is left behind");
+});
+
+test("who waits again and again has one watch, and the end of the store ends it", async () => {
+  const file = new Watched();
+  const poll = new SharedPoll(file.look, NEVER_MS, file.watch);
+  for (let events = 0; events < 20; events++) {
+    const woken = new Promise<void>((resolve) => {
+      const cancel = poll.onNext(() => {
+        cancel();
+        resolve();
+      });
+    });
+    await settled();
+    file.more = true;
+    file.written?.();
+    await woken;
+  }
+  assert.deepEqual([file.watches, file.looks], [1, 21]);
+  assert(file.written !== null);
+  poll.open();
+  assert.equal(file.written, null);
 });
 
 test("writes during the look that wakes the last who waits leave no watch behind", async () => {

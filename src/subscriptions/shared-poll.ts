@@ -1,13 +1,13 @@
 /**
  * How many who wait in a read-only store share one look for more. Where the file system tells of writes, a look follows each; where it does
- * not, or says nothing (a network's, another machine's), one timer looks every few milliseconds. Both end with the last who waits.
+ * not, or says nothing (a network's, another machine's), one timer looks every few milliseconds, as long as somebody waits.
  *
  * Invariants:
  * 1. What was written after a look began is seen by the next one, at the latest when the timer ends. A watch is followed by a look, so nothing falls
  *    between the two.
  * 2. Beside a busy writer, as long as each look finds more, looks rest longer, up to the timer's time, and nothing is watched: each write that is told of costs
  *    something, and it is known that there are some.
- * 3. Nothing is watched either once something was written while nobody waits.
+ * 3. Nothing is watched either once something was written while nobody waits. Until then the watch stays: who waits again and again has one.
  */
 import { type Concerns, SequenceGate, type Waiter, type WaitingPlace } from "../index/sequence-gate.ts";
 
@@ -61,13 +61,14 @@ export class SharedPoll {
     this.#plan();
     return () => {
       cancel();
-      if (this.#gate.waiting === 0) this.#stop();
+      if (this.#gate.waiting === 0) this.#stopTimer();
     };
   }
 
   /** Everybody looks for himself: the end has come. */
   open(): void {
-    this.#stop();
+    this.#stopTimer();
+    this.#stopWatching();
     this.#gate.open();
   }
 
@@ -118,11 +119,6 @@ export class SharedPoll {
     if (more) this.#gate.tell(this.#touched());
     if (this.#gate.waiting > 0) this.#beginWatching();
     this.#plan();
-  }
-
-  #stop(): void {
-    this.#stopTimer();
-    this.#stopWatching();
   }
 
   #stopWatching(): void {
