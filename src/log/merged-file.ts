@@ -22,6 +22,8 @@ import { SegmentFiles, segmentName } from "./segment-files.ts";
 export interface MergedFile {
   /** Of the temporary file. */
   readonly path: string;
+  /** Its size. */
+  readonly bytes: number;
   /** The segment as the index is to know it; its index is loaded when it is first asked for. */
   readonly entry: SegmentEntry;
   /** The scopes of its events. */
@@ -88,7 +90,7 @@ async function indexedEntry(input: MergedFileInput, path: string): Promise<Omit<
     entry.visibleFrames = entry.frames;
     await writeBlock({ files, index, frames, storeId, cache: new PageCache(0), segment: entry });
     entry.index = null;
-    return { entry, scopes: new Set(rows.scopes()) };
+    return { bytes: files.file(first.id).sizeSync(), entry, scopes: new Set(rows.scopes()) };
   } finally {
     files.closeAll();
   }
