@@ -111,10 +111,12 @@ export async function decodeInPieces(
     await rest?.();
     const stop = decoder.push(bytes, fits ? view : viewOf(bytes), start, end, fits ? walker : null);
     left = bytes.subarray(stop, end);
-    if (left.length > VALUE_BYTES_MAX) {
-      await reading;
-      return { kind: "corrupt", reason: `the checkpoint holds a value of more than ${VALUE_BYTES_MAX} bytes` };
-    }
+    const isTooLong = left.length > VALUE_BYTES_MAX;
+    if (!isTooLong && !decoder.hasFailed) continue;
+    // Of what follows nothing matters, however much it is.
+    await reading;
+    if (isTooLong) return { kind: "corrupt", reason: `the checkpoint holds a value of more than ${VALUE_BYTES_MAX} bytes` };
+    break;
   }
   return decoder.finish();
 }
