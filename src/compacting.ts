@@ -23,7 +23,7 @@ import type { StoredEvent } from "./events/event.ts";
 import { copyQuery, type Query } from "./events/query.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import { writeMergedFile } from "./log/merged-file.ts";
-import { rangesOf, type SegmentPlan, Survey } from "./log/survey.ts";
+import { type RangePlan, Survey } from "./log/survey.ts";
 import { asStoreError } from "./open-directory.ts";
 import { searchFilter } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
@@ -40,7 +40,10 @@ export interface CompactOptions<Known extends readonly AnyDefinition[] = readonl
   readonly keepLast?: number;
   /** True: only says what it would do. */
   readonly dryRun?: boolean | undefined;
-  /** A merged segment grows no larger, in bytes: 64 MiB. */
+  /**
+   * A segment that several become grows no larger up to its index block, in bytes: 64 MiB. One segment alone may: what is recorded of an event with
+   * a key has its names, and may take more than the event did.
+   */
   readonly segmentBytesMax?: number | undefined;
   /** Called after each segment that was surveyed, and each range that was written. */
   readonly onProgress?: ((progress: CompactProgress) => void) | undefined;
@@ -61,6 +64,10 @@ export interface CompactReport {
   readonly removedEvents: number;
   /** Events that the rules would remove, and that stay all the same: last of their entity, or of a batch with a key that stays in part. */
   readonly heldEvents: number;
+  /**
+   * By how many bytes the files of these segments became smaller; negative where what is recorded of removed events takes more than they did. A dry run
+   * reckons it, mostly too low: by frames, without index blocks.
+   */
   readonly removedBytes: number;
   /** The ranges of segments that became one each, or would. */
   readonly ranges: readonly { readonly from: number; readonly to: number; readonly removedEvents: number }[];
@@ -198,15 +205,17 @@ class Compaction {
     const segments = index.segments.filter(({ id }) => id < index.visible.segmentId);
     await this.#host.blocksWritten();
     const survey = this.#newSurvey();
-    const plans = await survey.run(segments, (done) => this.#tell("survey", done, segments.length));
-    const ranges = rangesOf(plans, this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX);
+    const ranges = await survey.run(segments, (done) => this.#tell("survey", done, segments.length));
     const applied = this.#options.dryRun !== true;
-    if (applied && ranges.length > 0) await this.#apply(ranges, index.acceptedSequence);
+    const removedBytes = applied ? await this.#apply(ranges, index.acceptedSequence) : reckonedBytes(ranges);
     return {
       removedEvents: ranges.reduce((sum, range) => sum + removedIn(range), 0),
       heldEvents: survey.held,
-      removedBytes: ranges.flat().reduce((sum, plan) => sum + plan.framesEnd - plan.keptBytes, 0),
-      ranges: ranges.map((range) => ({ from: range[0].id, to: range[range.length - 1].id, removedEvents: removedIn(range) })),
+      removedBytes,
+      ranges: ranges.map((range) => {
+        const { segments: merged } = range;
+        return { from: merged[0].id, to: merged[merged.length - 1].id, removedEvents: removedIn(range) };
+      }),
       applied,
     };
   }
@@ -226,6 +235,7 @@ class Compaction {
         keepLast,
       },
       typeOf: (kind) => registry.typeOf(kind),
+      segmentBytesMax: this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX,
       newestId: () => this.#host.newestId(),
       pause: this.#pause,
     });
@@ -235,25 +245,31 @@ class Compaction {
     this.#options.onProgress?.({ step, segments, segmentsTotal });
   }
 
-  /** @param surveyedTo everything before this sequence was looked at: it must be durable before anything goes */
-  async #apply(ranges: readonly (readonly SegmentPlan[])[], surveyedTo: number): Promise<void> {
-    const total = ranges.flat().length;
-    let committed = 0;
+  /**
+   * Gives by how many bytes the files became smaller.
+   *
+   * @param surveyedTo everything before this sequence was looked at: it must be durable before anything goes
+   */
+  async #apply(ranges: readonly RangePlan[], surveyedTo: number): Promise<number> {
+    const total = ranges.reduce((sum, { segments }) => sum + segments.length, 0);
+    let [committed, removedBytes] = [0, 0];
     try {
       for (const range of ranges) {
-        await this.#write(range, surveyedTo);
-        committed += range.length;
+        removedBytes += await this.#write(range, surveyedTo);
+        committed += range.segments.length;
         this.#tell("write", committed, total);
       }
     } finally {
       if (committed > 0) this.#host.checkpointMissing();
     }
+    return removedBytes;
   }
 
-  async #write(plans: readonly SegmentPlan[], surveyedTo: number): Promise<void> {
+  async #write(range: RangePlan, surveyedTo: number): Promise<number> {
     const { files, frames, log } = this.#access.parts;
     const { index } = log;
-    const entries = plans.map(({ entry }) => entry);
+    const entries = range.segments.map(({ entry }) => entry);
+    const bytesBefore = entries.reduce((sum, { id }) => sum + files.sizeOf(id), 0);
     const scopes = await this.#scopesOf(entries);
     const merged = await writeMergedFile({
       files,
@@ -262,13 +278,13 @@ class Compaction {
       storeId: log.storeId as Uint8Array,
       generation: log.generation + 1,
       nowMicros: this.#host.nowMicros(),
-      segments: plans,
+      segments: range.segments,
       entries,
       pause: this.#pause,
     });
     try {
       await this.#host.durableTo(surveyedTo);
-      const commit = (): Promise<void> => this.#host.commit({ entries, merged, removedEvents: removedIn(plans) });
+      const commit = (): Promise<void> => this.#host.commit({ entries, merged, removedEvents: removedIn(range) });
       await this.#access.fileNames.exclude(commit, this.#signal);
     } finally {
       // Where it was not renamed.
@@ -279,6 +295,7 @@ class Compaction {
       index.dropEmptyScope(scope);
       if (++dropped % SCOPES_DROPPED_PER_STEP === 0) await rest();
     }
+    return bytesBefore - merged.bytes;
   }
 
   /** There may be as many as events. */
@@ -297,6 +314,10 @@ class Compaction {
   }
 }
 
-function removedIn(range: readonly SegmentPlan[]): number {
-  return range.reduce((sum, plan) => sum + plan.removedEvents, 0);
+function removedIn({ segments }: RangePlan): number {
+  return segments.reduce((sum, plan) => sum + plan.removedEvents, 0);
+}
+
+function reckonedBytes(ranges: readonly RangePlan[]): number {
+  return ranges.reduce((sum, { segments, bytes }) => sum + segments.reduce((all, { framesEnd }) => all + framesEnd, -bytes), 0);
 }

@@ -2,6 +2,7 @@
  * What a conversion reads: every event of a store in order, whole batches at a time, as items that another layout's writer places where they
  * stood. Payload bytes are taken over as they are.
  */
+import { TIME_MICROS_MAX } from "./base/clock.ts";
 import { StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
@@ -22,6 +23,7 @@ import type { Opened } from "./open-store.ts";
 const METADATA_NAME = "batpak03";
 
 const ROWS_AT_ONCE = 2048;
+const WALL_MS_MAX = Math.floor(TIME_MICROS_MAX / 1000);
 
 /**
  * The batches of the source that are visible now, oldest first. What an earlier conversion kept in an event's metadata is part of its placement, and
@@ -114,6 +116,7 @@ function batpak03Item({ slab, at }: LoadedFrame, sequence: number): AppendItem {
   const id = idAt(frame.eventIdAt);
   const correlation = idAt(frame.correlationIdAt);
   const { timestampUs, flags, wallMs, clock } = frame;
+  if (wallMs > WALL_MS_MAX) throw tooLate(sequence, frameEntity(frame), wallMs);
   const kept: Record<string, unknown> = {};
   if (timestampUs !== wallMs * 1000) kept.timestamp_us = timestampUs;
   if (flags !== 0) kept.flags = flags;
@@ -134,6 +137,12 @@ function batpak03Item({ slab, at }: LoadedFrame, sequence: number): AppendItem {
   );
   item.placement = { clock, sequence, timestampUs, flags };
   return item;
+}
+
+function tooLate(sequence: number, entity: string, wallMs: number): StoreError<"UNSUPPORTED_BY_LAYOUT"> {
+  const what = `the event with sequence ${sequence} of ${entity} is of the time ${wallMs} ms`;
+  const message = `Cannot convert: ${what}, the native layout has room for times up to ${WALL_MS_MAX} ms, in the year 2255`;
+  return new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout: "native", feature: "times after the year 2255" });
 }
 
 function unreadable(sequence: number, reason: string): StoreError<"CORRUPT"> {

@@ -7,7 +7,7 @@
 import { randomFillSync } from "node:crypto";
 import { tell } from "./base/diagnostics.ts";
 import { rest } from "./base/rest.ts";
-import { StoreError } from "./base/store-error.ts";
+import { isStoreError, StoreError } from "./base/store-error.ts";
 import { Appending } from "./appending.ts";
 import { Checkpointer } from "./checkpoint/checkpointer.ts";
 import { CheckpointSchedule } from "./checkpoint/schedule.ts";
@@ -423,12 +423,8 @@ export class NativeWriter implements StoreWriter {
       await Promise.allSettled(this.#asked);
       await this.checkpointer.idle();
       await this.#segments.trim();
-      if (this.#schedule.isOn && this.#needsCheckpoint()) await this.checkpointer.begin();
-      // The few events that no checkpoint has are synced: of the last ones nothing but the mark tells.
-      else if (this.#schedule.isBehind) {
-        await this.#mark.sync();
-        await this.#mark.syncName();
-      }
+      if (this.#schedule.isOn && this.#needsCheckpoint()) await this.checkpointer.begin().catch((error) => this.#closeWithout(error));
+      else if (this.#schedule.isBehind) await this.#syncMark();
     } finally {
       this.log.stopTimers();
       // A poisoned store may be in the middle of a write, or of a turn to a new segment: never once the lock is somebody else's.
@@ -443,6 +439,18 @@ export class NativeWriter implements StoreWriter {
         await this.#mark.close();
       }
     }
+  }
+
+  /** One that nobody could read is not missed. */
+  async #closeWithout(error: unknown): Promise<void> {
+    if (!isStoreError(error, "TOO_LARGE")) throw error;
+    await this.#syncMark();
+  }
+
+  /** The events that no checkpoint has are synced: of the last ones nothing but the mark tells. */
+  async #syncMark(): Promise<void> {
+    await this.#mark.sync();
+    await this.#mark.syncName();
   }
 
   /** Whether the newest segment has so many rows that whoever opens gets on faster by an index block than by a checkpoint that carries them. */

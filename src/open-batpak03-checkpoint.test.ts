@@ -1,4 +1,4 @@
-/** A checkpoint is read ahead of what decodes it; what fails there while nobody waits for it must not end the process. */
+/** A checkpoint is read ahead of what decodes it; what fails there while nobody waits for it must not end the process. What cannot be one is not read on. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -46,4 +46,25 @@ test("a read ahead that fails after the rest has ended it all is nobody's", asyn
   await assert.rejects(decodeInPieces(file, checkpoint.length, visitor, ending), /enough/);
   for (let turns = 0; turns < 5; turns++) await rest();
   await file.close();
+});
+
+test("what cannot be a checkpoint is not read to its end", async () => {
+  const later = checkpoint.slice();
+  later[6] = 3;
+  for (const [what, bytes, reason] of [
+    ["nothing of it", new Uint8Array(0), /does not begin with FBATCK/],
+    ["a later version", later, /of version 3/],
+    ["a whole one, and more behind it", checkpoint, /follow the checkpoint's body/],
+  ] as const) {
+    let reads = 0;
+    const read: DiskFile["read"] = async (target, offset, length, position) => {
+      target.fill(0, offset, offset + length);
+      target.set(bytes.subarray(position, position + length), offset);
+      reads++;
+      return length;
+    };
+    const decoded = await decodeInPieces({ read } as DiskFile, 200e9, visitor);
+    assert.match(decoded.kind === "ok" ? "" : decoded.reason, reason, what);
+    assert.ok(reads <= 2, `${what}: ${reads} reads`);
+  }
 });

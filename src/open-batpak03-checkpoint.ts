@@ -5,7 +5,8 @@
  * The checkpoint is believed only if
  * 1. it decodes, its CRC matches, and its sequences ascend below its allocator (the decoder's part);
  * 2. its entries stand in file order in segments that are there, inside their files, and its watermark lies in its file;
- * 3. between and behind its entries, up to the watermark, the segments hold nothing that counts: markers of batches, and what no whole batch has;
+ * 3. between and behind its entries, up to the watermark, the segments hold whole frames that do not count: markers of batches, and what no whole batch
+ *    has. Of anything else the next way tells whether the log is damaged, or only the checkpoint wrong;
  * 4. the first and the last entry of each segment are what their frames say.
  * Otherwise it is ignored, with the reason. A segment that ends exactly where an entry ended, with more entries to come, has lost them: damage.
  */
@@ -110,12 +111,25 @@ export async function decodeInPieces(
     await rest?.();
     const stop = decoder.push(bytes, fits ? view : viewOf(bytes), start, end, fits ? walker : null);
     left = bytes.subarray(stop, end);
-    if (left.length > VALUE_BYTES_MAX) {
-      await reading;
-      return { kind: "corrupt", reason: `the checkpoint holds a value of more than ${VALUE_BYTES_MAX} bytes` };
-    }
+    const isTooLong = left.length > VALUE_BYTES_MAX;
+    if (!isTooLong && !decoder.hasFailed) continue;
+    // Of what follows nothing matters, however much it is.
+    await reading;
+    if (isTooLong) return { kind: "corrupt", reason: `the checkpoint holds a value of more than ${VALUE_BYTES_MAX} bytes` };
+    break;
   }
   return decoder.finish();
+}
+
+/** Why what a checkpoint says of the whole log cannot be; null where it can. `fileBytes` are those of the watermark's segment, null where it is not there. */
+export function headFault(
+  { globalSequence, watermarkSegmentId, watermarkOffset }: DecodedCheckpoint["head"],
+  fileBytes: number | null,
+): string | null {
+  if (globalSequence > SEQUENCE_MAX) return `its allocator stands at ${globalSequence}`;
+  if (fileBytes === null) return `segment ${watermarkSegmentId}, where its watermark stands, is not there`;
+  if (fileBytes >= watermarkOffset) return null;
+  return `segment ${watermarkSegmentId} has ${fileBytes} bytes, its watermark stands at ${watermarkOffset}`;
 }
 
 function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
@@ -293,22 +307,23 @@ class CheckpointEntries implements CheckpointVisitor {
   #passGap(segment: Batpak03Segment, to: number, claimedEnd: number): WalkEnd {
     const { attempt } = this;
     const visit = (frame: Frame, offset: number): void => attempt.rows.frame(frame, offset, -1, "unclaimed");
-    return atOnce(attempt.walk(segment, this.#cursor, Math.max(to, this.#cursor), visit, claimedEnd));
+    const end = atOnce(attempt.walk(segment, this.#cursor, Math.max(to, this.#cursor), visit, claimedEnd));
+    // A torn tail stands behind all entries of its segment.
+    if (attempt.problems.length > 0 || (claimedEnd > 0 && end.framesEnd < to))
+      this.fault ??= `segment ${segment.id} has something else than whole frames at offset ${this.#cursor}, where no entry is`;
+    return end;
   }
 
   /** What comes behind the entries: the rest up to the watermark, then frames that are replayed. Gives why the checkpoint is ignored, or null. */
   async finish(head: DecodedCheckpoint["head"]): Promise<string | null> {
     const { segments, limit } = this.#log;
     const { rows } = this.attempt;
-    if (head.globalSequence > SEQUENCE_MAX) return `its allocator stands at ${head.globalSequence}`;
     this.#noteClaimedEnd();
     const watermark = segments.findIndex(({ id }) => id === head.watermarkSegmentId);
     const isPast = limit !== null && head.watermarkSegmentId > limit.segmentId;
-    if (watermark < 0 && segments.length > 0 && !isPast)
-      return `segment ${head.watermarkSegmentId}, where its watermark stands, is not there`;
-    const newest = segments[watermark];
-    if (newest !== undefined && newest.fileBytes < head.watermarkOffset)
-      return `segment ${newest.id} has ${newest.fileBytes} bytes, its watermark stands at ${head.watermarkOffset}`;
+    const isAnywhere = isPast || segments.length === 0;
+    const fault = headFault(head, segments[watermark]?.fileBytes ?? (isAnywhere ? Number.POSITIVE_INFINITY : null));
+    if (fault !== null) return fault;
     const last = isPast ? segments.length - 1 : watermark;
     while (this.#at < last && this.fault === null) {
       this.#leaveSegment();
@@ -367,11 +382,12 @@ class CheckpointEntries implements CheckpointVisitor {
     let last = rows.rowCount - 1;
     while (last >= 0 && rows.offsetAt(last) >= end) last--;
     if (last < 0) return null;
-    const reason = this.#rowMismatch(slot, rows, last, end) ?? this.#rowMismatch(slot, rows, 0, end);
+    const reason = this.#rowMismatch(slot, rows, last, end, end) ?? this.#rowMismatch(slot, rows, 0, end);
     return reason === null ? null : `segment ${this.#log.segments[slot].id} ${reason}`;
   }
 
-  #rowMismatch(slot: number, rows: ActiveSegmentIndex, row: number, end: number): string | null {
+  /** @param frameEnd where the row's frame ends by its entry, where that is known */
+  #rowMismatch(slot: number, rows: ActiveSegmentIndex, row: number, end: number, frameEnd = -1): string | null {
     const { id } = this.#log.segments[slot];
     const { entities, scopes, heads } = this.attempt.rows.index;
     const offset = rows.offsetAt(row);
@@ -383,6 +399,7 @@ class CheckpointEntries implements CheckpointVisitor {
     const { view, bytes } = frame;
     const entity = columns.entity[row];
     const same =
+      (frameEnd < 0 || offset + frame.length === frameEnd) &&
       frame.eventKind === columns.kind[row] &&
       frame.clock === columns.clock[row] &&
       frame.wallMs * 1000 === columns.time[row] &&

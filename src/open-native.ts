@@ -206,6 +206,7 @@ class NativeOpening {
       return null;
     }
     if (file.kind === "other") return this.#ignoreCheckpoint(`it is a ${file.type}`);
+    if (file.kind === "unfit") return this.#ignoreCheckpoint(file.reason);
     const decoded = await inSteps(decodeCheckpointInSteps(file.bytes));
     if (decoded.kind !== "ok") return this.#ignoreCheckpoint(decoded.reason);
     const restored = await inSteps(restoreCheckpoint(decoded.content, this.#input.source));

@@ -424,6 +424,7 @@ class Verification {
 
   async #readCheckpoint(): Promise<void> {
     const file = await readCheckpointFile(this.#disk, this.#parts.directory);
+    if (file.kind === "unfit") return this.#tell(checkpointProblem(file.reason));
     if (file.kind !== "whole") return;
     const decoded = await inSteps(decodeCheckpointInSteps(file.bytes));
     if (decoded.kind !== "ok") return this.#tell(checkpointProblem(decoded.reason));

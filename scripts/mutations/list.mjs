@@ -311,7 +311,7 @@ export const mutations = [
   {
     name: "close: the mark is not synced where there is no checkpoint",
     file: "src/native-engine.ts",
-    edits: [["else if (this.#schedule.isBehind) {\n        await this.#mark.sync();\n        await this.#mark.syncName();\n      }", ""]],
+    edits: [["else if (this.#schedule.isBehind) await this.#syncMark();", ""]],
     suites: ["checkpoint"],
   },
   {

@@ -1,6 +1,7 @@
 /** `batpak checkpoint write DIR` and `batpak checkpoint show FILE`. */
 import type { Command } from "commander";
 import { join } from "node:path";
+import { type CheckpointBytes, readCheckpoint } from "../checkpoint/checkpoint-file.ts";
 import { nodeDisk } from "../disk/node-disk.ts";
 import { payloadToJson } from "../events/payload-json.ts";
 import { CHECKPOINT_FILE, checkpointVersion, decodeCheckpoint } from "../format/native/checkpoint.ts";
@@ -34,9 +35,10 @@ export function addCheckpoint(program: Command, terminal: Terminal): void {
     .action(async (path: string) => {
       await assertCheckpointFile(path);
       if (await isBatpak03Checkpoint(path)) return await showBatpak03Checkpoint(path, terminal);
-      const bytes = await fileBytes(path);
+      const file = await readFile(path);
+      const { bytes } = file;
       const prefix = checkpointVersion(bytes);
-      const outcome = decodeCheckpoint(bytes);
+      const outcome = file.kind === "unfit" ? ({ ...file, kind: "ignored" } as const) : decodeCheckpoint(bytes);
       const version = "version" in prefix ? prefix.version : null;
       if (outcome.kind === "ignored") {
         terminal.tellProblem(`${path} would be ignored: ${outcome.reason}`);
@@ -74,12 +76,10 @@ async function assertCheckpointFile(path: string): Promise<void> {
     throw new UsageError(`Cannot show the checkpoint: ${path} is a directory, its ${CHECKPOINT_FILE} is allowed`);
 }
 
-async function fileBytes(path: string): Promise<Uint8Array> {
+async function readFile(path: string): Promise<CheckpointBytes> {
   const file = await nodeDisk.open(path, "read");
   try {
-    const bytes = new Uint8Array(await file.size());
-    const count = await file.read(bytes, 0, bytes.length, 0);
-    return bytes.slice(0, count);
+    return await readCheckpoint(file);
   } finally {
     await file.close();
   }

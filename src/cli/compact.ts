@@ -69,6 +69,7 @@ async function show(terminal: Terminal, report: CompactReport): Promise<void> {
     return `${applied ? "done" : "would"}  write ${what} anew without ${events} events`;
   });
   const held = heldEvents === 0 ? "" : `; ${heldEvents} more stay: the last of their entity, or in a batch with a key`;
-  lines.push(`${removedEvents} events, ${removedBytes} bytes ${applied ? "removed" : "would be removed"}${held}`);
+  const bytes = removedBytes < 0 ? `which takes ${-removedBytes} bytes more, for what is recorded of them` : `${removedBytes} bytes less`;
+  lines.push(`${removedEvents} events ${applied ? "removed" : "would be removed"}, ${bytes}${held}`);
   await terminal.print(lines.map((line) => `${printable(line)}\n`).join(""));
 }

@@ -10,9 +10,15 @@ export function kindText(kind: number): string {
   return `0x${kind.toString(16).padStart(4, "0")}`;
 }
 
+/** As ISO text. A batpak 0.3 store may have times that no date can be of. */
+function timeText(milliseconds: number): string {
+  const date = new Date(milliseconds);
+  return Number.isNaN(date.getTime()) ? `${milliseconds} ms` : date.toISOString();
+}
+
 /** One event on one line, for people. */
 export function eventLine(event: ReadEvent, terminal: Terminal): string {
-  const where = terminal.style("dim", `${String(event.sequence).padStart(6)}  ${new Date(event.timestamp).toISOString()}`);
+  const where = terminal.style("dim", `${String(event.sequence).padStart(6)}  ${timeText(event.timestamp)}`);
   const name = terminal.style("bold", printable(event.entity));
   const type = printable(event.type ?? kindText(event.kind));
   return `${where}  ${name} ${terminal.style("dim", `#${event.clock} ${printable(event.scope)}`)}  ${type} ${printable(payloadToJson(event.data))}\n`;
@@ -36,7 +42,7 @@ export function eventDetails(event: ReadEvent): string {
     ["type", printable(event.type ?? "-")],
     ["kind", `${kindText(event.kind)} version ${event.version}`],
     ["clock", String(event.clock)],
-    ["time", new Date(event.timestamp).toISOString()],
+    ["time", timeText(event.timestamp)],
     ["correlation", event.correlationId],
     ["causation", event.causationId ?? "-"],
     ["hash", event.hash],

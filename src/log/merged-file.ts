@@ -22,6 +22,8 @@ import { SegmentFiles, segmentName } from "./segment-files.ts";
 export interface MergedFile {
   /** Of the temporary file. */
   readonly path: string;
+  /** Its size. */
+  readonly bytes: number;
   /** The segment as the index is to know it; its index is loaded when it is first asked for. */
   readonly entry: SegmentEntry;
 }
@@ -39,14 +41,14 @@ export async function writeMergedFile(input: MergedFileInput): Promise<MergedFil
   const { disk, directory } = input.files;
   const path = await writeTemporary(disk, directory, segmentName(input.entries[0].id), mergedSegment(input));
   try {
-    return { path, entry: await indexedEntry(input, path) };
+    return { path, ...(await indexedEntry(input, path)) };
   } catch (error) {
     await disk.remove(path).catch(() => {});
     throw error;
   }
 }
 
-async function indexedEntry(input: MergedFileInput, path: string): Promise<SegmentEntry> {
+async function indexedEntry(input: MergedFileInput, path: string): Promise<Omit<MergedFile, "path">> {
   const { index, entries, storeId, generation, pause } = input;
   const { disk, directory } = input.files;
   const [first] = entries;
@@ -86,7 +88,7 @@ async function indexedEntry(input: MergedFileInput, path: string): Promise<Segme
     entry.visibleFrames = entry.frames;
     await writeBlock({ files, index, frames, storeId, cache: new PageCache(0), segment: entry });
     entry.index = null;
-    return entry;
+    return { bytes: files.file(first.id).sizeSync(), entry };
   } finally {
     files.closeAll();
   }

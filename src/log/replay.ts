@@ -2,6 +2,7 @@
  * Makes index entries from frames: what appending did when they were written. Used for the tail past a checkpoint, for segments without an
  * index block, and by readers that follow a writer.
  */
+import { assert } from "../base/assert.ts";
 import { getUint64 } from "../base/u64.ts";
 import { StoreError } from "../base/store-error.ts";
 import { causationAt, correlationAt, entityStart, frameFlags, frameLength, isMarked, scopeStart } from "../format/native/frame.ts";
@@ -11,7 +12,7 @@ import { decodeSeal } from "../format/native/seal.ts";
 import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { HEAD_PLACE } from "../index/head-layout.ts";
 import { idTag } from "../index/id-tag.ts";
-import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID } from "../index/segment-index.ts";
+import { OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, OFFSET_MASK } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import { FRAME_RECORD, RECORD_KIND_SHIFT, RECORD_MARKED } from "../kernel/frame-record.ts";
 import type { FrameRun } from "./frame-walker.ts";
@@ -94,6 +95,7 @@ function replayFrame(target: ReplayTarget, segment: SegmentEntry, run: FrameRun,
   if ((flags & NO_EVENT) === 0) {
     const sequence = numbers[(to >>> 1) + FRAME_RECORD.sequence];
     const due = target.index.acceptedSequence;
+    if (run.base + at > OFFSET_MASK) return `it stands behind ${OFFSET_MASK + 1} bytes, where no segment has one`;
     if (sequence >= due) replayEvent(target, segment, run, record, sequence);
     segment.frames++;
     return sequence >= due ? null : `its sequence is ${sequence}, at least ${due} is due`;
@@ -198,6 +200,7 @@ export function pushFrameRow(
   offset: number,
   previousOf: (entityId: number) => number,
 ): number {
+  assert(offset <= OFFSET_MASK, "a frame stands where a row's offset can tell");
   const sequence = getUint64(view, at + FRAME.sequence);
   const scopeAt = scopeStart(view, at);
   const scopeEnd = scopeAt + view.getUint16(at + FRAME.scopeLength, true);

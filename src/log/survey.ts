@@ -6,7 +6,7 @@
  * was accepted when the survey ended is on stable storage.
  */
 import { describeValue } from "../base/describe-value.ts";
-import { invalidArgument } from "../base/store-error.ts";
+import { invalidArgument, StoreError } from "../base/store-error.ts";
 import { isStrayPromise } from "../base/stray-promise.ts";
 import { getUint64 } from "../base/u64.ts";
 import { StoredEvent } from "../events/event.ts";
@@ -14,8 +14,11 @@ import type { EventType } from "../events/upcast.ts";
 import { nativeFrames } from "../format/native/frame-format.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { frameFlags, frameLength, isMarked } from "../format/native/frame.ts";
+import { readEntities, readKeys, readSequences } from "../format/native/retention.ts";
+import { OFFSET_MASK } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import { frameBlocks, type SurveyedSegment } from "./merge-segments.ts";
+import { MergedSize } from "./merged-size.ts";
 import { RowSearch, type SearchFilter } from "./row-search.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
@@ -36,6 +39,8 @@ export interface SurveyInput {
   readonly storeId: Uint8Array;
   readonly rules: RetentionRules;
   readonly typeOf: (kind: number) => EventType | null;
+  /** What a segment that is made of several takes up to its index block, at the most. */
+  readonly segmentBytesMax: number;
   /** The newest id that the store has issued: 16 bytes. */
   readonly newestId: () => Uint8Array;
   /** Called between two steps: lets the event loop turn, and throws where the work is to end. */
@@ -46,11 +51,28 @@ export interface SurveyInput {
 export interface SegmentPlan extends SurveyedSegment {
   readonly entry: SegmentEntry;
   readonly removedEvents: number;
-  readonly keptBytes: number;
 }
 
-/** What a removed event with a key leaves behind, about. */
-const ROW_BYTES = 200;
+/** Neighbours that lose something and become one segment. */
+export interface RangePlan {
+  readonly segments: SegmentPlan[];
+  /** What that segment takes up to its index block, at the most. */
+  bytes: number;
+}
+
+/** An event of a commit that is not at its end yet. */
+interface MetEvent {
+  readonly keeps: boolean;
+  readonly bytes: number;
+  readonly entityId: number;
+  readonly entityBytes: number;
+  readonly scopeBytes: number;
+  readonly clock: number;
+  readonly sequence: number;
+}
+
+/** No frame stands behind it: of a row's offset bit 30 is a flag. */
+const SEGMENT_BYTES_LIMIT = OFFSET_MASK + 1;
 const ENTITIES_PER_STEP = 1024;
 /** How long a caller's `keep` takes is not ours to say. */
 const KEEP_CALLS_PER_STEP = 16;
@@ -63,45 +85,64 @@ export class Survey {
   /** By entity id: its events, and how many of them were met. */
   #totals = new Float64Array(0);
   #met = new Float64Array(0);
+  readonly #size: MergedSize;
   #keepCalls = 0;
 
   constructor(input: SurveyInput) {
     this.#input = input;
     this.#search = new RowSearch(input.index, input.rules.filters, { from: 0, to: 0, direction: "forward" });
+    this.#size = new MergedSize(input.index.entities.size, input.segmentBytesMax);
   }
 
-  /** The plans for these segments, which must be the oldest ones of the log, without a gap. */
-  async run(segments: readonly SegmentEntry[], surveyed: (segments: number) => void): Promise<SegmentPlan[]> {
+  /** The ranges among these segments, which must be the oldest ones of the log, without a gap. Neighbours that lose something become one, as long as they fit. */
+  async run(segments: readonly SegmentEntry[], surveyed: (segments: number) => void): Promise<RangePlan[]> {
     if (this.#input.rules.keepLast !== null) await this.#countEvents();
-    const plans: SegmentPlan[] = [];
-    for (const segment of segments) {
-      plans.push(await this.#survey(segment));
-      surveyed(plans.length);
+    const size = this.#size;
+    const ranges: RangePlan[] = [];
+    for (const [done, segment] of segments.entries()) {
+      size.begin();
+      const plan = await this.#survey(segment);
+      if (plan.removedEvents === 0) size.close();
+      else {
+        if (!size.join()) ranges.push({ segments: [], bytes: 0 });
+        const range = ranges[ranges.length - 1];
+        range.segments.push(plan);
+        range.bytes = size.rangeBytes;
+        assertOffsetsFit(range);
+      }
+      surveyed(done + 1);
     }
-    return plans;
+    return ranges;
   }
 
   async #survey(segment: SegmentEntry): Promise<SegmentPlan> {
     const { files, storeId, pause } = this.#input;
+    const size = this.#size;
     const kept: number[] = [];
-    const commit: { keeps: boolean; bytes: number }[] = [];
-    let [hasForeign, keptBytes, removedEvents] = [false, 0, 0];
+    const commit: MetEvent[] = [];
+    let [hasForeign, removedEvents] = [false, 0];
     for await (const { bytes, view, frames } of frameBlocks(files, storeId, segment.id, segment.framesEnd, pause)) {
       for (const at of frames) {
         const flags = frameFlags(view, at);
-        if ((flags & FRAME_FLAG.system) !== 0) keptBytes += frameLength(view, at);
+        if ((flags & FRAME_FLAG.retention) !== 0) this.#reckonEarlier(bytes, view, at);
+        else if ((flags & FRAME_FLAG.system) !== 0) size.frame(frameLength(view, at));
         else {
-          commit.push({ keeps: this.#keeps(bytes, view, at), bytes: frameLength(view, at) });
+          commit.push(this.#meet(bytes, view, at));
           hasForeign ||= (flags & FRAME_FLAG.foreignId) !== 0;
           if (this.#keepCalls >= KEEP_CALLS_PER_STEP) await this.#restFromKeep();
         }
         if (!isMarked(view, at)) continue;
         const holds = hasForeign && commit.some(({ keeps }) => keeps);
-        for (const { keeps, bytes: length } of commit) {
-          if (holds && !keeps) this.held++;
-          kept.push(keeps || holds ? 1 : 0);
-          keptBytes += keeps || holds ? length : hasForeign ? ROW_BYTES : 0;
-          if (!keeps && !holds) removedEvents++;
+        for (const event of commit) {
+          const stays = event.keeps || holds;
+          kept.push(stays ? 1 : 0);
+          if (stays) size.kept(event.bytes);
+          else {
+            removedEvents++;
+            size.removed(event.entityId, event.entityBytes, event.clock, event.sequence);
+            if (hasForeign) size.row(event.entityBytes + event.scopeBytes);
+          }
+          if (holds && !event.keeps) this.held++;
         }
         commit.length = 0;
         hasForeign = false;
@@ -110,7 +151,7 @@ export class Survey {
     const bits = new Uint8Array((kept.length + 7) >>> 3);
     for (let i = 0; i < kept.length; i++) bits[i >>> 3] |= kept[i] << (i & 7);
     const { id, firstSequence, nextSequence, framesEnd } = segment;
-    return { entry: segment, id, firstSequence, nextSequence, framesEnd, kept: bits, removedEvents, keptBytes };
+    return { entry: segment, id, firstSequence, nextSequence, framesEnd, kept: bits, removedEvents };
   }
 
   async #restFromKeep(): Promise<void> {
@@ -118,11 +159,36 @@ export class Survey {
     await this.#input.pause();
   }
 
-  #keeps(bytes: Uint8Array, view: DataView, at: number): boolean {
-    const { index, rules, newestId } = this.#input;
+  /** What an earlier compaction removed from the segment. It is written anew, and runs of it may become one. */
+  #reckonEarlier(bytes: Uint8Array, view: DataView, at: number): void {
+    const { entities } = this.#input.index;
+    const size = this.#size;
+    const payload = nativeFrames.payload(bytes, view, at) as { readonly retention?: unknown };
+    if (payload.retention === "sequences") size.earlierSequences(readSequences(payload).length);
+    else if (payload.retention === "entities") {
+      for (const [name, runs] of readEntities(payload)) {
+        const [entityId, entityBytes] = [entities.find(name), Buffer.byteLength(name)];
+        for (const { from, to } of runs) size.run(entityId, entityBytes, from, to);
+      }
+    } else size.frame(frameLength(view, at), payload.retention === "keys" ? readKeys(payload).ids.length / 16 : 0);
+  }
+
+  #meet(bytes: Uint8Array, view: DataView, at: number): MetEvent {
     const sequence = getUint64(view, at + FRAME.sequence);
-    const entity = nativeFrames.entity(bytes, view, at);
-    const entityId = index.entities.find(entity);
+    const entityId = this.#input.index.entities.find(nativeFrames.entity(bytes, view, at));
+    return {
+      keeps: this.#keeps(bytes, view, at, sequence, entityId),
+      bytes: frameLength(view, at),
+      entityId,
+      entityBytes: view.getUint16(at + FRAME.entityLength, true),
+      scopeBytes: view.getUint16(at + FRAME.scopeLength, true),
+      clock: getUint64(view, at + FRAME.clock),
+      sequence,
+    };
+  }
+
+  #keeps(bytes: Uint8Array, view: DataView, at: number, sequence: number, entityId: number): boolean {
+    const { index, rules, newestId } = this.#input;
     const isOfLast = rules.keepLast !== null && this.#behind(entityId) < rules.keepLast;
     if (!this.#search.confirms(nativeFrames, bytes, view, at, sequence)) return true;
     if (getUint64(view, at + FRAME.time) >= rules.newerMicros) return true;
@@ -187,24 +253,16 @@ function grown(counts: Float64Array, length: number): Float64Array<ArrayBuffer> 
   return longer;
 }
 
-/** Neighbours that lose something become one, as long as they fit. */
-export function rangesOf(plans: readonly SegmentPlan[], bytesMax: number): SegmentPlan[][] {
-  const ranges: SegmentPlan[][] = [];
-  let last: SegmentPlan | null = null;
-  let bytes = 0;
-  for (const plan of plans) {
-    if (plan.removedEvents > 0) {
-      if (last !== null && bytes + plan.keptBytes <= bytesMax) {
-        ranges[ranges.length - 1].push(plan);
-        bytes += plan.keptBytes;
-      } else {
-        ranges.push([plan]);
-        bytes = plan.keptBytes;
-      }
-    }
-    last = plan.removedEvents > 0 ? plan : null;
-  }
-  return ranges;
+/** Exported for its test: a segment that cannot be made has half a million events with keys and long names. */
+export function assertOffsetsFit({ segments: [first], bytes }: RangePlan): void {
+  if (bytes <= SEGMENT_BYTES_LIMIT) return;
+  const what = `segment ${first.id} without ${first.removedEvents} of its events`;
+  const allowed = `${SEGMENT_BYTES_LIMIT} are allowed; leave some of its sequences, ${first.firstSequence} to ${first.nextSequence - 1}, out of the query`;
+  throw new StoreError("TOO_LARGE", `Cannot compact: ${what} takes ${bytes} bytes, with what is recorded of them, ${allowed}`, {
+    what,
+    bytes,
+    bytesMax: SEGMENT_BYTES_LIMIT,
+  });
 }
 
 function noAnswer(answer: unknown): TypeError {

@@ -1,12 +1,13 @@
 /** Stores whose last event has a clock or a time past which nothing can be written: appending to it is refused, and harms nothing else. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { GrowingSink } from "../../src/base/byte-sink.ts";
 import { SegmentBuilder } from "../../src/format/batpak03/segment-builder.ts";
-import { isStoreError, rawEvent, Store } from "../../src/index.ts";
+import { convertStore, isStoreError, rawEvent, Store } from "../../src/index.ts";
 import { blake3, loadHashing } from "../../src/kernel/frame-kernel.ts";
+import { batpak } from "../cli/run-cli.ts";
 import { newDirectory } from "../support/new-directory.ts";
 
 const last = { entity: "last", scope: "s" };
@@ -70,4 +71,41 @@ test("nothing is acknowledged behind a batch that could not be placed whole", { 
   assert.equal(await again.count(), 2);
   assert.deepEqual((await again.verify()).problems, []);
   await again.close();
+});
+
+test("a time that no date can be of is printed in milliseconds", async () => {
+  const wallMs = 8_640_000_000_000_001;
+  const directory = await storeWith({ clock: 0, wallMs });
+  const store = await Store.open(directory, { readOnly: true });
+  const [{ id, timestamp }] = await store.read().toArray();
+  assert.equal(timestamp, wallMs);
+  await store.close();
+  for (const args of [
+    ["read", directory],
+    ["tail", directory],
+    ["get", directory, id],
+  ]) {
+    const { out, err, code } = await batpak(args);
+    assert.deepEqual([code, err], [0, ""], args[0]);
+    assert.match(out, /8640000000000001 ms/, args[0]);
+  }
+});
+
+test("an event of a time that the native layout has no room for is not converted", async () => {
+  const latest = 9_007_199_254_740;
+  const source = await storeWith({ clock: 0, wallMs: latest });
+  const target = join(newDirectory(), "native");
+  await convertStore(source, target, { layout: "native" });
+  const converted = await Store.open(target, { readOnly: true });
+  assert.equal((await converted.read().toArray())[0]?.timestamp, latest);
+  await converted.close();
+  for (const wallMs of [latest + 1, 8_640_000_000_000_001]) {
+    const late = await storeWith({ clock: 0, wallMs });
+    const refused = join(newDirectory(), "native");
+    await assert.rejects(convertStore(late, refused, { layout: "native" }), {
+      code: "UNSUPPORTED_BY_LAYOUT",
+      message: `Cannot convert: the event with sequence 0 of last is of the time ${wallMs} ms, the native layout has room for times up to ${latest} ms, in the year 2255`,
+    });
+    assert.equal(existsSync(refused), false);
+  }
 });

@@ -8,7 +8,7 @@ import { Counted, diskAfter, DIRECTORY, known, openStore, settled } from "../sto
 
 const LONG = process.env.BATPAK_TEST_LONG === "1";
 const OPTIONS = { segmentBytesMax: 4096 } as const;
-const RULES = { keep: (event: { data: unknown }) => (event.data as { n: number }).n % 2 === 0, segmentBytesMax: 4096 } as const;
+const RULES = { keep: (event: { data: unknown }) => (event.data as { n: number }).n % 2 === 0, segmentBytesMax: 6144 } as const;
 
 interface Shown {
   readonly id: string;

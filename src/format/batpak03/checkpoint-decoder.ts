@@ -89,6 +89,11 @@ export class CheckpointDecoder {
     return this.#consumed;
   }
 
+  /** Whether `finish` tells a failure, whatever comes. */
+  get hasFailed(): boolean {
+    return this.#failure !== null;
+  }
+
   /**
    * Takes `bytes[start, end)`, the file's next bytes; returns where it stopped. After a failure it takes everything and does nothing.
    *

@@ -2,6 +2,7 @@
  * One entry of a version 2 checkpoint. Files hold a million of them, so there are ways through: straight ones, by the kernel and by loops, for
  * the keys in the order in which the original writes them, and a general one for any other order and for keys that later releases add.
  */
+import { sameBytes } from "../../base/hex.ts";
 import type { MsgpackReader } from "../../base/msgpack.ts";
 import { copyOf, INTEGER_BYTES_MAX, readFixedBinary, readNil, readUnsigned, viewOf } from "../../base/msgpack.ts";
 import { createEntryWalker, type EntryForm, type EntryWalker } from "../../kernel/frame-kernel.ts";
@@ -9,9 +10,9 @@ import { ENTRY_RECORD } from "../../kernel/entry-record.ts";
 import type { CheckpointEntry, CheckpointEntryFields } from "./checkpoint.ts";
 import type { Frame } from "./frame.ts";
 import { frameEntity, frameScope } from "./frame.ts";
-import { expandHash, HASH_ARRAY_BYTES_MAX, hashEquals, readHashSpan } from "./hash-array.ts";
+import { expandHash, HASH_ARRAY_BYTES_MAX, hashEquals, readHashSpan, sameHashes } from "./hash-array.ts";
 import { nextField, readMap } from "./key-table.ts";
-import { CHECKPOINT_ENTRY_KEYS, HASH_BYTES, ID_BYTES, U16_MAX, U32_MAX } from "./layout.ts";
+import { CHECKPOINT_ENTRY_KEYS, HASH_BYTES, ID_BYTES, U16_MAX, U32_MAX, ZERO_HASH } from "./layout.ts";
 
 const FIX_MAP_TAG = 0x80 | CHECKPOINT_ENTRY_KEYS.names.length;
 const KEYS = CHECKPOINT_ENTRY_KEYS.words;
@@ -270,18 +271,19 @@ export function checkpointEntryFields(entry: CheckpointEntry): CheckpointEntryFi
   };
 }
 
-/** What an entry says otherwise than the frame at its place; null when they agree. `entity` and `scope` are those that its ids stand for. */
-export function checkpointMismatch(entry: CheckpointEntryFields, entity: string, scope: string, frame: Frame): string | null {
-  const sameId = (id: Uint8Array | null, at: number): boolean =>
-    id === null || at < 0 ? id === null && at < 0 : id.every((byte, index) => frame.bytes[at + index] === byte);
-  const sameHash = (hash: Uint8Array, at: number): boolean => at >= 0 && hashEquals(frame.bytes, at, hash);
-  if (entry.offset !== frame.offset || entry.length !== frame.length) return "offset or length";
-  if (!sameId(entry.eventId, frame.eventIdAt)) return "event id";
-  if (!sameId(entry.correlationId, frame.correlationIdAt)) return "correlation id";
-  if (!sameId(entry.causationId, frame.causationIdAt)) return "causation id";
+/** What an entry says otherwise than the frame at its offset; null when they agree. `entity` and `scope` are those that its ids stand for. */
+export function checkpointMismatch(entry: CheckpointEntry, entity: string, scope: string, frame: Frame): string | null {
+  const sameId = (at: number, frameAt: number): boolean =>
+    at < 0 || frameAt < 0 ? at < 0 && frameAt < 0 : sameBytes(entry.bytes, at, frame.bytes, frameAt, ID_BYTES);
+  const sameHash = (at: number, frameAt: number): boolean =>
+    frameAt < 0 ? hashEquals(entry.bytes, at, ZERO_HASH) : sameHashes(entry.bytes, at, frame.bytes, frameAt);
+  if (entry.length !== frame.length) return "length";
+  if (!sameId(entry.eventIdAt, frame.eventIdAt)) return "event id";
+  if (!sameId(entry.correlationIdAt, frame.correlationIdAt)) return "correlation id";
+  if (!sameId(entry.causationIdAt, frame.causationIdAt)) return "causation id";
   if (entry.eventKind !== frame.eventKind) return "kind";
   if (entry.wallMs !== frame.wallMs || entry.clock !== frame.clock) return "time or clock";
-  if (!sameHash(entry.prevHash, frame.prevHashAt) || !sameHash(entry.eventHash, frame.eventHashAt)) return "hash";
+  if (!sameHash(entry.prevHashAt, frame.prevHashAt) || !sameHash(entry.eventHashAt, frame.eventHashAt)) return "hash";
   if (entity !== frameEntity(frame) || scope !== frameScope(frame)) return "entity or scope";
   return null;
 }

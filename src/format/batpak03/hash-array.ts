@@ -53,6 +53,17 @@ export function hashEquals(bytes: Uint8Array, start: number, hash: Uint8Array, o
   return true;
 }
 
+/** Whether two hashes are the same, whose integers begin at `start` and `otherStart`. */
+export function sameHashes(bytes: Uint8Array, start: number, other: Uint8Array, otherStart: number): boolean {
+  let [at, otherAt] = [start, otherStart];
+  for (let index = 0; index < HASH_BYTES; index++) {
+    at += bytes[at] >> 7;
+    otherAt += other[otherAt] >> 7;
+    if (bytes[at++] !== other[otherAt++]) return false;
+  }
+  return true;
+}
+
 /** Writes 32 bytes as an array of integers; the room must be there. */
 export function writeHashArray(sink: ByteSink, hash: Uint8Array): void {
   const { bytes, position: at } = sink;

@@ -189,7 +189,14 @@ for (const name of fixtureNames()) {
     const decoded = decodeCheckpoint(fixture.checkpoint, {
       string: (text) => void strings.push(text),
       entries: () => {},
-      entry: (entry) => void entries.push(checkpointEntryFields(entry)),
+      entry: (entry) => {
+        const row = fixture.rows[entries.push(checkpointEntryFields(entry)) - 1];
+        const segment = segments.find(({ segmentId }) => segmentId === entry.segmentId);
+        const frame = segment?.frames.find(({ offset }) => offset === entry.offset);
+        assert(frame !== undefined);
+        assert.equal(checkpointMismatch(entry, row.entity, row.scope, frame), null);
+        return undefined;
+      },
     });
     if (name === "ckpt_badcrc") {
       assert.equal(decoded.kind, "corrupt");
@@ -202,9 +209,6 @@ for (const name of fixtureNames()) {
     entries.forEach((entry, index) => {
       const row = fixture.rows[index];
       assert.equal(entry.globalSequence, row.global_sequence);
-      const frame = segments.find((segment) => segment.segmentId === entry.segmentId)?.frames.find(({ offset }) => offset === entry.offset);
-      assert(frame !== undefined);
-      assert.equal(checkpointMismatch(entry, row.entity, row.scope, frame), null);
       assert.deepEqual([strings[entry.entityId], strings[entry.scopeId]], [row.entity, row.scope]);
       assert.equal(entry.segmentId, row.segment_id);
     });

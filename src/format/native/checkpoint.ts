@@ -12,7 +12,7 @@
 import { crc32 } from "node:zlib";
 import { GrowingSink } from "../../base/byte-sink.ts";
 import { atOnce } from "../../base/rest.ts";
-import { isStoreError } from "../../base/store-error.ts";
+import { isStoreError, StoreError } from "../../base/store-error.ts";
 import { decodePayload } from "../../events/payload-decode.ts";
 import { encodePayload } from "../../events/payload-encode.ts";
 
@@ -27,6 +27,8 @@ export const CHECKPOINT = {
 
 export const CHECKPOINT_FILE = "index.ckpt";
 export const NATIVE_CHECKPOINT_VERSION = 256;
+/** Larger ones are neither written nor read: Node reads no more at once. */
+export const CHECKPOINT_BYTES_MAX: number = 2 ** 31 - 1;
 export const CHECKPOINT_MAGIC = Uint8Array.from(Buffer.from("FBATCK", "latin1"));
 
 const UINT32_TAG = 0xce;
@@ -58,7 +60,11 @@ export function encodeCheckpoint(content: CheckpointContent): Uint8Array[] {
   return atOnce(encodeCheckpointInSteps(content));
 }
 
-/** The same in steps of a fraction of a millisecond: whoever asks may rest between them. */
+/**
+ * The same in steps of a fraction of a millisecond: whoever asks may rest between them.
+ *
+ * @throws StoreError `TOO_LARGE` where nobody could read it
+ */
 export function* encodeCheckpointInSteps(content: CheckpointContent): Generator<undefined, Uint8Array[]> {
   const columns: (readonly [string, Uint8Array])[] = [];
   for (const column of content.columns) {
@@ -67,6 +73,7 @@ export function* encodeCheckpointInSteps(content: CheckpointContent): Generator<
     if (missing > 0) columns.push([FILLER, new Uint8Array(missing)]);
   }
   const head = encodeHead(content, columns);
+  assertReadable(columns.reduce((sum, [, column]) => sum + column.length, head.length));
   const view = new DataView(head.buffer);
   head.set(CHECKPOINT_MAGIC, CHECKPOINT.magic);
   view.setUint16(CHECKPOINT.version, NATIVE_CHECKPOINT_VERSION, true);
@@ -87,6 +94,12 @@ export function* encodeCheckpointInSteps(content: CheckpointContent): Generator<
   }
   view.setUint32(CHECKPOINT.crc, crc, true);
   return [head, ...columns.map(([, bytes]) => bytes)];
+}
+
+function assertReadable(bytes: number): void {
+  if (bytes <= CHECKPOINT_BYTES_MAX) return;
+  const message = `Cannot write a checkpoint: it has ${bytes} bytes, ${CHECKPOINT_BYTES_MAX} are allowed; opening goes by the index blocks`;
+  throw new StoreError("TOO_LARGE", message, { what: "the checkpoint", bytes, bytesMax: CHECKPOINT_BYTES_MAX });
 }
 
 /** Prefix and description, filled up to where columns may begin. */
@@ -113,6 +126,35 @@ export function checkpointVersion(bytes: Uint8Array): { version: number } | { re
   return { version: bytes[CHECKPOINT.version] | (bytes[CHECKPOINT.version + 1] << 8) };
 }
 
+function versionFault(bytes: Uint8Array): string | null {
+  const prefix = checkpointVersion(bytes);
+  if ("reason" in prefix) return prefix.reason;
+  return prefix.version === NATIVE_CHECKPOINT_VERSION ? null : `its version is ${prefix.version}, ${NATIVE_CHECKPOINT_VERSION} is read`;
+}
+
+/** Why a file of so many bytes that begins so is no checkpoint that is read; null where it may be one. */
+export function prefixFault(bytes: Uint8Array, fileBytes: number): string | null {
+  const fault = versionFault(bytes);
+  if (fault !== null) return fault;
+  if (bytes.length < CHECKPOINT.description || bytes[CHECKPOINT.descriptionTag] !== UINT32_TAG) return "it does not decode";
+  return descriptionEnd(bytes) > fileBytes ? "its description is longer than the file" : null;
+}
+
+/** How many bytes a checkpoint has by its prefix and description, which stand in `bytes`; null where they do not say. */
+export function statedBytes(bytes: Uint8Array): number | null {
+  const columns = decodeDescription(bytes)?.columns;
+  if (!Array.isArray(columns)) return null;
+  let sum = descriptionEnd(bytes);
+  for (const column of columns as unknown[]) sum += Array.isArray(column) ? Number(column[1]) : Number.NaN;
+  return Number.isSafeInteger(sum) ? sum : null;
+}
+
+/** Where the description ends that this prefix speaks of. */
+export function descriptionEnd(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return CHECKPOINT.description + view.getUint32(CHECKPOINT.descriptionLength);
+}
+
 /** Reads a checkpoint. The columns are views into `bytes`. */
 export function decodeCheckpoint(bytes: Uint8Array): CheckpointOutcome {
   return atOnce(decodeCheckpointInSteps(bytes));
@@ -120,10 +162,8 @@ export function decodeCheckpoint(bytes: Uint8Array): CheckpointOutcome {
 
 /** The same in steps of a millisecond or so: whoever asks may rest between them. */
 export function* decodeCheckpointInSteps(bytes: Uint8Array): Generator<undefined, CheckpointOutcome> {
-  const prefix = checkpointVersion(bytes);
-  if ("reason" in prefix) return ignored(prefix.reason);
-  if (prefix.version !== NATIVE_CHECKPOINT_VERSION)
-    return ignored(`its version is ${prefix.version}, ${NATIVE_CHECKPOINT_VERSION} is read`);
+  const otherVersion = versionFault(bytes);
+  if (otherVersion !== null) return ignored(otherVersion);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let crc = 0;
   for (let at = CHECKPOINT.descriptionTag; at < bytes.length; at += DECODED_STEP_BYTES) {
@@ -131,15 +171,19 @@ export function* decodeCheckpointInSteps(bytes: Uint8Array): Generator<undefined
     crc = crc32(bytes.subarray(at, at + DECODED_STEP_BYTES), crc);
   }
   if (crc !== view.getUint32(CHECKPOINT.crc, true)) return ignored("its CRC does not match");
-  if (bytes.length < CHECKPOINT.description || bytes[CHECKPOINT.descriptionTag] !== UINT32_TAG) return ignored("it does not decode");
-  const end = CHECKPOINT.description + view.getUint32(CHECKPOINT.descriptionLength);
-  if (end > bytes.length) return ignored("its description is longer than the file");
+  const fault = prefixFault(bytes, bytes.length);
+  if (fault !== null) return ignored(fault);
+  const description = decodeDescription(bytes);
+  return description === null ? ignored("it does not decode") : takeColumns(description, bytes, descriptionEnd(bytes));
+}
+
+function decodeDescription(bytes: Uint8Array): Record<string, unknown> | null {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   try {
-    const description = decodePayload(bytes, view, CHECKPOINT.description, end);
-    if (typeof description !== "object" || description === null) return ignored("it does not decode");
-    return takeColumns(description as Record<string, unknown>, bytes, end);
+    const description = decodePayload(bytes, view, CHECKPOINT.description, descriptionEnd(bytes));
+    return typeof description === "object" ? (description as Record<string, unknown> | null) : null;
   } catch (error) {
-    if (isStoreError(error, "CORRUPT")) return ignored("it does not decode");
+    if (isStoreError(error, "CORRUPT")) return null;
     throw error;
   }
 }
