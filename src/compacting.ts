@@ -263,6 +263,7 @@ class Compaction {
       nowMicros: this.#host.nowMicros(),
       segments: plans,
       entries,
+      idBehind: index.segments[index.segments.indexOf(entries[entries.length - 1]) + 1].id,
       pause: this.#pause,
     });
     try {

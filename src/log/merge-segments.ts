@@ -13,7 +13,6 @@ import type { FrameSource } from "./frame-source.ts";
 import { Removed, rowOf, type WalkedEvent } from "./removed.ts";
 import { Retention } from "./retention.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import { readHeader } from "./segment-list.ts";
 
 /** A sealed segment, and which of its events stay. */
 export interface SurveyedSegment {
@@ -34,6 +33,8 @@ export interface MergeInput {
   readonly nowMicros: number;
   /** Ascending, without a gap. */
   readonly segments: readonly SurveyedSegment[];
+  /** Of the segment that follows on them: the newest is never compacted. */
+  readonly idBehind: number;
   /** Called between two steps: lets the event loop turn, and throws where the work is to end. */
   readonly pause: () => Promise<void>;
 }
@@ -132,20 +133,18 @@ async function retentionOf(input: MergeInput): Promise<{ frames: RetentionFrames
 
 /** The bytes of the merged segment, in pieces: header, retention frames, what stays, seal. Its id is that of the first. */
 export async function* mergedSegment(input: MergeInput): AsyncGenerator<Uint8Array, void> {
-  const { files, storeId, segments, generation, nowMicros, pause } = input;
+  const { files, storeId, segments, idBehind, generation, nowMicros, pause } = input;
   const [first] = segments;
   const last = segments[segments.length - 1];
   const { frames: retention, retentionAt } = await retentionOf(input);
-  const lastHeader = readHeader(files, last.id);
-  // What was compacted before stands for a range itself.
-  const replacesTo = Math.max(last.id, lastHeader.kind === "ok" ? lastHeader.header.replacesTo : 0);
   yield encodeSegmentHeader({
     storeId,
     segmentId: first.id,
     firstSequence: first.firstSequence,
     generation,
     replacesFrom: first.id,
-    replacesTo,
+    // What was compacted before stands for a range itself, and what has come behind since may have a number of it: nothing beyond is missing.
+    replacesTo: idBehind - 1,
     createdMicros: nowMicros,
     retentionAt,
   });
