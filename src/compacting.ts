@@ -280,6 +280,7 @@ class Compaction {
       nowMicros: this.#host.nowMicros(),
       segments: range.segments,
       entries,
+      idBehind: index.segments[index.segments.indexOf(entries[entries.length - 1]) + 1].id,
       pause: this.#pause,
     });
     try {

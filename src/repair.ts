@@ -4,18 +4,17 @@
  * Steps, in order, each safe to repeat after a crash:
  * 1. Everything that will be changed is copied into `damaged-<time>/`, with the report as `repair.json`. Commit point: the sync of that directory.
  * 2. Each damaged segment is written anew from its right frames, under a temporary name, the newest first. Commit point of each: the rename in
- *    `replaceFile`. Bodies and hashes stay as they are; only the prefixes (place, mark) are made anew. A missing segment is replaced by an empty one.
+ *    `replaceFile`. Bodies and hashes stay as they are; only the prefixes (place, mark) are made anew, and the record of what compaction removed is made of
+ *    what of it is whole (`log/retention-salvage.ts`). A missing segment is replaced by an empty one.
  * 3. What speaks of the log as it was is removed: the checkpoint after the newest segment and before all others, the mark in the end. Commit point of
  *    each: the directory sync.
  *
  * What was lost stays visible: `verify` goes on naming the entities whose chains have a hole.
  */
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import { assertBoolean, assertOptions, assertPath } from "./base/arguments.ts";
 import { assertClock, type Clock, clockOrSystem } from "./base/clock.ts";
 import { StoreError } from "./base/store-error.ts";
-import { getUint64 } from "./base/u64.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
 import { acquireDirectoryLock } from "./disk/directory-lock.ts";
 import { assertDisk, type Disk } from "./disk/disk.ts";
@@ -23,15 +22,14 @@ import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK_FILE } from "./format/native/durable-mark.ts";
-import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
-import { frameFlags, frameLength, frameSeed, isMarked, markFrame, segmentSeed } from "./format/native/frame.ts";
-import { encodeSeal } from "./format/native/seal.ts";
-import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "./format/native/segment-header.ts";
+import { segmentSeed } from "./format/native/frame.ts";
+import type { SegmentHeader } from "./format/native/segment-header.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
+import { type DamagedPlace, damagedPlace, missingPlace, type SegmentThere } from "./log/damaged-place.ts";
+import { type DamagedSegment, readDamagedSegment, rebuildSegment } from "./log/damaged-segment.ts";
 import { readMark } from "./log/mark-file.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
-import { findFrames } from "./log/frame-search.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
@@ -94,9 +92,10 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   }
 }
 
-interface RightFrame {
-  readonly offset: number;
-  readonly length: number;
+/** The sequence that a segment begins with, and the one that follows on it. */
+interface Bounds {
+  readonly first: number;
+  readonly next: number;
 }
 
 class Repair {
@@ -108,6 +107,10 @@ class Repair {
   /** The store that opening made out. */
   #storeFound: Uint8Array | undefined;
   #generation = 0;
+  /** The log's segments by id, as opening took them: of those without damage this is what they are. */
+  readonly #opened = new Map<number, Bounds>();
+  /** The headers by id that are whole and in force. */
+  #headers: ReadonlyMap<number, SegmentHeader> = new Map();
 
   constructor(disk: Disk, directory: string, clock: Clock) {
     this.#disk = disk;
@@ -127,10 +130,11 @@ class Repair {
       const problems = await this.#findProblems(ids);
       if (problems.length === 0) return { problems, actions: [], applied: false, copies: null };
       await this.#identify(ids);
-      const actions = await this.#plan(ids, problems);
+      const places = await this.#placesOf(ids, problems);
+      const actions = await this.#plan(places);
       if (!apply) return { problems, actions, applied: false, copies: null };
       const copies = await this.#copyAside(problems, actions);
-      await this.#apply(actions, ids);
+      await this.#apply(actions, places);
       return { problems, actions, applied: true, copies };
     } finally {
       this.#files.closeAll();
@@ -147,6 +151,10 @@ class Repair {
         await readNativeLog(this.#disk, parts, { segmentIds, mark, tolerant: true, limit: null, routes });
         this.#storeFound ??= parts.log.storeId ?? undefined;
         for (const problem of parts.log.problems) problems.set(problem.message, problem);
+        for (const { id, firstSequence: first, nextSequence: next } of parts.log.index.segments) {
+          // The first look is at the frames themselves.
+          if (!this.#opened.has(id)) this.#opened.set(id, { first, next });
+        }
       } finally {
         parts.files.closeAll();
       }
@@ -162,18 +170,54 @@ class Repair {
       throw new StoreError("CORRUPT", `Cannot repair the store: ${reason}, so nothing says whose frames they are`, { reason });
     }
     this.#storeId = storeId;
-    this.#generation = Math.max(mark?.generation ?? 0, ...readLog(this.#files, ids).segments.map(({ header }) => header.generation));
+    const { segments } = readLog(this.#files, ids);
+    this.#headers = new Map(segments.map(({ id, header }) => [id, header]));
+    this.#generation = Math.max(mark?.generation ?? 0, ...segments.map(({ header }) => header.generation));
   }
 
-  async #plan(ids: readonly number[], problems: readonly StoreProblem[]): Promise<RepairAction[]> {
+  /** What becomes of each segment that is damaged or missing, ascending. */
+  async #placesOf(ids: readonly number[], problems: readonly StoreProblem[]): Promise<readonly DamagedPlace[]> {
     const present = new Set(ids);
+    const newest = Math.max(0, ...ids);
     const damaged = new Set(problems.map((problem) => problem.segmentId).filter((id) => id !== undefined));
+    const all = [...new Set([...this.#opened.keys(), ...damaged])].filter((id) => id <= newest).sort((a, b) => a - b);
+    const there: SegmentThere[] = [];
+    for (const id of all.filter((one) => present.has(one))) {
+      const first = damaged.has(id) ? (await this.#readDamaged(id)).events[0] : this.#opened.get(id)?.first;
+      there.push({ id, first: first ?? null, header: this.#headers.get(id) ?? null });
+    }
+    const places: DamagedPlace[] = [];
+    let due = 0;
+    for (const id of all) {
+      // A compacted segment stands for it.
+      if (id <= (places[places.length - 1]?.replacesTo ?? 0)) continue;
+      const next = damaged.has(id) ? undefined : this.#opened.get(id)?.next;
+      const bound = there.find((other) => other.id > id && other.first !== null)?.first ?? Number.POSITIVE_INFINITY;
+      // One that is said to end behind the events of the next is not sound either.
+      const isSound = next !== undefined && next <= bound;
+      if (!isSound) places.push(present.has(id) ? await this.#placeOf(id, due, there) : missingPlace(id, due, this.#generation));
+      due = isSound ? next : places[places.length - 1].next;
+    }
+    return places;
+  }
+
+  async #placeOf(id: number, due: number, there: readonly SegmentThere[]): Promise<DamagedPlace> {
+    const segment = await this.#readDamaged(id);
+    if (segment.retention !== null) this.#generation = Math.max(1, this.#generation, segment.retention.generation);
+    const header = this.#headers.get(id) ?? null;
+    const behind = there.filter((other) => other.id > id);
+    return damagedPlace({ id, segment, header, due, behind, generation: this.#generation });
+  }
+
+  async #plan(places: readonly DamagedPlace[]): Promise<RepairAction[]> {
     const actions: RepairAction[] = [];
-    for (const id of [...damaged].sort((a, b) => a - b)) {
+    for (const { id, isThere, lost } of places) {
       const file = segmentName(id);
-      if (present.has(id)) actions.push({ kind: "rebuild-segment", file, message: `write ${file} anew from its right frames` });
-      else if (id < Math.max(0, ...ids)) {
-        actions.push({ kind: "replace-missing-segment", file, message: `put an empty ${file} in the place of the one that is missing` });
+      const losses = lost.length === 0 ? "" : `; of its record of what compaction removed is lost: ${lost.join("; ")}`;
+      if (isThere) actions.push({ kind: "rebuild-segment", file, message: `write ${file} anew from its right frames${losses}` });
+      else {
+        const message = `put an empty ${file} in the place of the one that is missing${losses}`;
+        actions.push({ kind: "replace-missing-segment", file, message });
       }
     }
     for (const file of [CHECKPOINT_FILE, DURABLE_MARK_FILE]) {
@@ -211,15 +255,11 @@ class Repair {
     }
   }
 
-  async #apply(actions: readonly RepairAction[], ids: readonly number[]): Promise<void> {
-    const newest = Math.max(...ids);
-    const damaged = await this.#sequencesOf(actions, ids);
+  async #apply(actions: readonly RepairAction[], places: readonly DamagedPlace[]): Promise<void> {
     const rebuild = async (isNewest: boolean): Promise<void> => {
-      for (const { id, first, next } of damaged.filter((one) => (one.id === newest) === isNewest)) {
-        const frames = ids.includes(id) ? await this.#rightFrames(id) : [];
-        const bytes = ids.includes(id) ? await this.#readWhole(segmentName(id)) : new Uint8Array(0);
-        await replaceFile(this.#disk, this.#directory, segmentName(id), this.#rebuild(id, bytes, frames, first, next, isNewest));
-        this.#files.forget(id);
+      for (const place of places.filter((one) => one.isNewest === isNewest)) {
+        await replaceFile(this.#disk, this.#directory, segmentName(place.id), await this.#rebuild(place));
+        this.#files.forget(place.id);
       }
     };
     // That the newest is damaged, only the checkpoint and the mark may say: it is done before they go.
@@ -236,97 +276,27 @@ class Repair {
     await this.#disk.syncDirectory(this.#directory);
   }
 
-  /** Of each segment that is to be rebuilt: the sequences that it begins and ends with, ascending. */
-  async #sequencesOf(
-    actions: readonly RepairAction[],
-    ids: readonly number[],
-  ): Promise<readonly { readonly id: number; readonly first: number; readonly next: number }[]> {
-    const damaged = actions.map(({ file }) => Number.parseInt(file, 10)).filter((id) => Number.isFinite(id));
-    const all = [...new Set([...ids, ...damaged])].sort((a, b) => a - b);
-    const sequences = [];
-    let first = 0;
-    for (const id of all) {
-      const isThere = ids.includes(id);
-      const next = isThere ? this.#sequenceAfter(await this.#readWhole(segmentName(id)), await this.#rightFrames(id), first) : first;
-      if (damaged.includes(id)) sequences.push({ id, first, next });
-      first = next;
-    }
-    return sequences;
+  async #readDamaged(id: number): Promise<DamagedSegment> {
+    return await readDamagedSegment(this.#disk, this.#files.path(id), segmentSeed(this.#storeId, id));
   }
 
-  /** Every right frame of a segment but its seal, in order. */
-  async #rightFrames(id: number): Promise<RightFrame[]> {
-    const file = await this.#disk.open(this.#files.path(id), "read");
-    const frames: RightFrame[] = [];
-    try {
-      await findFrames(file, segmentSeed(this.#storeId, id), SEGMENT_HEADER.bytes, await file.size(), ({ offset, length }) => {
-        frames.push({ offset, length });
-        return true;
-      });
-    } finally {
-      await file.close();
-    }
-    const bytes = await this.#readWhole(segmentName(id));
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    return frames.filter(({ offset }) => (frameFlags(view, offset) & FRAME_FLAG.seal) === 0);
-  }
-
-  #sequenceAfter(bytes: Uint8Array, frames: readonly RightFrame[], nextSequence: number): number {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    let next = nextSequence;
-    for (const { offset } of frames) {
-      if ((frameFlags(view, offset) & FRAME_FLAG.system) === 0) next = Math.max(next, getUint64(view, offset + FRAME.sequence) + 1);
-    }
-    return next;
-  }
-
-  #rebuild(id: number, bytes: Uint8Array, frames: readonly RightFrame[], first: number, next: number, isNewest: boolean): Uint8Array {
-    const seed = segmentSeed(this.#storeId, id);
-    const length = frames.reduce<number>((sum, frame) => sum + frame.length, SEGMENT_HEADER.bytes);
-    const made = new Uint8Array(length + (isNewest ? 0 : FRAME.bytesMin));
-    const view = new DataView(made.buffer);
-    const createdMicros = this.#clock.nowMicros();
-    const merged = compactedHeader(bytes, frames);
+  async #rebuild(place: DamagedPlace): Promise<Uint8Array> {
+    const { id, isThere, first, next, nextBefore, isSealed, replacesFrom, replacesTo } = place;
+    const { bytes, frames, events, retention } = isThere ? await this.#readDamaged(id) : NOTHING;
+    const generation = this.#generation;
     const header = {
       storeId: this.#storeId,
       segmentId: id,
-      firstSequence: merged?.firstSequence ?? first,
-      generation: this.#generation,
-      replacesFrom: merged?.replacesFrom ?? 0,
-      replacesTo: merged?.replacesTo ?? 0,
-      createdMicros,
-      retentionAt: merged?.retentionAt ?? 0,
+      firstSequence: first,
+      generation,
+      replacesFrom,
+      replacesTo,
+      createdMicros: this.#clock.nowMicros(),
     };
-    made.set(encodeSegmentHeader(header));
-    let at: number = SEGMENT_HEADER.bytes;
-    for (const [i, frame] of frames.entries()) {
-      made.set(bytes.subarray(frame.offset, frame.offset + frame.length), at);
-      const following = frames[i + 1];
-      // A commit that lost its end, or what followed it, ends where it now ends.
-      if (!isMarked(view, at) && following?.offset !== frame.offset + frame.length) markFrame(view, at);
-      view.setUint32(at + FRAME.syncBack, at - SEGMENT_HEADER.bytes, true);
-      const end = at + frameLength(view, at);
-      view.setUint32(at + FRAME.crc, crc32(made.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
-      at = end;
-    }
-    if (!isNewest) {
-      const seal = encodeSeal({ frames: frames.length, nextSequence: next, timeMicros: createdMicros }, seed, at, SEGMENT_HEADER.bytes);
-      made.set(seal, at);
-    }
-    return made;
+    const record = retention?.record({ events, first, next: nextBefore, generation }) ?? null;
+    return await rebuildSegment({ bytes, frames, header, record, nextSequence: isSealed ? next : null });
   }
 }
 
-/** What the header of a compacted segment says of its range, and of what is missing from it; null for any other segment. */
-function compactedHeader(bytes: Uint8Array, frames: readonly RightFrame[]): SegmentHeader | null {
-  const outcome = decodeSegmentHeader(bytes);
-  if (outcome.kind !== "ok" || outcome.header.replacesFrom === 0) return null;
-  // The record keeps its place as long as everything before it is there.
-  let at: number = SEGMENT_HEADER.bytes;
-  for (const { offset, length } of frames) {
-    if (offset !== at) break;
-    if (offset === outcome.header.retentionAt) return outcome.header;
-    at += length;
-  }
-  return { ...outcome.header, retentionAt: 0 };
-}
+/** Of a segment whose file is missing. */
+const NOTHING: DamagedSegment = { bytes: new Uint8Array(0), frames: [], events: [], seal: null, retention: null };

@@ -113,7 +113,7 @@ class Verification {
   #retention: RetentionCheck | null = null;
   #removed = 0;
   readonly #sequences = new SequenceCheck();
-  /** The sequence of an entity's last event, where that was removed. */
+  /** The sequence of an entity's last event, where that was removed; where it was lost, the last that it may have had. */
   readonly #everSequence = new Map<number, number>();
   #comparisons: IndexComparison[] = [];
   #checkpoint: CheckpointComparison | null = null;
@@ -305,7 +305,7 @@ class Verification {
     if (!frame.hashRight) this.#tellFrame("HASH_MISMATCH", frame, "its hash is not that of its bytes");
     if (isSeal(view, at)) {
       const seal = decodeSeal(view, at);
-      if (this.#retention !== null) this.#sequences.next = this.#retention.passSequences(this.#sequences.next, seal.nextSequence);
+      this.#sequences.pass(seal.nextSequence, this.#retention, this.#segmentId);
       const right = seal.frames === this.#frames && seal.nextSequence === this.#sequences.next;
       if (!right && !this.#damagedHere)
         this.#at(
@@ -349,10 +349,12 @@ class Verification {
     const due = heads.clock(id) + 1;
     const linked = heads.hasHash(id, view, at + FRAME.previousHash);
     // Where the chain holds across a gap, the store that this one was converted from had the gap.
-    if (clock < due || (clock > due && !linked))
-      this.#tellFrame(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
-    else if (!linked) this.#tellFrame("CHAIN_BROKEN", frame, "its previous hash is not that of the event before it");
     const sequence = getUint64(view, at + FRAME.sequence);
+    if (clock < due || (clock > due && !linked)) {
+      this.#tellFrame(clock > due ? "LOST_EVENTS" : "CLOCK_GAP", frame, `its clock is ${clock}, ${due} is due`);
+      // An index block of before may lead to any of those that were lost.
+      if (clock > due) this.#everSequence.set(id, sequence - 1);
+    } else if (!linked) this.#tellFrame("CHAIN_BROKEN", frame, "its previous hash is not that of the event before it");
     const isSystem = (frameFlags(view, at) & FRAME_FLAG.system) !== 0;
     if (isSystem) {
       for (const comparison of this.#comparisons) comparison.systemRecord(frame);

@@ -347,8 +347,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "const copies = await this.#copyAside(problems, actions);\n      await this.#apply(actions, ids);",
-        "await this.#apply(actions, ids);\n      const copies = await this.#copyAside(problems, actions);",
+        "const copies = await this.#copyAside(problems, actions);\n      await this.#apply(actions, places);",
+        "await this.#apply(actions, places);\n      const copies = await this.#copyAside(problems, actions);",
       ],
     ],
     suites: ["changes"],
@@ -358,8 +358,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "await replaceFile(this.#disk, this.#directory, segmentName(id),",
-        "await this.#disk.remove(this.#files.path(id)).catch(() => {}); await replaceFile(this.#disk, this.#directory, segmentName(id),",
+        "await replaceFile(this.#disk, this.#directory, segmentName(place.id),",
+        "await this.#disk.remove(this.#files.path(place.id)).catch(() => {}); await replaceFile(this.#disk, this.#directory, segmentName(place.id),",
       ],
     ],
     suites: ["changes"],

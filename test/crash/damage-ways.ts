@@ -50,7 +50,17 @@ function walk(bytes: Uint8Array): { from: number; to: number; flags: number; seq
   return frames;
 }
 
+/** The frames of events. */
 export function framesOf(files: Files): FrameSpan[] {
+  return spansOf(files, (flags) => (flags & (FRAME_FLAG.system | FRAME_FLAG.seal)) === 0);
+}
+
+/** The frames that tell what compaction removed. */
+export function retentionFramesOf(files: Files): FrameSpan[] {
+  return spansOf(files, (flags) => (flags & FRAME_FLAG.retention) !== 0);
+}
+
+function spansOf(files: Files, isWanted: (flags: number) => boolean): FrameSpan[] {
   const names = segmentNames(files);
   return names.flatMap((file) => {
     const frames = walk(files.get(file) as Uint8Array);
@@ -59,7 +69,7 @@ export function framesOf(files: Files): FrameSpan[] {
     const isNewest = file === names.at(-1);
     return frames
       .map(({ from, to, flags, sequence }, i) => ({ file, from, to, flags, sequence, last: isNewest && i >= commit }))
-      .filter(({ flags }) => (flags & (FRAME_FLAG.system | FRAME_FLAG.seal)) === 0);
+      .filter(({ flags }) => isWanted(flags));
   });
 }
 
@@ -89,11 +99,7 @@ export function* damages(files: Files, way: Way, stride: number): Generator<Dama
           place,
           about: `bit 6 of byte ${at} of ${name} (${field})`,
           touches: (span) => span.file === name && span.from <= at && at < span.to,
-          apply: (damaged) =>
-            void damaged.set(
-              name,
-              changed(bytes, at, at + 1, (byte) => byte ^ 0x40),
-            ),
+          apply: (damaged) => change(damaged, name, at, at + 1, (byte) => byte ^ 0x40),
         };
       }
     } else if (way === "cut") {
@@ -114,11 +120,7 @@ export function* damages(files: Files, way: Way, stride: number): Generator<Dama
           ...base,
           about: `sector at ${at} of ${name} zeroed`,
           touches: (span) => span.file === name && span.from < at + 512 && at < span.to,
-          apply: (damaged) =>
-            void damaged.set(
-              name,
-              changed(bytes, at, Math.min(bytes.length, at + 512), () => 0),
-            ),
+          apply: (damaged) => change(damaged, name, at, Math.min(bytes.length, at + 512), () => 0),
         };
       }
     } else if (way === "delete") {
@@ -149,10 +151,12 @@ function* exchanges(files: Files, way: "swap" | "duplicate"): Generator<Damage> 
   }
 }
 
-function changed(bytes: Uint8Array, from: number, to: number, change: (byte: number) => number): Uint8Array {
-  const copy = bytes.slice();
-  for (let at = from; at < to; at++) copy[at] = change(copy[at]);
-  return copy;
+/** Changes bytes of a file that is still there. */
+function change(files: Map<string, Uint8Array>, name: string, from: number, to: number, changed: (byte: number) => number): void {
+  const copy = files.get(name)?.slice();
+  if (copy === undefined) return;
+  for (let at = from; at < to; at++) copy[at] = changed(copy[at]);
+  files.set(name, copy);
 }
 
 /**

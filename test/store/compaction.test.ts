@@ -563,3 +563,35 @@ test("a checkpoint of before a compaction counts for nothing after it, and a sna
     await again.close();
   }
 });
+
+test("a compacted segment that became the newest and is compacted again hides no segment whose number its range had", async () => {
+  const disk = createMemoryDisk();
+  const append = async (store: Store, count: number): Promise<void> => {
+    for (let n = 0; n < count; n++)
+      await store.append({ entity: `e${n % 7}`, scope: "s" }, { kind: KIND, data: { n, pad: "x".repeat(40) } });
+  };
+  const store = await Store.open(DIRECTORY, { ...SMALL, disk });
+  await append(store, 300);
+  const [, , , fourth] = store.segments();
+  await store.compact({ query: { sequence: { from: 20, to: fourth.nextSequence - 1 } } });
+  await store.close();
+  // Somebody lost all that came after it, and what tells of that.
+  for (const name of await disk.list(DIRECTORY)) if (name !== "000001.fbat") await disk.remove(`${DIRECTORY}/${name}`);
+  const gone = await Store.open(DIRECTORY, { ...SMALL, disk });
+  await append(gone, 60);
+  assert.deepEqual(
+    gone.segments().map(({ id }) => id),
+    [1, 2, 3],
+  );
+  await gone.compact({ query: { sequence: { from: 5, to: 9 } } });
+  const events = await gone.read().toArray();
+  await gone.close();
+  // The headers alone say what is in force.
+  for (const name of ["index.ckpt", "durable.mark"]) await disk.remove(`${DIRECTORY}/${name}`);
+  const again = await Store.open(DIRECTORY, { ...SMALL, disk });
+  assert.deepEqual(
+    (await again.read().toArray()).map(({ id }) => id),
+    events.map(({ id }) => id),
+  );
+  await again.close();
+});

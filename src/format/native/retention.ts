@@ -47,7 +47,7 @@ export interface RemovedRun {
 export interface Removal {
   readonly generation: number;
   readonly count: number;
-  /** BLAKE3(hash so far · event hash), from 32 zeros, over the removed events in the order of their sequences. */
+  /** BLAKE3(hash so far · event hash), from 32 zeros, over the removed events in the order of their sequences; zeros where damage took it. */
   readonly hash: Uint8Array;
 }
 
@@ -149,6 +149,11 @@ function text(value: unknown, what: string): string {
 function member(payload: unknown, sort: string, name: string): unknown {
   if (typeof payload !== "object" || payload === null || (payload as Payload).retention !== sort) throw unfit(sort);
   return (payload as Payload)[name];
+}
+
+/** Which sort of frame this is the payload of; undefined where it is none of ours. */
+export function retentionSort(payload: unknown): unknown {
+  return typeof payload === "object" && payload !== null ? (payload as Payload).retention : undefined;
 }
 
 export function readSummary(payload: unknown): RetentionSummary {

@@ -1,0 +1,105 @@
+/**
+ * A damaged segment: what of it is whole, and the bytes that repair puts in its place. Bodies and hashes of frames stay as they are; the prefixes
+ * (place, mark), header and seal are made anew, and so are the frames that tell what compaction removed, of what of them is whole.
+ */
+import { crc32 } from "node:zlib";
+import { rest } from "../base/rest.ts";
+import { getUint64 } from "../base/u64.ts";
+import { uninitializedBytes } from "../base/uninitialized.ts";
+import type { Disk } from "../disk/disk.ts";
+import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
+import { frameFlags, frameLength, frameSeed, isMarked, markFrame, segmentSeed } from "../format/native/frame.ts";
+import { RetentionFrames } from "../format/native/retention.ts";
+import { decodeSeal, encodeSeal, type Seal } from "../format/native/seal.ts";
+import { encodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "../format/native/segment-header.ts";
+import { findFrames } from "./frame-search.ts";
+import { Removed } from "./removed.ts";
+import { RetentionSalvage, type SalvagedRecord } from "./retention-salvage.ts";
+
+export interface RightFrame {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface DamagedSegment {
+  readonly bytes: Uint8Array;
+  /** The right frames in order, but for the seal and those of the record of what compaction removed. */
+  readonly frames: readonly RightFrame[];
+  /** The sequences of the events among them. */
+  readonly events: readonly number[];
+  readonly seal: Seal | null;
+  /** What is whole of that record; null where no frame of it is. */
+  readonly retention: RetentionSalvage | null;
+}
+
+/** Reads what is whole of the segment's file. */
+export async function readDamagedSegment(disk: Disk, path: string, seed: number): Promise<DamagedSegment> {
+  const file = await disk.open(path, "read");
+  try {
+    const found: RightFrame[] = [];
+    await findFrames(file, seed, SEGMENT_HEADER.bytes, await file.size(), ({ offset, length }) => found.push({ offset, length }) > 0);
+    const room = uninitializedBytes(await file.size());
+    const bytes = room.subarray(0, await file.read(room, 0, room.length, 0));
+    return sortFrames(bytes, found);
+  } finally {
+    await file.close();
+  }
+}
+
+function sortFrames(bytes: Uint8Array, found: readonly RightFrame[]): DamagedSegment {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const frames: RightFrame[] = [];
+  const events: number[] = [];
+  let seal: Seal | null = null;
+  let retention: RetentionSalvage | null = null;
+  for (const frame of found) {
+    const { offset } = frame;
+    const flags = frameFlags(view, offset);
+    if ((flags & FRAME_FLAG.seal) !== 0) seal = decodeSeal(view, offset);
+    else if ((flags & FRAME_FLAG.retention) !== 0) (retention ??= new RetentionSalvage()).take(bytes, view, offset);
+    else {
+      frames.push(frame);
+      if ((flags & FRAME_FLAG.system) === 0) events.push(getUint64(view, offset + FRAME.sequence));
+    }
+  }
+  return { bytes, frames, events, seal, retention };
+}
+
+export interface RebuiltSegment extends Pick<DamagedSegment, "bytes" | "frames"> {
+  /** Where the record stands follows. */
+  readonly header: SegmentHeader;
+  /** Null where nothing is known to have been removed. */
+  readonly record: SalvagedRecord | null;
+  /** What the seal names; null: the segment is not sealed. */
+  readonly nextSequence: number | null;
+}
+
+/** The segment anew. */
+export async function rebuildSegment({ bytes, frames, header, record, nextSequence }: RebuiltSegment): Promise<Uint8Array> {
+  const { createdMicros, firstSequence, generation } = header;
+  const seed = segmentSeed(header.storeId, header.segmentId);
+  const retention = new RetentionFrames(seed, firstSequence, createdMicros);
+  const removed = new Removed();
+  if (record !== null) await removed.earlier(record, rest);
+  const retentionAt = await removed.write(retention, generation, rest);
+  const length = frames.reduce<number>((sum, frame) => sum + frame.length, retention.offset);
+  const made = new Uint8Array(length + (nextSequence === null ? 0 : FRAME.bytesMin));
+  const view = new DataView(made.buffer);
+  made.set(Buffer.concat([encodeSegmentHeader({ ...header, retentionAt }), ...retention.pieces]));
+  let at: number = retention.offset;
+  for (const [i, frame] of frames.entries()) {
+    made.set(bytes.subarray(frame.offset, frame.offset + frame.length), at);
+    const following = frames[i + 1];
+    // A commit that lost its end, or what followed it, ends where it now ends.
+    if (!isMarked(view, at) && following?.offset !== frame.offset + frame.length) markFrame(view, at);
+    view.setUint32(at + FRAME.syncBack, at - SEGMENT_HEADER.bytes, true);
+    const end = at + frameLength(view, at);
+    view.setUint32(at + FRAME.crc, crc32(made.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
+    at = end;
+  }
+  if (nextSequence !== null) {
+    const seal = { frames: retention.pieces.length + frames.length, nextSequence, timeMicros: createdMicros };
+    made.set(encodeSeal(seal, seed, at, SEGMENT_HEADER.bytes), at);
+  }
+  return made;
+}
