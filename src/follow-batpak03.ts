@@ -91,6 +91,7 @@ class Following {
           isDamaged = true;
         },
         torn: () => {},
+        foreign: () => {},
       };
       const policy = { syncedOffset: -1, claimedEnd: 0 };
       const { framesEnd, atFooter } = await inSteps(walkSegment(this.#reader, file, segment, start, segment.end, policy, sink));

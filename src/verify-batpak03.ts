@@ -14,6 +14,7 @@ import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/foote
 import { type Frame, frameEntity, isBatchMarker } from "./format/batpak03/frame.ts";
 import { expandHash } from "./format/batpak03/hash-array.ts";
 import { HASH_BYTES } from "./format/batpak03/layout.ts";
+import type { Foreign } from "./format/batpak03/outcome.ts";
 import { payloadBytes } from "./format/batpak03/payload.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { Heads } from "./index/heads.ts";
@@ -132,6 +133,7 @@ class Verification {
         frame: (frame: Frame, offset: number) => this.#frame(id, frame, offset),
         damage: (offset: number, reason: string) => this.#damaged(id, offset, reason),
         torn: () => {},
+        foreign: ({ reason }: Foreign) => this.#damaged(id, 0, reason),
       };
       const policy = { syncedOffset: -1, claimedEnd: 0 };
       const walk = walkSegment(this.#reader, file, segment, segment.framesOffset, segment.end, policy, sink);
