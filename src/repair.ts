@@ -118,7 +118,7 @@ class Repair {
   async run(apply: boolean): Promise<RepairReport> {
     try {
       const ids = await listSegmentIds(this.#disk, this.#directory);
-      const layout = layoutOf(this.#disk, this.#directory, ids);
+      const layout = await layoutOf(this.#disk, this.#directory, ids);
       if (layout === "batpak-0.3") {
         const message = "Cannot repair the store: it has the batpak 0.3 layout, only native stores can be repaired";
         throw new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout, feature: "repair" });

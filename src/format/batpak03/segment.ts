@@ -89,6 +89,12 @@ export function decodeSegmentHeader(bytes: Uint8Array, view: DataView, limit: nu
   return { kind: "ok", flags, createdNs, segmentId, end };
 }
 
+/** Whether a header's map begins where it has to: told of a segment whose magic is damaged. */
+export function beginsHeaderMap(bytes: Uint8Array): boolean {
+  const [key] = SEGMENT_HEADER_KEYS.encoded;
+  return key.every((byte, index) => bytes[SEGMENT_HEADER.mapAt + 1 + index] === byte);
+}
+
 /** `000001.fbat`; a seventh digit simply appears. */
 export function segmentFileName(segmentId: number): string {
   return `${String(segmentId).padStart(6, "0")}.fbat`;
