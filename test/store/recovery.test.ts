@@ -84,6 +84,7 @@ async function isDamaged(disk: SimulatedDisk, place: { segmentId: number; offset
   const store = await openStore(disk, { readOnly: true });
   assert.deepEqual(await numbersIn(store), whole);
   assert(store.openReport.problems.some((problem) => problem.code === "DAMAGED" && problem.segmentId === place.segmentId));
+  assert.equal(store.openReport.tornTail, null, "no writer removes what is damaged");
   await assert.rejects(store.append(at, Counted({ n: 1 })), { code: "READ_ONLY" });
   await store.close();
   assert.deepEqual(digests(disk), before);
