@@ -90,6 +90,9 @@ class Following {
         damage: () => {
           isDamaged = true;
         },
+        unreadable: () => {
+          isDamaged = true;
+        },
         torn: () => {},
         foreign: () => {},
       };

@@ -132,6 +132,7 @@ class Verification {
       const sink = {
         frame: (frame: Frame, offset: number) => this.#frame(id, frame, offset),
         damage: (offset: number, reason: string) => this.#damaged(id, offset, reason),
+        unreadable: (offset: number, reason: string) => this.#damaged(id, offset, reason, "EVENT_UNREADABLE"),
         torn: () => {},
         foreign: ({ reason }: Foreign) => this.#damaged(id, 0, reason),
       };
@@ -151,10 +152,10 @@ class Verification {
     this.#closeRows(id);
   }
 
-  #damaged(segmentId: number, offset: number, reason: string): void {
+  #damaged(segmentId: number, offset: number, reason: string, code = offset === 0 ? "HEADER_DAMAGED" : "FRAME_DAMAGED"): void {
     this.#damagedHere = true;
     this.#tracker.damage();
-    this.#input.problems.at(offset === 0 ? "HEADER_DAMAGED" : "FRAME_DAMAGED", segmentId, offset, reason);
+    this.#input.problems.at(code, segmentId, offset, reason);
   }
 
   // Footers.

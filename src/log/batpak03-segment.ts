@@ -13,7 +13,7 @@
 import { viewOf } from "../base/msgpack.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { decodeFooter, decodeTrailer, type Footer, type FooterTrailer } from "../format/batpak03/footer.ts";
-import { type Frame, isBatchMarker } from "../format/batpak03/frame.ts";
+import { type Frame, isBatchMarker, unreadableFault } from "../format/batpak03/frame.ts";
 import { FOOTER_TRAILER, SEGMENT_HEADER } from "../format/batpak03/layout.ts";
 import { type Corrupt, corrupt, type Foreign } from "../format/batpak03/outcome.ts";
 import { decodeSegmentHeader } from "../format/batpak03/segment.ts";
@@ -90,6 +90,8 @@ export interface WalkSink {
   /** A whole frame; `frame.offset` is that in its `bytes`, `offset` that in the segment. Not to be kept. */
   frame(frame: Frame, offset: number): void;
   damage(offset: number, reason: string): void;
+  /** A whole frame, whose event cannot be shown. */
+  unreadable(offset: number, reason: string): void;
   torn(offset: number, bytes: number, reason: string): void;
   /** The file is none of the store's. */
   foreign(outcome: Foreign): void;
@@ -127,9 +129,9 @@ export function* walkSegment(
     }
     if (frame !== null) {
       framesEnd = reader.position;
-      const fault = namelessFault(frame);
+      const fault = isBatchMarker(frame) ? null : unreadableFault(frame);
       if (fault === null) sink.frame(frame, framesEnd - frame.length);
-      else sink.damage(framesEnd - frame.length, fault);
+      else sink.unreadable(framesEnd - frame.length, fault);
       continue;
     }
     const bad = reader.position;
@@ -174,10 +176,4 @@ function* passHeader(
 function isClaimedPast(segment: Batpak03Segment, bad: number, to: number, policy: WalkPolicy): boolean {
   const { trailer } = segment;
   return policy.claimedEnd > bad || policy.syncedOffset > bad || to < segment.fileBytes || (trailer !== null && trailer.tableOffset >= bad);
-}
-
-/** Why an event's frame cannot stand in the index. */
-function namelessFault(frame: Frame): string | null {
-  if (isBatchMarker(frame)) return null;
-  return frame.entityLength === 0 || frame.scopeLength === 0 ? "the event has no entity or no scope" : null;
 }
