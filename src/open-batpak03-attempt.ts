@@ -89,7 +89,7 @@ export class Batpak03Attempt {
 
   damage(segmentId: number, offset: number, reason: string): void {
     const message = `Segment ${segmentId} is damaged at offset ${offset}: ${reason}`;
-    this.#leaveOut({ code: "DAMAGED", segmentId, offset, message }, damageError(segmentId, offset, reason));
+    this.#leaveOut({ code: "DAMAGED", segmentId, offset, message }, damageError(segmentId, offset, reason, "batpak-0.3"));
   }
 
   unreadable(segmentId: number, offset: number, reason: string): void {

@@ -30,6 +30,7 @@ import { encodeSeal } from "./format/native/seal.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "./format/native/segment-header.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
 import { readMark } from "./log/mark-file.ts";
+import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
 import { findFrames } from "./log/frame-search.ts";
@@ -120,7 +121,7 @@ class Repair {
       const ids = await listSegmentIds(this.#disk, this.#directory);
       const layout = await layoutOf(this.#disk, this.#directory, ids);
       if (layout === "batpak-0.3") {
-        const message = "Cannot repair the store: it has the batpak 0.3 layout, only native stores can be repaired";
+        const message = `Cannot repair the store: it has the batpak 0.3 layout, only native stores can be repaired; ${remedyOf(layout)}`;
         throw new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout, feature: "repair" });
       }
       const problems = await this.#findProblems(ids);
