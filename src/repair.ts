@@ -35,7 +35,7 @@ import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
 import { findFrames } from "./log/frame-search.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
-import { asStoreError, directoryExists, layoutOf } from "./open-directory.ts";
+import { asStoreError, directoryExists, layoutOf, listDirectory } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
 
@@ -82,7 +82,9 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   const clock = clockOrSystem(options.clock);
   await loadHashing();
   try {
-    if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "repair");
+    // Before there is a lock: its file would be made.
+    const listing = (await directoryExists(disk, directory)) ? await listDirectory(disk, directory) : null;
+    if (listing === null || (listing.segmentIds.length === 0 && !listing.orphanCheckpoint)) throw noStoreIn(directory, "repair");
     const lock = await acquireDirectoryLock(disk, directory, { waitMs: 0, clock });
     try {
       return await new Repair(disk, directory, clock).run(apply);
