@@ -98,10 +98,11 @@ function nativeItem({ slab, at }: LoadedFrame, sequence: number, isConverted: bo
 }
 
 /** What an earlier conversion noted beside the event. */
-function keptFields(kept: unknown, timeMicros: number): { timestampUs: number; flags: number } {
+function keptFields(kept: unknown, timeMicros: number): { timestampUs: number | bigint; flags: number } {
   const { timestamp_us: time, flags } = (typeof kept === "object" && kept !== null ? kept : {}) as Record<string, unknown>;
+  const isTime = typeof time === "bigint" ? BigInt.asIntN(64, time) === time : Number.isSafeInteger(time);
   return {
-    timestampUs: typeof time === "number" && Number.isSafeInteger(time) ? time : timeMicros,
+    timestampUs: isTime ? (time as number | bigint) : timeMicros,
     flags: typeof flags === "number" && flags >= 0 && flags <= 0xff && Number.isInteger(flags) ? flags : 0,
   };
 }

@@ -28,6 +28,7 @@ import { SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
 import { HASH_BYTES } from "./index/head-layout.ts";
 import { blake3, loadHashing } from "./kernel/frame-kernel.ts";
 import { GapLedger } from "./log/gap-ledger.ts";
+import { remedyOf } from "./log/recovery.ts";
 import { Retention } from "./log/retention.ts";
 import { AppendItem, type StoredPayload } from "./log/append-request.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
@@ -174,9 +175,8 @@ class Conversion {
     }
     if (log.problems.length === 0) return;
     const [damage] = log.problems;
-    throw new StoreError("CORRUPT", `Cannot convert: the source is damaged (${damage.message}), repair a copy of it first`, {
-      reason: damage.message,
-    });
+    const { message: reason } = damage;
+    throw new StoreError("CORRUPT", `Cannot convert: the source is not whole (${reason}); ${remedyOf(layout)}`, { reason });
   }
 
   async #assertTarget(): Promise<void> {

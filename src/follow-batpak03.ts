@@ -90,7 +90,11 @@ class Following {
         damage: () => {
           isDamaged = true;
         },
+        unreadable: () => {
+          isDamaged = true;
+        },
         torn: () => {},
+        foreign: () => {},
       };
       const policy = { syncedOffset: -1, claimedEnd: 0 };
       const { framesEnd, atFooter } = await inSteps(walkSegment(this.#reader, file, segment, start, segment.end, policy, sink));

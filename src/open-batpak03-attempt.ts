@@ -2,14 +2,18 @@
  * One attempt to read a batpak 0.3 log by one route: the index that it builds, and what it finds wrong on the way. An attempt that is not
  * believed is thrown away whole.
  */
+import { StoreError } from "./base/store-error.ts";
 import type { DiskFile } from "./disk/disk.ts";
+import type { Foreign } from "./format/batpak03/outcome.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { StoreIndex } from "./index/store-index.ts";
 import type { IndexSource } from "./index/store-index.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { Batpak03Rows } from "./log/batpak03-rows.ts";
 import { type Batpak03Segment, lookAtSegment, type WalkEnd, type WalkSink, walkSegment } from "./log/batpak03-segment.ts";
-import type { SegmentFiles } from "./log/segment-files.ts";
+import { damageError } from "./log/recovery.ts";
+import { type SegmentFiles, segmentName } from "./log/segment-files.ts";
+import { foreignFile } from "./log/segment-list.ts";
 import type { StoreProblem, TornTail } from "./open-report.ts";
 
 /** What every attempt has in common. */
@@ -42,6 +46,8 @@ export function* lookAtSegments(
 export class Batpak03Attempt {
   readonly rows: Batpak03Rows;
   readonly problems: StoreProblem[] = [];
+  /** What a writer is refused with, for the first of them. */
+  refusal: StoreError<"CORRUPT"> | null = null;
   readonly tornTails: TornTail[] = [];
   readonly #log: Batpak03Log;
   readonly #reader = new FrameReader();
@@ -66,6 +72,8 @@ export class Batpak03Attempt {
     const sink: WalkSink = {
       frame,
       damage: (offset, reason) => this.damage(segment.id, offset, reason),
+      unreadable: (offset, reason) => this.unreadable(segment.id, offset, reason),
+      foreign: (outcome) => this.foreign(segment.id, outcome),
       torn: (offset, bytes, reason) => this.tornTails.push({ segmentId: segment.id, offset, bytes, reason }),
     };
     const file: DiskFile = this.#log.files.file(segment.id);
@@ -80,8 +88,30 @@ export class Batpak03Attempt {
   }
 
   damage(segmentId: number, offset: number, reason: string): void {
-    this.rows.damage();
     const message = `Segment ${segmentId} is damaged at offset ${offset}: ${reason}`;
-    this.problems.push({ code: "DAMAGED", segmentId, offset, message });
+    this.#leaveOut({ code: "DAMAGED", segmentId, offset, message }, damageError(segmentId, offset, reason, "batpak-0.3"));
+  }
+
+  unreadable(segmentId: number, offset: number, reason: string): void {
+    const message = `The event at segment ${segmentId}, offset ${offset} is left out: ${reason}`;
+    const refusal = new StoreError(
+      "CORRUPT",
+      `Cannot open the store for writing: the event at segment ${segmentId}, offset ${offset} cannot be read (${reason}); open it with readOnly to read the others`,
+      { segmentId, offset, file: segmentName(segmentId), reason },
+    );
+    this.#leaveOut({ code: "EVENT_UNREADABLE", segmentId, offset, message }, refusal);
+  }
+
+  foreign(segmentId: number, { kind, reason }: Foreign): void {
+    const what = kind === "later" ? "it cannot be read" : "its file is not one of this store's segments";
+    const message = `Segment ${segmentId} is left out, ${what}: ${reason}`;
+    const refusal = foreignFile(this.#log.files.path(segmentId), segmentId, { kind, reason });
+    this.#leaveOut({ code: "DAMAGED", segmentId, offset: 0, message }, refusal);
+  }
+
+  #leaveOut(problem: StoreProblem, refusal: StoreError<"CORRUPT">): void {
+    this.rows.damage();
+    this.problems.push(problem);
+    this.refusal ??= refusal;
   }
 }

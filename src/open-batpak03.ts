@@ -16,7 +16,6 @@ import type { IndexSource, StoreIndex } from "./index/store-index.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
 import { type Batpak03Segment, readFooter } from "./log/batpak03-segment.ts";
-import { damageError } from "./log/recovery.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import { Batpak03Attempt, type Batpak03Log, lookAtSegments } from "./open-batpak03-attempt.ts";
 import { openByCheckpoint } from "./open-batpak03-checkpoint.ts";
@@ -161,9 +160,7 @@ class Batpak03Opening {
     this.#tellUnusableFooters(index);
     if (rows.dropped > 0)
       this.#reasons.push(`${rows.dropped} events of batches that are not whole do not count, the first at ${rows.firstDrop}`);
-    const problem = attempt.problems[0];
-    if (problem !== undefined && !this.#input.tolerant)
-      throw damageError(problem.segmentId ?? 0, problem.offset ?? 0, problem.message.replace(/^.*?: /, ""));
+    if (attempt.refusal !== null && !this.#input.tolerant) throw attempt.refusal;
     const newest = index.active;
     const tail = tornTails[tornTails.length - 1];
     const isTailNewest = tail !== undefined && tail.segmentId === newest?.id;

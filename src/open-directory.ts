@@ -1,12 +1,16 @@
 /** Opening a directory: which store is there, who holds it, what may be shown of it. */
 import { join, relative, resolve } from "node:path";
+import { sameBytes } from "./base/hex.ts";
+import { viewOf } from "./base/msgpack.ts";
 import { StoreError } from "./base/store-error.ts";
 import { readLockHolder } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
 import { ioError } from "./disk/io-error.ts";
 import { isTemporaryName } from "./disk/replace-file.ts";
 import { errorCode } from "./disk/system-error.ts";
-import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
+import { CHECKPOINT_VERSION, CHECKPOINT_VERSIONS_LATER } from "./format/batpak03/layout.ts";
+import { beginsHeaderMap } from "./format/batpak03/segment.ts";
+import { CHECKPOINT, CHECKPOINT_FILE, CHECKPOINT_MAGIC, NATIVE_CHECKPOINT_VERSION } from "./format/native/checkpoint.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { readMark } from "./log/mark-file.ts";
 import { segmentName } from "./log/segment-files.ts";
@@ -39,22 +43,43 @@ export async function directoryExists(disk: Disk, directory: string): Promise<bo
   });
 }
 
-/** The layout of the segments in a directory; null where there are none that say. */
-export function layoutOf(disk: Disk, directory: string, segmentIds: readonly number[]): Layout | null {
+/**
+ * The layout of the segments in a directory, by the first that has its magic. Where damage has left none, by what else only one layout has: the map in a
+ * header, the version of the checkpoint. Null where nothing says.
+ */
+export async function layoutOf(disk: Disk, directory: string, segmentIds: readonly number[]): Promise<Layout | null> {
+  let hasMap = false;
   for (const id of segmentIds) {
-    // A few bytes, at once: an asynchronous call takes ten times as long.
-    const file = disk.openSync(join(directory, segmentName(id)));
-    try {
-      const magic = new Uint8Array(8);
-      const count = file.readSync(magic, 0, 8, 0);
-      const text = Buffer.from(magic.subarray(0, count)).toString("latin1");
-      if (text.startsWith("BATPAKSG")) return "native";
-      if (text.startsWith("FBAT")) return "batpak-0.3";
-    } finally {
-      file.closeSync();
-    }
+    const start = readStart(disk, join(directory, segmentName(id)));
+    const text = Buffer.from(start).toString("latin1");
+    if (text.startsWith("BATPAKSG")) return "native";
+    if (text.startsWith("FBAT")) return "batpak-0.3";
+    hasMap ||= beginsHeaderMap(start);
   }
-  return null;
+  if (hasMap) return "batpak-0.3";
+  const path = join(directory, CHECKPOINT_FILE);
+  if (segmentIds.length === 0 || (await disk.status(path))?.type !== "file") return null;
+  return layoutOfCheckpoint(readStart(disk, path));
+}
+
+const START_BYTES = 32;
+
+/** A few bytes, at once: an asynchronous call takes ten times as long. */
+function readStart(disk: Disk, path: string): Uint8Array {
+  const file = disk.openSync(path);
+  try {
+    const start = new Uint8Array(START_BYTES);
+    return start.subarray(0, file.readSync(start, 0, start.length, 0));
+  } finally {
+    file.closeSync();
+  }
+}
+
+function layoutOfCheckpoint(start: Uint8Array): Layout | null {
+  if (start.length < CHECKPOINT.description || !sameBytes(start, 0, CHECKPOINT_MAGIC, 0, CHECKPOINT_MAGIC.length)) return null;
+  const version = viewOf(start).getUint16(CHECKPOINT.version, true);
+  if (version === NATIVE_CHECKPOINT_VERSION) return "native";
+  return version >= CHECKPOINT_VERSION && version <= CHECKPOINT_VERSIONS_LATER.last ? "batpak-0.3" : null;
 }
 
 /** What a directory holds, for whoever opens it. */
@@ -72,7 +97,7 @@ export interface DirectoryListing {
 export async function listDirectory(disk: Disk, directory: string): Promise<DirectoryListing> {
   const names = await disk.list(directory);
   const segmentIds = segmentIdsAmong(names);
-  const layout = layoutOf(disk, directory, segmentIds);
+  const layout = await layoutOf(disk, directory, segmentIds);
   const orphanCheckpoint = segmentIds.length === 0 && (await disk.status(join(directory, CHECKPOINT_FILE))) !== null;
   const converted = (await disk.status(join(directory, CONVERSION_FILE))) !== null;
   return { segmentIds, layout, orphanCheckpoint, converted, temporaries: names.filter(isTemporaryName) };

@@ -317,6 +317,8 @@ class NativeOpening {
     const newest = segmentIds[segmentIds.length - 1];
     const segments = [...whole];
     for (const { id, outcome } of broken) {
+      // Readers too: behind a header of another version, what passes for frames of this one may be something else.
+      if (outcome.kind === "later") throw foreignFile(files.path(id), id, { kind: outcome.kind, reason: outcome.reason });
       const storeId = await storeOfFrames(disk, files, id, [this.#storeId, this.#pictured, mark?.storeId]);
       const own = storeId !== null && (this.#storeId === null || sameBytes(storeId, 0, this.#storeId, 0, 16));
       const stoodFor = whole.some(({ id: other, header }) => other < id && id <= header.replacesTo);
@@ -326,7 +328,7 @@ class NativeOpening {
         if (this.#storeId === null && mark !== null && sameBytes(mark.storeId, 0, storeId, 0, 16)) this.#generation = mark.generation;
         this.#storeId = storeId;
         segments.push({ id, header: standInHeader(storeId, id, this.#generation) });
-      } else if (outcome.kind === "foreign") this.#foreign(foreignFile(files.path(id), id, outcome.reason));
+      } else if (outcome.kind === "foreign") this.#foreign(foreignFile(files.path(id), id, { kind: outcome.kind, reason: outcome.reason }));
       else if (id === newest && whole.every((segment) => segment.id < id)) this.#neverBegun.push(id);
       else this.#damage(damageError(id, 0, outcome.reason));
     }

@@ -28,9 +28,9 @@ export interface OpenReport {
   /** Events taken from frames, past the checkpoint or the index blocks. */
   readonly eventsReplayed: number;
   readonly milliseconds: number;
-  /** What recovery cut off the end of the log, and the file in the directory that keeps it. */
+  /** What recovery cut off the end of the log, a newest segment that was never begun among it, and the file in the directory that keeps it. */
   readonly cut: { readonly segmentId: number; readonly offset: number; readonly bytes: number; readonly keptIn: string | null } | null;
-  /** What a read-only opening found torn at the end of the log and leaves out, as recovery would; null where nothing is. */
+  /** What a read-only opening found torn at the end of the log and leaves out, as recovery would; null where nothing is, and where there are `problems`. */
   readonly tornTail: { readonly segmentId: number; readonly offset: number; readonly bytes: number } | null;
   /**
    * Torn ends of a log of the batpak 0.3 layout, which are passed over: in it any segment may have one, since nothing is ever cut. Empty in

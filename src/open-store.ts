@@ -148,10 +148,11 @@ function askedOf({ disk, layout, clock }: CompiledOptions): Pick<Opened, "isDisk
   return { isDiskGiven: disk !== null && disk !== nodeDisk, askedLayout: layout, clock };
 }
 
-/** Bytes at the end that recovery would cut; beside a living writer they are its own business. */
+/** Bytes at the end that recovery would cut: beside a living writer they are its own business, and over damage no writer recovers anything. */
 async function tornTailOf(disk: Disk, parts: NativeStoreParts): Promise<OpenReport["tornTail"]> {
-  const { segmentId, end, cutBytes } = parts.log.unsettled;
-  if (cutBytes === 0 || segmentId === null || (await readerView(disk, parts.directory)).writer) return null;
+  const { problems, unsettled } = parts.log;
+  const { segmentId, end, cutBytes } = unsettled;
+  if (cutBytes === 0 || segmentId === null || problems.length > 0 || (await readerView(disk, parts.directory)).writer) return null;
   return { segmentId, offset: end, bytes: cutBytes };
 }
 

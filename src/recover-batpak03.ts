@@ -35,10 +35,10 @@ export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mar
   const newest = log.index.active;
   if (segmentId === null || newest === undefined) return null;
   if (newest.framesEnd === 0 && newest.frames === 0) {
-    await removeNeverBegun(disk, files, segmentId);
+    const cut = await removeNeverBegun(disk, files, segmentId);
     await disk.syncDirectory(directory);
     forgetNewest(log);
-    return null;
+    return cut;
   }
   const synced = mark !== null && mark.syncedSegment === segmentId && mark.storeId.every((byte) => byte === 0) ? mark.syncedOffset : -1;
   const file = await disk.open(files.path(segmentId), "write");

@@ -12,7 +12,8 @@ import type { OpenReport } from "./open-report.ts";
 export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: OpenedNativeLog): Promise<OpenReport["cut"]> {
   const { directory } = files;
   const { unsettled } = log;
-  for (const id of unsettled.neverBegun) await removeNeverBegun(disk, files, id);
+  let cut: OpenReport["cut"] = null;
+  for (const id of unsettled.neverBegun) cut = await removeNeverBegun(disk, files, id);
   // Whoever gave a merged segment its name may have been killed before that was durable: a power cut must not take it and keep the removals, nor
   // bring back what was shown to be gone. Its checkpoint was removed before, and none is written until the name is durable.
   if (log.route !== "checkpoint" && log.index.segments.some(({ generation }) => generation > 0)) await disk.syncDirectory(directory);
@@ -22,13 +23,12 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
   }
   if (unsettled.neverBegun.length + unsettled.replaced.length > 0) await disk.syncDirectory(directory);
   const { segmentId, end, cutBytes, marked, provenSynced } = unsettled;
-  if (segmentId === null) return null;
+  if (segmentId === null) return cut;
   const size = files.file(segmentId).sizeSync();
   const { active } = log.index;
-  if (marked && provenSynced >= end && (active?.sealed === true || size === end)) return null;
+  if (marked && provenSynced >= end && (active?.sealed === true || size === end)) return cut;
   const file = await disk.open(files.path(segmentId), "write");
   try {
-    let cut: OpenReport["cut"] = null;
     if (cutBytes > 0) {
       const keptIn = await keepAside(disk, directory, segmentId, file, end, cutBytes);
       cut = { segmentId, offset: end, bytes: cutBytes, keptIn };
@@ -41,16 +41,18 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
   }
 }
 
-/** Commit point: the directory sync that follows. What it holds is kept aside first, unless that is nothing. */
-export async function removeNeverBegun(disk: Disk, files: SegmentFiles, id: number): Promise<void> {
+/** Commit point: the directory sync that follows. What it holds is kept aside first, unless that is nothing; gives what was, for the report. */
+export async function removeNeverBegun(disk: Disk, files: SegmentFiles, id: number): Promise<OpenReport["cut"]> {
   const path = files.path(id);
+  let cut: OpenReport["cut"] = null;
   const file = await disk.open(path, "read");
   try {
-    const size = await file.size();
-    if (size > 0) await keepAside(disk, files.directory, id, file, 0, size);
+    const bytes = await file.size();
+    if (bytes > 0) cut = { segmentId: id, offset: 0, bytes, keptIn: await keepAside(disk, files.directory, id, file, 0, bytes) };
   } finally {
     await file.close();
   }
   files.forget(id);
   await disk.remove(path);
+  return cut;
 }

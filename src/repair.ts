@@ -28,10 +28,11 @@ import { loadHashing } from "./kernel/frame-kernel.ts";
 import { type DamagedPlace, damagedPlace, missingPlace, type SegmentThere } from "./log/damaged-place.ts";
 import { type DamagedSegment, readDamagedSegment, rebuildSegment } from "./log/damaged-segment.ts";
 import { readMark } from "./log/mark-file.ts";
+import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
-import { asStoreError, directoryExists, layoutOf } from "./open-directory.ts";
+import { asStoreError, directoryExists, layoutOf, listDirectory } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
 
@@ -80,7 +81,9 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   const clock = clockOrSystem(options.clock);
   await loadHashing();
   try {
-    if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "repair");
+    // Before there is a lock: its file would be made.
+    const listing = (await directoryExists(disk, directory)) ? await listDirectory(disk, directory) : null;
+    if (listing === null || (listing.segmentIds.length === 0 && !listing.orphanCheckpoint)) throw noStoreIn(directory, "repair");
     const lock = await acquireDirectoryLock(disk, directory, { waitMs: 0, clock });
     try {
       return await new Repair(disk, directory, clock).run(apply);
@@ -122,9 +125,9 @@ class Repair {
   async run(apply: boolean): Promise<RepairReport> {
     try {
       const ids = await listSegmentIds(this.#disk, this.#directory);
-      const layout = layoutOf(this.#disk, this.#directory, ids);
+      const layout = await layoutOf(this.#disk, this.#directory, ids);
       if (layout === "batpak-0.3") {
-        const message = "Cannot repair the store: it has the batpak 0.3 layout, only native stores can be repaired";
+        const message = `Cannot repair the store: it has the batpak 0.3 layout, only native stores can be repaired; ${remedyOf(layout)}`;
         throw new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout, feature: "repair" });
       }
       const problems = await this.#findProblems(ids);

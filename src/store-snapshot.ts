@@ -21,6 +21,7 @@ import { errorCode } from "./disk/system-error.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK, DURABLE_MARK_FILE, encodeDurableMark } from "./format/native/durable-mark.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
+import { remedyOf } from "./log/recovery.ts";
 import { segmentName } from "./log/segment-files.ts";
 import { asStoreError, CONVERSION_FILE, liesIn } from "./open-directory.ts";
 import type { StoreAccess } from "./store-access.ts";
@@ -79,11 +80,11 @@ class SnapshotTaking {
     await this.#takeIfThere(CONVERSION_FILE);
     // A reader's view may be older than the checkpoint.
     await this.#access.refresh();
-    const { log } = this.#access.parts;
+    const { log, layout } = this.#access.parts;
     const { index, storeId, generation } = log;
     if (log.problems.length > 0) {
       const reason = log.problems[0].message;
-      throw new StoreError("CORRUPT", `Cannot take a snapshot: the store is damaged (${reason}), repair it first`, { reason });
+      throw new StoreError("CORRUPT", `Cannot take a snapshot: the store is not whole (${reason}); ${remedyOf(layout)}`, { reason });
     }
     const { segmentId, offset, sequence } = index.visible;
     const events = index.visibleEvents;

@@ -14,6 +14,7 @@ import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/foote
 import { type Frame, frameEntity, isBatchMarker } from "./format/batpak03/frame.ts";
 import { expandHash } from "./format/batpak03/hash-array.ts";
 import { HASH_BYTES } from "./format/batpak03/layout.ts";
+import type { Foreign } from "./format/batpak03/outcome.ts";
 import { payloadBytes } from "./format/batpak03/payload.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { Heads } from "./index/heads.ts";
@@ -131,7 +132,9 @@ class Verification {
       const sink = {
         frame: (frame: Frame, offset: number) => this.#frame(id, frame, offset),
         damage: (offset: number, reason: string) => this.#damaged(id, offset, reason),
+        unreadable: (offset: number, reason: string) => this.#damaged(id, offset, reason, "EVENT_UNREADABLE"),
         torn: () => {},
+        foreign: ({ reason }: Foreign) => this.#damaged(id, 0, reason),
       };
       const policy = { syncedOffset: -1, claimedEnd: 0 };
       const walk = walkSegment(this.#reader, file, segment, segment.framesOffset, segment.end, policy, sink);
@@ -149,10 +152,10 @@ class Verification {
     this.#closeRows(id);
   }
 
-  #damaged(segmentId: number, offset: number, reason: string): void {
+  #damaged(segmentId: number, offset: number, reason: string, code = offset === 0 ? "HEADER_DAMAGED" : "FRAME_DAMAGED"): void {
     this.#damagedHere = true;
     this.#tracker.damage();
-    this.#input.problems.at(offset === 0 ? "HEADER_DAMAGED" : "FRAME_DAMAGED", segmentId, offset, reason);
+    this.#input.problems.at(code, segmentId, offset, reason);
   }
 
   // Footers.

@@ -158,7 +158,7 @@ export const mutations = [
   {
     name: "order: the cut comes before what is cut is kept aside",
     file: SETTLE,
-    edits: [['    let cut: OpenReport["cut"] = null;\n', '    let cut: OpenReport["cut"] = null;\n    await file.truncate(end);\n']],
+    edits: [["    if (cutBytes > 0) {\n", "    await file.truncate(end);\n    if (cutBytes > 0) {\n"]],
     suites: ["crash, groups", "recovery"],
   },
 

@@ -117,6 +117,17 @@ export function readBigInteger(reader: MsgpackReader): bigint {
   return BigInt(readInteger(reader));
 }
 
+/** The same: a bigint only where a number would not be exact. */
+export function readWideInteger(reader: MsgpackReader): number | bigint {
+  const { view, position: at } = reader;
+  const tag = reader.bytes[at];
+  if (reader.fault === null && at + 9 <= reader.limit && (tag === 0xcf || tag === 0xd3)) {
+    const high = tag === 0xcf ? view.getUint32(at + 1) : view.getInt32(at + 1);
+    if (!Number.isSafeInteger(high * 0x1_0000_0000 + view.getUint32(at + 5))) return readBigInteger(reader);
+  }
+  return readInteger(reader);
+}
+
 function readCount(reader: MsgpackReader, fixTag: number, tag16: number, what: string): number {
   const at = take(reader, 1);
   if (reader.fault !== null) return 0;

@@ -9,6 +9,8 @@ export type FrameCheck =
   | "zero"
   /** Fewer bytes are there than it needs. */
   | "short"
+  /** Its checksum matches, and its body is none of this layout's. */
+  | "unreadable"
   | "bad";
 
 /** Reads the fields of whole, checked frames that lie in a buffer. `at` is where the frame begins in it. */

@@ -31,7 +31,7 @@ export interface Placement {
   readonly clock: number;
   readonly sequence: number;
   /** What the batpak 0.3 layout keeps besides. */
-  readonly timestampUs: number;
+  readonly timestampUs: number | bigint;
   readonly flags: number;
 }
 

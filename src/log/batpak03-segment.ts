@@ -6,19 +6,19 @@
  * 1. Where `durable.mark` names the segment (the newest), it is damage before the synced position, a torn tail from there on.
  * 2. Elsewhere it is damage if a whole frame follows it in the segment, or a footer or an entry of the checkpoint lies at or past it; else it is a
  *    torn tail, as the original leaves one behind when it dies: it never cuts, and goes on in a new segment.
- * 3. What no reader may see yet (at or past a living writer's visible position) is not looked at.
+ * 3. A header that cannot be read, with no frame behind it and nothing that speaks of any, is a torn one, unless it is one that no crash leaves: that
+ *    of another program's file, or of a later version's. It has no checksum: before whole frames it passes for damaged in any case.
+ * 4. What no reader may see yet (at or past a living writer's visible position) is not looked at.
  */
 import { viewOf } from "../base/msgpack.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { decodeFooter, decodeTrailer, type Footer, type FooterTrailer } from "../format/batpak03/footer.ts";
-import { type Frame, isBatchMarker } from "../format/batpak03/frame.ts";
-import { FOOTER_TRAILER } from "../format/batpak03/layout.ts";
-import { type Corrupt, corrupt } from "../format/batpak03/outcome.ts";
+import { type Frame, isBatchMarker, unreadableFault } from "../format/batpak03/frame.ts";
+import { FOOTER_TRAILER, SEGMENT_HEADER } from "../format/batpak03/layout.ts";
+import { type Corrupt, corrupt, type Foreign } from "../format/batpak03/outcome.ts";
 import { decodeSegmentHeader } from "../format/batpak03/segment.ts";
 import type { FrameReader } from "./batpak03-frame-reader.ts";
 
-/** More than any header takes. */
-const HEADER_BYTES_MAX = 4096;
 /** A footer of more bytes is not read: it would have to be held at once. */
 const FOOTER_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -28,6 +28,8 @@ export interface Batpak03Segment {
   /** Where the first frame stands; 0 where the header cannot be read, for the reason in `headerFault`. */
   readonly framesOffset: number;
   readonly headerFault: string | null;
+  /** Set where that is because the file is none of this layout's, or a later version's. */
+  readonly foreign: Foreign | null;
   /** Nothing at or past this offset is looked at. */
   readonly end: number;
   /** Null where there is no footer, or none that can be used, for the reason in `footerFault`. */
@@ -39,14 +41,15 @@ export interface Batpak03Segment {
 /** Looks at a segment's head and tail. Blocking, a few microseconds. */
 export function lookAtSegment(file: DiskFile, id: number, limit: number): Batpak03Segment {
   const fileBytes = file.sizeSync();
-  const head = new Uint8Array(Math.min(HEADER_BYTES_MAX, fileBytes));
+  const head = new Uint8Array(Math.min(SEGMENT_HEADER.bytesMax, fileBytes));
   const count = file.readSync(head, 0, head.length, 0);
   const header = decodeSegmentHeader(head, viewOf(head), count);
   const framesOffset = header.kind === "ok" ? header.end : 0;
   const headerFault =
     header.kind !== "ok" ? header.reason : header.segmentId === id ? null : `its header names segment ${header.segmentId}`;
+  const foreign = header.kind === "foreign" || header.kind === "later" ? header : null;
   const end = Math.min(fileBytes, limit);
-  const known = { id, fileBytes, framesOffset, headerFault, end };
+  const known = { id, fileBytes, framesOffset, headerFault, foreign, end };
   if (end < fileBytes) return { ...known, trailer: null, footerFault: null };
   const tail = new Uint8Array(Math.min(FOOTER_TRAILER.bytes, fileBytes));
   file.readSync(tail, 0, tail.length, fileBytes - tail.length);
@@ -87,7 +90,11 @@ export interface WalkSink {
   /** A whole frame; `frame.offset` is that in its `bytes`, `offset` that in the segment. Not to be kept. */
   frame(frame: Frame, offset: number): void;
   damage(offset: number, reason: string): void;
+  /** A whole frame, whose event cannot be shown. */
+  unreadable(offset: number, reason: string): void;
   torn(offset: number, bytes: number, reason: string): void;
+  /** The file is none of the store's. */
+  foreign(outcome: Foreign): void;
 }
 
 /** Where a walk ended. */
@@ -122,9 +129,9 @@ export function* walkSegment(
     }
     if (frame !== null) {
       framesEnd = reader.position;
-      const fault = namelessFault(frame);
+      const fault = isBatchMarker(frame) ? null : unreadableFault(frame);
       if (fault === null) sink.frame(frame, framesEnd - frame.length);
-      else sink.damage(framesEnd - frame.length, fault);
+      else sink.unreadable(framesEnd - frame.length, fault);
       continue;
     }
     const bad = reader.position;
@@ -159,8 +166,9 @@ function* passHeader(
 ): Generator<void, boolean, undefined> {
   const reason = `its header cannot be read: ${segment.headerFault}`;
   const next = segment.fileBytes === 0 ? "none" : yield* reader.findNext();
-  if (next === "none" && policy.claimedEnd === 0 && policy.syncedOffset <= 0) sink.torn(0, segment.fileBytes, reason);
-  else sink.damage(0, reason);
+  if (next !== "none" || policy.claimedEnd > 0 || policy.syncedOffset > 0) sink.damage(0, reason);
+  else if (segment.foreign !== null) sink.foreign(segment.foreign);
+  else sink.torn(0, segment.fileBytes, reason);
   return next === "found";
 }
 
@@ -168,10 +176,4 @@ function* passHeader(
 function isClaimedPast(segment: Batpak03Segment, bad: number, to: number, policy: WalkPolicy): boolean {
   const { trailer } = segment;
   return policy.claimedEnd > bad || policy.syncedOffset > bad || to < segment.fileBytes || (trailer !== null && trailer.tableOffset >= bad);
-}
-
-/** Why an event's frame cannot stand in the index. */
-function namelessFault(frame: Frame): string | null {
-  if (isBatchMarker(frame)) return null;
-  return frame.entityLength === 0 || frame.scopeLength === 0 ? "the event has no entity or no scope" : null;
 }

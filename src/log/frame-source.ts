@@ -3,7 +3,7 @@
  * copy from a page that is held, or one pread of about a microsecond. Every frame is checked before it is given.
  */
 import { StoreError } from "../base/store-error.ts";
-import type { FrameFormat } from "../format/frame-format.ts";
+import type { FrameCheck, FrameFormat } from "../format/frame-format.ts";
 import type { FrameCache } from "./frame-cache.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import { type FrameSlice, SlabAllocator, newSlab } from "./slab.ts";
@@ -125,8 +125,13 @@ export class FrameSource {
   }
 }
 
-export function frameError(segmentId: number, offset: number, outcome: string): StoreError<"CORRUPT"> {
-  const reason = outcome === "bad" ? "its checksum does not match" : "no whole frame is there";
+const REASONS: Readonly<Partial<Record<FrameCheck, string>>> = {
+  bad: "its checksum does not match",
+  unreadable: "its checksum matches, and what it holds cannot be read",
+};
+
+export function frameError(segmentId: number, offset: number, outcome: FrameCheck): StoreError<"CORRUPT"> {
+  const reason = REASONS[outcome] ?? "no whole frame is there";
   return new StoreError("CORRUPT", `Cannot read the event at segment ${segmentId}, offset ${offset}: ${reason}; run batpak verify`, {
     segmentId,
     offset,

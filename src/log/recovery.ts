@@ -56,11 +56,20 @@ export async function judgeTail(question: TailQuestion): Promise<Tail> {
   return { end: scan.end, cutBytes, damage: null };
 }
 
+type Layout = "native" | "batpak-0.3";
+
+/** What can be done about a damaged store. Those of the batpak 0.3 layout are not repaired. */
+export function remedyOf(layout: Layout): string {
+  return layout === "native"
+    ? "run batpak repair"
+    : "restore a copy of it, or carry what is whole over to a new store with batpak dump and batpak import";
+}
+
 /** Damage in the middle of the log, or at its end. */
-export function damageError(segmentId: number, offset: number, reason: string): StoreError<"CORRUPT"> {
+export function damageError(segmentId: number, offset: number, reason: string, layout: Layout = "native"): StoreError<"CORRUPT"> {
   return new StoreError(
     "CORRUPT",
-    `Cannot open the store for writing: segment ${segmentId} is damaged at offset ${offset} (${reason}); open it with readOnly to read what is whole, or run batpak repair`,
+    `Cannot open the store for writing: segment ${segmentId} is damaged at offset ${offset} (${reason}); open it with readOnly to read what is whole, or ${remedyOf(layout)}`,
     { segmentId, offset, file: segmentName(segmentId), reason, lost: "events at and after this offset may be lost" },
   );
 }

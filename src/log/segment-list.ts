@@ -109,11 +109,15 @@ export function missingIds(segments: readonly ListedSegment[], broken: readonly 
   return missing;
 }
 
-/** A file under a segment's name that is none of this store's. */
-export function foreignFile(path: string, segmentId: number, reason: string): StoreError<"CORRUPT"> {
-  return new StoreError("CORRUPT", `Cannot open the store: ${path} is not one of its segments (${reason}); move it elsewhere`, {
-    segmentId,
-    file: path,
-    reason,
-  });
+/** A file under a segment's name that is none of this store's, or whose header only a later version can read. */
+export function foreignFile(
+  path: string,
+  segmentId: number,
+  { kind, reason }: { readonly kind: "foreign" | "later"; readonly reason: string },
+): StoreError<"CORRUPT"> {
+  const what =
+    kind === "later"
+      ? `${path} cannot be read (${reason}); open the store with the version that wrote it, or move the file elsewhere`
+      : `${path} is not one of its segments (${reason}); move it elsewhere`;
+  return new StoreError("CORRUPT", `Cannot open the store: ${what}`, { segmentId, file: path, reason });
 }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
@@ -331,6 +331,19 @@ test("a torn tail is told on stderr, and is no failure", async (context) => {
   assert.deepEqual([read.code, jsonLines(read.out).length], [0, 5], read.err);
   assert.match(read.err, /70 torn bytes/);
   assert.deepEqual(fileStates(path), before);
+});
+
+test("damage is told as damage, and not as torn bytes too", async (context) => {
+  const path = await sample(temporaryDirectory(context), 5);
+  rmSync(join(path, "index.ckpt"));
+  const segment = join(path, "000001.fbat");
+  const bytes = readFileSync(segment);
+  bytes[400] ^= 1;
+  writeFileSync(segment, bytes);
+  const read = await batpak(["read", path, "--json"]);
+  assert.deepEqual([read.code, jsonLines(read.out).length], [1, 4], read.err);
+  assert.match(read.err, /damaged at offset/);
+  assert.doesNotMatch(read.err, /torn/);
 });
 
 test("no name and no text gives a terminal an order, as text or as JSON", async (context) => {

@@ -17,6 +17,9 @@ test("a directory without a store is NOT_FOUND, by name, and nothing is made the
     () => Store.open(directory, { readOnly: true }),
     () => compactStore(missing, { keepLast: 1 }),
     () => repairStore(missing),
+    () => repairStore(directory),
+    () => repairStore(directory, { apply: true }),
+    () => compactStore(directory, { keepLast: 1 }),
   ];
   for (const attempt of tries) {
     await assert.rejects(attempt, (error: Error & { code: string }) => {

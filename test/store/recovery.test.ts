@@ -9,6 +9,7 @@ import { DURABLE_MARK, decodeDurableMark, encodeDurableMark } from "../../src/fo
 import { frameSeed, segmentSeed } from "../../src/format/native/frame.ts";
 import { FRAME } from "../../src/format/native/frame-layout.ts";
 import { SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
+import { repairStore } from "../../src/repair.ts";
 import type { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import {
   CHECKPOINT_PATH,
@@ -83,6 +84,7 @@ async function isDamaged(disk: SimulatedDisk, place: { segmentId: number; offset
   const store = await openStore(disk, { readOnly: true });
   assert.deepEqual(await numbersIn(store), whole);
   assert(store.openReport.problems.some((problem) => problem.code === "DAMAGED" && problem.segmentId === place.segmentId));
+  assert.equal(store.openReport.tornTail, null, "no writer removes what is damaged");
   await assert.rejects(store.append(at, Counted({ n: 1 })), { code: "READ_ONLY" });
   await store.close();
   assert.deepEqual(digests(disk), before);
@@ -296,16 +298,56 @@ test("a newest file whose header is not whole was never begun: kept aside if not
   const disk = await diskAfter({}, (store) => appendSingly(store, 5));
   const header = disk.bytesOf(segmentPath(1)).slice(0, SEGMENT_HEADER.bytes);
   let states = 0;
-  for (const file of [new Uint8Array(), header.slice(0, 60), new Uint8Array(200), endingIn(header, 100, new Uint8Array(28))]) {
+  const text = Buffer.from("notes that somebody has left here");
+  for (const file of [new Uint8Array(), header.slice(0, 60), new Uint8Array(200), endingIn(header, 100, new Uint8Array(28)), text]) {
     const left = changed(disk, { [segmentPath(2)]: file });
-    await keepsExactly(left, rangeOf(5));
+    const { cut } = await keepsExactly(left, rangeOf(5));
     const kept = namesOn(left).filter((name) => name.startsWith("000002.fbat"));
     assert.deepEqual(kept, file.length === 0 ? [] : ["000002.fbat.cut-0"]);
+    assert.deepEqual(cut, file.length === 0 ? null : { segmentId: 2, offset: 0, bytes: file.length, keptIn: kept[0] });
     if (file.length > 0) assert.deepEqual(Buffer.from(left.bytesOf(`${DIRECTORY}/${kept[0]}`)), Buffer.from(file));
     states++;
   }
-  assert.equal(states, 4);
+  assert.equal(states, 5);
 });
+
+test("a segment whose whole header is of a later version is refused, to write, to read and to repair, and left as it is", async () => {
+  const disk = await diskAfter({ segmentBytesMax: 4096 }, (store) => appendSingly(store, 40));
+  for (const id of [1, 2]) {
+    const bytes = disk.bytesOf(segmentPath(id)).slice();
+    withHeader(bytes, (view) => view.setUint16(SEGMENT_HEADER.version, 2, true));
+    for (const frames of [bytes, holed(bytes, SEGMENT_HEADER.bytes, bytes.length)]) {
+      const left = changed(disk, { ...NO_MARK, [CHECKPOINT_PATH]: null, [segmentPath(id)]: frames });
+      const before = digests(left);
+      const isRefused = (error: unknown): boolean => {
+        assert(isStoreError(error, "CORRUPT"), String(error));
+        assert.equal(error.details.segmentId, id);
+        assert.match(error.message, /format version 2, which a later version writes.*open the store with the version that wrote it/);
+        return true;
+      };
+      await assert.rejects(openStore(left), isRefused);
+      await assert.rejects(openStore(left, { readOnly: true }), isRefused);
+      await assert.rejects(repairStore(DIRECTORY, { disk: left, apply: true }), isRefused);
+      assert.deepEqual(digests(left), before);
+    }
+  }
+});
+
+test("a header of another length is told as that", async () => {
+  const disk = await diskAfter({}, (store) => appendSingly(store, 5));
+  const bytes = disk.bytesOf(segmentPath(1)).slice();
+  withHeader(bytes, (view) => view.setUint16(SEGMENT_HEADER.headerBytes, 256, true));
+  const left = changed(disk, { ...NO_MARK, [CHECKPOINT_PATH]: null, [segmentPath(1)]: bytes });
+  await assert.rejects(openStore(left), /its header claims 256 bytes, one of version 1 has 128/);
+  await isDamaged(left, { segmentId: 1, offset: 0 }, rangeOf(5));
+});
+
+/** Changes a segment's header, and makes its CRC right. */
+function withHeader(bytes: Uint8Array, change: (view: DataView) => void): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  change(view);
+  view.setUint32(SEGMENT_HEADER.crc, crc32(bytes.subarray(0, SEGMENT_HEADER.crc)), true);
+}
 
 test("a newest file that holds a frame is no file that was never begun: its lost header is damage", async () => {
   const disk = await diskAfter({ segmentBytesMax: 4096 }, (store) => appendSingly(store, 40));

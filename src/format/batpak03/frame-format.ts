@@ -8,7 +8,7 @@ import { formatHex, formatId } from "../../events/id.ts";
 import { decodePayload } from "../../events/payload-decode.ts";
 import { blake3 } from "../../kernel/frame-kernel.ts";
 import type { FrameFormat } from "../frame-format.ts";
-import { decodeFrame, type Frame, frameEntity, frameScope, walkFrame } from "./frame.ts";
+import { type Frame, frameEntity, frameFault, frameScope, walkFrame } from "./frame.ts";
 import { expandHash } from "./hash-array.ts";
 import { FRAME_PREFIX, HASH_BYTES, ID_BYTES } from "./layout.ts";
 import { payloadBytes } from "./payload.ts";
@@ -53,9 +53,12 @@ function copyIdAt(bytes: Uint8Array, from: number, target: Uint8Array, to: numbe
 export const batpak03Frames: FrameFormat = {
   check(bytes, view, at, limit) {
     if (limit - at >= FRAME_PREFIX.body && view.getUint32(at) === 0) return "zero";
-    const frame = decodeFrame(bytes, view, at, limit);
-    if (frame.kind === "ok") last = frame;
-    return frame.kind === "ok" ? "ok" : frame.kind === "torn" ? "short" : "bad";
+    const fault = frameFault(bytes, view, at, limit);
+    if (fault !== null) return fault.kind === "torn" ? "short" : "bad";
+    const frame = walkFrame(bytes, view, at, at + batpak03Frames.length(view, at));
+    if (frame.kind !== "ok") return "unreadable";
+    last = frame;
+    return "ok";
   },
   length: (view, at) => view.getUint32(at + FRAME_PREFIX.length) + FRAME_PREFIX.body,
   kind: (view, at) => frameAt(view, at).eventKind,

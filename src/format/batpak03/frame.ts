@@ -18,14 +18,15 @@ import {
   makeRoom,
   msgpackReader,
   readFixedBinary,
-  readInteger,
   readNil,
   readStringSpan,
   readUnsigned,
+  readWideInteger,
   skipValue,
   stringBytesMax,
   textAt,
   writeArrayHeader,
+  writeBigInteger,
   writeBinary8,
   writeInteger,
   writeNil,
@@ -50,6 +51,8 @@ import {
 import type { Corrupt, Torn } from "./outcome.ts";
 import { corrupt, torn } from "./outcome.ts";
 
+const I64_MAX = 2n ** 63n - 1n;
+
 /** A decoded frame. Members ending in `At` are positions in `bytes`; those of hashes are for `expandHash`. */
 export interface Frame {
   readonly kind: "ok";
@@ -63,7 +66,9 @@ export interface Frame {
   correlationIdAt: number;
   /** -1 when there is none. */
   causationIdAt: number;
-  timestampUs: number;
+  /** A bigint only where a number would not be exact. */
+  timestampUs: number | bigint;
+  /** Not exact where it is no safe integer: `unreadableFault` tells. */
   wallMs: number;
   counter: number;
   depth: number;
@@ -88,16 +93,20 @@ export interface Frame {
 
 /** Reads the frame at `offset`; nothing at or past `limit` belongs to it. */
 export function decodeFrame(bytes: Uint8Array, view: DataView, offset: number, limit: number): Frame | Torn | Corrupt {
+  const fault = frameFault(bytes, view, offset, limit);
+  return fault ?? walkFrame(bytes, view, offset, offset + FRAME_PREFIX.body + view.getUint32(offset + FRAME_PREFIX.length));
+}
+
+/** Why no whole frame stands at `offset`, by its length and its CRC; null where one does, whatever is in its body. */
+export function frameFault(bytes: Uint8Array, view: DataView, offset: number, limit: number): Torn | Corrupt | null {
   const available = limit - offset - FRAME_PREFIX.body;
   if (available < 0) return torn(`a frame's prefix needs ${FRAME_PREFIX.body} bytes, there are ${limit - offset}`);
   const bodyLength = view.getUint32(offset + FRAME_PREFIX.length);
   if (bodyLength === 0) return corrupt("the frame's length is zero");
   if (bodyLength > available) return torn(`the frame claims a body of ${bodyLength} bytes, there are ${available}`);
   const bodyAt = offset + FRAME_PREFIX.body;
-  const end = bodyAt + bodyLength;
-  if (crc32(bytes.subarray(bodyAt, end)) !== view.getUint32(offset + FRAME_PREFIX.crc))
-    return corrupt("the frame's CRC does not match its body");
-  return walkFrame(bytes, view, offset, end);
+  const isRight = crc32(bytes.subarray(bodyAt, bodyAt + bodyLength)) === view.getUint32(offset + FRAME_PREFIX.crc);
+  return isRight ? null : corrupt("the frame's CRC does not match its body");
 }
 
 /** Reads the frame of `bytes[offset, end)` as `decodeFrame` does, but for its CRC: for bytes that were checked before. */
@@ -179,7 +188,7 @@ function readHeader(reader: MsgpackReader, frame: Frame): void {
     if (field === 0) frame.eventIdAt = readFixedBinary(reader, ID_BYTES);
     else if (field === 1) frame.correlationIdAt = readFixedBinary(reader, ID_BYTES);
     else if (field === 2) frame.causationIdAt = readNil(reader) ? -1 : readFixedBinary(reader, ID_BYTES);
-    else if (field === 3) frame.timestampUs = readInteger(reader);
+    else if (field === 3) frame.timestampUs = readTimestamp(reader);
     else if (field === 4) readPosition(reader, frame);
     else if (field === 5) frame.payloadSize = readUnsigned(reader, U32_MAX);
     else if (field === 6) frame.eventKind = readUnsigned(reader, U16_MAX);
@@ -191,12 +200,24 @@ function readHeader(reader: MsgpackReader, frame: Frame): void {
 function readPosition(reader: MsgpackReader, frame: Frame): void {
   const map = readMap(reader, POSITION_KEYS);
   for (let field = nextField(reader, map); field >= 0; field = nextField(reader, map)) {
-    if (field === 0) frame.wallMs = readUnsigned(reader);
+    if (field === 0) frame.wallMs = readWallMs(reader);
     else if (field === 1) frame.counter = readUnsigned(reader, U32_MAX);
     else if (field === 2) frame.depth = readUnsigned(reader, U32_MAX);
     else if (field === 3) frame.lane = readUnsigned(reader, U32_MAX);
     else frame.clock = readUnsigned(reader, U32_MAX);
   }
+}
+
+/** An i64. */
+function readTimestamp(reader: MsgpackReader): number | bigint {
+  const value = readWideInteger(reader);
+  return typeof value === "bigint" && value > I64_MAX ? fail(reader, `a number is out of range: ${value}, at most ${I64_MAX}`) : value;
+}
+
+/** A u64. */
+function readWallMs(reader: MsgpackReader): number {
+  const value = readWideInteger(reader);
+  return value < 0 ? fail(reader, `a number is out of range: ${value}, at least 0`) : Number(value);
 }
 
 function readHashChain(reader: MsgpackReader, frame: Frame): void {
@@ -210,6 +231,12 @@ function readHashChain(reader: MsgpackReader, frame: Frame): void {
 /** Whether the frame is a batch's BEGIN or COMMIT: no event, no sequence, in no index. */
 export function isBatchMarker(frame: Frame): boolean {
   return frame.eventKind === BATCH.beginKind || frame.eventKind === BATCH.commitKind;
+}
+
+/** Why the event of a whole frame cannot be shown; null where it can be. */
+export function unreadableFault(frame: Frame): string | null {
+  if (frame.entityLength === 0 || frame.scopeLength === 0) return "it has no entity or no scope";
+  return Number.isSafeInteger(frame.wallMs) ? null : `its wall_ms is past ${Number.MAX_SAFE_INTEGER}, the last time that is read here`;
 }
 
 export function frameEntity(frame: Frame): string {
@@ -226,7 +253,7 @@ export interface FrameFields {
   readonly eventId: Uint8Array;
   readonly correlationId: Uint8Array;
   readonly causationId: Uint8Array | null;
-  readonly timestampUs: number;
+  readonly timestampUs: number | bigint;
   readonly wallMs: number;
   readonly counter: number;
   readonly depth: number;
@@ -302,7 +329,8 @@ function writeHeader(sink: ByteSink, fields: FrameFields): void {
   if (fields.causationId === null) writeNil(sink);
   else writeBinary8(sink, fields.causationId);
   writeKey(sink, EVENT_HEADER_KEYS, 3);
-  writeInteger(sink, fields.timestampUs);
+  if (typeof fields.timestampUs === "bigint") writeBigInteger(sink, fields.timestampUs);
+  else writeInteger(sink, fields.timestampUs);
   writeKey(sink, EVENT_HEADER_KEYS, 4);
   writeMapOf(sink, POSITION_KEYS);
   const position = [fields.wallMs, fields.counter, fields.depth, fields.lane, fields.clock];

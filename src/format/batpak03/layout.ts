@@ -8,8 +8,8 @@ export const ID_BYTES = 16;
 export const HASH_BYTES = 32;
 export const ZERO_HASH: Uint8Array = new Uint8Array(HASH_BYTES);
 
-/** `FBAT` · length of the map (u32 BE) · map. */
-export const SEGMENT_HEADER = { magic: 0x46424154, lengthAt: 4, mapAt: 8, version: 1 } as const;
+/** `FBAT` · length of the map (u32 BE) · map. No header takes more than `bytesMax`. */
+export const SEGMENT_HEADER = { magic: 0x46424154, lengthAt: 4, mapAt: 8, version: 1, bytesMax: 4096 } as const;
 export const SEGMENT_HEADER_KEYS = keyTable(["version", "flags", "created_ns", "segment_id"]);
 
 /** Length of the body (u32 BE) · CRC-32 of the body (u32 BE) · body. */

@@ -12,6 +12,12 @@ export interface Corrupt {
   readonly reason: string;
 }
 
+/** The bytes are none of this layout's ("foreign"), or whole and of a version of it that is not read here ("later"): no crash leaves such. */
+export interface Foreign {
+  readonly kind: "foreign" | "later";
+  readonly reason: string;
+}
+
 export function torn(reason: string): Torn {
   return { kind: "torn", reason };
 }

@@ -14,7 +14,7 @@ import {
 } from "../../base/msgpack.ts";
 import { nextField, readMap, writeKey, writeMapOf } from "./key-table.ts";
 import { SEGMENT_HEADER, SEGMENT_HEADER_KEYS, U32_MAX } from "./layout.ts";
-import type { Corrupt, Torn } from "./outcome.ts";
+import type { Corrupt, Foreign, Torn } from "./outcome.ts";
 import { corrupt, torn } from "./outcome.ts";
 
 export interface SegmentHeaderFields {
@@ -48,12 +48,21 @@ export function encodeSegmentHeader(sink: ByteSink, fields: SegmentHeaderFields)
   sink.view.setUint32(start + SEGMENT_HEADER.lengthAt, sink.position - start - SEGMENT_HEADER.mapAt);
 }
 
-/** Reads the header at the start of `bytes`, of which `limit` are there. A few hundred bytes suffice for any header written so far. */
-export function decodeSegmentHeader(bytes: Uint8Array, view: DataView, limit: number): SegmentHeader | Torn | Corrupt {
+/** No header takes less: its values are a byte each at least. */
+const HEADER_BYTES_MIN = SEGMENT_HEADER.mapAt + SEGMENT_HEADER_KEYS.bytesMax;
+
+/** Reads the header at the start of `bytes`, of which `limit` are there: the whole file, or `SEGMENT_HEADER.bytesMax`. */
+export function decodeSegmentHeader(bytes: Uint8Array, view: DataView, limit: number): SegmentHeader | Torn | Corrupt | Foreign {
+  const start = bytes.subarray(0, Math.min(limit, HEADER_BYTES_MIN));
+  if (start.every((byte) => byte === 0)) return torn("the segment header is missing");
   if (limit < SEGMENT_HEADER.mapAt) return torn(`the segment header needs ${SEGMENT_HEADER.mapAt} bytes, there are ${limit}`);
-  if (view.getUint32(0) !== SEGMENT_HEADER.magic) return corrupt("the file does not begin with FBAT");
+  if (view.getUint32(0) !== SEGMENT_HEADER.magic) {
+    const reason = "the file does not begin with FBAT";
+    return limit < HEADER_BYTES_MIN ? torn(reason) : { kind: "foreign", reason };
+  }
   const mapBytes = view.getUint32(SEGMENT_HEADER.lengthAt);
   const end = SEGMENT_HEADER.mapAt + mapBytes;
+  if (end > SEGMENT_HEADER.bytesMax) return { kind: "foreign", reason: `what begins with FBAT claims a header of ${end} bytes` };
   if (end > limit) return torn(`the segment header claims ${mapBytes} bytes, there are ${limit - SEGMENT_HEADER.mapAt}`);
   const reader = msgpackReader(bytes, view, SEGMENT_HEADER.mapAt, end);
   const map = readMap(reader, SEGMENT_HEADER_KEYS);
@@ -67,12 +76,23 @@ export function decodeSegmentHeader(bytes: Uint8Array, view: DataView, limit: nu
     else if (field === 2) createdNs = readBigInteger(reader);
     else segmentId = readUnsigned(reader);
   }
+  // Whatever else a header of another version holds.
+  if (version > SEGMENT_HEADER.version) {
+    const reason = `it is of format version ${version}, which a later version writes; ${SEGMENT_HEADER.version} is read here`;
+    return { kind: "later", reason };
+  }
   if (reader.fault !== null) return corrupt(`the segment header does not decode: ${reader.fault}`);
   if (reader.position !== end)
     return corrupt(`the segment header claims ${mapBytes} bytes and takes ${reader.position - SEGMENT_HEADER.mapAt}`);
   if (version !== SEGMENT_HEADER.version) return corrupt(`the segment is of version ${version}, only ${SEGMENT_HEADER.version} is read`);
   if (segmentId === 0) return corrupt("the segment header names segment 0, ids count from 1");
   return { kind: "ok", flags, createdNs, segmentId, end };
+}
+
+/** Whether a header's map begins where it has to: told of a segment whose magic is damaged. */
+export function beginsHeaderMap(bytes: Uint8Array): boolean {
+  const [key] = SEGMENT_HEADER_KEYS.encoded;
+  return key.every((byte, index) => bytes[SEGMENT_HEADER.mapAt + 1 + index] === byte);
 }
 
 /** `000001.fbat`; a seventh digit simply appears. */

@@ -42,8 +42,10 @@ export type SegmentHeaderOutcome =
   | { readonly kind: "ok"; readonly header: SegmentHeader }
   /** Shorter than a header, or all zeros. */
   | { readonly kind: "torn"; readonly reason: string }
-  /** The file of another program, or of a later version. */
+  /** The file of another program. */
   | { readonly kind: "foreign"; readonly reason: string }
+  /** Whole, as its CRC says, and of a version that is not read here. */
+  | { readonly kind: "later"; readonly reason: string }
   | { readonly kind: "corrupt"; readonly reason: string };
 
 export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
@@ -82,8 +84,15 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeaderOutcome {
     return { kind: "corrupt", reason: "the header's CRC does not match" };
   }
   const version = view.getUint16(SEGMENT_HEADER.version, true);
-  if (version !== SEGMENT_VERSION || view.getUint16(SEGMENT_HEADER.headerBytes, true) !== SEGMENT_HEADER.bytes) {
-    return { kind: "foreign", reason: `format version ${version} is not ${SEGMENT_VERSION}` };
+  if (version > SEGMENT_VERSION) {
+    const reason = `it is of format version ${version}, which a later version writes; ${SEGMENT_VERSION} is read here`;
+    return { kind: "later", reason };
+  }
+  if (version !== SEGMENT_VERSION)
+    return { kind: "foreign", reason: `it is of format version ${version}, ${SEGMENT_VERSION} is the first` };
+  const headerBytes = view.getUint16(SEGMENT_HEADER.headerBytes, true);
+  if (headerBytes !== SEGMENT_HEADER.bytes) {
+    return { kind: "foreign", reason: `its header claims ${headerBytes} bytes, one of version ${version} has ${SEGMENT_HEADER.bytes}` };
   }
   const header = {
     storeId: start.slice(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16),
