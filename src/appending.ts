@@ -19,6 +19,7 @@ import type { Receipt } from "./events/event.ts";
 import { compileExpectation } from "./events/expectation.ts";
 import { keyedId, parseId } from "./events/id.ts";
 import { SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
+import { clampGivenTimes } from "./given-times.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { Acceptance } from "./log/acceptance.ts";
 import { AppendItem, type ConditionResult, type ExpectedState } from "./log/append-request.ts";
@@ -39,6 +40,8 @@ export interface AppendingParts {
   assertWritable(): void;
   /** What the layout cannot store; throws `UNSUPPORTED_BY_LAYOUT`. */
   assertStorable(item: AppendItem): void;
+  /** Whether no event is stored with an earlier time than what is before it; else an entity's times run forward, and the frame keeps both. */
+  readonly clampsTimes: boolean;
 }
 
 const APPEND_MEMBERS: ReadonlySet<string> = new Set(["expect", "idempotencyKey", "causedBy", "correlationId", "metadata", "signal"]);
@@ -68,6 +71,11 @@ export class Appending {
 
   constructor(parts: AppendingParts) {
     this.#parts = parts;
+  }
+
+  /** Throws where the layout cannot store the event. */
+  assertStorable(item: AppendItem): void {
+    this.#parts.assertStorable(item);
   }
 
   /** What a batch may hold at most. */
@@ -242,7 +250,12 @@ export class Appending {
 
   /** Encodes the events and submits them; false when there is no room for so many bytes. */
   #stage(events: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts): boolean {
-    const { acceptance } = this.#parts;
+    const { acceptance, clampsTimes, reading } = this.#parts;
+    if (events[0].givenMs !== null && clampsTimes) {
+      // The store's last time is known once everything before it is accepted.
+      if (!acceptance.isCaughtUp) return false;
+      clampGivenTimes(events, reading.index.lastTimeMicros);
+    }
     const resolutions = this.#resolve(events);
     let sink: ByteSink | null = null;
     let start = 0;
@@ -283,7 +296,7 @@ export class Appending {
     }
   }
 
-  /** Gives events of definitions their kinds. Returns what is to be learnt when they are accepted: nothing, mostly. */
+  /** Gives events of definitions, and imported ones with names, their kinds. Returns what is to be learnt when they are accepted: nothing, mostly. */
   #resolve(events: readonly AppendItem[]): readonly Resolution[] {
     const { registry } = this.#parts;
     // Taken over at the end only: a batch that is refused claims nothing.
@@ -291,10 +304,14 @@ export class Appending {
     let learning = NO_RESOLUTIONS;
     let last: Resolution | null = null;
     for (const event of events) {
-      const { definition } = event;
-      if (definition === null) continue;
-      if (last === null || last.definition !== definition) {
-        last = learning.find((resolution) => resolution.definition === definition) ?? registry.resolve(definition, pending);
+      const { definition, type } = event;
+      if (definition === null && type === null) continue;
+      if (last === null || !isFor(last, event)) {
+        last =
+          learning.find((resolution) => isFor(resolution, event)) ??
+          (definition === null
+            ? registry.resolveName(type as string, event.version, event.kind, pending)
+            : registry.resolve(definition, pending));
         if (!registry.isRecorded(last) && !learning.includes(last)) {
           learning = [...learning, last];
           if (last.mustRecord) pending = [...pending, last];
@@ -358,6 +375,11 @@ export class Appending {
 
 async function noteOutput(item: AppendItem, pending: PendingData): Promise<void> {
   item.data = await pending.output;
+}
+
+function isFor(resolution: Resolution, { definition, type, version }: AppendItem): boolean {
+  if (resolution.definition !== definition) return false;
+  return definition !== null || (resolution.name === type && resolution.version === version);
 }
 
 function recordItem({ name, kind, version }: Resolution): AppendItem {

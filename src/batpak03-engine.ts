@@ -80,6 +80,7 @@ export class Batpak03Writer implements StoreWriter {
       limits: options,
       assertWritable: () => input.assertWritable(),
       assertStorable: assertBatpak03Item,
+      clampsTimes: false,
     });
   }
 

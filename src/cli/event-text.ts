@@ -1,7 +1,6 @@
-/** Events as lines: for people, as JSON, and as `dump` prints them. */
+/** Events as lines: for people and as JSON. */
 import type { PlainEvent } from "../events/event.ts";
 import { payloadToJson } from "../events/payload-json.ts";
-import type { PlacedEvent } from "../placed-reading.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
 type ReadEvent = PlainEvent;
@@ -45,21 +44,4 @@ export function eventDetails(event: ReadEvent): string {
     ["data", printable(payloadToJson(event.data))],
   ];
   return lines.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join("");
-}
-
-function idDigits(id: string): string {
-  return id.slice(0, 8) + id.slice(9, 13) + id.slice(14, 18) + id.slice(19, 23) + id.slice(24);
-}
-
-/** A line of `dump`: its keys, in their order. */
-export function dumpLine({ event, segmentId, offset, length }: PlacedEvent): string {
-  const { causationId } = event;
-  return (
-    `{"event_id":"${idDigits(event.id)}","correlation_id":"${idDigits(event.correlationId)}",` +
-    `"causation_id":${causationId === null ? "null" : `"${idDigits(causationId)}"`},` +
-    `"entity":${JSON.stringify(event.entity)},"scope":${JSON.stringify(event.scope)},"kind":${event.kind},` +
-    `"wall_ms":${event.timestamp},"clock":${event.clock},"prev_hash":"${event.previousHash}","event_hash":"${event.hash}",` +
-    `"segment_id":${segmentId},"offset":${offset},"length":${length},"global_sequence":${event.sequence},` +
-    `"payload":${payloadToJson(event.data)}}\n`
-  );
 }

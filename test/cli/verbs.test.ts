@@ -139,13 +139,13 @@ const DUMP_KEYS =
     " ",
   );
 
-test("dump has exactly its keys; dump, import and dump again agree; a second import adds nothing", async (context) => {
+test("dump has its keys, and name and metadata where there are some; dump, import and dump again agree; a second import adds nothing", async (context) => {
   const directory = temporaryDirectory(context);
   const path = await sample(directory);
   const dump = await batpak(["dump", path]);
   const lines = jsonLines(dump.out);
   assert.equal(lines.length, 20);
-  for (const line of lines) assert.deepEqual(Object.keys(line), DUMP_KEYS);
+  for (const line of lines) assert.deepEqual(Object.keys(line), DUMP_KEYS.toSpliced(-1, 0, "type", "metadata"));
   const segment = readFileSync(join(path, "000001.fbat"));
   for (const { event_id, prev_hash, event_hash, offset, length, causation_id } of lines) {
     assert.match(event_id as string, /^[0-9a-f]{32}$/);
@@ -168,6 +168,8 @@ test("dump has exactly its keys; dump, import and dump again agree; a second imp
     "entity",
     "scope",
     "kind",
+    "type",
+    "metadata",
     "wall_ms",
     "clock",
     "global_sequence",
