@@ -1,14 +1,17 @@
 /** Events as `dump` prints them, and `import` takes them. */
-import { payloadToJson } from "../events/payload-json.ts";
 import type { PlacedEvent } from "../placed-reading.ts";
+import { memberJson, type NoteUnreadable } from "./event-text.ts";
 
 /**
- * A line of `dump`: its keys, in their order; those that only native stores know where there is something to say.
+ * A line of `dump`: its keys, in their order; those that only native stores know where there is something to say. `payload_error` and
+ * `metadata_error` stand, with the reason, for what cannot be decoded.
  *
  * @param batch the sequence of the first event of its batch; null where it is alone in it
  */
-export function dumpLine({ event, segmentId, offset, length }: PlacedEvent, batch: number | null): string {
-  const { causationId, type, storedVersion, metadata } = event;
+export function dumpLine({ event, segmentId, offset, length }: PlacedEvent, batch: number | null, note: NoteUnreadable): string {
+  const { causationId, type, storedVersion } = event;
+  const metadata = memberJson(event, "metadata", note);
+  const data = memberJson(event, "data", note);
   return (
     `{"event_id":"${idDigits(event.id)}","correlation_id":"${idDigits(event.correlationId)}",` +
     `"causation_id":${causationId === null ? "null" : `"${idDigits(causationId)}"`},` +
@@ -17,9 +20,13 @@ export function dumpLine({ event, segmentId, offset, length }: PlacedEvent, batc
     `"segment_id":${segmentId},"offset":${offset},"length":${length},"global_sequence":${event.sequence},` +
     (type === null ? "" : `"type":${JSON.stringify(type)},`) +
     (storedVersion === 1 ? "" : `"version":${storedVersion},`) +
-    (metadata === null ? "" : `"metadata":${payloadToJson(metadata)},`) +
+    (metadata.reason === undefined
+      ? metadata.json === "null"
+        ? ""
+        : `"metadata":${metadata.json},`
+      : `"metadata_error":${JSON.stringify(metadata.reason)},`) +
     (batch === null ? "" : `"batch":${batch},`) +
-    `"payload":${payloadToJson(event.data)}}\n`
+    (data.reason === undefined ? `"payload":${data.json}}\n` : `"payload_error":${JSON.stringify(data.reason)}}\n`)
   );
 }
 

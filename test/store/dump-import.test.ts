@@ -13,7 +13,7 @@ async function dump(disk: Disk): Promise<string[]> {
   const store = await openMemoryStore({ disk, readOnly: true });
   const batchOf = batchNumbers();
   const lines: string[] = [];
-  for await (const batch of store.readPlaced()) for (const placed of batch) lines.push(dumpLine(placed, batchOf(placed)));
+  for await (const batch of store.readPlaced()) for (const placed of batch) lines.push(dumpLine(placed, batchOf(placed), assert.fail));
   await store.close();
   return lines;
 }
