@@ -6,6 +6,7 @@
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { isStoreError } from "../base/store-error.ts";
+import { ioError } from "../disk/io-error.ts";
 import { addAppend } from "./append.ts";
 import { addCheckpoint } from "./checkpoint.ts";
 import { addConsumers } from "./consumers.ts";
@@ -75,9 +76,10 @@ function addJson(command: Command, terminal: Terminal): void {
   });
 }
 
-function exitCodeOf(error: unknown, terminal: Terminal): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  if (!(error instanceof Error)) throw error;
+function exitCodeOf(thrown: unknown, terminal: Terminal): number {
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (!(thrown instanceof Error)) throw thrown;
+  const error = readFailure(thrown);
   const code = "code" in error && typeof error.code === "string" ? error.code : null;
   if (error instanceof UsageError || code === "INVALID_ARGUMENT") {
     terminal.tell(error.message);
@@ -85,6 +87,11 @@ function exitCodeOf(error: unknown, terminal: Terminal): number {
   }
   terminal.tell(code === null ? error.message : `${error.message} (${code})`);
   return isStoreError(error, "NOT_FOUND") ? EXIT.found : EXIT.store;
+}
+
+/** What the system said of a path that was given, as the store says it. */
+function readFailure(error: Error): Error {
+  return "syscall" in error && "path" in error ? ioError("read", String(error.path), error) : error;
 }
 
 async function main(): Promise<void> {

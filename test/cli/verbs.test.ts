@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
@@ -234,6 +234,23 @@ test("wrong flags, wrong verbs, missing paths and files are exit status 2, with 
     assert.match(help.out, new RegExp(`^ {2}${verb}`, "m"));
   }
   console.log(`wrong command lines tried: ${wrong.length}`);
+});
+
+test("what the system refuses of a path that was given is told as the store tells it", async (context) => {
+  const directory = temporaryDirectory(context);
+  // Nobody may look through it, whoever runs the tests.
+  const loop = join(directory, "loop");
+  symlinkSync(loop, loop);
+  const commands = [
+    ["read", loop],
+    ["import", join(directory, "new"), loop, "--create"],
+    ["checkpoint", "show", loop],
+    ["snapshot", loop, join(directory, "copy")],
+  ];
+  for (const { code, out, err } of await Promise.all(commands.map((args) => batpak(args)))) {
+    assert.deepEqual([code, out], [3, ""], err);
+    assert.match(err, /^batpak: Cannot (?:read|open) ".*loop": ELOOP: .* \(IO\)\n$/);
+  }
 });
 
 test("reading goes on beside a live writer and follows it; a second writer is refused with LOCKED", async (context) => {
