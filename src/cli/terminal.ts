@@ -17,10 +17,11 @@ export class Terminal {
   constructor() {
     const { NO_COLOR: noColour } = process.env;
     this.#colours = process.stdout.isTTY && (noColour === undefined || noColour === "");
-    // Whoever reads the output has seen enough: `batpak read DIR | head`. Reading verbs hold nothing that would have to be let go.
+    // Whoever reads the output has seen enough: `batpak read DIR | head`. What was found until then stays said. Nothing has to be let go: verbs that
+    // change a store print when that is done, and a lock ends with its process.
     process.stdout.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code !== "EPIPE") this.tell(`Cannot write the output: ${error.message}`);
-      process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.store);
+      process.exit(error.code === "EPIPE" ? (process.exitCode ?? EXIT.ok) : EXIT.store);
     });
   }
 

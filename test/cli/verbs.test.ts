@@ -293,6 +293,27 @@ test("an output that is closed early ends the program quietly", async (context) 
   assert.deepEqual([code, err], [0, ""]);
 });
 
+test("an output that is closed early takes nothing back of what was found", async (context) => {
+  const path = await sample(temporaryDirectory(context), 1);
+  const store = await Store.open(path);
+  for (let n = 0; n < 20; n++)
+    await store.append(
+      { entity: "x", scope: "s" },
+      Array.from({ length: 100 }, () => Placed("x".repeat(2000))),
+    );
+  await store.close();
+  const [second] = jsonLines((await batpak(["read", path, "--json", "--limit", "2"])).out).slice(1);
+  const bytes = readFileSync(join(path, "000001.fbat"));
+  flip(join(path, "000001.fbat"), bytes.indexOf(Buffer.from((second.id as string).replaceAll("-", ""), "hex")));
+  const child = spawn(process.execPath, [...nodeArguments, "dump", path], { stdio: ["ignore", "pipe", "pipe"] });
+  let err = "";
+  child.stderr.setEncoding("utf8").on("data", (part: string) => (err += part));
+  child.stdout.once("data", () => child.stdout.destroy());
+  const [code] = (await once(child, "close")) as [number];
+  assert.equal(code, 1, err);
+  assert.match(err, /Event 1 is lost/);
+});
+
 function flip(file: string, position: number): void {
   const bytes = readFileSync(file);
   const descriptor = openSync(file, "r+");
