@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { convertStore } from "../convert.ts";
 import type { Layout } from "../store-options.ts";
+import { Interrupted } from "./exit-code.ts";
 import { assertNewDirectory, assertStoreDirectory } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
@@ -26,7 +27,7 @@ export function addConvert(program: Command, terminal: Terminal): void {
       await assertNewDirectory(resolve(target), "convert");
       // Interrupted, it leaves the source as it was and no target.
       const interrupt = new AbortController();
-      const stop = (): void => interrupt.abort(new Error("Interrupted; the source is as it was, and there is no new store"));
+      const stop = (): void => interrupt.abort(new Interrupted("Interrupted; the source is as it was, and there is no new store"));
       process.once("SIGINT", stop);
       try {
         const result = await convertStore(source, target, {

@@ -1,5 +1,6 @@
 /** `batpak import DIR FILE.jsonl|-`: appends what `batpak dump` printed, or lines of that form. */
 import type { Command } from "commander";
+import { Interrupted } from "./exit-code.ts";
 import { assertFile, linesOf } from "./lines.ts";
 import { withWriter } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
@@ -21,11 +22,11 @@ export function addImport(program: Command, terminal: Terminal): void {
       await assertFile(path);
       // Interrupted, it stops between two batches and closes the store properly.
       const interrupt = new AbortController();
-      const stop = (): void => interrupt.abort(new Error("Interrupted; what is imported stays, a second run goes on"));
+      const stop = (): void => interrupt.abort(new Interrupted("Interrupted; what is imported stays, a second run goes on"));
       process.once("SIGINT", stop);
       try {
         await withWriter(directory, flags.create === true, async (store) => {
-          const result = await store.import(linesOf(path), {
+          const result = await store.import(linesOf(path, interrupt.signal), {
             skipBad: flags.skipBad === true,
             signal: interrupt.signal,
             onProgress: ({ lines, imported, skipped, bad }) =>

@@ -14,7 +14,7 @@ import { addConvert } from "./convert.ts";
 import { addCompact } from "./compact.ts";
 import { addDump } from "./dump.ts";
 import { addEntities } from "./entities.ts";
-import { EXIT, UsageError } from "./exit-code.ts";
+import { EXIT, Interrupted, UsageError } from "./exit-code.ts";
 import { addFollow } from "./follow.ts";
 import { addGet } from "./get.ts";
 import { addImport } from "./import.ts";
@@ -81,6 +81,10 @@ function exitCodeOf(thrown: unknown, terminal: Terminal): number {
   if (!(thrown instanceof Error)) throw thrown;
   const error = readFailure(thrown);
   const code = "code" in error && typeof error.code === "string" ? error.code : null;
+  if (error instanceof Interrupted) {
+    terminal.tell(error.message);
+    return EXIT.interrupted;
+  }
   if (error instanceof UsageError || code === "INVALID_ARGUMENT") {
     terminal.tell(error.message);
     return EXIT.usage;

@@ -196,6 +196,28 @@ test("a bad line names its number and stops its batch; --skip-bad goes on and re
   assert.deepEqual([missing.code, missing.out], [2, ""]);
 });
 
+test("an import that waits for its input ends at the first Ctrl-C, and leaves the store closed", async (context) => {
+  const path = join(temporaryDirectory(context), "store");
+  const child = spawn(process.execPath, [...nodeArguments, "import", path, "-", "--create"], { stdio: ["pipe", "pipe", "pipe"] });
+  const portion = Array.from({ length: 1000 }, (_, n) => `{"entity":"e","scope":"s","kind":4096,"payload":${n}}\n`).join("");
+  child.stdin.write(`${portion}{"entity":`);
+  const said = text(child.stderr);
+  // Until they are stored, which a reader sees.
+  for (let count = 0; count < 1000; ) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const store = await Store.open(path, { readOnly: true }).catch(() => null);
+    count = (await store?.count()) ?? 0;
+    await store?.close();
+  }
+  child.kill("SIGINT");
+  const [code] = (await once(child, "close")) as [number];
+  assert.equal(code, 130);
+  assert.match(await said, /Interrupted; what is imported stays/);
+  const store = await Store.open(path);
+  assert.equal(store.openReport.route, "checkpoint");
+  await store.close();
+});
+
 test("wrong flags, wrong verbs, missing paths and files are exit status 2, with a message and no output", async (context) => {
   const directory = temporaryDirectory(context);
   const path = await sample(directory, 1);
