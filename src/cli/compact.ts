@@ -6,6 +6,7 @@ import { EXIT, UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
 import { assertStoreDirectory } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
+import { timeOf } from "./times.ts";
 
 interface Given {
   readonly scope?: string;
@@ -24,7 +25,7 @@ export function addCompact(program: Command, terminal: Terminal): void {
     .option("--scope <scope>", "remove only events of this scope")
     .option("--entity <entity>", "remove only events of this entity")
     .option("--prefix <prefix>", "remove only events of entities that begin so")
-    .option("--keep-newer-than <time>", "keep events from this time on: ISO text or milliseconds since 1970")
+    .option("--keep-newer-than <time>", "keep events from this time on: 2026-07-01, 2026-07-01T12:00:00Z, or milliseconds since 1970")
     .option("--keep-last <number>", "keep so many of the last events of each entity")
     .option("--dry-run", "only say what it would remove")
     .option("--yes", "do it")
@@ -47,9 +48,7 @@ function optionsOf({ scope, entity, prefix, keepNewerThan, keepLast }: Given): C
     ...(entity === undefined ? {} : { entity }),
     ...(prefix === undefined ? {} : { entityPrefix: prefix }),
   };
-  const time = keepNewerThan === undefined ? undefined : /^\d+$/.test(keepNewerThan) ? Number(keepNewerThan) : Date.parse(keepNewerThan);
-  if (time !== undefined && !Number.isFinite(time))
-    throw new UsageError(`Cannot compact: ${keepNewerThan} is no time, ISO text or ms are allowed`);
+  const time = keepNewerThan === undefined ? undefined : timeOf(keepNewerThan, "--keep-newer-than");
   if (Object.keys(filter).length === 0 && time === undefined && keepLast === undefined) {
     const options = "--scope, --entity, --prefix, --keep-newer-than and --keep-last";
     throw new UsageError(`Cannot compact: nothing says what goes, at least one of ${options} is required`);
