@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
@@ -53,6 +53,26 @@ test("append prints a receipt; a new store wants --create; names, kinds, keys an
   assert.deepEqual([first.type, first.data, first.metadata], ["Named", { big: 2n ** 64n }, { m: 1 }]);
   assert.deepEqual([second.kind, second.causationId, await store.count()], [0x2001, first.id, 2]);
   await store.close();
+});
+
+test("an append that is given wrongly makes no store", async (context) => {
+  const path = join(temporaryDirectory(context), "new");
+  const wrong: [string[], RegExp][] = [
+    [["e", "", "N", "1"], /scope is empty/],
+    [["_batpak", "s", "N", "1"], /library's own/],
+    [["e", "s", "", "1"], /name is empty/],
+    [["e", "s", "N", "1", "--key", ""], /key is empty/],
+    [["e", "s", "N", "1", "--caused-by", "x"], /--caused-by: the id is "x"/],
+    [["e", "s", "N", "1", "--caused-by", "0".repeat(32), "--correlation", "0".repeat(32)], /both given/],
+    [["e", "s", "N", "1", "--metadata", "[1]"], /--metadata \[1\]: it is no object/],
+    [["e", "s", "N", "1", "--event-version", "0"], /version is 0/],
+  ];
+  const results = await Promise.all(wrong.map(([args]) => batpak(["append", path, ...args, "--create"])));
+  for (const [n, { code, err }] of results.entries()) {
+    assert.equal(code, 2, err);
+    assert.match(err, wrong[n][1]);
+  }
+  assert.equal(existsSync(path), false);
 });
 
 test("get shows an event; one that is not there is exit status 1", async (context) => {
