@@ -2,11 +2,11 @@
  * `batpak consumers DIR`: lists the consumers; `reset` and `delete` move or forget a position. Both say what they would do and ask first, and
  * both are refused while the consumer is open somewhere. A position that lies in the log takes a writer, so the store must be free then.
  */
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import type { ConsumerStatus } from "../consuming.ts";
 import type { Store } from "../store.ts";
 import type { ConsumerPlace } from "../subscriptions/consumer.ts";
+import { agreed } from "./ask.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
 import { withReader, withWriter } from "./open-directory.ts";
@@ -99,7 +99,7 @@ async function change(
     terminal.tell(`There is no consumer ${printable(name)}`);
     return;
   }
-  if (flags.yes !== true && !(await agreed(line(found).trimEnd(), what))) {
+  if (flags.yes !== true && !(await agreed(`${line(found).trimEnd()}: ${what}. Do this?`))) {
     process.exitCode = EXIT.found;
     terminal.tell(`Nothing was changed: ${line(found).trimEnd()}; with --yes ${what}`);
     return;
@@ -110,14 +110,4 @@ async function change(
     await terminal.print(`${terminal.json ? JSON.stringify(changed) : text}\n`);
   };
   await (found.positionIn === "log" ? withWriter(directory, null, report) : withReader(directory, terminal, report));
-}
-
-async function agreed(now: string, what: string): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await lines.question(`${now}: ${what}. Do this? [y/N] `)).trim());
-  } finally {
-    lines.close();
-  }
 }

@@ -1,7 +1,7 @@
 /** `batpak repair DIR`: says what repairing would do, and does it when told to. */
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { type RepairReport, repairStore } from "../repair.ts";
+import { agreed } from "./ask.ts";
 import { EXIT } from "./exit-code.ts";
 import { assertStoreDirectory } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
@@ -20,8 +20,7 @@ export function addRepair(program: Command, terminal: Terminal): void {
         return;
       }
       if (!terminal.json) await show(terminal, plan);
-      const agreed = process.stdin.isTTY && process.stderr.isTTY && (await ask());
-      if (!agreed) {
+      if (!(await agreed("Do this? Everything that changes is copied first."))) {
         process.exitCode = EXIT.found;
         if (terminal.json) await show(terminal, plan);
         else terminal.tell("Nothing was changed; --yes does what is listed above");
@@ -29,15 +28,6 @@ export function addRepair(program: Command, terminal: Terminal): void {
       }
       await show(terminal, await repairStore(directory, { apply: true }));
     });
-}
-
-async function ask(): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await lines.question("Do this? Everything that changes is copied first. [y/N] ")).trim());
-  } finally {
-    lines.close();
-  }
 }
 
 async function show(terminal: Terminal, report: RepairReport): Promise<void> {
