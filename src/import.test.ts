@@ -146,6 +146,8 @@ test(`a bad record stops before its batch is written, or is reported (${badRecor
     const records = [record(2), record(3), bad, record(4)] as ReturnType<typeof record>[];
     await assert.rejects(store.import(records), (error) => {
       assert.ok(isStoreError(error, "INVALID_LINE"), name);
+      assert.equal(error.message, `Cannot import line 3: ${error.details.reason}`);
+      assert.doesNotMatch(error.details.reason, /^Cannot import/);
       assert.equal(error.details.line, 3, name);
       assert.match(error.details.reason, reason, name);
       return true;
@@ -210,5 +212,14 @@ test("a time is noted where it is clamped although its batch waited for room, an
     clamped++;
   }
   assert.ok(clamped > 1000);
+  await store.close();
+});
+
+test("a batpak 0.3 store takes no time before 1970: a bad line like any, and nothing of metadata", async () => {
+  const store = await openMemoryStore({ layout: "batpak-0.3" });
+  await assert.rejects(store.import([record(0), record(1, { wall_ms: -1 })]), {
+    code: "INVALID_LINE",
+    message: "Cannot import line 2: wall_ms is -1, 0 and later is allowed in the batpak 0.3 layout",
+  });
   await store.close();
 });
