@@ -50,9 +50,8 @@ export function addAppend(program: Command, terminal: Terminal): void {
       assertArguments({ entity, scope }, data, options);
       await withWriter(directory, flags.create === true, async (store) => {
         const receipt = await store.append({ entity, scope }, event, options);
-        await terminal.print(
-          terminal.json ? `${JSON.stringify(receipt)}\n` : `sequence ${receipt.sequence}  clock ${receipt.clock}  id ${receipt.id}\n`,
-        );
+        const text = `sequence ${receipt.sequence}  clock ${receipt.clock}  id ${receipt.id}`;
+        await terminal.printDone(`${terminal.json ? JSON.stringify(receipt) : text}\n`, `the event is stored: ${text}`);
       });
     });
 }

@@ -3,9 +3,10 @@
  * both are refused while the consumer is open somewhere. A position that lies in the log takes a writer, so the store must be free then.
  */
 import type { Command } from "commander";
+import { StoreError } from "../base/store-error.ts";
 import type { ConsumerStatus } from "../consuming.ts";
 import type { Store } from "../store.ts";
-import type { ConsumerPlace } from "../subscriptions/consumer.ts";
+import { type ConsumerPlace, placeOf } from "../subscriptions/consumer.ts";
 import { agreed } from "./ask.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
@@ -42,7 +43,7 @@ export function addConsumers(program: Command, terminal: Terminal): void {
     .description("move a consumer's position, forward or back")
     .action((directory: string, name: string, flags: ChangeFlags) => {
       const to = placeFrom(flags.to as string);
-      return change(terminal, directory, name, flags, `it goes on behind ${to}`, async (store) => {
+      return change(terminal, directory, name, flags, to, `it goes on behind ${to}`, async (store) => {
         const consumer = await store.consumer(name, undefined, { resetTo: to });
         const { position } = consumer;
         await consumer.close();
@@ -56,7 +57,7 @@ export function addConsumers(program: Command, terminal: Terminal): void {
     .option("--yes", "do it without asking")
     .description("forget a consumer's position: who opens the name again begins anew")
     .action((directory: string, name: string, flags: ChangeFlags) =>
-      change(terminal, directory, name, flags, "its position is forgotten", async (store) => {
+      change(terminal, directory, name, flags, null, "its position is forgotten", async (store) => {
         const consumer = await store.consumer(name, undefined, { resetTo: "start" });
         await consumer.delete();
         return { name, position: null, deleted: true };
@@ -87,17 +88,24 @@ async function change(
   directory: string,
   name: string,
   flags: ChangeFlags,
+  to: ConsumerPlace | null,
   what: string,
   work: (store: Store) => Promise<Changed>,
 ): Promise<void> {
   let found: ConsumerStatus | undefined;
   await withReader(directory, terminal, async (store) => {
     found = (await store.consumers()).find((status) => status.name === name);
+    // Nothing is promised that would be refused.
+    if (to !== null) placeOf(to, (await store.stats()).nextSequence, `reset the consumer ${name}`);
   });
   if (found === undefined) {
     process.exitCode = EXIT.found;
     terminal.tell(`There is no consumer ${printable(name)}`);
     return;
+  }
+  if (found.held) {
+    const message = `Cannot change the consumer ${name}: somebody has it open, close it there first`;
+    throw new StoreError("LOCKED", message, { pid: null, since: null, sameProcess: false });
   }
   if (flags.yes !== true && !(await agreed(`${line(found).trimEnd()}: ${what}. Do this?`))) {
     process.exitCode = EXIT.found;

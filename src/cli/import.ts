@@ -35,9 +35,8 @@ export function addImport(program: Command, terminal: Terminal): void {
           terminal.endProgress();
           for (const { line, reason } of result.bad) terminal.tellProblem(`Line ${line} is left out: ${reason}`);
           const { imported, skipped, bad } = result;
-          await terminal.print(
-            terminal.json ? `${JSON.stringify(result)}\n` : `${imported} imported, ${skipped} there already, ${bad.length} bad\n`,
-          );
+          const text = `${imported} imported, ${skipped} there already, ${bad.length} bad`;
+          await terminal.printDone(`${terminal.json ? JSON.stringify(result) : text}\n`, `the import is done: ${text}`);
         });
       } finally {
         process.removeListener("SIGINT", stop);

@@ -80,17 +80,21 @@ function exitCodeOf(thrown: unknown, terminal: Terminal): number {
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (!(thrown instanceof Error)) throw thrown;
   const error = readFailure(thrown);
-  const code = "code" in error && typeof error.code === "string" ? error.code : null;
-  if (error instanceof Interrupted) {
-    terminal.tell(error.message);
-    return EXIT.interrupted;
-  }
-  if (error instanceof UsageError || code === "INVALID_ARGUMENT") {
-    terminal.tell(error.message);
-    return EXIT.usage;
-  }
-  terminal.tell(code === null ? error.message : `${error.message} (${code})`);
-  return isStoreError(error, "NOT_FOUND") ? EXIT.found : EXIT.store;
+  const code = failureCode(error);
+  if (terminal.json || !SAID_IN_WORDS.has(code)) terminal.fail(code, error.message, isStoreError(error) ? error.details : {});
+  else terminal.tell(error.message);
+  if (code === "INTERRUPTED") return EXIT.interrupted;
+  if (code === "INVALID_ARGUMENT") return EXIT.usage;
+  return code === "NOT_FOUND" ? EXIT.found : EXIT.store;
+}
+
+/** Codes that say no more than the message. */
+const SAID_IN_WORDS: ReadonlySet<string> = new Set(["INVALID_ARGUMENT", "INTERRUPTED", "UNKNOWN"]);
+
+function failureCode(error: Error): string {
+  if (error instanceof UsageError) return "INVALID_ARGUMENT";
+  if (error instanceof Interrupted) return "INTERRUPTED";
+  return "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
 }
 
 /** What the system said of a path that was given, as the store says it. */

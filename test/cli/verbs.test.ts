@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { defineEvent, Store } from "../../src/index.ts";
@@ -146,6 +147,11 @@ test("stats, entities, segments and checkpoints, as text and as JSON", async (co
     assert.deepEqual([text.code, json.code], [0, 0], text.err + json.err);
     assert.match(text.out, pattern);
     assert.deepEqual(pick(jsonLines(json.out)), wanted);
+    if (args[1] !== "show") continue;
+    // Neither the library's own entity nor what fills columns up.
+    const [{ entityCount, columns, filling }] = jsonLines(json.out);
+    assert.deepEqual([entityCount, filling, Object.hasOwn(columns as object, "")], [4, undefined, false]);
+    assert.doesNotMatch(text.out, /^(?:column {2}|filling)/m);
   }
   const foreign = join(path, "..", "foreign");
   writeFileSync(foreign, "no checkpoint at all");
@@ -354,6 +360,54 @@ test("an output that is closed early takes nothing back of what was found", asyn
   const [code] = (await once(child, "close")) as [number];
   assert.equal(code, 1, err);
   assert.match(err, /Event 1 is lost/);
+});
+
+test("an append whose output fails says that the event is stored", { skip: !existsSync("/dev/full") }, async (context) => {
+  const path = await sample(temporaryDirectory(context), 2);
+  for (const json of [[], ["--json"]]) {
+    const full = openSync("/dev/full", "w");
+    const child = spawn(process.execPath, [...nodeArguments, "append", path, "e", "s", "N", "1", ...json], {
+      stdio: ["ignore", full, "pipe"],
+    });
+    closeSync(full);
+    const [err, [code]] = await Promise.all([text(child.stderr as Readable), once(child, "close") as Promise<[number]>]);
+    assert.equal(code, 3, err);
+    const sequence = json.length === 0 ? 2 : 3;
+    const pattern = new RegExp(
+      `Cannot write the output: ENOSPC.*; the event is stored: sequence ${sequence} {2}clock \\d {2}id [0-9a-f-]{36}`,
+    );
+    if (json.length === 0) assert.match(err, new RegExp(`^batpak: ${pattern.source} \\(IO\\)\n$`));
+    else {
+      const { code: name, message, details } = JSON.parse(err) as { code: string; message: string; details: { errno: string } };
+      assert.deepEqual([name, details.errno], ["IO", "ENOSPC"]);
+      assert.match(message, pattern);
+    }
+  }
+  const store = await Store.open(path, { readOnly: true });
+  assert.equal(await store.count(), 4);
+  await store.close();
+});
+
+test("with --json what ends the command is one JSON value on standard error", async (context) => {
+  const path = await sample(temporaryDirectory(context), 2);
+  const wrong: [string[], number, Record<string, unknown>][] = [
+    [
+      ["append", path, "order:0", "s", "N", "1", "--expect", "none"],
+      3,
+      { code: "CONFLICT", details: { entity: "order:0", expected: "none", actual: { clock: 0 } } },
+    ],
+    [["append", path, "order:0", "s", "6", "1"], 2, { code: "INVALID_ARGUMENT", details: {} }],
+    [["read", `${path}\u009b`], 2, { code: "INVALID_ARGUMENT", details: {} }],
+    [["append", path, "e", "s", "N", "1", "--caused-by", "0".repeat(32)], 1, { code: "NOT_FOUND" }],
+  ];
+  for (const [args, status, wanted] of wrong) {
+    const { code, out, err } = await batpak([...args, "--json"]);
+    assert.deepEqual([code, out], [status, ""], err);
+    const [failure, ...more] = jsonLines(err);
+    assert.deepEqual([more, Object.keys(failure)], [[], ["code", "message", "details"]]);
+    assert.deepEqual({ ...failure, ...wanted }, failure);
+    assert.doesNotMatch(err, /\u009b/);
+  }
 });
 
 function flip(file: string, position: number): void {
