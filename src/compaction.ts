@@ -20,12 +20,14 @@ import { Store } from "./store.ts";
 export interface CompactStoreOptions<Known extends readonly AnyDefinition[] = readonly []> extends CompactOptions<Known> {
   /** The definitions that `keep` and `query` use. */
   readonly events?: Known;
+  /** How long to wait for a writer to let go of the store, in milliseconds: 0 (default) to a day. */
+  readonly lockWaitMs?: number;
   readonly disk?: Disk;
   /** Where the time comes from; default the machine's clock. */
   readonly clock?: Clock;
 }
 
-const STORE_OPTIONS: ReadonlySet<string> = new Set([...COMPACT_OPTIONS, "events", "disk", "clock"]);
+const STORE_OPTIONS: ReadonlySet<string> = new Set([...COMPACT_OPTIONS, "events", "lockWaitMs", "disk", "clock"]);
 
 /**
  * Removes events from a store that is not open for writing. At least one of `query`, `keep`, `keepNewerThan` and `keepLast` must be given; an
@@ -43,7 +45,7 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
 ): Promise<CompactReport> {
   assertPath(directory, "compact");
   assertOptions(options, STORE_OPTIONS, "compact");
-  const { events, disk = nodeDisk, clock, ...given } = options;
+  const { events, lockWaitMs, disk = nodeDisk, clock, ...given } = options;
   assertCompactOptions(given as unknown as CompactOptions);
   const rules = copyRules(given as unknown as CompactOptions) as unknown as typeof given;
   const path = options.disk === undefined ? resolve(directory) : directory;
@@ -57,6 +59,7 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
     const store = await Store.open<Known>(path, {
       ...opening,
       ...(events === undefined ? {} : { events }),
+      ...(lockWaitMs === undefined ? {} : { lockWaitMs }),
       ...(options.disk === undefined ? {} : { disk }),
       ...(clock === undefined ? {} : { clock }),
     });

@@ -37,10 +37,13 @@ import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
+import { lockWaitOf } from "./store-options.ts";
 
 export interface RepairOptions {
   /** False (default): only says what it would do. */
   readonly apply?: boolean;
+  /** How long to wait for a writer to let go of the store, in milliseconds: 0 (default) to a day. */
+  readonly lockWaitMs?: number;
   readonly disk?: Disk;
   /** Where the time comes from; default the machine's clock. */
   readonly clock?: Clock;
@@ -62,7 +65,7 @@ export interface RepairReport {
   readonly copies: string | null;
 }
 
-const OPTION_NAMES: ReadonlySet<string> = new Set(["apply", "disk", "clock"]);
+const OPTION_NAMES: ReadonlySet<string> = new Set(["apply", "lockWaitMs", "disk", "clock"]);
 
 /**
  * Repairs a damaged store, or says what repairing would do.
@@ -79,10 +82,11 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   const { apply = false, disk = nodeDisk } = options;
   if (typeof apply !== "boolean") throw invalidArgument(`Cannot repair: apply is ${describeValue(apply)}, true and false are allowed`);
   const clock = clockOrSystem(options.clock);
+  const waitMs = lockWaitOf(options.lockWaitMs);
   await loadHashing();
   try {
     if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "repair");
-    const lock = await acquireDirectoryLock(disk, directory, { waitMs: 0, clock });
+    const lock = await acquireDirectoryLock(disk, directory, { waitMs, clock });
     try {
       return await new Repair(disk, directory, clock).run(apply);
     } finally {

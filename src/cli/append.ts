@@ -12,10 +12,10 @@ import { payloadFromJson } from "../events/payload-json.ts";
 import { UsageError } from "./exit-code.ts";
 import { kindNumber, wholeNumber } from "./filters.ts";
 import { standardInput } from "./lines.ts";
-import { withWriter } from "./open-directory.ts";
+import { addWait, type WaitFlags, withWriter } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
 
-interface AppendFlags {
+interface AppendFlags extends WaitFlags {
   readonly create?: boolean;
   readonly expect?: string;
   readonly key?: string;
@@ -26,8 +26,7 @@ interface AppendFlags {
 }
 
 export function addAppend(program: Command, terminal: Terminal): void {
-  program
-    .command("append")
+  addWait(program.command("append"))
     .argument("<dir>", "the store's directory")
     .argument("<entity>", "the entity: order:507")
     .argument("<scope>", "the scope: shop:eu")
@@ -48,7 +47,7 @@ export function addAppend(program: Command, terminal: Terminal): void {
       const event = kind === null ? defineEvent(name, { version })(data) : rawEvent(kind, data, version);
       const options = appendOptions(flags);
       assertArguments({ entity, scope }, data, options);
-      await withWriter(directory, flags.create === true, async (store) => {
+      await withWriter(directory, flags.create === true, flags, async (store) => {
         const receipt = await store.append({ entity, scope }, event, options);
         const text = `sequence ${receipt.sequence}  clock ${receipt.clock}  id ${receipt.id}`;
         await terminal.printDone(`${terminal.json ? JSON.stringify(receipt) : text}\n`, `the event is stored: ${text}`);

@@ -6,7 +6,7 @@ import { SYSTEM_ENTITY } from "../events/coordinate.ts";
 import { payloadToJson } from "../events/payload-json.ts";
 import { CHECKPOINT_FILE, checkpointVersion, decodeCheckpoint } from "../format/native/checkpoint.ts";
 import { UsageError } from "./exit-code.ts";
-import { withWriter } from "./open-directory.ts";
+import { addWait, type WaitFlags, withWriter } from "./open-directory.ts";
 import { isBatpak03Checkpoint, showBatpak03Checkpoint } from "./checkpoint-batpak03.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
@@ -14,12 +14,11 @@ const SYSTEM_NAME = Buffer.from(SYSTEM_ENTITY);
 
 export function addCheckpoint(program: Command, terminal: Terminal): void {
   const checkpoint = program.command("checkpoint").description("write a checkpoint of the index, or show one");
-  checkpoint
-    .command("write")
+  addWait(checkpoint.command("write"))
     .argument("<dir>", "the store's directory")
     .description("write a checkpoint, so that the next opening is quick")
-    .action((directory: string) =>
-      withWriter(directory, null, async (store) => {
+    .action((directory: string, flags: WaitFlags) =>
+      withWriter(directory, null, flags, async (store) => {
         await store.checkpoint();
         const file = join(store.directory, CHECKPOINT_FILE);
         const { nextSequence } = await store.stats();

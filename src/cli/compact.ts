@@ -4,11 +4,11 @@ import type { CompactOptions, CompactReport } from "../compacting.ts";
 import { compactStore } from "../compaction.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
-import { assertStoreDirectory } from "./open-directory.ts";
+import { addWait, assertStoreDirectory, lockWait, type WaitFlags } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 import { timeOf } from "./times.ts";
 
-interface Given {
+interface Given extends WaitFlags {
   readonly scope?: string;
   readonly entity?: string;
   readonly prefix?: string;
@@ -19,8 +19,7 @@ interface Given {
 }
 
 export function addCompact(program: Command, terminal: Terminal): void {
-  program
-    .command("compact")
+  addWait(program.command("compact"))
     .argument("<dir>", "the store's directory")
     .option("--scope <scope>", "remove only events of this scope")
     .option("--entity <entity>", "remove only events of this entity")
@@ -34,7 +33,7 @@ export function addCompact(program: Command, terminal: Terminal): void {
       const options = optionsOf(given);
       await assertStoreDirectory(directory);
       const applies = given.yes === true && given.dryRun !== true;
-      const report = await compactStore(directory, { ...options, dryRun: !applies });
+      const report = await compactStore(directory, { ...options, dryRun: !applies, ...lockWait(given) });
       await show(terminal, report);
       if (applies || given.dryRun === true || report.removedEvents === 0) return;
       process.exitCode = EXIT.found;

@@ -10,10 +10,10 @@ import { type ConsumerPlace, placeOf } from "../subscriptions/consumer.ts";
 import { agreed } from "./ask.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
-import { withReader, withWriter } from "./open-directory.ts";
+import { addWait, lockWait, type WaitFlags, withReader, withWriter } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
-interface ChangeFlags {
+interface ChangeFlags extends WaitFlags {
   readonly to?: string;
   readonly yes?: boolean;
 }
@@ -34,8 +34,7 @@ export function addConsumers(program: Command, terminal: Terminal): void {
         await terminal.print(text);
       }),
     );
-  consumers
-    .command("reset")
+  addWait(consumers.command("reset"))
     .argument("<dir>", "the store's directory")
     .argument("<name>", "the consumer")
     .requiredOption("--to <place>", "start, end, or the sequence of the last event that is done")
@@ -44,21 +43,20 @@ export function addConsumers(program: Command, terminal: Terminal): void {
     .action((directory: string, name: string, flags: ChangeFlags) => {
       const to = placeFrom(flags.to as string);
       return change(terminal, directory, name, flags, to, `it goes on behind ${to}`, async (store) => {
-        const consumer = await store.consumer(name, undefined, { resetTo: to });
+        const consumer = await store.consumer(name, undefined, { resetTo: to, ...lockWait(flags) });
         const { position } = consumer;
         await consumer.close();
         return { name, position, deleted: false };
       });
     });
-  consumers
-    .command("delete")
+  addWait(consumers.command("delete"))
     .argument("<dir>", "the store's directory")
     .argument("<name>", "the consumer")
     .option("--yes", "do it without asking")
     .description("forget a consumer's position: who opens the name again begins anew")
     .action((directory: string, name: string, flags: ChangeFlags) =>
       change(terminal, directory, name, flags, null, "its position is forgotten", async (store) => {
-        const consumer = await store.consumer(name, undefined, { resetTo: "start" });
+        const consumer = await store.consumer(name, undefined, { resetTo: "start", ...lockWait(flags) });
         await consumer.delete();
         return { name, position: null, deleted: true };
       }),
@@ -103,8 +101,8 @@ async function change(
     terminal.tell(`There is no consumer ${printable(name)}`);
     return;
   }
-  if (found.held) {
-    const message = `Cannot change the consumer ${name}: somebody has it open, close it there first`;
+  if (found.held && flags.wait === undefined) {
+    const message = `Cannot change the consumer ${name}: somebody has it open; close it there, or wait for it with lockWaitMs`;
     throw new StoreError("LOCKED", message, { pid: null, since: null, sameProcess: false });
   }
   if (flags.yes !== true && !(await agreed(`${line(found).trimEnd()}: ${what}. Do this?`))) {
@@ -117,5 +115,5 @@ async function change(
     const text = changed.deleted ? `${printable(name)} is deleted` : `${printable(name)} stands at ${changed.position}`;
     await terminal.print(`${terminal.json ? JSON.stringify(changed) : text}\n`);
   };
-  await (found.positionIn === "log" ? withWriter(directory, null, report) : withReader(directory, terminal, report));
+  await (found.positionIn === "log" ? withWriter(directory, null, flags, report) : withReader(directory, terminal, report));
 }

@@ -2,17 +2,16 @@
 import type { Command } from "commander";
 import { Interrupted } from "./exit-code.ts";
 import { assertFile, linesOf } from "./lines.ts";
-import { withWriter } from "./open-directory.ts";
+import { addWait, type WaitFlags, withWriter } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
 
-interface ImportFlags {
+interface ImportFlags extends WaitFlags {
   readonly create?: boolean;
   readonly skipBad?: boolean;
 }
 
 export function addImport(program: Command, terminal: Terminal): void {
-  program
-    .command("import")
+  addWait(program.command("import"))
     .argument("<dir>", "the store's directory")
     .argument("<file|->", "lines of JSON; - reads standard input")
     .description("append events of the form that dump prints; those that are there already are skipped")
@@ -25,7 +24,7 @@ export function addImport(program: Command, terminal: Terminal): void {
       const stop = (): void => interrupt.abort(new Interrupted("Interrupted; what is imported stays, a second run goes on"));
       process.once("SIGINT", stop);
       try {
-        await withWriter(directory, flags.create === true, async (store) => {
+        await withWriter(directory, flags.create === true, flags, async (store) => {
           const result = await store.import(linesOf(path, interrupt.signal), {
             skipBad: flags.skipBad === true,
             signal: interrupt.signal,

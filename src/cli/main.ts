@@ -73,6 +73,7 @@ function addJson(command: Command, terminal: Terminal): void {
   command.option("--json", "print results as JSON, one value a line");
   command.hook("preAction", (verb) => {
     terminal.json = verb.opts<{ json?: boolean }>().json === true;
+    terminal.waits = verb.options.some(({ long }) => long === "--wait");
   });
 }
 
@@ -81,11 +82,20 @@ function exitCodeOf(thrown: unknown, terminal: Terminal): number {
   if (!(thrown instanceof Error)) throw thrown;
   const error = readFailure(thrown);
   const code = failureCode(error);
-  if (terminal.json || !SAID_IN_WORDS.has(code)) terminal.fail(code, error.message, isStoreError(error) ? error.details : {});
-  else terminal.tell(error.message);
+  const message = code === "LOCKED" ? inOptions(error.message, terminal.waits) : error.message;
+  if (terminal.json || !SAID_IN_WORDS.has(code)) terminal.fail(code, message, isStoreError(error) ? error.details : {});
+  else terminal.tell(message);
   if (code === "INTERRUPTED") return EXIT.interrupted;
   if (code === "INVALID_ARGUMENT") return EXIT.usage;
   return code === "NOT_FOUND" ? EXIT.found : EXIT.store;
+}
+
+/** What a program would do about a lock, as it is done here. */
+function inOptions(message: string, waits: boolean): string {
+  const waiting = waits ? "wait for it with --wait SECONDS" : "wait for it";
+  return message
+    .replace("wait for it with lockWaitMs, end it, or open with readOnly", `${waiting}, or end it`)
+    .replace("wait for it with lockWaitMs", waiting);
 }
 
 /** Codes that say no more than the message. */

@@ -3,20 +3,24 @@ import type { Command } from "commander";
 import { type RepairReport, repairStore } from "../repair.ts";
 import { agreed } from "./ask.ts";
 import { EXIT } from "./exit-code.ts";
-import { assertStoreDirectory } from "./open-directory.ts";
+import { addWait, assertStoreDirectory, lockWait, type WaitFlags } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
+interface RepairFlags extends WaitFlags {
+  readonly yes?: boolean;
+}
+
 export function addRepair(program: Command, terminal: Terminal): void {
-  program
-    .command("repair")
+  addWait(program.command("repair"))
     .argument("<dir>", "the store's directory")
     .option("--yes", "do it without asking")
     .description("bring back what is whole in a damaged store; copies first")
-    .action(async (directory: string, options: { yes?: boolean }) => {
+    .action(async (directory: string, flags: RepairFlags) => {
+      const waiting = lockWait(flags);
       await assertStoreDirectory(directory);
-      const plan = await repairStore(directory);
-      if (plan.problems.length === 0 || options.yes === true) {
-        await show(terminal, options.yes === true ? await repairStore(directory, { apply: true }) : plan);
+      const plan = await repairStore(directory, waiting);
+      if (plan.problems.length === 0 || flags.yes === true) {
+        await show(terminal, flags.yes === true ? await repairStore(directory, { apply: true, ...waiting }) : plan);
         return;
       }
       if (!terminal.json) await show(terminal, plan);
@@ -26,7 +30,7 @@ export function addRepair(program: Command, terminal: Terminal): void {
         else terminal.tell("Nothing was changed; --yes does what is listed above");
         return;
       }
-      await show(terminal, await repairStore(directory, { apply: true }));
+      await show(terminal, await repairStore(directory, { apply: true, ...waiting }));
     });
 }
 

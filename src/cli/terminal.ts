@@ -10,6 +10,8 @@ const STYLES = { dim: [2, 22], bold: [1, 22], red: [31, 39] } as const;
 export class Terminal {
   /** Whether results are printed as JSON. */
   json = false;
+  /** Whether the verb has the option `--wait`. */
+  waits = false;
   readonly #colours: boolean;
   #progressAtMs = 0;
   /** What the command has done, when it comes to print that. */

@@ -308,7 +308,7 @@ test("reading goes on beside a live writer and follows it; a second writer is re
   assert.deepEqual(await sequencesOf("read", path), [0, 1, 2, 3]);
   const refused = await batpak(["append", path, "a", "s", "X", "1"]);
   assert.deepEqual([refused.code, refused.out], [3, ""]);
-  assert.match(refused.err, /LOCKED/);
+  assert.match(refused.err, /wait for it with --wait SECONDS, or end it \(LOCKED\)/);
   const follower = spawn(process.execPath, [...nodeArguments, "tail", path, "-n", "1", "-f", "--json"], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -320,8 +320,12 @@ test("reading goes on beside a live writer and follows it; a second writer is re
     }
     if (followed.length >= 4) follower.kill();
   }
-  await store.close();
   assert.deepEqual(followed, [3, 4, 5, 6]);
+  // Both are refused at once without the option, and wait with it.
+  const waiting = [batpak(["append", path, "a", "s", "X", "1", "--wait", "60"]), batpak(["repair", path, "--wait", "60"])];
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  await store.close();
+  for (const { code, err } of await Promise.all(waiting)) assert.equal(code, 0, err);
 });
 
 test("an output that is closed early ends the program quietly", async (context) => {
