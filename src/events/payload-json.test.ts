@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parseJson } from "./json-parse.ts";
@@ -132,6 +133,31 @@ test("a form with the wrong content is told what it wants", () => {
   ];
   for (const [text, message] of wrong) assert.throws(() => payloadFromJson(text), { code: "INVALID_ARGUMENT", message }, text);
   assert.deepEqual(payloadFromJson('{"$date":"+012024-02-29T00:00:00Z"}'), new Date("+012024-02-29T00:00:00Z"));
+});
+
+test("the forms are those of the table in docs/cli.md", () => {
+  const table = readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8");
+  const values: [string, unknown][] = [
+    ["2 ** 53", 2 ** 53],
+    ["5n", 5n],
+    ["2n ** 64n", 2n ** 64n],
+    ["-0", -0],
+    ["new Date(0)", new Date(0)],
+    ["Uint8Array.of(104, 105)", Uint8Array.of(104, 105)],
+    ["{ $a: 1 }", { $a: 1 }],
+  ];
+  for (const [expression, value] of values) {
+    const text = payloadToJson(value);
+    const plain = JSON.stringify(payloadToJsonValue(value));
+    const row = table.split("\n").find((line) => line.split("|")[1]?.includes(`\`${expression}\``)) ?? "";
+    const [, , printed, stringified, back] = row.split("|").map((cell) => cell.trim());
+    assert.deepEqual(
+      [printed, stringified],
+      [`\`${text}\``, plain === text && stringified === "the same" ? stringified : `\`${plain}\``],
+      expression,
+    );
+    for (const form of [text, plain]) assert.deepEqual(payloadFromJson(form), back === "a number" ? Number(value) : value);
+  }
 });
 
 test("what is not JSON is refused", () => {
