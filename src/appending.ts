@@ -21,6 +21,7 @@ import { compileExpectation } from "./events/expectation.ts";
 import { compileQuery, copyQuery } from "./events/query.ts";
 import { keyedId, parseId } from "./events/id.ts";
 import { DATA, SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
+import { clampGivenTimes } from "./given-times.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { Acceptance } from "./log/acceptance.ts";
 import { AppendItem, type ConditionResult, type ExpectedState } from "./log/append-request.ts";
@@ -44,6 +45,8 @@ export interface AppendingParts {
   readonly positions: Map<string, number>;
   /** What the layout cannot store; throws `UNSUPPORTED_BY_LAYOUT`. */
   assertStorable(item: AppendItem): void;
+  /** Whether no event is stored with an earlier time than what is before it; else an entity's times run forward, and the frame keeps both. */
+  readonly clampsTimes: boolean;
 }
 
 const APPEND_MEMBERS: ReadonlySet<string> = new Set(["expect", "idempotencyKey", "causedBy", "correlationId", "metadata", "signal"]);
@@ -74,6 +77,11 @@ export class Appending {
 
   constructor(parts: AppendingParts) {
     this.#parts = parts;
+  }
+
+  /** Throws where the layout cannot store the event. */
+  assertStorable(item: AppendItem): void {
+    this.#parts.assertStorable(item);
   }
 
   /** What a batch may hold at most. */
@@ -258,7 +266,12 @@ export class Appending {
 
   /** Encodes the events and submits them; false when there is no room for so many bytes. */
   #stage(events: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts): boolean {
-    const { acceptance } = this.#parts;
+    const { acceptance, clampsTimes, reading } = this.#parts;
+    if (events[0].givenMs !== null && clampsTimes) {
+      // The store's last time is known once everything before it is accepted.
+      if (!acceptance.isCaughtUp) return false;
+      clampGivenTimes(events, reading.index.lastTimeMicros);
+    }
     const resolutions = this.#resolve(events);
     let sink: ByteSink | null = null;
     let start = 0;
@@ -303,7 +316,7 @@ export class Appending {
     }
   }
 
-  /** Gives events of definitions their kinds. Returns what is to be learnt when they are accepted: nothing, mostly. */
+  /** Gives events of definitions, and imported ones with names, their kinds. Returns what is to be learnt when they are accepted: nothing, mostly. */
   #resolve(events: readonly AppendItem[]): readonly Resolution[] {
     const { registry, acceptance } = this.#parts;
     // Taken over at the end only: a batch that is refused claims nothing.
@@ -313,10 +326,14 @@ export class Appending {
     // Of events by number, which are not in the log yet.
     const isTaken = (kind: number): boolean => isAmong(events, kind) || acceptance.hasStagedKind(kind);
     for (const event of events) {
-      const { definition } = event;
-      if (definition === null) continue;
-      if (last === null || last.definition !== definition) {
-        last = learning.find((resolution) => resolution.definition === definition) ?? registry.resolve(definition, pending, isTaken);
+      const { definition, type } = event;
+      if (definition === null && type === null) continue;
+      if (last === null || !isFor(last, event)) {
+        last =
+          learning.find((resolution) => isFor(resolution, event)) ??
+          (definition === null
+            ? registry.resolveName(type as string, event.version, event.kind, pending, isTaken)
+            : registry.resolve(definition, pending, isTaken));
         if (!registry.isRecorded(last) && !learning.includes(last)) {
           learning = [...learning, last];
           if (last.mustRecord) pending = [...pending, last];
@@ -406,7 +423,12 @@ async function noteOutput(item: AppendItem, pending: PendingData): Promise<void>
 }
 
 function isAmong(events: readonly AppendItem[], kind: number): boolean {
-  return events.some((event) => event.definition === null && event.kind === kind);
+  return events.some((event) => event.definition === null && event.type === null && event.kind === kind);
+}
+
+function isFor(resolution: Resolution, { definition, type, version }: AppendItem): boolean {
+  if (resolution.definition !== definition) return false;
+  return definition !== null || (resolution.name === type && resolution.version === version);
 }
 
 function systemItem(kind: number, data: unknown): AppendItem {

@@ -82,6 +82,7 @@ export class Batpak03Writer implements StoreWriter {
       positions: new Map(),
       assertWritable: () => input.assertWritable(),
       assertStorable: assertBatpak03Item,
+      clampsTimes: false,
     });
   }
 

@@ -20,12 +20,14 @@ import { Store } from "./store.ts";
 export interface CompactStoreOptions<Known extends readonly AnyDefinition[] = readonly []> extends CompactOptions<Known> {
   /** The definitions that `keep` and `query` use. */
   readonly events?: Known | undefined;
+  /** How long to wait for a writer to let go of the store, in milliseconds: 0 (default) to a day. */
+  readonly lockWaitMs?: number | undefined;
   readonly disk?: Disk | undefined;
   /** Where the time comes from; default the machine's clock. */
   readonly clock?: Clock | undefined;
 }
 
-const STORE_OPTIONS: ReadonlySet<string> = new Set([...COMPACT_OPTIONS, "events", "disk", "clock"]);
+const STORE_OPTIONS: ReadonlySet<string> = new Set([...COMPACT_OPTIONS, "events", "lockWaitMs", "disk", "clock"]);
 
 /**
  * Removes events from a store that is not open for writing. At least one of `query`, `keep`, `keepNewerThan` and `keepLast` must be given; an
@@ -45,7 +47,7 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
   assertOptions(options, STORE_OPTIONS, "compact");
   assertDisk(options.disk, "compact");
   assertClock(options.clock, "compact");
-  const { events, disk = nodeDisk, clock, ...given } = options;
+  const { events, lockWaitMs, disk = nodeDisk, clock, ...given } = options;
   assertCompactOptions(given as unknown as CompactOptions);
   const rules = copyRules(given as unknown as CompactOptions) as unknown as typeof given;
   const path = options.disk === undefined ? resolve(directory) : directory;
@@ -56,7 +58,7 @@ export async function compactStore<const Known extends readonly AnyDefinition[] 
     if (layout !== "native") throw compactionUnsupported(layout);
     // What is only looked at is left as it is.
     const opening = options.dryRun === true ? ({ checkpoint: false } as const) : {};
-    const store = await Store.open<Known>(path, { ...opening, events, disk: options.disk, clock });
+    const store = await Store.open<Known>(path, { ...opening, events, lockWaitMs, disk: options.disk, clock });
     return await compactAndClose(store, rules);
   } catch (error) {
     throw asStoreError("compact", path, error);

@@ -139,7 +139,7 @@ class Conversion {
   }
 
   async run(): Promise<ConversionResult> {
-    const source = await this.#openToRead(this.#source, this.#options.disk);
+    const source = await this.#openToRead(this.#source, this.#options.disk).catch((error: unknown) => this.#blameSource(error));
     try {
       this.#assertSource(source);
       await this.#assertTarget();
@@ -166,6 +166,18 @@ class Conversion {
 
   async #openToRead(directory: string, disk?: Disk): Promise<Opened> {
     return await openParts(directory, compileOptions({ readOnly: true, ...(disk === undefined ? {} : { disk }) }));
+  }
+
+  #blameSource(error: unknown): never {
+    throw asStoreError("convert", this.#source, error);
+  }
+
+  async *#batchesOf(source: Opened): ReturnType<typeof batchesOf> {
+    try {
+      yield* batchesOf(source);
+    } catch (error) {
+      this.#blameSource(error);
+    }
   }
 
   #assertSource(source: Opened): void {
@@ -226,7 +238,7 @@ class Conversion {
     const flying: Promise<void>[] = [];
     let events = 0;
     let told = 0;
-    for await (const batch of batchesOf(source)) {
+    for await (const batch of this.#batchesOf(source)) {
       this.#options.signal?.throwIfAborted();
       const taken = writer.acceptance.take(this.#options.layout === "native" ? batch : batch.map((item) => this.#withoutRoomless(item)), 0);
       // It may fail while the next are read, long before it is waited for.
@@ -296,7 +308,7 @@ class Conversion {
       });
       if (!ok) throw (await this.#contradiction(source)) ?? different(work, problems[0].message);
       const copies = batchesOf(copy);
-      for await (const batch of batchesOf(source)) {
+      for await (const batch of this.#batchesOf(source)) {
         this.#options.signal?.throwIfAborted();
         const { value: other, done } = await copies.next();
         if (done === true) throw different(work, "events are missing");

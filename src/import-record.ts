@@ -1,6 +1,6 @@
 /**
  * One record of an import: checked, and made an item to append. A record has the keys that `batpak dump` prints; entity, scope, kind and payload are
- * required, ids and the time are kept when they are there, and everything else is ignored.
+ * required, ids, the time, name, version, metadata and batch are kept when they are there, and everything else is ignored.
  */
 import type { GrowingSink } from "./base/byte-sink.ts";
 import { TIME_MICROS_MAX } from "./base/clock.ts";
@@ -13,6 +13,7 @@ import { parseJson } from "./events/json-parse.ts";
 import { assertPublicKind } from "./events/kind.ts";
 import { encodePayload } from "./events/payload-encode.ts";
 import { payloadFromJsonValue } from "./events/payload-json.ts";
+import { NOTE_BYTES_MAX } from "./given-times.ts";
 import { AppendItem } from "./log/append-request.ts";
 
 /**
@@ -21,8 +22,16 @@ import { AppendItem } from "./log/append-request.ts";
 export interface ImportRecord {
   readonly entity: string;
   readonly scope: string;
-  /** The raw number. */
+  /** The raw number. With `type`, it is what a name gets that is new in the store, where it is free. */
   readonly kind: number;
+  /** The name of the kind in the store that the event comes from: it gets the kind that this store has for the name. */
+  readonly type?: string | null | undefined;
+  /** 1 to 65535, default 1. */
+  readonly version?: number | null | undefined;
+  /** A plain object, in the JSON form of payloads. */
+  readonly metadata?: Readonly<Record<string, unknown>> | null | undefined;
+  /** Any number from 0: records that follow one another with the same one are one batch. Without it, the record is a batch of its own. */
+  readonly batch?: number | null | undefined;
   /** In the JSON form of payloads; Dates, bigints and bytes may stand there as such. A name's own leading `$` is doubled. */
   readonly payload: unknown;
   /** UUID text or 32 hex digits, as all ids here. Kept; without it, the writer issues one, and a second import adds the event again. */
@@ -37,20 +46,17 @@ export interface ImportRecord {
 export interface CheckedRecord {
   /** 1 for the first. */
   readonly line: number;
-  readonly entity: string;
-  readonly scope: string;
-  readonly kind: number;
-  readonly payload: unknown;
+  readonly item: AppendItem;
   /** The payload as it will be stored. */
   readonly stored: Uint8Array;
-  readonly id: Uint8Array | null;
-  readonly correlation: Uint8Array | null;
-  readonly causation: Uint8Array | null;
-  /** Null for now. */
-  readonly wallMs: number | null;
+  /** At most as many bytes its payload and metadata will have. */
+  readonly bytes: number;
+  /** Null: it is a batch of its own. */
+  readonly batch: number | null;
 }
 
 const OPERATION = "import";
+const VERSION_MAX = 0xffff;
 /** The last whole millisecond that a frame can have. */
 const WALL_MS_MAX = Math.floor(TIME_MICROS_MAX / 1000);
 
@@ -84,42 +90,52 @@ export function checkRecord(record: unknown, line: number, payloadBytesMax: numb
   assertEntity(entity, OPERATION);
   assertName(scope, "scope", OPERATION);
   assertPublicKind(kind, OPERATION);
+  const type = given.type ?? null;
+  if (type !== null) assertName(type, "type", OPERATION);
   const id = idOf(given.event_id, "event_id");
   const correlation = idOf(given.correlation_id, "correlation_id");
   const causation = idOf(given.causation_id, "causation_id");
-  const wallMs = wallMsOf(given.wall_ms);
+  const version = wholeOf(given.version, "version", 1, VERSION_MAX) ?? 1;
+  const wallMs = wholeOf(given.wall_ms, "wall_ms", Number.MIN_SAFE_INTEGER, WALL_MS_MAX);
+  const batch = wholeOf(given.batch, "batch", 0, Number.MAX_SAFE_INTEGER);
+  const metadata = metadataOf(given.metadata);
+  const metadataBytes = metadata === null ? 0 : encodedBytes(sink, metadata, "metadata", payloadBytesMax);
   const payload = payloadFromJsonValue(given.payload);
-  sink.position = 0;
-  encodePayload(sink, payload);
-  if (sink.position > payloadBytesMax) {
-    throw invalidArgument(`Cannot ${OPERATION}: the payload is ${sink.position} bytes, at most ${payloadBytesMax} is allowed`);
-  }
+  const payloadBytes = encodedBytes(sink, payload, "payload", payloadBytesMax);
   // The root of a chain of work is its own correlation, and is stored without.
   const isRoot = id !== null && correlation !== null && Buffer.compare(id, correlation) === 0;
-  return { line, entity, scope, kind, payload, stored: sink.copy(), id, correlation: isRoot ? null : correlation, causation, wallMs };
+  const root = isRoot ? null : correlation;
+  const timeMicros = wallMs === null ? -1 : wallMs * 1000;
+  const item = new AppendItem(entity, scope, kind, version, null, payload, id, null, root, causation, metadata, null, timeMicros);
+  item.type = type;
+  item.givenMs = wallMs;
+  const bytes = payloadBytes + metadataBytes + (wallMs === null ? 0 : NOTE_BYTES_MAX);
+  return { line, item, stored: sink.copy(), bytes, batch };
 }
 
 function idOf(value: unknown, name: string): Uint8Array | null {
   return value === undefined || value === null ? null : parseId(value, `${OPERATION} ${name}`);
 }
 
-function wallMsOf(value: unknown): number | null {
+function wholeOf(value: unknown, name: string, min: number, max: number): number | null {
   if (value === undefined || value === null) return null;
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value > WALL_MS_MAX) {
-    throw invalidArgument(`Cannot ${OPERATION}: wall_ms is ${describeValue(value)}, whole milliseconds up to ${WALL_MS_MAX} are allowed`);
-  }
-  return value;
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max) return value;
+  const allowed = name === "wall_ms" ? `whole milliseconds up to ${max}` : `whole numbers from ${min} to ${max}`;
+  throw invalidArgument(`Cannot ${OPERATION}: ${name} is ${describeValue(value)}, ${allowed} are allowed`);
 }
 
-/**
- * A record as an event to be appended.
- *
- * @param lastMs the time of the event before it: nothing is stored with an earlier one
- */
-export function itemOf(record: CheckedRecord, lastMs: number): AppendItem {
-  const { entity, scope, kind, payload, id, correlation, causation, wallMs } = record;
-  const clamped = wallMs !== null && wallMs < lastMs;
-  const metadata: Metadata | null = clamped ? { import: { wall_ms: wallMs } } : null;
-  const timeMicros = wallMs === null ? -1 : Math.max(wallMs, lastMs) * 1000;
-  return new AppendItem(entity, scope, kind, 1, null, payload, id, null, correlation, causation, metadata, null, timeMicros);
+function metadataOf(value: unknown): Metadata | null {
+  if (value === undefined || value === null) return null;
+  const metadata = payloadFromJsonValue(value);
+  const isObject = typeof metadata === "object" && metadata !== null && Object.getPrototypeOf(metadata) === Object.prototype;
+  if (!isObject) throw invalidArgument(`Cannot ${OPERATION}: metadata is no plain object, a plain object is allowed`);
+  return metadata as Metadata;
+}
+
+/** How many bytes the value takes; they are at the sink's beginning then. */
+function encodedBytes(sink: GrowingSink, value: unknown, what: string, bytesMax: number): number {
+  sink.position = 0;
+  encodePayload(sink, value);
+  if (sink.position <= bytesMax) return sink.position;
+  throw invalidArgument(`Cannot ${OPERATION}: the ${what} is ${sink.position} bytes, at most ${bytesMax} is allowed`);
 }

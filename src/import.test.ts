@@ -146,6 +146,8 @@ test(`a bad record stops before its batch is written, or is reported (${badRecor
     const records = [record(2), record(3), bad, record(4)] as ReturnType<typeof record>[];
     await assert.rejects(store.import(records), (error) => {
       assert.ok(isStoreError(error, "INVALID_LINE"), name);
+      assert.equal(error.message, `Cannot import line 3: ${error.details.reason}`);
+      assert.doesNotMatch(error.details.reason, /^Cannot import/);
       assert.equal(error.details.line, 3, name);
       assert.match(error.details.reason, reason, name);
       return true;
@@ -182,4 +184,42 @@ test("wrong arguments, an aborted signal and a read-only store are refused", asy
   await store.append({ entity: "x", scope: "y" }, defineEvent("Named")({}));
   await store.close();
   await assert.rejects(store.import([record(1)]), (error) => isStoreError(error, "CLOSED"));
+});
+
+test("a time is noted where it is clamped although its batch waited for room, and others were let in before it", async () => {
+  // The clamp was decided before the batch had its place: what was accepted meanwhile changed given times without a note.
+  const clock = { nowMicros: () => 1_600_000_000_000_000, monotonicMs: () => performance.now() };
+  const store = await openMemoryStore({ queuedBytesMax: 64 * 1024, clock });
+  const records = Array.from({ length: 6000 }, (_, n) => record(n, { wall_ms: 1_700_000_000_000 + (n % 2000 < 1000 ? n * 1000 : n) }));
+  let ended = false;
+  const Beside = defineEvent("Beside");
+  const others = Array.from({ length: 20 }, async (_, n) => {
+    while (!ended) await store.append({ entity: `beside:${n}`, scope: "beside" }, Beside("x".repeat(2000)));
+  });
+  await store.import(records);
+  ended = true;
+  await Promise.all(others);
+  let lastMs = 0;
+  let clamped = 0;
+  const events = await store.read({ scope: "shop:eu" }).toArray();
+  assert.equal(events.length, records.length);
+  for (const { timestamp, metadata, data } of events) {
+    const { wall_ms } = records[(data as { n: number }).n];
+    assert.ok(timestamp >= lastMs);
+    lastMs = timestamp;
+    if (timestamp === wall_ms) continue;
+    assert.deepEqual(metadata, { import: { wall_ms } });
+    clamped++;
+  }
+  assert.ok(clamped > 1000);
+  await store.close();
+});
+
+test("a batpak 0.3 store takes no time before 1970: a bad line like any, and nothing of metadata", async () => {
+  const store = await openMemoryStore({ layout: "batpak-0.3" });
+  await assert.rejects(store.import([record(0), record(1, { wall_ms: -1 })]), {
+    code: "INVALID_LINE",
+    message: "Cannot import line 2: wall_ms is -1, 0 and later is allowed in the batpak 0.3 layout",
+  });
+  await store.close();
 });

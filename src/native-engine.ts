@@ -199,6 +199,7 @@ export class NativeWriter implements StoreWriter {
       positions: consumersIn(this.#records),
       assertWritable: () => input.assertWritable(),
       assertStorable: () => {},
+      clampsTimes: true,
     });
     this.checkpointer = new Checkpointer({
       disk: input.disk,

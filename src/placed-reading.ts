@@ -20,6 +20,8 @@ export interface PlacedEvent {
   readonly offset: number;
   /** Bytes of its frame. */
   readonly length: number;
+  /** Whether it is the last of the events that were appended as one. */
+  readonly endsBatch: boolean;
 }
 
 export interface PlacedReadOptions extends ReadOptions {
@@ -141,7 +143,8 @@ function placed(parts: ReadingParts, search: RowSearch, segment: SegmentEntry, f
     const sequence = index.sequenceAt(row);
     if (search.needsFrames && !search.confirms(format, slab.bytes, slab.view, at, sequence)) continue;
     const event = new StoredEvent(format, slab, at, sequence, parts.typeOf(format.kind(slab.view, at)));
-    events.push({ event, segmentId: segment.id, offset: index.offsetAt(row), length: format.length(slab.view, at) });
+    const length = format.length(slab.view, at);
+    events.push({ event, segmentId: segment.id, offset: index.offsetAt(row), length, endsBatch: index.endsBatch(row) });
   }
   return events;
 }

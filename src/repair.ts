@@ -35,10 +35,13 @@ import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf, listDirectory } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
+import { lockWaitOf } from "./store-options.ts";
 
 export interface RepairOptions {
   /** False (default): only says what it would do. */
   readonly apply?: boolean | undefined;
+  /** How long to wait for a writer to let go of the store, in milliseconds: 0 (default) to a day. */
+  readonly lockWaitMs?: number | undefined;
   readonly disk?: Disk | undefined;
   /** Where the time comes from; default the machine's clock. */
   readonly clock?: Clock | undefined;
@@ -60,7 +63,7 @@ export interface RepairReport {
   readonly copies: string | null;
 }
 
-const OPTION_NAMES: ReadonlySet<string> = new Set(["apply", "disk", "clock"]);
+const OPTION_NAMES: ReadonlySet<string> = new Set(["apply", "lockWaitMs", "disk", "clock"]);
 
 /**
  * Repairs a damaged store, or says what repairing would do.
@@ -79,12 +82,13 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   assertDisk(disk, "repair");
   assertClock(options.clock, "repair");
   const clock = clockOrSystem(options.clock);
+  const waitMs = lockWaitOf(options.lockWaitMs);
   await loadHashing();
   try {
     // Before there is a lock: its file would be made.
     const listing = (await directoryExists(disk, directory)) ? await listDirectory(disk, directory) : null;
     if (listing === null || (listing.segmentIds.length === 0 && !listing.orphanCheckpoint)) throw noStoreIn(directory, "repair");
-    const lock = await acquireDirectoryLock(disk, directory, { waitMs: 0, clock });
+    const lock = await acquireDirectoryLock(disk, directory, { waitMs, clock });
     try {
       return await new Repair(disk, directory, clock).run(apply);
     } finally {

@@ -119,11 +119,16 @@ export function compileOptions(options: unknown): CompiledOptions {
     checkpointStretches: given.checkpoint === undefined,
     layout: layout ?? null,
     readOnly,
-    lockWaitMs: within(given.lockWaitMs, "lockWaitMs", 0, 24 * 3600 * 1000, 0),
+    lockWaitMs: lockWaitOf(given.lockWaitMs),
     disk: disk ?? null,
     clock: clockOrSystem(clock),
     random: random ?? null,
   };
+}
+
+/** Checks how long to wait for a writer's lock: up to a day, by default not at all. */
+export function lockWaitOf(lockWaitMs: unknown): number {
+  return within(lockWaitMs, "lockWaitMs", 0, 24 * 3600 * 1000, 0);
 }
 
 function compileDurability(durability: unknown): Durability {

@@ -17,7 +17,7 @@ import { getUint64 } from "./base/u64.ts";
 import { copyFile } from "./disk/copy-file.ts";
 import type { Disk } from "./disk/disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
-import { errorCode } from "./disk/system-error.ts";
+import { errorCode, type SystemError } from "./disk/system-error.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK, DURABLE_MARK_FILE, encodeDurableMark } from "./format/native/durable-mark.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
@@ -57,7 +57,9 @@ export async function snapshotStore(access: StoreAccess, target: string): Promis
   try {
     return await new SnapshotTaking(access, directory).run();
   } catch (error) {
-    throw asStoreError("snapshot", directory, error);
+    const { path } = error as SystemError;
+    const isSource = path !== undefined && liesIn(access.directory, path);
+    throw asStoreError("snapshot", isSource ? access.directory : directory, error);
   }
 }
 

@@ -152,18 +152,18 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   }
 
   /**
-   * Appends records of the form that `batpak dump` prints, in batches of up to 1,000. Ids and times are kept, so that a second import adds
-   * nothing; a time that would run backwards is clamped, and kept in the metadata as `{ import: { wall_ms } }`.
+   * Appends records of the form that `batpak dump` prints. Ids, times, names, versions, metadata and batches are kept, so that a second import
+   * adds nothing; a time that would run backwards is clamped, and kept in the metadata as `{ import: { wall_ms } }`.
    *
    * @param records records, or lines of JSON, of which blank ones are passed over
-   * @throws StoreError `INVALID_LINE` at a record that cannot be imported: nothing of its batch is written; what `append` throws
+   * @throws StoreError `INVALID_LINE` at a record that cannot be imported: nothing of its portion is written; what `append` throws
    * @example
    * await store.import([{ entity: "order:1", scope: "shop:eu", kind: 0x1000, payload: { total: 5 }, wall_ms: 1700000000000 }]);
    */
   async import(records: ImportSource, options: ImportOptions = {}): Promise<ImportResult> {
     const { appending } = this.#access.assertWritable("import");
     const { log, frames } = this.#access.parts;
-    return await importRecords({ appending, index: log.index, frames }, records, options);
+    return await importRecords({ appending, registry: this.#access.registry, index: log.index, frames }, records, options);
   }
 
   /**

@@ -21,7 +21,7 @@ export interface StoreErrorDetails {
   LOCKED: { pid: number | null; since: Date | null; sameProcess: boolean };
   NOT_FOUND: { what: string };
   LAYOUT_MISMATCH: { found: string; asked: string };
-  UNSUPPORTED_BY_LAYOUT: { layout: string; feature: string };
+  UNSUPPORTED_BY_LAYOUT: { layout: string; feature: string; line?: number };
   COMMIT_UNKNOWN: { firstSequence?: number; lastSequence?: number };
   POISONED: Record<never, never>;
   CLOSED: Record<never, never>;

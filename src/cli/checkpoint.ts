@@ -3,21 +3,23 @@ import type { Command } from "commander";
 import { join } from "node:path";
 import { type CheckpointBytes, readCheckpoint } from "../checkpoint/checkpoint-file.ts";
 import { nodeDisk } from "../disk/node-disk.ts";
+import { SYSTEM_ENTITY } from "../events/coordinate.ts";
 import { payloadToJson } from "../events/payload-json.ts";
 import { CHECKPOINT_FILE, checkpointVersion, decodeCheckpoint } from "../format/native/checkpoint.ts";
 import { UsageError } from "./exit-code.ts";
-import { withWriter } from "./open-directory.ts";
+import { addWait, type WaitFlags, withWriter } from "./open-directory.ts";
 import { isBatpak03Checkpoint, showBatpak03Checkpoint } from "./checkpoint-batpak03.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
+const SYSTEM_NAME = Buffer.from(SYSTEM_ENTITY);
+
 export function addCheckpoint(program: Command, terminal: Terminal): void {
   const checkpoint = program.command("checkpoint").description("write a checkpoint of the index, or show one");
-  checkpoint
-    .command("write")
+  addWait(checkpoint.command("write"))
     .argument("<dir>", "the store's directory")
     .description("write a checkpoint, so that the next opening is quick")
-    .action((directory: string) =>
-      withWriter(directory, null, async (store) => {
+    .action((directory: string, flags: WaitFlags) =>
+      withWriter(directory, null, flags, async (store) => {
         await store.checkpoint();
         const file = join(store.directory, CHECKPOINT_FILE);
         const { nextSequence } = await store.stats();
@@ -46,8 +48,12 @@ export function addCheckpoint(program: Command, terminal: Terminal): void {
           await terminal.print(terminal.json ? `${JSON.stringify({ version, ignored: outcome.reason })}\n` : `version  ${version}\n`);
         return;
       }
-      const { columns: _columns, ...description } = outcome.content.description;
-      const columns = Object.fromEntries([...outcome.content.columns].map(([name, column]) => [name, column.length]));
+      const { columns: _columns, filling: _filling, entityCount: names, ...described } = outcome.content.description;
+      const entityCount = Number(names) - (hasSystemEntity(outcome.content.columns) ? 1 : 0);
+      const description = { ...described, entityCount };
+      // One without a name fills up the one before it.
+      const named = [...outcome.content.columns].filter(([name]) => name !== "");
+      const columns = Object.fromEntries(named.map(([name, column]) => [name, column.length]));
       if (terminal.json) return terminal.print(`${payloadToJson({ version, bytes: bytes.length, ...readable(description), columns })}\n`);
       const lines = Object.entries({ version, bytes: bytes.length, ...readable(description) }).map(([name, value]) => [
         name,
@@ -56,6 +62,15 @@ export function addCheckpoint(program: Command, terminal: Terminal): void {
       const columnLines = Object.entries(columns).map(([name, length]) => [`column ${name}`, `${length} bytes`]);
       await terminal.print([...lines, ...columnLines].map(([name, value]) => `${name.padEnd(34)}${printable(value)}\n`).join(""));
     });
+}
+
+/** Whether the library's own entity is one of the names. */
+function hasSystemEntity(columns: ReadonlyMap<string, Uint8Array>): boolean {
+  const bytes = Buffer.from(columns.get("entities.bytes") ?? []);
+  const offsets = Buffer.from(columns.get("entities.offsets") ?? []);
+  for (let at = 4; at < offsets.length; at += 4)
+    if (bytes.subarray(offsets.readUInt32LE(at - 4), offsets.readUInt32LE(at)).equals(SYSTEM_NAME)) return true;
+  return false;
 }
 
 /** Bytes as hex digits, for people. */

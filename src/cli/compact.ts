@@ -4,10 +4,11 @@ import type { CompactOptions, CompactReport } from "../compacting.ts";
 import { compactStore } from "../compaction.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
-import { assertStoreDirectory } from "./open-directory.ts";
+import { addWait, assertStoreDirectory, lockWait, type WaitFlags } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
+import { timeOf } from "./times.ts";
 
-interface Given {
+interface Given extends WaitFlags {
   readonly scope?: string;
   readonly entity?: string;
   readonly prefix?: string;
@@ -18,13 +19,12 @@ interface Given {
 }
 
 export function addCompact(program: Command, terminal: Terminal): void {
-  program
-    .command("compact")
+  addWait(program.command("compact"))
     .argument("<dir>", "the store's directory")
     .option("--scope <scope>", "remove only events of this scope")
     .option("--entity <entity>", "remove only events of this entity")
     .option("--prefix <prefix>", "remove only events of entities that begin so")
-    .option("--keep-newer-than <time>", "keep events from this time on: ISO text or milliseconds since 1970")
+    .option("--keep-newer-than <time>", "keep events from this time on: 2026-07-01, 2026-07-01T12:00:00Z, or milliseconds since 1970")
     .option("--keep-last <number>", "keep so many of the last events of each entity")
     .option("--dry-run", "only say what it would remove")
     .option("--yes", "do it")
@@ -33,7 +33,7 @@ export function addCompact(program: Command, terminal: Terminal): void {
       const options = optionsOf(given);
       await assertStoreDirectory(directory);
       const applies = given.yes === true && given.dryRun !== true;
-      const report = await compactStore(directory, { ...options, dryRun: !applies });
+      const report = await compactStore(directory, { ...options, dryRun: !applies, ...lockWait(given) });
       await show(terminal, report);
       if (applies || given.dryRun === true || report.removedEvents === 0) return;
       process.exitCode = EXIT.found;
@@ -47,9 +47,7 @@ function optionsOf({ scope, entity, prefix, keepNewerThan, keepLast }: Given): C
     ...(entity === undefined ? {} : { entity }),
     ...(prefix === undefined ? {} : { entityPrefix: prefix }),
   };
-  const time = keepNewerThan === undefined ? undefined : /^\d+$/.test(keepNewerThan) ? Number(keepNewerThan) : Date.parse(keepNewerThan);
-  if (time !== undefined && !Number.isFinite(time))
-    throw new UsageError(`Cannot compact: ${keepNewerThan} is no time, ISO text or ms are allowed`);
+  const time = keepNewerThan === undefined ? undefined : timeOf(keepNewerThan, "--keep-newer-than");
   if (Object.keys(filter).length === 0 && time === undefined && keepLast === undefined) {
     const options = "--scope, --entity, --prefix, --keep-newer-than and --keep-last";
     throw new UsageError(`Cannot compact: nothing says what goes, at least one of ${options} is required`);

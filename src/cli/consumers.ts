@@ -2,17 +2,18 @@
  * `batpak consumers DIR`: lists the consumers; `reset` and `delete` move or forget a position. Both say what they would do and ask first, and
  * both are refused while the consumer is open somewhere. A position that lies in the log takes a writer, so the store must be free then.
  */
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
+import { StoreError } from "../base/store-error.ts";
 import type { ConsumerStatus } from "../consuming.ts";
 import type { Store } from "../store.ts";
-import type { ConsumerPlace } from "../subscriptions/consumer.ts";
+import { type ConsumerPlace, placeOf } from "../subscriptions/consumer.ts";
+import { agreed } from "./ask.ts";
 import { EXIT, UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
-import { withReader, withWriter } from "./open-directory.ts";
+import { addWait, lockWait, type WaitFlags, withReader, withWriter } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
-interface ChangeFlags {
+interface ChangeFlags extends WaitFlags {
   readonly to?: string;
   readonly yes?: boolean;
 }
@@ -33,8 +34,7 @@ export function addConsumers(program: Command, terminal: Terminal): void {
         await terminal.print(text);
       }),
     );
-  consumers
-    .command("reset")
+  addWait(consumers.command("reset"))
     .argument("<dir>", "the store's directory")
     .argument("<name>", "the consumer")
     .requiredOption("--to <place>", "start, end, or the sequence of the last event that is done")
@@ -42,22 +42,21 @@ export function addConsumers(program: Command, terminal: Terminal): void {
     .description("move a consumer's position, forward or back")
     .action((directory: string, name: string, flags: ChangeFlags) => {
       const to = placeFrom(flags.to as string);
-      return change(terminal, directory, name, flags, `it goes on behind ${to}`, async (store) => {
-        const consumer = await store.consumer(name, undefined, { resetTo: to });
+      return change(terminal, directory, name, flags, to, `it goes on behind ${to}`, async (store) => {
+        const consumer = await store.consumer(name, undefined, { resetTo: to, ...lockWait(flags) });
         const { position } = consumer;
         await consumer.close();
         return { name, position, deleted: false };
       });
     });
-  consumers
-    .command("delete")
+  addWait(consumers.command("delete"))
     .argument("<dir>", "the store's directory")
     .argument("<name>", "the consumer")
     .option("--yes", "do it without asking")
     .description("forget a consumer's position: who opens the name again begins anew")
     .action((directory: string, name: string, flags: ChangeFlags) =>
-      change(terminal, directory, name, flags, "its position is forgotten", async (store) => {
-        const consumer = await store.consumer(name, undefined, { resetTo: "start" });
+      change(terminal, directory, name, flags, null, "its position is forgotten", async (store) => {
+        const consumer = await store.consumer(name, undefined, { resetTo: "start", ...lockWait(flags) });
         await consumer.delete();
         return { name, position: null, deleted: true };
       }),
@@ -87,19 +86,26 @@ async function change(
   directory: string,
   name: string,
   flags: ChangeFlags,
+  to: ConsumerPlace | null,
   what: string,
   work: (store: Store) => Promise<Changed>,
 ): Promise<void> {
   let found: ConsumerStatus | undefined;
   await withReader(directory, terminal, async (store) => {
     found = (await store.consumers()).find((status) => status.name === name);
+    // Nothing is promised that would be refused.
+    if (to !== null) placeOf(to, (await store.stats()).nextSequence, `reset the consumer ${name}`);
   });
   if (found === undefined) {
     process.exitCode = EXIT.found;
     terminal.tell(`There is no consumer ${printable(name)}`);
     return;
   }
-  if (flags.yes !== true && !(await agreed(line(found).trimEnd(), what))) {
+  if (found.held && flags.wait === undefined) {
+    const message = `Cannot change the consumer ${name}: somebody has it open; close it there, or wait for it with lockWaitMs`;
+    throw new StoreError("LOCKED", message, { pid: null, since: null, sameProcess: false });
+  }
+  if (flags.yes !== true && !(await agreed(`${line(found).trimEnd()}: ${what}. Do this?`))) {
     process.exitCode = EXIT.found;
     terminal.tell(`Nothing was changed: ${line(found).trimEnd()}; with --yes ${what}`);
     return;
@@ -109,15 +115,5 @@ async function change(
     const text = changed.deleted ? `${printable(name)} is deleted` : `${printable(name)} stands at ${changed.position}`;
     await terminal.print(`${terminal.json ? JSON.stringify(changed) : text}\n`);
   };
-  await (found.positionIn === "log" ? withWriter(directory, null, report) : withReader(directory, terminal, report));
-}
-
-async function agreed(now: string, what: string): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await lines.question(`${now}: ${what}. Do this? [y/N] `)).trim());
-  } finally {
-    lines.close();
-  }
+  await (found.positionIn === "log" ? withWriter(directory, null, flags, report) : withReader(directory, terminal, report));
 }

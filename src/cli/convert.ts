@@ -1,15 +1,17 @@
 /** `batpak convert SRC DST --layout native|batpak-0.3`: makes a store of the other layout, verifies it, and only then gives it its name. */
 import { resolve } from "node:path";
-import { InvalidArgumentError, Option, type Command } from "commander";
+import { type Command, Option } from "commander";
 import { convertStore } from "../convert.ts";
 import type { Layout } from "../store-options.ts";
+import { Interrupted } from "./exit-code.ts";
+import { wholeNumber } from "./filters.ts";
 import { assertNewDirectory, assertStoreDirectory } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
 interface ConvertFlags {
   readonly layout: Layout;
   readonly lossy?: boolean;
-  readonly segmentBytes?: number;
+  readonly segmentBytes?: string;
 }
 
 export function addConvert(program: Command, terminal: Terminal): void {
@@ -20,19 +22,20 @@ export function addConvert(program: Command, terminal: Terminal): void {
     .description("make a store of the other layout, with the same events; their hashes are new")
     .addOption(new Option("--layout <layout>", "the new store's layout").choices(["native", "batpak-0.3"]).makeOptionMandatory())
     .option("--lossy", "leave out metadata, versions and keys of removed events, which the batpak 0.3 layout has no room for")
-    .option("--segment-bytes <bytes>", "at most so many bytes a segment (default 64 MiB)", wholeNumber)
+    .option("--segment-bytes <bytes>", "at most so many bytes a segment (default 64 MiB)")
     .action(async (source: string, target: string, flags: ConvertFlags) => {
+      const { layout, lossy, segmentBytes } = flags;
       await assertStoreDirectory(source);
       await assertNewDirectory(resolve(target), "convert");
       // Interrupted, it leaves the source as it was and no target.
       const interrupt = new AbortController();
-      const stop = (): void => interrupt.abort(new Error("Interrupted; the source is as it was, and there is no new store"));
+      const stop = (): void => interrupt.abort(new Interrupted("Interrupted; the source is as it was, and there is no new store"));
       process.once("SIGINT", stop);
       try {
         const result = await convertStore(source, target, {
-          layout: flags.layout,
-          lossy: flags.lossy === true,
-          ...(flags.segmentBytes === undefined ? {} : { segmentBytesMax: flags.segmentBytes }),
+          layout,
+          lossy: lossy === true,
+          ...(segmentBytes === undefined ? {} : { segmentBytesMax: wholeNumber(segmentBytes, "--segment-bytes") }),
           signal: interrupt.signal,
           onProgress: ({ step, events, eventsTotal }) => terminal.progress(() => `${step}: ${events} of ${eventsTotal} events`),
         });
@@ -51,9 +54,4 @@ export function addConvert(program: Command, terminal: Terminal): void {
         process.removeListener("SIGINT", stop);
       }
     });
-}
-
-function wholeNumber(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("a whole number is allowed");
-  return Number(text);
 }

@@ -1,6 +1,9 @@
 /** `batpak dump DIR`: every event as a line of JSON, in sequence order. `batpak import` reads it. */
 import type { Command } from "commander";
-import { dumpLine } from "./event-text.ts";
+import { nodeDisk } from "../disk/node-disk.ts";
+import { listDirectory } from "../open-directory.ts";
+import { batchNumbers, dumpLine } from "./dump-line.ts";
+import { LostEvents } from "./lost-events.ts";
 import { withReader } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -14,21 +17,26 @@ export function addDump(program: Command, terminal: Terminal): void {
     .action((directory: string) =>
       withReader(directory, terminal, async (store) => {
         const { events } = await store.stats();
-        const onDamage = (error: Error, sequence: number): void => terminal.tellProblem(`Event ${sequence} is lost: ${error.message}`);
+        const lost = new LostEvents(store, terminal);
+        // The output for batpak 0.3 stores is that of other tools.
+        const { layout } = await listDirectory(nodeDisk, store.directory);
+        const batchOf = layout === "native" ? batchNumbers() : () => null;
         let dumped = 0;
-        for await (const batch of store.readPlaced({}, { onDamage })) {
+        for await (const batch of store.readPlaced({}, { onDamage: lost.onDamage })) {
           let text = "";
           for (const event of batch) {
-            text += dumpLine(event);
+            text += dumpLine(event, batchOf(event), lost.note);
             if (text.length < PRINT_UNITS) continue;
             await terminal.print(text);
             text = "";
           }
           await terminal.print(text);
+          await lost.tell();
           dumped += batch.length;
           terminal.progress(() => `${dumped} of ${events} events`);
         }
         terminal.endProgress();
+        await lost.end();
       }),
     );
 }

@@ -7,7 +7,14 @@ export const EXIT = {
   usage: 2,
   /** The store could not do it: locked, a conflict, damage that forbids writing, an error of the file system. */
   store: 3,
+  /** Ctrl-C: what is done stays done. */
+  interrupted: 130,
 } as const;
+
+/** Somebody pressed Ctrl-C. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+}
 
 /** The command was given wrongly. */
 export class UsageError extends Error {

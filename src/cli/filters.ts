@@ -5,6 +5,7 @@ import type { Filter, Range } from "../events/query.ts";
 import type { Store } from "../store.ts";
 import { UsageError } from "./exit-code.ts";
 import type { Terminal } from "./terminal.ts";
+import { timeOf } from "./times.ts";
 
 export interface FilterOptions {
   readonly entity?: string;
@@ -31,7 +32,7 @@ export function addFilters(command: Command): Command {
     .option("--caused-by <id>", "events that this event directly caused")
     .option("--clock <range>", "numbers within the entity: 5, 5..9, 5.. or ..9, both ends included")
     .option("--sequence <range>", "numbers within the store, the same way")
-    .option("--time <range>", "times: 2024-01-31..2024-02-01T12:00:00Z, or milliseconds since 1970");
+    .option("--time <range>", "times: 2026-01-31 (that day), 2026-01-31..2026-02-01T12:00:00Z, or milliseconds since 1970");
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {
@@ -76,18 +77,14 @@ export function wholeNumber(text: string, option: string): number {
   return value;
 }
 
-function timeOf(text: string, option: string): number {
-  const timeMs = /^-?\d{5,}$/.test(text) ? Number(text) : Date.parse(text);
-  if (!Number.isSafeInteger(timeMs))
-    throw new UsageError(`Cannot use ${option} ${text}: ISO times and milliseconds since 1970 are allowed`);
-  return timeMs;
-}
+/** `end`: whether the bound is the last one. */
+type Bound = (text: string, option: string, end: boolean) => number;
 
-function range(text: string, option: string, bound: (text: string, option: string) => number): Range<number> {
+function range(text: string, option: string, bound: Bound): Range<number> {
   const middle = text.indexOf("..");
-  if (middle < 0) return { from: bound(text, option), to: bound(text, option) };
+  if (middle < 0) return { from: bound(text, option, false), to: bound(text, option, true) };
   const from = text.slice(0, middle);
   const to = text.slice(middle + 2);
   if (from === "" && to === "") throw new UsageError(`Cannot use ${option} ${text}: a range with at least one end is allowed`);
-  return { ...(from === "" ? {} : { from: bound(from, option) }), ...(to === "" ? {} : { to: bound(to, option) }) };
+  return { ...(from === "" ? {} : { from: bound(from, option, false) }), ...(to === "" ? {} : { to: bound(to, option, true) }) };
 }

@@ -4,10 +4,11 @@ import type { Event } from "../events/event-union.ts";
 import { eventJson, eventLine } from "./event-text.ts";
 import { UsageError } from "./exit-code.ts";
 import { addFilters, type FilterOptions, filterOf, tellUnknownNames, wholeNumber } from "./filters.ts";
-import { withReader } from "./open-directory.ts";
+import { LostEvents } from "./lost-events.ts";
+import { addWait, lockWait, type WaitFlags, withReader } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
 
-interface FollowFlags extends FilterOptions {
+interface FollowFlags extends FilterOptions, WaitFlags {
   readonly after?: string;
   readonly consumer?: string;
   readonly limit?: string;
@@ -18,7 +19,7 @@ export function addFollow(program: Command, terminal: Terminal): void {
     .command("follow")
     .argument("<dir>", "the store's directory")
     .description("print the events that match, and go on with those that come, until interrupted");
-  addFilters(command)
+  addWait(addFilters(command))
     .option("--after <sequence>", "begin behind this event; with --consumer: where a new one begins")
     .option("--consumer <name>", "begin behind this consumer's position, and move it behind what is printed")
     .option("--limit <number>", "end after this many")
@@ -29,18 +30,22 @@ export function addFollow(program: Command, terminal: Terminal): void {
         const after = flags.after === undefined ? {} : { after: wholeNumber(flags.after, "--after") };
         let left = flags.limit === undefined ? Number.POSITIVE_INFINITY : wholeNumber(flags.limit, "--limit");
         if (left === 0) throw new UsageError("Cannot use --limit 0: whole numbers from 1 are allowed");
-        const consumer = flags.consumer === undefined ? null : await store.consumer(flags.consumer, filter, after);
+        const lost = new LostEvents(store, terminal);
+        const consumer =
+          flags.consumer === undefined ? null : await store.consumer(flags.consumer, filter, { ...after, ...lockWait(flags) });
         for await (const events of (consumer ?? store.subscribe(filter, after)).batches()) {
           const printed = events.slice(0, left);
-          await terminal.print(printed.map((event) => text(event as Event, terminal)).join(""));
+          await terminal.print(printed.map((event) => text(event as Event, terminal, lost)).join(""));
+          await lost.tell();
           await consumer?.commit(printed[printed.length - 1].sequence);
           left -= printed.length;
           if (left === 0) break;
         }
+        await lost.end();
       }),
     );
 }
 
-function text(event: Event, terminal: Terminal): string {
-  return terminal.json ? eventJson(event) : eventLine(event, terminal);
+function text(event: Event, terminal: Terminal, { note }: LostEvents): string {
+  return terminal.json ? eventJson(event, note) : eventLine(event, terminal, note);
 }

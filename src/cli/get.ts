@@ -1,6 +1,7 @@
 /** `batpak get DIR ID`: shows one event. */
 import type { Command } from "commander";
 import { eventDetails, eventJson } from "./event-text.ts";
+import { LostEvents } from "./lost-events.ts";
 import { withReader } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -13,8 +14,10 @@ export function addGet(program: Command, terminal: Terminal): void {
     .action((directory: string, id: string) =>
       withReader(directory, terminal, async (store) => {
         const event = await store.get(id);
-        if (event === null) terminal.tellProblem(`There is no event ${id} in ${store.directory}`);
-        else await terminal.print(terminal.json ? eventJson(event) : eventDetails(event));
+        if (event === null) return terminal.tellProblem(`There is no event ${id} in ${store.directory}`);
+        const lost = new LostEvents(store, terminal);
+        await terminal.print(terminal.json ? eventJson(event, lost.note) : eventDetails(event, lost.note));
+        await lost.tell();
       }),
     );
 }

@@ -1,17 +1,17 @@
 /** `batpak import DIR FILE.jsonl|-`: appends what `batpak dump` printed, or lines of that form. */
 import type { Command } from "commander";
+import { Interrupted } from "./exit-code.ts";
 import { assertFile, linesOf } from "./lines.ts";
-import { withWriter } from "./open-directory.ts";
+import { addWait, type WaitFlags, withWriter } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
 
-interface ImportFlags {
+interface ImportFlags extends WaitFlags {
   readonly create?: boolean;
   readonly skipBad?: boolean;
 }
 
 export function addImport(program: Command, terminal: Terminal): void {
-  program
-    .command("import")
+  addWait(program.command("import"))
     .argument("<dir>", "the store's directory")
     .argument("<file|->", "lines of JSON; - reads standard input")
     .description("append events of the form that dump prints; those that are there already are skipped")
@@ -21,11 +21,11 @@ export function addImport(program: Command, terminal: Terminal): void {
       await assertFile(path);
       // Interrupted, it stops between two batches and closes the store properly.
       const interrupt = new AbortController();
-      const stop = (): void => interrupt.abort(new Error("Interrupted; what is imported stays, a second run goes on"));
+      const stop = (): void => interrupt.abort(new Interrupted("Interrupted; what is imported stays, a second run goes on"));
       process.once("SIGINT", stop);
       try {
-        await withWriter(directory, flags.create === true, async (store) => {
-          const result = await store.import(linesOf(path), {
+        await withWriter(directory, flags.create === true, flags, async (store) => {
+          const result = await store.import(linesOf(path, interrupt.signal), {
             skipBad: flags.skipBad === true,
             signal: interrupt.signal,
             onProgress: ({ lines, imported, skipped, bad }) =>
@@ -34,9 +34,8 @@ export function addImport(program: Command, terminal: Terminal): void {
           terminal.endProgress();
           for (const { line, reason } of result.bad) terminal.tellProblem(`Line ${line} is left out: ${reason}`);
           const { imported, skipped, bad } = result;
-          await terminal.print(
-            terminal.json ? `${JSON.stringify(result)}\n` : `${imported} imported, ${skipped} there already, ${bad.length} bad\n`,
-          );
+          const text = `${imported} imported, ${skipped} there already, ${bad.length} bad`;
+          await terminal.printDone(`${terminal.json ? JSON.stringify(result) : text}\n`, `the import is done: ${text}`);
         });
       } finally {
         process.removeListener("SIGINT", stop);

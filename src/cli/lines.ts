@@ -8,11 +8,11 @@ const READ_BYTES = 1024 * 1024;
 const LINE_BYTES_MAX = 512 * 1024 * 1024;
 const NEWLINE = 0x0a;
 
-/** Lines of the file at `path`; of standard input for "-". */
-export async function* linesOf(path: string): AsyncGenerator<Uint8Array, undefined> {
+/** Lines of the file at `path`; of standard input for "-". The signal ends waiting for that. */
+export async function* linesOf(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array, undefined> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
-  const chunks = path === "-" ? (process.stdin as AsyncIterable<Uint8Array>) : fileChunks(path);
+  const chunks = path === "-" ? inputChunks(signal) : fileChunks(path);
   for await (const chunk of chunks) {
     let start = 0;
     for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
@@ -31,6 +31,16 @@ export async function* linesOf(path: string): AsyncGenerator<Uint8Array, undefin
 
 function joined(pieces: readonly Uint8Array[], last: Uint8Array): Uint8Array {
   return pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
+}
+
+async function* inputChunks(signal: AbortSignal): AsyncGenerator<Uint8Array, undefined> {
+  const end = (): void => void process.stdin.destroy(signal.reason as Error);
+  signal.addEventListener("abort", end);
+  try {
+    yield* process.stdin as AsyncIterable<Uint8Array>;
+  } finally {
+    signal.removeEventListener("abort", end);
+  }
 }
 
 async function* fileChunks(path: string): AsyncGenerator<Uint8Array, undefined> {

@@ -6,6 +6,7 @@
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { isStoreError } from "../base/store-error.ts";
+import { ioError } from "../disk/io-error.ts";
 import { addAppend } from "./append.ts";
 import { addCheckpoint } from "./checkpoint.ts";
 import { addConsumers } from "./consumers.ts";
@@ -13,7 +14,7 @@ import { addConvert } from "./convert.ts";
 import { addCompact } from "./compact.ts";
 import { addDump } from "./dump.ts";
 import { addEntities } from "./entities.ts";
-import { EXIT, UsageError } from "./exit-code.ts";
+import { EXIT, Interrupted, UsageError } from "./exit-code.ts";
 import { addFollow } from "./follow.ts";
 import { addGet } from "./get.ts";
 import { addImport } from "./import.ts";
@@ -72,19 +73,43 @@ function addJson(command: Command, terminal: Terminal): void {
   command.option("--json", "print results as JSON, one value a line");
   command.hook("preAction", (verb) => {
     terminal.json = verb.opts<{ json?: boolean }>().json === true;
+    terminal.waits = verb.options.some(({ long }) => long === "--wait");
   });
 }
 
-function exitCodeOf(error: unknown, terminal: Terminal): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  if (!(error instanceof Error)) throw error;
-  const code = "code" in error && typeof error.code === "string" ? error.code : null;
-  if (error instanceof UsageError || code === "INVALID_ARGUMENT") {
-    terminal.tell(error.message);
-    return EXIT.usage;
-  }
-  terminal.tell(code === null ? error.message : `${error.message} (${code})`);
-  return isStoreError(error, "NOT_FOUND") ? EXIT.found : EXIT.store;
+function exitCodeOf(thrown: unknown, terminal: Terminal): number {
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (!(thrown instanceof Error)) throw thrown;
+  const error = readFailure(thrown);
+  const code = failureCode(error);
+  const message = code === "LOCKED" ? inOptions(error.message, terminal.waits) : error.message;
+  if (terminal.json || !SAID_IN_WORDS.has(code)) terminal.fail(code, message, isStoreError(error) ? error.details : {});
+  else terminal.tell(message);
+  if (code === "INTERRUPTED") return EXIT.interrupted;
+  if (code === "INVALID_ARGUMENT") return EXIT.usage;
+  return code === "NOT_FOUND" ? EXIT.found : EXIT.store;
+}
+
+/** What a program would do about a lock, as it is done here. */
+function inOptions(message: string, waits: boolean): string {
+  const waiting = waits ? "wait for it with --wait SECONDS" : "wait for it";
+  return message
+    .replace("wait for it with lockWaitMs, end it, or open with readOnly", `${waiting}, or end it`)
+    .replace("wait for it with lockWaitMs", waiting);
+}
+
+/** Codes that say no more than the message. */
+const SAID_IN_WORDS: ReadonlySet<string> = new Set(["INVALID_ARGUMENT", "INTERRUPTED", "UNKNOWN"]);
+
+function failureCode(error: Error): string {
+  if (error instanceof UsageError) return "INVALID_ARGUMENT";
+  if (error instanceof Interrupted) return "INTERRUPTED";
+  return "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
+}
+
+/** What the system said of a path that was given, as the store says it. */
+function readFailure(error: Error): Error {
+  return "syscall" in error && "path" in error ? ioError("read", String(error.path), error) : error;
 }
 
 async function main(): Promise<void> {

@@ -3,11 +3,13 @@
  * opening found wrong is told on standard error.
  */
 import { resolve } from "node:path";
+import type { Command } from "commander";
 import { nodeDisk } from "../disk/node-disk.ts";
 import { isStoreError } from "../base/store-error.ts";
 import { directoryExists, listDirectory } from "../open-directory.ts";
 import { Store } from "../store.ts";
 import { UsageError } from "./exit-code.ts";
+import { wholeNumber } from "./filters.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Checks that there is a store, with an error that helps. */
@@ -47,8 +49,24 @@ export async function openReader(directory: string, terminal: Terminal): Promise
   return store;
 }
 
+/** The option of verbs that take a lock. */
+export interface WaitFlags {
+  readonly wait?: string;
+}
+
+/** Adds `--wait` to a verb. */
+export function addWait(command: Command): Command {
+  return command.option("--wait <seconds>", "wait so long for another writer to end; default 0");
+}
+
+/** How long to wait for a lock. */
+export function lockWait({ wait }: WaitFlags): { readonly lockWaitMs?: number } {
+  return wait === undefined ? {} : { lockWaitMs: wholeNumber(wait, "--wait") * 1000 };
+}
+
 /** Opens for writing; makes a store only where `create` says so: null for a verb that never does. */
-export async function openWriter(directory: string, create: boolean | null): Promise<Store> {
+export async function openWriter(directory: string, create: boolean | null, flags: WaitFlags): Promise<Store> {
+  const waiting = lockWait(flags);
   const path = resolve(directory);
   if (create === null) await assertStoreDirectory(directory);
   else if (!create) await assertStoreDirectory(directory, "--create makes a new store");
@@ -60,7 +78,7 @@ export async function openWriter(directory: string, create: boolean | null): Pro
       throw error;
     }
   }
-  return await Store.open(directory);
+  return await Store.open(directory, waiting);
 }
 
 /** Opens for reading, lets `use` look, and closes. */
@@ -74,8 +92,13 @@ export async function withReader(directory: string, terminal: Terminal, use: (st
 }
 
 /** Opens for writing, lets `use` work, and closes. */
-export async function withWriter(directory: string, create: boolean | null, use: (store: Store) => Promise<void>): Promise<void> {
-  const store = await openWriter(directory, create);
+export async function withWriter(
+  directory: string,
+  create: boolean | null,
+  flags: WaitFlags,
+  use: (store: Store) => Promise<void>,
+): Promise<void> {
+  const store = await openWriter(directory, create, flags);
   try {
     await use(store);
   } finally {

@@ -5,6 +5,7 @@ import type { PlacedReadOptions } from "../placed-reading.ts";
 import type { Store } from "../store.ts";
 import { eventJson, eventLine } from "./event-text.ts";
 import { addFilters, type FilterOptions, filterOf, tellUnknownNames, wholeNumber } from "./filters.ts";
+import { LostEvents } from "./lost-events.ts";
 import { withReader } from "./open-directory.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -24,24 +25,30 @@ export function addRead(program: Command, terminal: Terminal): void {
       withReader(directory, terminal, async (store) => {
         const { direction, limit, after } = flags;
         await tellUnknownNames(store, flags, terminal);
-        await printEvents(store, terminal, filterOf(flags), {
+        const options = {
           ...(direction === undefined ? {} : { direction }),
           ...(limit === undefined ? {} : { limit: wholeNumber(limit, "--limit") }),
           ...(after === undefined ? {} : { after: wholeNumber(after, "--after") }),
-        });
+        };
+        const lost = new LostEvents(store, terminal);
+        await printEvents(store, terminal, filterOf(flags), options, lost);
+        await lost.end();
       }),
     );
 }
 
-/** Prints what matches; what is damaged is told, and passed over. Gives the last event's sequence, -1 where there was none. */
-export async function printEvents(store: Store, terminal: Terminal, filter: Filter, options: PlacedReadOptions): Promise<number> {
-  let last = -1;
-  const onDamage = (error: Error, sequence: number): void => terminal.tellProblem(`Event ${sequence} is lost: ${error.message}`);
-  for await (const batch of store.readPlaced(filter, { ...options, onDamage })) {
+/** Prints what matches; what is damaged is told, and passed over. */
+export async function printEvents(
+  store: Store,
+  terminal: Terminal,
+  filter: Filter,
+  options: PlacedReadOptions,
+  lost: LostEvents,
+): Promise<void> {
+  for await (const batch of store.readPlaced(filter, { ...options, onDamage: lost.onDamage })) {
     let text = "";
-    for (const { event } of batch) text += terminal.json ? eventJson(event) : eventLine(event, terminal);
-    last = batch[batch.length - 1].event.sequence;
+    for (const { event } of batch) text += terminal.json ? eventJson(event, lost.note) : eventLine(event, terminal, lost.note);
     await terminal.print(text);
+    await lost.tell();
   }
-  return last;
 }

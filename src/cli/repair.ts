@@ -1,43 +1,37 @@
 /** `batpak repair DIR`: says what repairing would do, and does it when told to. */
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { type RepairReport, repairStore } from "../repair.ts";
+import { agreed } from "./ask.ts";
 import { EXIT } from "./exit-code.ts";
-import { assertStoreDirectory } from "./open-directory.ts";
+import { addWait, assertStoreDirectory, lockWait, type WaitFlags } from "./open-directory.ts";
 import { printable, type Terminal } from "./terminal.ts";
 
+interface RepairFlags extends WaitFlags {
+  readonly yes?: boolean;
+}
+
 export function addRepair(program: Command, terminal: Terminal): void {
-  program
-    .command("repair")
+  addWait(program.command("repair"))
     .argument("<dir>", "the store's directory")
     .option("--yes", "do it without asking")
     .description("bring back what is whole in a damaged store; copies first")
-    .action(async (directory: string, options: { yes?: boolean }) => {
+    .action(async (directory: string, flags: RepairFlags) => {
+      const waiting = lockWait(flags);
       await assertStoreDirectory(directory);
-      const plan = await repairStore(directory);
-      if (plan.problems.length === 0 || options.yes === true) {
-        await show(terminal, options.yes === true ? await repairStore(directory, { apply: true }) : plan);
+      const plan = await repairStore(directory, waiting);
+      if (plan.problems.length === 0 || flags.yes === true) {
+        await show(terminal, flags.yes === true ? await repairStore(directory, { apply: true, ...waiting }) : plan);
         return;
       }
       if (!terminal.json) await show(terminal, plan);
-      const agreed = process.stdin.isTTY && process.stderr.isTTY && (await ask());
-      if (!agreed) {
+      if (!(await agreed("Do this? Everything that changes is copied first."))) {
         process.exitCode = EXIT.found;
         if (terminal.json) await show(terminal, plan);
         else terminal.tell("Nothing was changed; --yes does what is listed above");
         return;
       }
-      await show(terminal, await repairStore(directory, { apply: true }));
+      await show(terminal, await repairStore(directory, { apply: true, ...waiting }));
     });
-}
-
-async function ask(): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await lines.question("Do this? Everything that changes is copied first. [y/N] ")).trim());
-  } finally {
-    lines.close();
-  }
 }
 
 async function show(terminal: Terminal, report: RepairReport): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { addFilters, type FilterOptions, filterOf, tellUnknownNames, wholeNumber } from "./filters.ts";
 import { eventJson, eventLine } from "./event-text.ts";
+import { LostEvents } from "./lost-events.ts";
 import { withReader } from "./open-directory.ts";
 import { printEvents } from "./read.ts";
 import type { Terminal } from "./terminal.ts";
@@ -26,14 +27,15 @@ export function addTail(program: Command, terminal: Terminal): void {
         const limit = flags.lines === undefined ? LINES_DEFAULT : wholeNumber(flags.lines, "--lines");
         let next = (await store.stats()).nextSequence;
         const newest: string[] = [];
-        const onDamage = (error: Error, sequence: number): void => terminal.tellProblem(`Event ${sequence} is lost: ${error.message}`);
-        for await (const batch of store.readPlaced(filter, { direction: "backward", limit, onDamage })) {
-          for (const { event } of batch) newest.push(terminal.json ? eventJson(event) : eventLine(event, terminal));
+        const lost = new LostEvents(store, terminal);
+        for await (const batch of store.readPlaced(filter, { direction: "backward", limit, onDamage: lost.onDamage })) {
+          for (const { event } of batch) newest.push(terminal.json ? eventJson(event, lost.note) : eventLine(event, terminal, lost.note));
         }
         await terminal.print(newest.reverse().join(""));
+        await lost.end();
         while (flags.follow === true) {
           const seen = await store.refresh();
-          if (seen > next) await printEvents(store, terminal, filter, { after: next - 1 });
+          if (seen > next) await printEvents(store, terminal, filter, { after: next - 1 }, lost);
           else await new Promise((resolve) => setTimeout(resolve, POLL_MS));
           next = Math.max(next, seen);
         }

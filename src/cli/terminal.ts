@@ -10,18 +10,38 @@ const STYLES = { dim: [2, 22], bold: [1, 22], red: [31, 39] } as const;
 export class Terminal {
   /** Whether results are printed as JSON. */
   json = false;
+  /** Whether the verb has the option `--wait`. */
+  waits = false;
   readonly #colours: boolean;
   #progressAtMs = 0;
+  /** What the command has done, when it comes to print that. */
+  #done: string | null = null;
   #progressShown = false;
 
   constructor() {
     const { NO_COLOR: noColour } = process.env;
     this.#colours = process.stdout.isTTY && (noColour === undefined || noColour === "");
-    // Whoever reads the output has seen enough: `batpak read DIR | head`. Reading verbs hold nothing that would have to be let go.
+    // Whoever reads the output has seen enough: `batpak read DIR | head`. What was found until then stays said. Nothing has to be let go: verbs that
+    // change a store print when that is done, and a lock ends with its process.
     process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") this.tell(`Cannot write the output: ${error.message}`);
-      process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.store);
+      if (error.code === "EPIPE") process.exit(process.exitCode ?? EXIT.ok);
+      const details = { operation: "write", errno: error.code, ...(this.#done === null ? {} : { done: this.#done }) };
+      this.fail("IO", `Cannot write the output: ${error.message}${this.#done === null ? "" : `; ${this.#done}`}`, details);
+      process.exit(EXIT.store);
     });
+  }
+
+  /** Tells why the command ends: in JSON, code, message and details as one value on a line. */
+  fail(code: string, message: string, details: unknown = {}): void {
+    this.endProgress();
+    const json = JSON.stringify({ code, message, details }).replace(LEFT_BY_JSON, escaped);
+    process.stderr.write(this.json ? `${json}\n` : `batpak: ${printable(`${message} (${code})`)}\n`);
+  }
+
+  /** Prints what was done; where nobody gets to read that, standard error says so in the words of `done`. */
+  async printDone(text: string, done: string): Promise<void> {
+    this.#done = done;
+    await this.print(text);
   }
 
   /** Writes to standard output; resolves when there is room for more. In JSON, too, nothing that a terminal obeys is written as it is. */

@@ -1,6 +1,6 @@
 /** Copying the beginning of a file into a new one, durably but for its name. */
 import type { Disk } from "./disk.ts";
-import { systemError } from "./system-error.ts";
+import { errorCode, systemError } from "./system-error.ts";
 
 const BLOCK_BYTES = 1024 * 1024;
 
@@ -18,7 +18,10 @@ export async function copyFile(disk: Disk, from: string, to: string, bytes: numb
     try {
       const block = Buffer.allocUnsafe(Math.max(1, Math.min(BLOCK_BYTES, length)));
       for (let done = 0; done < length; ) {
-        const count = await source.read(block, 0, Math.min(block.length, length - done), done);
+        const count = await source.read(block, 0, Math.min(block.length, length - done), done).catch((error: unknown) => {
+          // A handle does not say of which file it is, and two are open.
+          throw errorCode(error) === undefined ? error : Object.assign(error as Error, { path: from });
+        });
         if (count === 0) throw systemError("EIO", "read", from);
         await target.write(block, 0, count, done, false);
         done += count;

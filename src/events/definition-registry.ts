@@ -25,9 +25,10 @@ export interface DefinitionRecord {
   readonly version: number;
 }
 
-/** What an append of a definition's event uses. */
+/** What an append of a definition's event uses, or an import of an event that has a name. */
 export interface Resolution extends DefinitionRecord {
-  readonly definition: AnyDefinition;
+  /** Null where only the name is known, of an import. */
+  readonly definition: AnyDefinition | null;
   /** Whether the append has to carry a record of it. */
   readonly mustRecord: boolean;
 }
@@ -104,30 +105,51 @@ export class DefinitionRegistry {
     const operation = `append ${name}`;
     this.#assertClaim(definition, operation, pending);
     const kind = definition.kind ?? this.#kindInUse(name, pending) ?? this.#freeKind(operation, pending, isTaken);
-    const recordedName = this.#nameByKind.get(kind) ?? pending.find((other) => other.kind === kind)?.name;
-    if (recordedName !== undefined && recordedName !== name) {
-      throw invalidArgument(`Cannot ${operation}: the kind ${hex(kind)} belongs to ${recordedName}, a kind of its own is allowed`);
-    }
-    const recorded = this.#records.has(recordKey(kind, version)) && this.#kindsByName.get(name)?.at(-1) === kind;
-    return { definition, name, kind, version, mustRecord: this.#isRecorded && !recorded };
+    this.#assertName(kind, name, operation, pending);
+    return { definition, name, kind, version, mustRecord: this.#isRecorded && !this.#isInForce(name, kind, version) };
+  }
+
+  /**
+   * What an import of an event uses that has this name in another store: the kind that the name has here; where it has none, the one that it has
+   * there if that is free here, and any free one if not. Changes nothing.
+   *
+   * @param kindElsewhere its kind in the other store. A store without records of names keeps it, and the name is not learnt
+   * @param pending as for `resolve`
+   * @param isTaken as for `resolve`
+   * @throws TypeError `INVALID_ARGUMENT` when the name's kind belongs to another name, or no kind is free
+   */
+  resolveName(
+    name: string,
+    version: number,
+    kindElsewhere: number,
+    pending: readonly Resolution[] = NONE,
+    isTaken: (kind: number) => boolean = () => false,
+  ): Resolution {
+    const operation = `import ${name}`;
+    const kind =
+      this.#definitionByName.get(name)?.kind ?? this.#kindInUse(name, pending) ?? this.#newKind(kindElsewhere, operation, pending, isTaken);
+    this.#assertName(kind, name, operation, pending);
+    const mustRecord = this.#isRecorded && !this.#isInForce(name, kind, version);
+    return { definition: null, name, kind, version, mustRecord };
   }
 
   /** Learns a resolution whose append is accepted. Twice is once. */
   commit(resolution: Resolution): void {
     const { definition, name, kind, version } = resolution;
-    if (this.#settled.has(definition)) return;
+    if (this.isRecorded(resolution)) return;
     const other = this.#nameByKind.get(kind);
     assert(other === undefined || other === name, "a kind is committed under one name only: pass pending resolutions to resolve");
-    this.#definitionByName.set(name, definition);
-    this.#typeByKind.clear();
-    if (definition.kind !== undefined) this.#claimByKind.set(definition.kind, definition);
     this.#note(resolution);
+    if (definition === null) return;
+    this.#definitionByName.set(name, definition);
+    if (definition.kind !== undefined) this.#claimByKind.set(definition.kind, definition);
     this.#settled.set(definition, { definition, name, kind, version, mustRecord: false });
   }
 
-  /** Whether the store has the record that this resolution asked for, from another append that was accepted meanwhile. */
-  isRecorded(resolution: Resolution): boolean {
-    return this.#settled.has(resolution.definition);
+  /** Whether there is nothing to learn from this resolution, or no more: another append taught it that was accepted meanwhile. */
+  isRecorded({ definition, name, kind, version }: Resolution): boolean {
+    if (definition !== null) return this.#settled.has(definition);
+    return !this.#isRecorded || this.#isInForce(name, kind, version);
   }
 
   /** The name of a kind: recorded, or claimed by a known definition; null when it has none. */
@@ -193,10 +215,22 @@ export class DefinitionRegistry {
     this.#records.set(key, { name, kind, version });
   }
 
+  /** Whether the store has a record that says so, and the kind is the one that the name has in use. */
+  #isInForce(name: string, kind: number, version: number): boolean {
+    return this.#records.has(recordKey(kind, version)) && this.#kindsByName.get(name)?.at(-1) === kind;
+  }
+
+  #assertName(kind: number, name: string, operation: string, pending: readonly Resolution[]): void {
+    const owner = this.nameOf(kind) ?? pending.find((other) => other.kind === kind)?.name;
+    if (owner === undefined || owner === name) return;
+    throw invalidArgument(`Cannot ${operation}: the kind ${hex(kind)} belongs to ${owner}, a kind of its own is allowed`);
+  }
+
   #assertClaim(definition: AnyDefinition, operation: string, pending: readonly Resolution[]): void {
     const { name, kind } = definition;
-    const namesake = this.#definitionByName.get(name) ?? pending.find((other) => other.name === name)?.definition;
-    if (namesake !== undefined && namesake !== definition) {
+    const isNamesake = (other: Resolution): boolean => other.name === name && other.definition !== null;
+    const namesake = this.#definitionByName.get(name) ?? pending.find(isNamesake)?.definition ?? definition;
+    if (namesake !== definition) {
       throw invalidArgument(`Cannot ${operation}: two definitions claim the name ${name}, one is allowed`);
     }
     const rival = kind === undefined ? undefined : this.#claimByKind.get(kind);
@@ -211,10 +245,18 @@ export class DefinitionRegistry {
     return this.#kindsByName.get(name)?.at(-1) ?? pending.find((other) => other.name === name)?.kind;
   }
 
+  /** For a name that is new here, with another store's kind. */
+  #newKind(kindElsewhere: number, operation: string, pending: readonly Resolution[], isTaken: (kind: number) => boolean): number {
+    if (!this.#isRecorded) return kindElsewhere;
+    const isNamed = this.nameOf(kindElsewhere) !== null || pending.some((other) => other.kind === kindElsewhere);
+    const isFree = !isNamed && !this.#isKindInUse(kindElsewhere) && !isTaken(kindElsewhere);
+    return isFree ? kindElsewhere : this.#freeKind(operation, pending, isTaken);
+  }
+
   #freeKind(operation: string, pending: readonly Resolution[], isTaken: (kind: number) => boolean): number {
     while (this.#freeFrom <= 0xffff && this.#isTaken(this.#freeFrom)) this.#freeFrom++;
     // Those that were given to others of the same batch ascend.
-    const given = pending.reduce((last, { definition, kind }) => (definition.kind === undefined ? Math.max(last, kind) : last), -1);
+    const given = pending.reduce((last, { definition, kind }) => (definition?.kind === undefined ? Math.max(last, kind) : last), -1);
     const isFree = (kind: number): boolean => !this.#isTaken(kind) && !pending.some((other) => other.kind === kind) && !isTaken(kind);
     const kind = firstOf(Math.max(this.#freeFrom, given + 1), 0xffff, isFree) ?? firstOf(this.#freeFrom, given, isFree);
     if (kind !== null) return kind;

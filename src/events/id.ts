@@ -93,7 +93,7 @@ export function formatIdHex(bytes: Uint8Array, offset: number): string {
 }
 
 /** Throws `INVALID_ARGUMENT` unless `key` is well-formed text of 1 to 1,024 UTF-8 bytes. */
-function assertKey(key: unknown, what: string): asserts key is string {
+export function assertKey(key: unknown, what: string): asserts key is string {
   if (typeof key !== "string") throw invalidArgument(`Cannot ${what}: the key is ${describeValue(key)}, text is allowed`);
   if (key.length === 0) throw outOfRange(`Cannot ${what}: the key is empty, 1 to ${KEY_BYTES_MAX} UTF-8 bytes are allowed`);
   const byteLength = key.length > KEY_BYTES_MAX ? Buffer.byteLength(key) : utf8Length(key);

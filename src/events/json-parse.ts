@@ -1,14 +1,18 @@
 /**
  * JSON in which no integer loses digits: one beyond the safe range becomes a bigint. Otherwise it means what `JSON.parse` means (which
- * cannot be told to do this before Node 21). A number with a fraction or an exponent is always a number.
+ * cannot be told to do this before Node 21), but that a number beyond all that there are is refused, and no infinity. A number with a fraction or an
+ * exponent is always a number.
  */
 import { invalidArgument } from "../base/store-error.ts";
 
 /** Most arrays and objects inside one another: a payload and the line around it. */
 const JSON_DEPTH_MAX = 128;
 
-/** Where no number has so many digits that some could be lost, the native parser is right. In a text they mostly stand behind other characters. */
-const MANY_DIGITS = /(?:^|[:,[\s-])\d{16}/;
+/**
+ * Where no number has so many digits that some could be lost, or so large an exponent that it could be none, the native parser is right. In a text
+ * they mostly stand behind other characters.
+ */
+const LARGE_NUMBER = /(?:^|[:,[\s-])(?:\d{16}|\d+(?:\.\d+)?[eE]\+?\d{3})/;
 const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y;
 /** Text up to the next quote, escape or control character. */
 // oxlint-disable-next-line no-control-regex -- JSON forbids them in text
@@ -24,7 +28,7 @@ const ESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", "/": "
  * parseJson('{"count":9007199254740993}'); // { count: 9007199254740993n }
  */
 export function parseJson(text: string): unknown {
-  if (!MANY_DIGITS.test(text)) {
+  if (!LARGE_NUMBER.test(text)) {
     try {
       return JSON.parse(text);
     } catch (cause) {
@@ -100,6 +104,10 @@ function readNumber(source: Source): number | bigint {
   if (match === null) return fail(source);
   source.position = NUMBER.lastIndex;
   const value = Number(match[0]);
+  if (!Number.isFinite(value) && /[.eE]/.test(match[0])) {
+    source.position = match.index;
+    return fail(source, `the number ${match[0]} is larger than any that can be kept`);
+  }
   const integer = match[1] === undefined && match[2] === undefined;
   return integer && !Number.isSafeInteger(value) ? BigInt(match[0]) : value;
 }

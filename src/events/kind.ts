@@ -93,6 +93,10 @@ export function isPublicKind(kind: number): boolean {
   return (category !== SYSTEM_CATEGORY && category !== EFFECT_CATEGORY) || PUBLIC_RESERVED.has(kind);
 }
 
+function hex(kind: number): string {
+  return `0x${kind.toString(16).padStart(4, "0")}`;
+}
+
 /**
  * Checks a kind that a user wants to write.
  *
@@ -101,9 +105,9 @@ export function isPublicKind(kind: number): boolean {
 export function assertPublicKind(kind: unknown, operation = "append"): asserts kind is number {
   assertKind(kind, operation);
   if (isPublicKind(kind)) return;
-  const hex = `0x${kind.toString(16).padStart(4, "0")}`;
+  const allowed = [...PUBLIC_RESERVED].map(hex).join(", ");
   throw invalidArgument(
-    `Cannot ${operation}: the kind ${hex} is of a category that the library reserves, categories 0x1 to 0xC, 0xE and 0xF are allowed`,
+    `Cannot ${operation}: the kind ${hex(kind)} is of a category that the library reserves, categories 0x1 to 0xC, 0xE and 0xF are allowed, and of its own ${allowed}`,
   );
 }
 

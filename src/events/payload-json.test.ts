@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parseJson } from "./json-parse.ts";
@@ -103,6 +104,60 @@ test("the parser agrees with JSON.parse, integers beyond the safe range apart", 
   ]);
   assert.deepStrictEqual(parseJson(`["\\u0041\\n\\"\\/",${long}]`), ['A\n"/', 1234567890123456]);
   assert.deepStrictEqual(Object.keys(parseJson(`{"__proto__":${long}}`) as object), ["__proto__"]);
+});
+
+test("a number that is larger than any is refused with its place, and no infinity", () => {
+  const right = ["1e308", "1.7976931348623157e308", "-1e+308", "0e999", "1e-999", '"1e400"', '{"a":"x,1e400"}'];
+  for (const text of right) assert.deepEqual(parseJson(text), JSON.parse(text), text);
+  const wrong: [string, string, number][] = [
+    ["1e400", "1e400", 0],
+    ['{"a":[1, -2.5E+309]}', "-2.5E+309", 9],
+    ["[100000000000000000000e300]", "100000000000000000000e300", 1],
+  ];
+  for (const [text, number, at] of wrong) {
+    const message = `Cannot read JSON: the number ${number} is larger than any that can be kept at position ${at}, one JSON value is allowed`;
+    assert.throws(() => parseJson(text), { message }, text);
+  }
+});
+
+test("a form with the wrong content is told what it wants", () => {
+  const wrong: [string, RegExp][] = [
+    ['{"$date":1577836800000}', /\$date has 1577836800000, ISO text with the date, the time and the zone/],
+    ['{"$date":"2020-01-01"}', /\$date has "2020-01-01", ISO text with/],
+    ['{"$date":"2024-02-30T00:00:00Z"}', /\$date has "2024-02-30T00:00:00Z", ISO text .* of a day that exists/],
+    ['{"$bytes":"AQ"}', /\$bytes has "AQ", padded base64/],
+    ['{"$number":"5"}', /\$number has "5", "NaN"/],
+    ['{"$bigint":5}', /\$bigint has 5, text of decimal digits/],
+    ['{"$other":5}', /"\$other" stands for no value here/],
+    ['{"$date":"2024-02-29T00:00:00Z","b":1}', /"\$date" stands for no value here/],
+  ];
+  for (const [text, message] of wrong) assert.throws(() => payloadFromJson(text), { code: "INVALID_ARGUMENT", message }, text);
+  assert.deepEqual(payloadFromJson('{"$date":"+012024-02-29T00:00:00Z"}'), new Date("+012024-02-29T00:00:00Z"));
+});
+
+test("the forms are those of the table in docs/cli.md", () => {
+  const table = readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8");
+  const values: [string, unknown][] = [
+    ["2 ** 53", 2 ** 53],
+    ["5n", 5n],
+    ["2n ** 64n", 2n ** 64n],
+    ["-0", -0],
+    ["new Date(0)", new Date(0)],
+    ["Uint8Array.of(104, 105)", Uint8Array.of(104, 105)],
+    ["{ $a: 1 }", { $a: 1 }],
+  ];
+  for (const [expression, value] of values) {
+    const text = payloadToJson(value);
+    const plain = JSON.stringify(payloadToJsonValue(value));
+    const row = table.split("\n").find((line) => line.split("|")[1]?.includes(`\`${expression}\``)) ?? "";
+    const [, , printed, stringified, back] = row.split("|").map((cell) => cell.trim());
+    assert.deepEqual(
+      [printed, stringified],
+      [`\`${text}\``, plain === text && stringified === "the same" ? stringified : `\`${plain}\``],
+      expression,
+    );
+    for (const form of [text, plain]) assert.deepEqual(payloadFromJson(form), back === "a number" ? Number(value) : value);
+  }
 });
 
 test("what is not JSON is refused", () => {

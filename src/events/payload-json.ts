@@ -14,6 +14,8 @@
  * A JSON value, as `toJSON` of an event gives it, cannot hold the bare forms. It has `{"$bigint":"18446744073709551616"}`,
  * `{"$number":"1e+21"}` and `{"$number":"-0"}` for them, which are read as well.
  */
+import { isRealDate } from "../base/calendar.ts";
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument } from "../base/store-error.ts";
 import { defineMember, parseJson } from "./json-parse.ts";
 import { DEPTH_MAX } from "./payload-format.ts";
@@ -153,7 +155,7 @@ const ISO_TIME = /^(?:\d{4}|[+-]\d{6})-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,3})?(?:
 
 function restoreMarked(key: string, content: unknown): unknown {
   if (typeof content === "string") {
-    if (key === "$date" && ISO_TIME.test(content)) {
+    if (key === "$date" && ISO_TIME.test(content) && isRealDate(content)) {
       const date = new Date(content);
       if (!Number.isNaN(date.getTime())) return date;
     }
@@ -165,10 +167,21 @@ function restoreMarked(key: string, content: unknown): unknown {
     }
     if (key === "$bigint" && /^-?(?:0|[1-9]\d*)$/.test(content)) return BigInt(content);
   }
-  throw unknownForm(key);
+  throw unknownForm(key, content);
 }
 
-function unknownForm(key: string): TypeError {
+/** What each form has for its content. */
+const CONTENTS: Readonly<Record<string, string>> = {
+  $date: "ISO text with the date, the time and the zone (2020-01-31T12:00:00Z) of a day that exists",
+  $bytes: "padded base64 text (aGk=)",
+  $number: '"NaN", "Infinity", "-Infinity", "-0" and text with an exponent (1e+21)',
+  $bigint: "text of decimal digits",
+};
+
+function unknownForm(key: string, content?: unknown): TypeError {
+  const wanted = content === undefined ? undefined : CONTENTS[key];
+  if (wanted !== undefined)
+    return invalidArgument(`Cannot read the payload's JSON: ${key} has ${describeValue(content)}, ${wanted} is allowed`);
   return invalidArgument(
     `Cannot read the payload's JSON: ${JSON.stringify(key)} stands for no value here, $date, $bytes, $number and $bigint with their text are allowed, and a name's own $ is doubled`,
   );

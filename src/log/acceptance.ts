@@ -126,6 +126,11 @@ export class Acceptance {
     return this.#staged.some(({ request }) => request.items.some((item) => item.kind === kind));
   }
 
+  /** Whether everything that has its place in the order is accepted: nothing comes between what is staged now and its acceptance. */
+  get isCaughtUp(): boolean {
+    return this.#staged.length === 0 && !this.#stagingInPlace && !this.#draining;
+  }
+
   /** Whether a request must wait for room before it may be staged at all. */
   get mustWait(): boolean {
     if (this.#usingPlace) return false;

@@ -56,10 +56,10 @@ export class AppendItem {
   /** Given as it is; filled in from the cause by the judge. */
   correlation: Uint8Array | null;
   readonly causation: Uint8Array | null;
-  readonly metadata: Metadata | null;
+  metadata: Metadata | null;
   readonly expected: ExpectedState | null;
-  /** Microseconds since the Unix epoch, from an import; -1 for now. */
-  readonly timeMicros: number;
+  /** Microseconds since the Unix epoch, of an import or a conversion; -1 for now. */
+  timeMicros: number;
   /** A system record rather than an event. */
   readonly system: boolean;
 
@@ -67,6 +67,12 @@ export class AppendItem {
   entityId = -1;
   scopeId = -1;
 
+  /** Of an import: the name of its kind in the store that it comes from; `kind` is the one that it has there, until it is staged. */
+  type: string | null = null;
+  /** Of an import: the time that it is to have, in milliseconds since the Unix epoch. */
+  givenMs: number | null = null;
+  /** Of an import: whether it is the last of its batch although others are appended with it. The last of all is in any case. */
+  endsBatch = false;
   /** Null: it gets its place when it is accepted. */
   placement: Placement | null = null;
 

@@ -9,7 +9,7 @@
 import type { ByteSink } from "../base/byte-sink.ts";
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
-import { StoreError } from "../base/store-error.ts";
+import { invalidArgument, StoreError } from "../base/store-error.ts";
 import type { IdIssuer } from "../events/id.ts";
 import { type FrameFields, frameBytesMax } from "../format/batpak03/frame.ts";
 import { forgetFrame } from "../format/batpak03/frame-format.ts";
@@ -49,12 +49,15 @@ export function unsupported(operation: string, feature: string, allowed: string)
 
 /** Refuses an event that the layout cannot hold. */
 export function assertBatpak03Item(item: AppendItem): void {
-  const { definition } = item;
+  const { definition, givenMs } = item;
   if (item.system) throw unsupported("append", "system records", "the store's own records are not");
   if (item.metadata !== null) throw unsupported("append", "metadata", "events without are");
   if (item.version !== 1) throw unsupported("append", `event versions (it is ${item.version})`, "version 1 is");
   if (definition !== null && definition.kind === undefined) {
     throw unsupported(`append ${definition.name}`, "names of events", "definitions with a kind are");
+  }
+  if (givenMs !== null && givenMs < 0) {
+    throw invalidArgument(`Cannot import: wall_ms is ${givenMs}, 0 and later is allowed in the batpak 0.3 layout`);
   }
 }
 
@@ -105,7 +108,9 @@ export class Batpak03Placer implements FramePlacer {
   placedBytesMax(request: AppendRequest): number {
     const { items } = request;
     let bytes = items.length > 1 ? 2 * MARKER_BYTES_MAX : 0;
-    for (const { entity, scope, payloadLength } of items) bytes += frameBytesMax(entity, scope, payloadLength);
+    for (const { entity, scope, payloadLength, endsBatch } of items) {
+      bytes += frameBytesMax(entity, scope, payloadLength) + (endsBatch ? 2 * MARKER_BYTES_MAX : 0);
+    }
     return bytes;
   }
 
@@ -134,15 +139,19 @@ export class Batpak03Placer implements FramePlacer {
     const staged = inPlace ? this.#moveOut(group, start, request.bytes) : (request.sink?.bytes ?? this.#moved);
     const shift = inPlace ? start : 0;
     const now = clock.nowMicros();
-    const isBatch = items.length > 1;
-    if (isBatch) {
-      const began = clock.nowMicros();
-      builder.beginBatch(group, items.length, index.acceptedSequence, began, Math.floor(began / 1000));
-    }
-    for (let i = 0; i < items.length; i++) this.#placeItem(group, builder, items[i], staged, shift, now, i === items.length - 1);
-    if (isBatch) {
-      const ended = clock.nowMicros();
-      builder.commitBatch(group, ended, Math.floor(ended / 1000));
+    for (let from = 0, to = 0; from < items.length; from = to) {
+      while (!items[to].endsBatch && to < items.length - 1) to++;
+      const last = to++;
+      const isBatch = last > from;
+      if (isBatch) {
+        const began = clock.nowMicros();
+        builder.beginBatch(group, to - from, index.acceptedSequence, began, Math.floor(began / 1000));
+      }
+      for (let i = from; i < to; i++) this.#placeItem(group, builder, items[i], staged, shift, now, i === last);
+      if (isBatch) {
+        const ended = clock.nowMicros();
+        builder.commitBatch(group, ended, Math.floor(ended / 1000));
+      }
     }
     group.segment.framesEnd = builder.writtenBytes;
     forgetFrame();

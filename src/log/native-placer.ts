@@ -72,7 +72,7 @@ export class NativePlacer implements FramePlacer {
     const now = this.#parts.clock.nowMicros();
     const { segment, view } = group;
     for (let i = 0; i < items.length; i++) {
-      this.#placeItem(group, items[i], now, i === items.length - 1);
+      this.#placeItem(group, items[i], now, i === items.length - 1 || items[i].endsBatch);
       if (!items[i].system && items[i].id !== null) (segment.index as ActiveSegmentIndex).noteForeignId(view, items[i].at + FRAME.id);
     }
     segment.frames += items.length;

@@ -23,7 +23,8 @@ test("compact says what it would do, does it with --yes, and a snapshot of the r
   await store.close();
   const path = join(directory, "store");
   assert.equal(batpak("compact", path).status, 2, "nothing says what goes");
-  assert.equal(batpak("compact", path, "--keep-newer-than", "never").status, 2);
+  for (const time of ["never", "last 5", "2025", "2026-02-31"])
+    assert.equal(batpak("compact", path, "--keep-newer-than", time).status, 2, time);
   const planned = batpak("compact", path, "--keep-last", "5");
   assert.equal(planned.status, 1, planned.stderr);
   assert.match(planned.stdout, /would {2}write segments 1 to \d+ anew without \d+ events/);

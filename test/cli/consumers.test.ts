@@ -39,7 +39,12 @@ test("consumers lists, resets and deletes, and changes nothing that nobody agree
   }
   assert.deepEqual(jsonLines((await batpak(["consumers", path, "--json"])).out), both);
   assert.equal((await batpak(["consumers", "reset", path, "nobody", "--to", "end", "--yes"])).code, 1);
-  assert.equal((await batpak(["consumers", "reset", path, "mailer", "--to", "99", "--yes"])).code, 2);
+  for (const yes of [[], ["--yes"]]) {
+    const behind = await batpak(["consumers", "reset", path, "mailer", "--to", "99", ...yes]);
+    assert.equal(behind.code, 2);
+    assert.match(behind.err, /the sequence is 99, -1 to 9 are allowed/);
+    assert.doesNotMatch(behind.err, /with --yes/);
+  }
   assert.equal((await batpak(["consumers", "reset", path, "mailer", "--to", "x", "--yes"])).code, 2);
   const reset = await batpak(["consumers", "reset", path, "Über", "--to", "1", "--yes"]);
   assert.deepEqual([reset.code, reset.out], [0, "Über stands at 1\n"]);

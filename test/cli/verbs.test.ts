@@ -3,8 +3,20 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { defineEvent, Store } from "../../src/index.ts";
@@ -53,6 +65,26 @@ test("append prints a receipt; a new store wants --create; names, kinds, keys an
   assert.deepEqual([first.type, first.data, first.metadata], ["Named", { big: 2n ** 64n }, { m: 1 }]);
   assert.deepEqual([second.kind, second.causationId, await store.count()], [0x2001, first.id, 2]);
   await store.close();
+});
+
+test("an append that is given wrongly makes no store", async (context) => {
+  const path = join(temporaryDirectory(context), "new");
+  const wrong: [string[], RegExp][] = [
+    [["e", "", "N", "1"], /scope is empty/],
+    [["_batpak", "s", "N", "1"], /library's own/],
+    [["e", "s", "", "1"], /name is empty/],
+    [["e", "s", "N", "1", "--key", ""], /key is empty/],
+    [["e", "s", "N", "1", "--caused-by", "x"], /--caused-by: the id is "x"/],
+    [["e", "s", "N", "1", "--caused-by", "0".repeat(32), "--correlation", "0".repeat(32)], /both given/],
+    [["e", "s", "N", "1", "--metadata", "[1]"], /--metadata \[1\]: it is no object/],
+    [["e", "s", "N", "1", "--event-version", "0"], /version is 0/],
+  ];
+  const results = await Promise.all(wrong.map(([args]) => batpak(["append", path, ...args, "--create"])));
+  for (const [n, { code, err }] of results.entries()) {
+    assert.equal(code, 2, err);
+    assert.match(err, wrong[n][1]);
+  }
+  assert.equal(existsSync(path), false);
 });
 
 test("get shows an event; one that is not there is exit status 1", async (context) => {
@@ -126,6 +158,11 @@ test("stats, entities, segments and checkpoints, as text and as JSON", async (co
     assert.deepEqual([text.code, json.code], [0, 0], text.err + json.err);
     assert.match(text.out, pattern);
     assert.deepEqual(pick(jsonLines(json.out)), wanted);
+    if (args[1] !== "show") continue;
+    // Neither the library's own entity nor what fills columns up.
+    const [{ entityCount, columns, filling }] = jsonLines(json.out);
+    assert.deepEqual([entityCount, filling, Object.hasOwn(columns as object, "")], [4, undefined, false]);
+    assert.doesNotMatch(text.out, /^(?:column {2}|filling)/m);
   }
   const foreign = join(path, "..", "foreign");
   writeFileSync(foreign, "no checkpoint at all");
@@ -139,13 +176,13 @@ const DUMP_KEYS =
     " ",
   );
 
-test("dump has exactly its keys; dump, import and dump again agree; a second import adds nothing", async (context) => {
+test("dump has its keys, and name and metadata where there are some; dump, import and dump again agree; a second import adds nothing", async (context) => {
   const directory = temporaryDirectory(context);
   const path = await sample(directory);
   const dump = await batpak(["dump", path]);
   const lines = jsonLines(dump.out);
   assert.equal(lines.length, 20);
-  for (const line of lines) assert.deepEqual(Object.keys(line), DUMP_KEYS);
+  for (const line of lines) assert.deepEqual(Object.keys(line), DUMP_KEYS.toSpliced(-1, 0, "type", "metadata"));
   const segment = readFileSync(join(path, "000001.fbat"));
   for (const { event_id, prev_hash, event_hash, offset, length, causation_id } of lines) {
     assert.match(event_id as string, /^[0-9a-f]{32}$/);
@@ -168,6 +205,8 @@ test("dump has exactly its keys; dump, import and dump again agree; a second imp
     "entity",
     "scope",
     "kind",
+    "type",
+    "metadata",
     "wall_ms",
     "clock",
     "global_sequence",
@@ -192,6 +231,28 @@ test("a bad line names its number and stops its batch; --skip-bad goes on and re
   assert.match(skipped.err, /Line 3 is left out/);
   const missing = await batpak(["import", path, join(path, "nothing.jsonl")]);
   assert.deepEqual([missing.code, missing.out], [2, ""]);
+});
+
+test("an import that waits for its input ends at the first Ctrl-C, and leaves the store closed", async (context) => {
+  const path = join(temporaryDirectory(context), "store");
+  const child = spawn(process.execPath, [...nodeArguments, "import", path, "-", "--create"], { stdio: ["pipe", "pipe", "pipe"] });
+  const portion = Array.from({ length: 1000 }, (_, n) => `{"entity":"e","scope":"s","kind":4096,"payload":${n}}\n`).join("");
+  child.stdin.write(`${portion}{"entity":`);
+  const said = text(child.stderr);
+  // Until they are stored, which a reader sees.
+  for (let count = 0; count < 1000; ) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const store = await Store.open(path, { readOnly: true }).catch(() => null);
+    count = (await store?.count()) ?? 0;
+    await store?.close();
+  }
+  child.kill("SIGINT");
+  const [code] = (await once(child, "close")) as [number];
+  assert.equal(code, 130);
+  assert.match(await said, /Interrupted; what is imported stays/);
+  const store = await Store.open(path);
+  assert.equal(store.openReport.route, "checkpoint");
+  await store.close();
 });
 
 test("wrong flags, wrong verbs, missing paths and files are exit status 2, with a message and no output", async (context) => {
@@ -234,6 +295,23 @@ test("wrong flags, wrong verbs, missing paths and files are exit status 2, with 
   console.log(`wrong command lines tried: ${wrong.length}`);
 });
 
+test("what the system refuses of a path that was given is told as the store tells it", async (context) => {
+  const directory = temporaryDirectory(context);
+  // Nobody may look through it, whoever runs the tests.
+  const loop = join(directory, "loop");
+  symlinkSync(loop, loop);
+  const commands = [
+    ["read", loop],
+    ["import", join(directory, "new"), loop, "--create"],
+    ["checkpoint", "show", loop],
+    ["snapshot", loop, join(directory, "copy")],
+  ];
+  for (const { code, out, err } of await Promise.all(commands.map((args) => batpak(args)))) {
+    assert.deepEqual([code, out], [3, ""], err);
+    assert.match(err, /^batpak: Cannot (?:read|open) ".*loop": ELOOP: .* \(IO\)\n$/);
+  }
+});
+
 test("reading goes on beside a live writer and follows it; a second writer is refused with LOCKED", async (context) => {
   const path = await sample(temporaryDirectory(context), 3);
   const store = await Store.open(path);
@@ -241,7 +319,7 @@ test("reading goes on beside a live writer and follows it; a second writer is re
   assert.deepEqual(await sequencesOf("read", path), [0, 1, 2, 3]);
   const refused = await batpak(["append", path, "a", "s", "X", "1"]);
   assert.deepEqual([refused.code, refused.out], [3, ""]);
-  assert.match(refused.err, /LOCKED/);
+  assert.match(refused.err, /wait for it with --wait SECONDS, or end it \(LOCKED\)/);
   const follower = spawn(process.execPath, [...nodeArguments, "tail", path, "-n", "1", "-f", "--json"], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -253,8 +331,12 @@ test("reading goes on beside a live writer and follows it; a second writer is re
     }
     if (followed.length >= 4) follower.kill();
   }
-  await store.close();
   assert.deepEqual(followed, [3, 4, 5, 6]);
+  // Both are refused at once without the option, and wait with it.
+  const waiting = [batpak(["append", path, "a", "s", "X", "1", "--wait", "60"]), batpak(["repair", path, "--wait", "60"])];
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  await store.close();
+  for (const { code, err } of await Promise.all(waiting)) assert.equal(code, 0, err);
 });
 
 test("an output that is closed early ends the program quietly", async (context) => {
@@ -272,6 +354,75 @@ test("an output that is closed early ends the program quietly", async (context) 
   child.stdout.once("data", () => child.stdout.destroy());
   const code = await new Promise((resolve) => child.on("close", resolve));
   assert.deepEqual([code, err], [0, ""]);
+});
+
+test("an output that is closed early takes nothing back of what was found", async (context) => {
+  const path = await sample(temporaryDirectory(context), 1);
+  const store = await Store.open(path);
+  for (let n = 0; n < 20; n++)
+    await store.append(
+      { entity: "x", scope: "s" },
+      Array.from({ length: 100 }, () => Placed("x".repeat(2000))),
+    );
+  await store.close();
+  const [second] = jsonLines((await batpak(["read", path, "--json", "--limit", "2"])).out).slice(1);
+  const bytes = readFileSync(join(path, "000001.fbat"));
+  flip(join(path, "000001.fbat"), bytes.indexOf(Buffer.from((second.id as string).replaceAll("-", ""), "hex")));
+  const child = spawn(process.execPath, [...nodeArguments, "dump", path], { stdio: ["ignore", "pipe", "pipe"] });
+  let err = "";
+  child.stderr.setEncoding("utf8").on("data", (part: string) => (err += part));
+  child.stdout.once("data", () => child.stdout.destroy());
+  const [code] = (await once(child, "close")) as [number];
+  assert.equal(code, 1, err);
+  assert.match(err, /Event 1 is lost/);
+});
+
+test("an append whose output fails says that the event is stored", { skip: !existsSync("/dev/full") }, async (context) => {
+  const path = await sample(temporaryDirectory(context), 2);
+  for (const json of [[], ["--json"]]) {
+    const full = openSync("/dev/full", "w");
+    const child = spawn(process.execPath, [...nodeArguments, "append", path, "e", "s", "N", "1", ...json], {
+      stdio: ["ignore", full, "pipe"],
+    });
+    closeSync(full);
+    const [err, [code]] = await Promise.all([text(child.stderr as Readable), once(child, "close") as Promise<[number]>]);
+    assert.equal(code, 3, err);
+    const sequence = json.length === 0 ? 2 : 3;
+    const pattern = new RegExp(
+      `Cannot write the output: ENOSPC.*; the event is stored: sequence ${sequence} {2}clock \\d {2}id [0-9a-f-]{36}`,
+    );
+    if (json.length === 0) assert.match(err, new RegExp(`^batpak: ${pattern.source} \\(IO\\)\n$`));
+    else {
+      const { code: name, message, details } = JSON.parse(err) as { code: string; message: string; details: { errno: string } };
+      assert.deepEqual([name, details.errno], ["IO", "ENOSPC"]);
+      assert.match(message, pattern);
+    }
+  }
+  const store = await Store.open(path, { readOnly: true });
+  assert.equal(await store.count(), 4);
+  await store.close();
+});
+
+test("with --json what ends the command is one JSON value on standard error", async (context) => {
+  const path = await sample(temporaryDirectory(context), 2);
+  const wrong: [string[], number, Record<string, unknown>][] = [
+    [
+      ["append", path, "order:0", "s", "N", "1", "--expect", "none"],
+      3,
+      { code: "CONFLICT", details: { entity: "order:0", expected: "none", actual: { clock: 0 } } },
+    ],
+    [["append", path, "order:0", "s", "6", "1"], 2, { code: "INVALID_ARGUMENT", details: {} }],
+    [["read", `${path}\u009b`], 2, { code: "INVALID_ARGUMENT", details: {} }],
+    [["append", path, "e", "s", "N", "1", "--caused-by", "0".repeat(32)], 1, { code: "NOT_FOUND" }],
+  ];
+  for (const [args, status, wanted] of wrong) {
+    const { code, out, err } = await batpak([...args, "--json"]);
+    assert.deepEqual([code, out], [status, ""], err);
+    const [failure, ...more] = jsonLines(err);
+    assert.deepEqual([more, Object.keys(failure)], [[], ["code", "message", "details"]]);
+    assert.deepEqual({ ...failure, ...wanted }, failure);
+    assert.doesNotMatch(err, /\u009b/);
+  }
 });
 
 function flip(file: string, position: number): void {

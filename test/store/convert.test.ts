@@ -12,7 +12,9 @@ import { FRAME } from "../../src/format/native/frame-layout.ts";
 import { frameLength, frameSeed, segmentSeed } from "../../src/format/native/frame.ts";
 import { SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
 import { blake3 } from "../../src/kernel/frame-kernel.ts";
+import { isStoreError } from "../../src/base/store-error.ts";
 import { Store } from "../../src/store.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { batpak } from "../cli/run-cli.ts";
 import { fixtureNames, FIXTURES_DIRECTORY } from "../support/batpak03-fixtures.ts";
 
@@ -363,4 +365,25 @@ test("batpak convert tells what it made; wrong layouts and full targets are refu
   assert.equal(wrong.code, 2);
   const none = await batpak(["convert", source, join(directory, "other")]);
   assert.equal(none.code, 2);
+});
+
+test("a source that cannot be read is blamed, not the target", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open("/source", { disk });
+  for (let n = 0; n < 50; n++) await store.append({ entity: "e", scope: "s" }, rawEvent(0x1000, { n }));
+  await store.close();
+  for (const kind of ["list", "open", "read"] as const) {
+    disk.faults = (operation) => (operation.kind === kind && operation.path.startsWith("/source") ? { error: "EACCES" } : undefined);
+    await assert.rejects(convertStore("/source", "/target", { layout: "batpak-0.3", disk }), (error) => {
+      assert.ok(isStoreError(error, "IO"), `${kind}: ${String(error)}`);
+      assert.match(error.details.path as string, /^\/source/);
+      return true;
+    });
+  }
+  disk.faults = (operation) => (operation.kind === "write" && operation.path.startsWith("/target") ? { error: "ENOSPC" } : undefined);
+  await assert.rejects(convertStore("/source", "/target", { layout: "batpak-0.3", disk }), (error) => {
+    assert.ok(isStoreError(error, "IO"));
+    assert.match(error.details.path as string, /^\/target/);
+    return true;
+  });
 });

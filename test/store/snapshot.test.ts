@@ -198,3 +198,20 @@ async function cutOff(checkpoint: boolean): Promise<void> {
   console.log(`snapshot: ${states.whole + states.absent + states.refused} crash states tried, ${JSON.stringify(states)}`);
   assert.ok(states.whole > 0 && states.absent > 0 && states.refused > 0, JSON.stringify(states));
 }
+
+test("a source that cannot be read is blamed, not the target; and the other way round", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, SMALL);
+  await fill(store, 0, 30);
+  const failing = { open: store.directory, read: store.directory, create: "/target" };
+  for (const [kind, directory] of Object.entries(failing)) {
+    disk.faults = (operation) => (operation.kind === kind && operation.path.startsWith(directory) ? { error: "EIO" } : undefined);
+    await assert.rejects(store.snapshot(`/target-${kind}`), (error) => {
+      assert.ok(isStoreError(error, "IO"), `${kind}: ${String(error)}`);
+      assert.ok(error.details.path?.startsWith(directory), error.details.path);
+      return true;
+    });
+    disk.faults = undefined;
+  }
+  await store.close();
+});
