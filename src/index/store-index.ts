@@ -14,6 +14,7 @@ import { Heads } from "./heads.ts";
 import { idTag, idTag2, viewOfId } from "./id-tag.ts";
 import { Interner } from "./interner.ts";
 import { type LostEvents, lostEventsError } from "./lost-events.ts";
+import { NameOrder } from "./name-order.ts";
 import { NewestEvents } from "./newest-events.ts";
 import { RecentRows } from "./recent-rows.ts";
 import { IndexPageError, SealedSegmentIndex } from "./sealed-segment-index.ts";
@@ -84,7 +85,9 @@ export class StoreIndex {
   /** By how a scope ends: the id of one that ends so, and one. */
   readonly #scopeGuesses = new Uint32Array(SCOPE_GUESSES);
   readonly entities: Interner;
+  readonly entityOrder: NameOrder;
   readonly scopes: Interner;
+  readonly scopeOrder: NameOrder;
   /** Sequence of the first event in each scope, by scope id. */
   readonly scopeFirstSequence: number[] = [];
   readonly heads: Heads;
@@ -107,7 +110,9 @@ export class StoreIndex {
   constructor(source: IndexSource, entities = new Interner(), scopes = new Interner(), heads = new Heads()) {
     this.#source = source;
     this.entities = entities;
+    this.entityOrder = new NameOrder(entities);
     this.scopes = scopes;
+    this.scopeOrder = new NameOrder(scopes);
     this.heads = heads;
   }
 
