@@ -313,14 +313,19 @@ export class StoreIndex {
   }
 
   /**
-   * The segments that hold events of an entity before `sequenceBound`, newest first, with what each knows of it: found by hopping from each
-   * to the one before. Stops early when `visit` returns false.
+   * The segments that hold events of an entity from `sequenceFrom` on and before `sequenceBound`, newest first, with what each knows of it: found by
+   * hopping from each to the one before. There may be others among them, without any. Stops early when `visit` returns false.
    */
-  hopEntity(name: string, sequenceBound: number, visit: (segment: SegmentEntry, summary: EntitySummary) => boolean | void): void {
+  hopEntity(
+    name: string,
+    sequenceFrom: number,
+    sequenceBound: number,
+    visit: (segment: SegmentEntry, summary: EntitySummary) => boolean | void,
+  ): void {
     const id = this.entities.find(name);
     if (id < 0) return;
     let sequence = sequenceBound > this.visible.sequence ? this.heads.sequence(id) : this.heads.visibleSequence(id);
-    while (sequence >= 0) {
+    while (sequence >= sequenceFrom) {
       let position = this.segmentAt(sequence);
       let summary: EntitySummary | null = null;
       let index: SegmentIndex | null = null;
