@@ -2,14 +2,14 @@
  * Reading for tools: events in batches, each with its place on disk. A frame that turns out damaged does not end the read where the caller
  * asks to be told of it: every whole event around it is still given. The everyday way of reading is `reading.ts`.
  */
-import { rest } from "./base/rest.ts";
+import { inSteps, rest } from "./base/rest.ts";
 import { isStoreError, type StoreError } from "./base/store-error.ts";
 import { StoredEvent } from "./events/event.ts";
 import type { CompiledReadOptions, ReadOptions } from "./events/query.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import type { LoadedFrame } from "./log/frame-loader.ts";
-import { RowSearch, type SearchFilter } from "./log/row-search.ts";
+import { RowSearch, type SearchFilter, stepsBefore } from "./log/row-search.ts";
 import { type ReadingParts, RENEWALS_MAX } from "./reading.ts";
 
 /** An event and where it lies. */
@@ -53,6 +53,8 @@ export async function* readPlaced(
   let search: RowSearch | null = null;
   /** How often the log was read anew since events were found. */
   let renewals = 0;
+  const steps = stepsBefore(parts.index, filters);
+  if (steps !== null) await inSteps(steps);
   for (let left = limit; left > 0; ) {
     signal?.throwIfAborted();
     parts.assertReadable();

@@ -2,7 +2,7 @@
  * Reading: rows that match, their frames, events. A read ends at what was visible when it began. It goes through the log in chunks, loading
  * the next one while the consumer looks at the last; abandoning it leaves nothing behind, since a chunk holds no file and no lock.
  */
-import { rest, turnShare } from "./base/rest.ts";
+import { inSteps, rest, turnShare } from "./base/rest.ts";
 import { isStoreError } from "./base/store-error.ts";
 import type { EventReading } from "./events/append-types.ts";
 import { StoredEvent } from "./events/event.ts";
@@ -13,7 +13,7 @@ import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import type { FrameLoader, LoadedFrame } from "./log/frame-loader.ts";
 import type { FrameSource } from "./log/frame-source.ts";
-import { RowSearch, type SearchBounds, type SearchFilter } from "./log/row-search.ts";
+import { RowSearch, type SearchBounds, type SearchFilter, stepsBefore } from "./log/row-search.ts";
 
 /** What reading needs of a store. */
 export interface ReadingParts {
@@ -67,6 +67,8 @@ export class EventChunks {
   #bounds: SearchBounds;
   /** Null where it has to be begun, behind what was given last. */
   #search: RowSearch | null = null;
+  /** Whether what comes before a search was done. */
+  #isPrepared = false;
   /** The revision of the index that was searched. */
   #searched: symbol | null = null;
   /** Of the event given last; -1 before the first. */
@@ -166,6 +168,9 @@ export class EventChunks {
   }
 
   #step(): StoredEvent[] | null | Promise<StoredEvent[] | null> {
+    const steps = this.#isPrepared ? null : stepsBefore(this.#parts.index, this.#filters);
+    this.#isPrepared = true;
+    if (steps !== null) return inSteps(steps).then(() => this.next());
     for (let step = 0; step < STEPS_PER_REST; step++) {
       if (this.#search !== null && this.#searched !== this.#parts.index.revision) this.#restart();
       if (this.#ended || this.#left <= 0) return null;
@@ -416,7 +421,14 @@ async function waitOver(turn: Promise<void>, parts: ReadingParts, revision: symb
   if (parts.index.revision !== revision) throw new IndexReplaced("The log was read anew");
 }
 
+function prepare(parts: ReadingParts, filters: readonly SearchFilter[]): Promise<void> | null {
+  const steps = stepsBefore(parts.index, filters);
+  return steps === null ? null : inSteps(steps).then(() => parts.assertReadable());
+}
+
 async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], bounds: SearchBounds): Promise<number> {
+  const preparing = prepare(parts, filters);
+  if (preparing !== null) await preparing;
   const { index, frames } = parts;
   const { revision } = index;
   const search = new RowSearch(index, filters, bounds);
@@ -451,6 +463,8 @@ export function findMatch(parts: ReadingParts, filters: readonly SearchFilter[],
 }
 
 async function findOnce(parts: ReadingParts, filters: readonly SearchFilter[], from: number, to: number): Promise<number> {
+  const preparing = prepare(parts, filters);
+  if (preparing !== null) await preparing;
   const { index, frames } = parts;
   const { revision } = index;
   const search = new RowSearch(index, filters, { from, to, direction: "forward" });

@@ -354,7 +354,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   entities(options: { readonly prefix?: string | undefined } = {}): NameListing {
     this.#access.assertReadable();
     const { index } = this.#access.parts.log;
-    return new NameListing(index.entities, index.heads.count, options, (id) => index.isVisible(id));
+    return new NameListing(index.entities, index.entityOrder, index.heads.count, options, (id) => index.isVisible(id));
   }
 
   /** The scopes with a visible event, each once, in no order that lasts. */
@@ -362,7 +362,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     this.#access.assertReadable();
     const { index } = this.#access.parts.log;
     const bound = index.visible.sequence;
-    return new NameListing(index.scopes, index.scopes.size, options, (id) => index.scopeFirstSequence[id] < bound);
+    return new NameListing(index.scopes, index.scopeOrder, index.scopes.size, options, (id) => index.scopeFirstSequence[id] < bound);
   }
 
   /**

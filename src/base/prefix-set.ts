@@ -1,7 +1,7 @@
 /** Tells whether a name begins with one of several prefixes, of which there may be thousands: each name is compared with a few of them. */
 export class PrefixSet {
   /** Ascending by their UTF-8 bytes, and none begins with another: the last one that is not behind a name is the only one it can begin with. */
-  readonly #prefixes: readonly Uint8Array[];
+  readonly prefixes: readonly Uint8Array[];
 
   constructor(prefixes: readonly string[]) {
     const kept: Buffer[] = [];
@@ -9,16 +9,16 @@ export class PrefixSet {
       const before = kept.at(-1);
       if (before === undefined || !before.equals(prefix.subarray(0, before.length))) kept.push(prefix);
     }
-    this.#prefixes = kept;
+    this.prefixes = kept;
   }
 
   /** Whether the name whose UTF-8 bytes are `bytes[start, end)` begins with one of them. */
   beginsOne(bytes: Uint8Array, start: number, end: number): boolean {
     let low = 0;
-    let high = this.#prefixes.length;
+    let high = this.prefixes.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const prefix = this.#prefixes[middle]!;
+      const prefix = this.prefixes[middle]!;
       const shared = sharedLength(prefix, bytes, start, end);
       if (shared === prefix.length) return true;
       if (start + shared < end && bytes[start + shared]! > prefix[shared]!) low = middle + 1;

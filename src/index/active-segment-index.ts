@@ -115,7 +115,6 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return this.#timeMax;
   }
 
-  /** How many entities have rows here. */
   get entityCount(): number {
     return this.#entityCount;
   }
@@ -309,6 +308,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     // The chain is followed from the last row that there is now: rows added later lie past any bound a reader has taken.
     const last = this.#lastRows[ordinal]!;
     return {
+      local: entity,
       positionOfRow: (row) => chains.positionOfRow(last, row),
       positionOfClock: (clock) => chains.positionOfClock(last, clock, this.#columns.clock),
       fill: (from, to, target) => chains.fill(last, from, to, target),

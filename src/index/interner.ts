@@ -166,6 +166,37 @@ export class Interner {
     return prefixes.beginsOne(this.#bytes, this.#offsets[id]!, this.#offsets[id + 1]!);
   }
 
+  /** Below 0 where the one name comes before the other by their bytes, above 0 where behind; the first `from` bytes are known to be the same. */
+  compare(one: number, other: number, from: number): number {
+    const bytes = this.#bytes;
+    const end = this.#offsets[one + 1]!;
+    const otherEnd = this.#offsets[other + 1]!;
+    let at = this.#offsets[one]! + from;
+    let otherAt = this.#offsets[other]! + from;
+    while (at < end && otherAt < otherEnd) {
+      const difference = bytes[at++]! - bytes[otherAt++]!;
+      if (difference !== 0) return difference;
+    }
+    return end - at - (otherEnd - otherAt);
+  }
+
+  /** 0 where the name begins with these bytes; below 0 where it comes before all that do, above 0 where behind them. */
+  compareStart(id: number, prefix: Uint8Array): number {
+    const bytes = this.#bytes;
+    const start = this.#offsets[id]!;
+    const length = Math.min(prefix.length, this.#offsets[id + 1]! - start);
+    for (let at = 0; at < length; at++) {
+      const difference = bytes[start + at]! - prefix[at]!;
+      if (difference !== 0) return difference;
+    }
+    return length - prefix.length;
+  }
+
+  /** The bytes of all names, and where each begins, and the last one ends: views for as long as no name is added. */
+  get text(): { readonly bytes: Uint8Array; readonly offsets: Uint32Array } {
+    return { bytes: this.#bytes, offsets: this.#offsets };
+  }
+
   /** `nameHash` of the name. */
   hashOf(id: number): number {
     return this.#hashes[id]!;

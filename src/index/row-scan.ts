@@ -2,11 +2,12 @@
  * The one scan over row columns, for rows in memory and rows in pages alike. It works a chunk of rows at a time: it selects those that have a
  * value that is asked for, or all rows of the chunk, and lets each condition after that strike out rows, column by column, so that a column (or its page) is
  * looked at only where rows are left. Conditions that rows are sorted by (sequence, and time where it never runs backwards) narrow the range beforehand;
- * one exact entity is followed by its own list of rows (`entity-cursor`).
+ * one exact entity is followed by its own list of rows (`entity-cursor`), and so are a few (`entities-cursor`).
  */
 import { assert } from "../base/assert.ts";
 import { PrefixSet } from "../base/prefix-set.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
+import { areFew, EntitiesCursor, type RowRange } from "./entities-cursor.ts";
 import { EntityCursor } from "./entity-cursor.ts";
 import type { ColumnValues, Condition, ScanSource } from "./scan-source.ts";
 import type { RowCursor, RowFilter } from "./segment-index.ts";
@@ -58,7 +59,18 @@ export function createCursor(
     return new EntityCursor(source, rows, from, to, conditions, direction === "forward");
   }
   const { entityPrefix, entityPrefixes = entityPrefix ? new PrefixSet([entityPrefix]) : null, scopes = null } = filter;
-  return new ScanCursor(source, first, end, entityPrefixes, scopes, conditions, direction === "forward");
+  const { entities } = filter;
+  const range = { first, end, conditions, direction };
+  if (entities !== undefined && scopes === null && areFew(entities.length, source, range)) {
+    return new EntitiesCursor(source, entities, range, (marks) => new ScanCursor(source, withMarks(range, marks), null, null));
+  }
+  if (entityPrefixes === null) return new ScanCursor(source, range, null, scopes);
+  const marks = new Uint32Array((source.localEntityLimit + 31) >>> 5);
+  return new ScanCursor(source, withMarks(range, marks), { prefixes: entityPrefixes, marks }, scopes);
+}
+
+function withMarks(range: RowRange, marks: Uint32Array): RowRange {
+  return { ...range, conditions: [{ column: "entity", test: "member", marks }, ...range.conditions] };
 }
 
 /** The first row of `[first, end)` whose time is at or after `time`, where times are ordered. */
@@ -137,6 +149,12 @@ function newMarks(values: readonly number[], max: number): Uint32Array<ArrayBuff
   return marks;
 }
 
+/** Names that are to be matched, and where the local ids of those that match have their bits set: a condition asks for these. */
+interface MarkedNames {
+  readonly prefixes: PrefixSet;
+  readonly marks: Uint32Array;
+}
+
 class ScanCursor implements RowCursor {
   readonly #source: ScanSource;
   readonly #conditions: Condition[];
@@ -144,10 +162,9 @@ class ScanCursor implements RowCursor {
   /** Rows still to be looked at. */
   #first: number;
   #end: number;
-  /** Ordinal of the entity whose name is to be matched with `#prefixes` next; -1 when all are. */
+  /** Ordinal of the entity whose name is to be matched with the prefixes next; -1 when all are. */
   #prefixFrom: number;
-  readonly #prefixes: PrefixSet | null;
-  readonly #marks: Uint32Array;
+  readonly #names: MarkedNames | null;
   /** Scopes that are asked for, and those found here of the first `#scopeFrom`, which is -1 when all were looked up. */
   readonly #scopes: readonly string[] | null;
   #scopeFrom: number;
@@ -160,25 +177,16 @@ class ScanCursor implements RowCursor {
   #pendingFrom = 0;
   #pendingTo = 0;
 
-  constructor(
-    source: ScanSource,
-    first: number,
-    end: number,
-    prefixes: PrefixSet | null,
-    scopes: readonly string[] | null,
-    conditions: Condition[],
-    forward: boolean,
-  ) {
+  constructor(source: ScanSource, range: RowRange, names: MarkedNames | null, scopes: readonly string[] | null) {
     this.#source = source;
-    this.#first = first;
-    this.#end = end;
-    this.#forward = forward;
-    this.#prefixes = prefixes;
-    this.#prefixFrom = prefixes === null ? -1 : 0;
+    this.#first = range.first;
+    this.#end = range.end;
+    this.#forward = range.direction === "forward";
+    this.#names = names;
+    this.#prefixFrom = names === null ? -1 : 0;
     this.#scopes = scopes;
     this.#scopeFrom = scopes === null ? -1 : 0;
-    this.#marks = new Uint32Array(prefixes === null ? 0 : (source.localEntityLimit + 31) >>> 5);
-    this.#conditions = prefixes === null ? conditions : [{ column: "entity", test: "member", marks: this.#marks }, ...conditions];
+    this.#conditions = range.conditions.slice();
   }
 
   next(out: Uint32Array): number {
@@ -232,10 +240,11 @@ class ScanCursor implements RowCursor {
 
   /** Matches more names with the prefixes; true while there are more to come. */
   #marksNames(): boolean {
-    if (this.#prefixFrom < 0) return false;
-    this.#prefixFrom = this.#source.markPrefixes(this.#prefixes!, this.#marks, this.#prefixFrom);
+    if (this.#prefixFrom < 0 || this.#names === null) return false;
+    const { prefixes, marks } = this.#names;
+    this.#prefixFrom = this.#source.markPrefixes(prefixes, marks, this.#prefixFrom);
     if (this.#prefixFrom >= 0) return true;
-    if (this.#marks.every((word) => word === 0)) this.#end = this.#first;
+    if (marks.every((word) => word === 0)) this.#end = this.#first;
     return false;
   }
 

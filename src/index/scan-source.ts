@@ -13,6 +13,8 @@ export interface ScanSource {
   readonly timeMax: number;
   /** Whether the clocks of each entity rise from row to row. */
   readonly clockOrdered: boolean;
+  /** How many entities have an entry here: those with rows, and after compaction those that ever had. */
+  readonly entityCount: number;
   /** One more than the largest local entity id. */
   readonly localEntityLimit: number;
   /** An array that holds a column's values for the rows of a chunk; that of its first row stands at `chunkBase(chunk)`. */
@@ -43,6 +45,8 @@ export type Condition =
 
 /** The rows of one entity in one segment, ascending, by position from 0. */
 export interface EntityRows {
+  /** The entity's local id. */
+  readonly local: number;
   /** The first position whose row is at or after `row`; the number of rows when there is none. */
   positionOfRow(row: number): number;
   /** The first position whose clock is at or after `clock`. Only where clocks are ordered. */

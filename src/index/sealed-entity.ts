@@ -71,6 +71,7 @@ interface RowOwner {
 }
 
 export class SealedEntityRows implements EntityRows {
+  readonly local: number;
   readonly #owner: RowOwner;
   readonly #firstPosition: number;
   readonly #rows: number;
@@ -81,6 +82,7 @@ export class SealedEntityRows implements EntityRows {
 
   /** `page` gives a page of the section `entityRows`. */
   constructor(owner: RowOwner, entity: SealedEntity, page: (page: number) => Page) {
+    this.local = entity.local;
     this.#owner = owner;
     this.#firstPosition = entity.firstPosition;
     this.#rows = entity.rows;

@@ -67,6 +67,8 @@ export interface RowFilter {
   /** Instead of `entityPrefix` and `scope`, and never with `entity`: names that begin with one of these, and scopes of which any will do. */
   entityPrefixes?: PrefixSet;
   scopes?: readonly string[];
+  /** Beside prefixes: all entities whose names begin so, where that is known, and they are few. */
+  entities?: readonly string[];
   /** Ascending, distinct. */
   kinds?: readonly number[];
   /** Instead of `kinds`: all that a category has. */

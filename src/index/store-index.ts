@@ -14,6 +14,7 @@ import { Heads } from "./heads.ts";
 import { idTag, idTag2, viewOfId } from "./id-tag.ts";
 import { Interner } from "./interner.ts";
 import { type LostEvents, lostEventsError } from "./lost-events.ts";
+import { NameOrder } from "./name-order.ts";
 import { NewestEvents } from "./newest-events.ts";
 import { RecentRows } from "./recent-rows.ts";
 import { IndexPageError, SealedSegmentIndex } from "./sealed-segment-index.ts";
@@ -84,7 +85,9 @@ export class StoreIndex {
   /** By how a scope ends: the id of one that ends so, and one. */
   readonly #scopeGuesses = new Uint32Array(SCOPE_GUESSES);
   readonly entities: Interner;
+  readonly entityOrder: NameOrder;
   readonly scopes: Interner;
+  readonly scopeOrder: NameOrder;
   /** Sequence of the first event in each scope, by scope id. */
   readonly scopeFirstSequence: number[] = [];
   readonly heads: Heads;
@@ -107,7 +110,9 @@ export class StoreIndex {
   constructor(source: IndexSource, entities = new Interner(), scopes = new Interner(), heads = new Heads()) {
     this.#source = source;
     this.entities = entities;
+    this.entityOrder = new NameOrder(entities);
     this.scopes = scopes;
+    this.scopeOrder = new NameOrder(scopes);
     this.heads = heads;
   }
 
@@ -316,14 +321,19 @@ export class StoreIndex {
   }
 
   /**
-   * The segments that hold events of an entity before `sequenceBound`, newest first, with what each knows of it: found by hopping from each
-   * to the one before. Stops early when `visit` returns false.
+   * The segments that hold events of an entity from `sequenceFrom` on and before `sequenceBound`, newest first, with what each knows of it: found by
+   * hopping from each to the one before. There may be others among them, without any. Stops early when `visit` returns false.
    */
-  hopEntity(name: string, sequenceBound: number, visit: (segment: SegmentEntry, summary: EntitySummary) => boolean | void): void {
+  hopEntity(
+    name: string,
+    sequenceFrom: number,
+    sequenceBound: number,
+    visit: (segment: SegmentEntry, summary: EntitySummary) => boolean | void,
+  ): void {
     const id = this.entities.find(name);
     if (id < 0) return;
     let sequence = sequenceBound > this.visible.sequence ? this.heads.sequence(id) : this.heads.visibleSequence(id);
-    while (sequence >= 0) {
+    while (sequence >= sequenceFrom) {
       let position = this.segmentAt(sequence);
       let summary: EntitySummary | null = null;
       let index: SegmentIndex | null = null;

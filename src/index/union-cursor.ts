@@ -1,5 +1,5 @@
 /** Several cursors over the rows of one segment as one: for a query of several filters, of which there may be thousands. */
-import type { RowCursor } from "../index/segment-index.ts";
+import type { RowCursor } from "./segment-index.ts";
 
 /** Of each source so many rows are taken at once, and of many sources fewer: of all together about as many. */
 const UNION_BUFFER_ROWS = 512;

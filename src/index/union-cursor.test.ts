@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { RowCursor } from "../index/segment-index.ts";
+import type { RowCursor } from "./segment-index.ts";
 import { UnionCursor } from "./union-cursor.ts";
 
 /** Yields rows a few at a time, and now and then none yet. */
