@@ -261,6 +261,8 @@ export class Appending {
     let start = 0;
     try {
       const records = resolutions.length === 0 ? NO_ITEMS : resolutions.filter(({ mustRecord }) => mustRecord).map(recordItem);
+      // A record of this moment would be later than an imported event, which comes behind it.
+      for (const record of records) record.timeMicros = events[0].timeMicros;
       const items = records.length === 0 ? events : [...records, ...events];
       const conditions = conditionsOf(items);
       const admitted = acceptance.queuedBytes;
