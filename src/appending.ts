@@ -280,6 +280,8 @@ export class Appending {
         resolutions.length === 0
           ? NO_ITEMS
           : resolutions.filter(({ mustRecord }) => mustRecord).map((resolution) => this.#recordItem(resolution));
+      // A record of this moment would be later than an imported event, which comes behind it.
+      for (const record of records) record.timeMicros = events[0].timeMicros;
       const items = records.length === 0 ? events : [...records, ...events];
       const recordCount = records.length + (events[0].system ? 1 : 0);
       const conditions = conditionsOf(items);

@@ -76,9 +76,11 @@ async function fill(random: (below: number) => number) {
   throw new Error("not reached");
 }
 
-const picture = ({ id, entity, scope, type: name, storedVersion, version, data, metadata, causationId, correlationId }: StoredEvent) => {
+const picture = (event: StoredEvent) => {
+  const { id, entity, scope, type: name, storedVersion, version, data, metadata, causationId, correlationId, timestamp } = event;
   const { import: noted, ...rest } = metadata ?? {};
-  return { id, entity, scope, name, storedVersion, version, data, metadata: rest, noted: noted !== undefined, causationId, correlationId };
+  const note = noted as { readonly wall_ms: number } | undefined;
+  return { id, entity, scope, name, storedVersion, version, data, metadata: rest, note, causationId, correlationId, timestamp };
 };
 
 async function contents(store: Store) {
@@ -109,11 +111,16 @@ test(`a dump imported into any store has the types, data, versions, metadata and
       assert.deepEqual(await target.import(lines), { imported: 0, skipped: wanted.length, bad: [] }, `seed ${seed}`);
       await target.close();
       const again = await openMemoryStore({ disk: place, events: DEFINITIONS[2] });
-      // Times that had to be clamped are noted.
-      const noteless = (events: Awaited<ReturnType<typeof contents>>) => events.map(({ noted: _noted, ...rest }) => rest);
+      const timeless = (events: Awaited<ReturnType<typeof contents>>) =>
+        events.map(({ note: _note, timestamp: _timestamp, ...rest }) => rest);
       const copied = (await contents(again)).slice(before);
-      assert.deepEqual(noteless(copied), noteless(wanted), `seed ${seed}`);
-      for (const [n, { noted }] of wanted.entries()) assert.ok(!noted || copied[n].noted, `seed ${seed}`);
+      assert.deepEqual(timeless(copied), timeless(wanted), `seed ${seed}`);
+      for (const [n, { note, timestamp }] of wanted.entries()) {
+        // Where nothing was before, nothing is clamped. Elsewhere the first given time is noted.
+        if (before === 0 || copied[n].timestamp === timestamp)
+          assert.deepEqual([copied[n].timestamp, copied[n].note], [timestamp, note], `seed ${seed}`);
+        else assert.deepEqual(copied[n].note, note ?? { wall_ms: timestamp }, `seed ${seed}`);
+      }
       for (const { coordinate, events, key, ids } of keyed) {
         const receipts = await again.append(coordinate, events, { idempotencyKey: key });
         assert.deepEqual(
