@@ -62,7 +62,7 @@ type Layout = "native" | "batpak-0.3";
 export function remedyOf(layout: Layout): string {
   return layout === "native"
     ? "run batpak repair"
-    : "restore a copy of it, or carry what is whole over to a new store with batpak dump and batpak import";
+    : "restore a copy of it or carry what is whole over to a new store, with batpak dump and batpak import";
 }
 
 /** Damage in the middle of the log, or at its end. */

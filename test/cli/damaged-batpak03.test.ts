@@ -25,7 +25,7 @@ test("a damaged store of the batpak 0.3 layout is carried over to a new one, as 
   ]) {
     await assert.rejects(attempt, (error) => {
       assert(isStoreError(error) && ["CORRUPT", "UNSUPPORTED_BY_LAYOUT"].includes(error.code), String(error));
-      assert.match(error.message, /restore a copy of it, or carry what is whole over to a new store with batpak dump and batpak import$/);
+      assert.match(error.message, /restore a copy of it or carry what is whole over to a new store, with batpak dump and batpak import$/);
       assert.doesNotMatch(error.message, /batpak repair|repair (it|a copy)/);
       return true;
     });
