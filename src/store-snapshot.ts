@@ -22,6 +22,7 @@ import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK, DURABLE_MARK_FILE, encodeDurableMark } from "./format/native/durable-mark.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { remedyOf } from "./log/recovery.ts";
+import { lookAtSegment } from "./log/batpak03-segment.ts";
 import { segmentName } from "./log/segment-files.ts";
 import { asStoreError, CONVERSION_FILE, liesIn } from "./open-directory.ts";
 import type { StoreAccess } from "./store-access.ts";
@@ -171,9 +172,15 @@ class SnapshotTaking {
     visibleOffset: number,
   ): CopiedSegment {
     const { id, generation, indexOnDisk, framesEnd } = segment;
+    const { layout, files } = this.#access.parts;
+    if (id === visibleSegment && layout !== "native") {
+      // Closed, the newest ends with a footer, of which the checkpoint speaks.
+      const { trailer, end } = lookAtSegment(files.file(id), id, Number.POSITIVE_INFINITY);
+      if (trailer?.tableOffset === visibleOffset) return { id, generation, bytes: end };
+    }
     if (id === visibleSegment) return { id, generation, bytes: visibleOffset };
     // The 0.3 layout's footers are written before the next segment begins; a block of ours may be under way.
-    return { id, generation, bytes: indexOnDisk || this.#access.parts.layout !== "native" ? null : framesEnd };
+    return { id, generation, bytes: indexOnDisk || layout !== "native" ? null : framesEnd };
   }
 
   async #takeIfThere(name: string): Promise<void> {
