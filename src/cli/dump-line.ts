@@ -2,15 +2,18 @@
 import type { PlacedEvent } from "../placed-reading.ts";
 import { memberJson, type NoteUnreadable } from "./event-text.ts";
 
+/** What a full dump has beside its keys: `batch` is the sequence of the first event of an event's batch, null where it is alone in it. */
+export interface FullDump {
+  readonly batch: number | null;
+}
+
 /**
- * A line of `dump`: its keys, in their order; those that only native stores know where there is something to say. `payload_error` and
- * `metadata_error` stand, with the reason, for what cannot be decoded.
+ * A line of `dump`: its keys, in their order. `payload_error` stands, with the reason, for a payload that cannot be decoded.
  *
- * @param batch the sequence of the first event of its batch; null where it is alone in it
+ * @param full null for these keys alone; else those that only native stores know stand before the payload, where there is something to say
  */
-export function dumpLine({ event, segmentId, offset, length }: PlacedEvent, batch: number | null, note: NoteUnreadable): string {
-  const { causationId, type, storedVersion } = event;
-  const metadata = memberJson(event, "metadata", note);
+export function dumpLine({ event, segmentId, offset, length }: PlacedEvent, full: FullDump | null, note: NoteUnreadable): string {
+  const { causationId } = event;
   const data = memberJson(event, "data", note);
   return (
     `{"event_id":"${idDigits(event.id)}","correlation_id":"${idDigits(event.correlationId)}",` +
@@ -18,6 +21,15 @@ export function dumpLine({ event, segmentId, offset, length }: PlacedEvent, batc
     `"entity":${JSON.stringify(event.entity)},"scope":${JSON.stringify(event.scope)},"kind":${event.kind},` +
     `"wall_ms":${event.timestamp},"clock":${event.clock},"prev_hash":"${event.previousHash}","event_hash":"${event.hash}",` +
     `"segment_id":${segmentId},"offset":${offset},"length":${length},"global_sequence":${event.sequence},` +
+    (full === null ? "" : nativeMembers(event, full, note)) +
+    (data.reason === undefined ? `"payload":${data.json}}\n` : `"payload_error":${JSON.stringify(data.reason)}}\n`)
+  );
+}
+
+function nativeMembers(event: PlacedEvent["event"], { batch }: FullDump, note: NoteUnreadable): string {
+  const { type, storedVersion } = event;
+  const metadata = memberJson(event, "metadata", note);
+  return (
     (type === null ? "" : `"type":${JSON.stringify(type)},`) +
     (storedVersion === 1 ? "" : `"version":${storedVersion},`) +
     (metadata.reason === undefined
@@ -25,8 +37,7 @@ export function dumpLine({ event, segmentId, offset, length }: PlacedEvent, batc
         ? ""
         : `"metadata":${metadata.json},`
       : `"metadata_error":${JSON.stringify(metadata.reason)},`) +
-    (batch === null ? "" : `"batch":${batch},`) +
-    (data.reason === undefined ? `"payload":${data.json}}\n` : `"payload_error":${JSON.stringify(data.reason)}}\n`)
+    (batch === null ? "" : `"batch":${batch},`)
   );
 }
 

@@ -14,18 +14,19 @@ export function addDump(program: Command, terminal: Terminal): void {
     .command("dump")
     .argument("<dir>", "the store's directory")
     .description("print every event as a line of JSON, in sequence order")
-    .action((directory: string) =>
+    .option("--full", "with names of kinds, versions, metadata and batches, where import is to make the same events of it")
+    .action((directory: string, { full = false }: { readonly full?: boolean }) =>
       withReader(directory, terminal, async (store) => {
         const { events } = await store.stats();
         const lost = new LostEvents(store, terminal);
-        // The output for batpak 0.3 stores is that of other tools.
         const { layout } = await listDirectory(nodeDisk, store.directory);
-        const batchOf = layout === "native" ? batchNumbers() : () => null;
+        // The other layout has nothing more.
+        const batchOf = full && layout === "native" ? batchNumbers() : null;
         let dumped = 0;
         for await (const batch of store.readPlaced({}, { onDamage: lost.onDamage })) {
           let text = "";
           for (const event of batch) {
-            text += dumpLine(event, batchOf(event), lost.note);
+            text += dumpLine(event, batchOf === null ? null : { batch: batchOf(event) }, lost.note);
             if (text.length < PRINT_UNITS) continue;
             await terminal.print(text);
             text = "";

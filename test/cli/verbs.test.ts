@@ -176,10 +176,13 @@ const DUMP_KEYS =
     " ",
   );
 
-test("dump has its keys, and name and metadata where there are some; dump, import and dump again agree; a second import adds nothing", async (context) => {
+test("dump has its keys, and with --full name and metadata where there are some; dump, import and dump again agree; a second import adds nothing", async (context) => {
   const directory = temporaryDirectory(context);
   const path = await sample(directory);
-  const dump = await batpak(["dump", path]);
+  const bare = jsonLines((await batpak(["dump", path])).out);
+  assert.equal(bare.length, 20);
+  for (const line of bare) assert.deepEqual(Object.keys(line), DUMP_KEYS);
+  const dump = await batpak(["dump", path, "--full"]);
   const lines = jsonLines(dump.out);
   assert.equal(lines.length, 20);
   for (const line of lines) assert.deepEqual(Object.keys(line), DUMP_KEYS.toSpliced(-1, 0, "type", "metadata"));
@@ -213,7 +216,7 @@ test("dump has its keys, and name and metadata where there are some; dump, impor
     "payload",
   ];
   const contentOf = (all: Record<string, unknown>[]) => all.map((line) => content.map((key) => line[key]));
-  const copied = await batpak(["dump", copy, "--json"]);
+  const copied = await batpak(["dump", copy, "--full", "--json"]);
   assert.deepEqual(contentOf(jsonLines(copied.out)), contentOf(lines));
   assert.match(copied.out, /"big":18446744073709551616/);
 });

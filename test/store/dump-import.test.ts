@@ -13,7 +13,8 @@ async function dump(disk: Disk): Promise<string[]> {
   const store = await openMemoryStore({ disk, readOnly: true });
   const batchOf = batchNumbers();
   const lines: string[] = [];
-  for await (const batch of store.readPlaced()) for (const placed of batch) lines.push(dumpLine(placed, batchOf(placed), assert.fail));
+  for await (const batch of store.readPlaced())
+    for (const placed of batch) lines.push(dumpLine(placed, { batch: batchOf(placed) }, assert.fail));
   await store.close();
   return lines;
 }
