@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { crc32 } from "node:zlib";
 import { CONSUMER_POSITION, CONSUMER_SLOT_BYTES, decodeConsumerPosition, encodeConsumerPosition } from "./consumer-position.ts";
 
 const storeId = Uint8Array.from({ length: 16 }, (_, i) => i + 1);
@@ -49,6 +50,14 @@ test("no changed, missing or added byte passes", () => {
     assert.equal(decodeConsumerPosition(bytes.subarray(0, at)).kind, "corrupt");
   }
   assert.equal(decodeConsumerPosition(Uint8Array.from([...bytes, 1])).kind, "corrupt");
+});
+
+// Found by the fuzzer: read as text with characters in place of the bytes, it could be written to no record again.
+test("a name that is not UTF-8 is none, whatever the checksum says", () => {
+  const bytes = encodeConsumerPosition({ storeId, name: "mailer", position: 255, hash, turn: 3 });
+  bytes[CONSUMER_POSITION.name] = 0xe9;
+  new DataView(bytes.buffer).setUint32(bytes.length - 4, crc32(bytes.subarray(0, -4)), true);
+  assert.deepEqual(decodeConsumerPosition(bytes), { kind: "corrupt", reason: "its name is not UTF-8" });
 });
 
 /** A file of two records, either of which may be cut or changed. */

@@ -7,6 +7,7 @@
  * The event's hash says which event stands at the position, so that a log that was restored from a backup and went on with other events is
  * noticed. Zeros where the position is no event's.
  */
+import { isUtf8 } from "node:buffer";
 import { crc32 } from "node:zlib";
 import { sameBytes } from "../base/hex.ts";
 import { getUint64, setUint64 } from "../base/u64.ts";
@@ -86,6 +87,8 @@ function decodeRecord(bytes: Uint8Array): ConsumerPositionOutcome {
     return corrupt("its length is not what it says");
   if (crc32(bytes.subarray(0, end)) !== view.getUint32(end, true)) return corrupt("its checksum does not match");
   if (version !== VERSION) return corrupt(`its version is ${version}, ${VERSION} is known`);
+  const name = bytes.subarray(CONSUMER_POSITION.name, end);
+  if (!isUtf8(name)) return corrupt("its name is not UTF-8");
   const next = getUint64(view, CONSUMER_POSITION.next);
   if (!Number.isSafeInteger(next)) return corrupt("its position is too large");
   const hash = Buffer.from(bytes.subarray(CONSUMER_POSITION.hash, CONSUMER_POSITION.hash + HASH_BYTES));
@@ -93,7 +96,7 @@ function decodeRecord(bytes: Uint8Array): ConsumerPositionOutcome {
     kind: "ok",
     content: {
       storeId: bytes.slice(CONSUMER_POSITION.storeId, CONSUMER_POSITION.storeId + 16),
-      name: Buffer.from(bytes.subarray(CONSUMER_POSITION.name, end)).toString("utf8"),
+      name: Buffer.from(name).toString("utf8"),
       position: next - 1,
       hash: hash.every((byte) => byte === 0) ? null : hash.toString("hex"),
       turn: view.getUint32(CONSUMER_POSITION.turn, true),
