@@ -12,7 +12,7 @@ import { tsImport } from "tsx/esm/api";
 import { convertStore, Store } from "../dist/index.js";
 
 /** What the command line writes: an inner part, which the built package does not show. */
-const { dumpLine } = await tsImport("../src/cli/event-text.ts", import.meta.url);
+const { dumpLine } = await tsImport("../src/cli/dump-line.ts", import.meta.url);
 
 const RUN_MS_MAX = 60_000;
 const TOMBSTONE = 0x0ffe;
@@ -128,7 +128,9 @@ async function rowsOf(directory, options = {}) {
     const rows = [];
     const damage = [];
     const onDamage = (error) => damage.push(error.message);
-    for await (const batch of store.readPlaced({}, { onDamage })) for (const placed of batch) rows.push(rowOf(dumpLine(placed)));
+    const onUnreadable = (event, member, reason) => damage.push(`${member} of ${event.sequence}: ${reason}`);
+    for await (const batch of store.readPlaced({}, { onDamage }))
+      for (const placed of batch) rows.push(rowOf(dumpLine(placed, null, onUnreadable)));
     return { rows, damage, report: store.openReport };
   } finally {
     await store.close();
