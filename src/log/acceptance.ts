@@ -43,7 +43,7 @@ export interface AcceptanceParts {
 
 /** A place in the order, kept for an append that is yet to be made. Whatever is called later waits behind it. */
 export interface KeptPlace {
-  /** Everything before it is visible, and nothing more is accepted while it is kept; or the store is closing or poisoned. */
+  /** Everything before it is visible, and nothing more is accepted while it is kept; or it is left, as where the store is closing or poisoned. */
   readonly reached: Promise<void>;
   /** Makes the append, which takes the place if it is encoded within the call, and leaves. */
   use<Result>(append: () => Result): Result;
@@ -171,6 +171,8 @@ export class Acceptance {
     const waiting: Waiting = { start, receipts: { reject: tellReached }, keepOn: NO_SIGNAL, isGone: false };
     const leave = (): void => {
       this.#placesKept.delete(leave);
+      // It may be taken away from who waits for it.
+      tellReached();
       if (this.#waiting.remove(waiting)) this.drain();
     };
     const use = <Result>(append: () => Result): Result => {

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { z } from "zod";
 import { defineDecider, defineEvent, isStoreError, type Receipt, Store, type } from "../../src/index.ts";
+import { systemError } from "../../src/disk/system-error.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { slowDisk } from "../store/support/slow-disk.ts";
@@ -167,7 +168,7 @@ test("whoever waits behind a command that is given up is let in", { timeout: 10_
   });
   const giveUp = new AbortController();
   const refused = assert.rejects(store.handle(a, Raced, null, { signal: giveUp.signal }), { message: "enough" });
-  for (let turns = 0; turns < 100; turns++) await nextTurn();
+  await nextTurns(100);
   let isOtherTold = false;
   void (other as Promise<Receipt> | null)?.then(() => (isOtherTold = true));
   const behind = store.append(at("c"), Deposited({ cents: 1 }));
@@ -177,6 +178,58 @@ test("whoever waits behind a command that is given up is let in", { timeout: 10_
   await refused;
   assert.equal((await behind).clock, 0);
   await store.close();
+});
+
+async function nextTurns(count: number): Promise<void> {
+  for (let turns = 0; turns < count; turns++) await nextTurn();
+}
+
+test("a command that waits for its place is refused when a write before it fails", { timeout: 10_000 }, async () => {
+  let writeTurns = 0;
+  let failing: Promise<void> | null = null;
+  const slow = slowDisk(createMemoryDisk(), () => writeTurns);
+  const disk = Object.assign(Object.create(slow) as typeof slow, {
+    open: async (...given: Parameters<typeof slow.open>) => {
+      const file = await slow.open(...given);
+      const { write } = file;
+      file.write = async (...bytes) => {
+        if (failing === null || !given[0].endsWith(".fbat")) return await write(...bytes);
+        await failing;
+        throw systemError("EIO", "write", given[0]);
+      };
+      return file;
+    },
+  });
+  const store = await Store.open("/store", { disk, events });
+  // Behind the first commits one write makes a group durable.
+  for (let i = 0; i < 8; i++) await store.append(at("b"), Deposited({ cents: 1 }));
+  let attempts = 0;
+  let fail = (): void => {};
+  const before: Promise<unknown>[] = [];
+  const Raced = defineDecider({
+    ...options,
+    decide: (_command: null, state: State) => {
+      if (++attempts === 3) {
+        writeTurns = 20;
+        void nextTurns(5).then(() => {
+          // Still being written when the last conflict is told, and until it fails.
+          failing = new Promise((resolve) => {
+            fail = resolve;
+          });
+          before.push(assert.rejects(store.append(at("b"), Deposited({ cents: 1 })), { code: "COMMIT_UNKNOWN" }));
+        });
+      }
+      if (attempts <= 3) void store.append(a, Deposited({ cents: 1 }));
+      return Withdrawn({ cents: state.cents });
+    },
+  });
+  const refused = assert.rejects(store.handle(a, Raced, null), { code: "POISONED" });
+  await nextTurns(100);
+  const behind = assert.rejects(store.append(at("c"), Deposited({ cents: 1 })), { code: "POISONED" });
+  assert.deepEqual([attempts, before.length], [3, 1]);
+  fail();
+  await Promise.all([refused, behind, ...before]);
+  await assert.rejects(store.close());
 });
 
 test("closing drops no append that waits behind a command", { timeout: 10_000 }, async () => {
