@@ -7,6 +7,7 @@ import { systemClock } from "../base/clock.ts";
 import { isStoreError } from "../base/store-error.ts";
 import { seededRandom } from "../testing/seeded-random.ts";
 import { SimulatedDisk } from "../testing/sim-disk.ts";
+import { delegateTo } from "./delegate-disk.ts";
 import { acquireDirectoryLock, type DirectoryLock, readLockHolder } from "./directory-lock.ts";
 import type { Disk, ProcessIdentity } from "./disk.ts";
 import { claimName, decodeLockRecord, encodeLockRecord, LOCK_RECORD_BYTES, parseClaimName } from "./lock-record.ts";
@@ -23,20 +24,7 @@ function newDisk(): SimulatedDisk {
 
 /** The same disk for a runtime that has no kernel locks. */
 function withoutKernelLocks(disk: SimulatedDisk): Disk {
-  return {
-    open: (path, mode) => disk.open(path, mode),
-    openSync: (path) => disk.openSync(path),
-    list: (path) => disk.list(path),
-    status: (path) => disk.status(path),
-    makeDirectory: (path) => disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    link: (from, to) => disk.link(from, to),
-    remove: (path) => disk.remove(path),
-    syncDirectory: (path) => disk.syncDirectory(path),
-    lock: async () => "unsupported",
-    self: disk.self,
-    isAlive: (identity) => disk.isAlive(identity),
-  };
+  return Object.assign(delegateTo(disk), { lock: async () => "unsupported" as const });
 }
 
 function isLocked(expected: { pid: number | null; sameProcess: boolean }): (error: unknown) => boolean {

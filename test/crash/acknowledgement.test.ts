@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { delegateTo } from "../../src/disk/delegate-disk.ts";
 import type { Disk, DiskFile, FileMode } from "../../src/disk/disk.ts";
 import { readMark } from "../../src/log/mark-file.ts";
 import { segmentName } from "../../src/log/segment-files.ts";
@@ -77,25 +78,16 @@ function lyingDisk(disk: SimulatedDisk, forgets: "durable" | "sync" | "syncDirec
     closeSync: () => file.closeSync(),
   });
   const wrapped = new Map<DiskFile, DiskFile>();
-  return {
-    self: disk.self,
-    isAlive: (identity) => disk.isAlive(identity),
+  return Object.assign(delegateTo(disk), {
     open: async (path: string, mode: FileMode) => {
       const file = await disk.open(path, mode);
       const lying = wrap(file);
       wrapped.set(lying, file);
       return lying;
     },
-    openSync: (path) => disk.openSync(path),
-    list: (path) => disk.list(path),
-    status: (path) => disk.status(path),
-    makeDirectory: (path) => disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    link: (from, to) => disk.link(from, to),
-    remove: (path) => disk.remove(path),
-    syncDirectory: (path) => (forgets === "syncDirectory" ? Promise.resolve() : disk.syncDirectory(path)),
-    lock: (file) => disk.lock(wrapped.get(file) ?? file),
-  };
+    syncDirectory: (path: string) => (forgets === "syncDirectory" ? Promise.resolve() : disk.syncDirectory(path)),
+    lock: (file: DiskFile) => disk.lock(wrapped.get(file) ?? file),
+  });
 }
 
 const MODES: readonly (readonly [string, StoreOptions])[] = [
