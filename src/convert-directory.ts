@@ -36,7 +36,11 @@ export async function takeWorkDirectory(disk: Disk, source: string, target: stri
   try {
     const names = await namesLeft(disk, path);
     for (const name of names) if (name !== CONVERSION_FILE) await disk.remove(join(path, name));
-    if (names.includes(CONVERSION_FILE)) await disk.remove(join(path, CONVERSION_FILE));
+    if (names.includes(CONVERSION_FILE)) {
+      // After a power cut as well, what is left must have it.
+      await disk.syncDirectory(path);
+      await disk.remove(join(path, CONVERSION_FILE));
+    }
     return { path, lock };
   } catch (error) {
     await lock.release().catch(() => {});

@@ -166,3 +166,23 @@ for (const [name, files, layout] of conversions) {
     console.log(`conversion from ${name}: ${states} crash states tried, of ${operations} operations`);
   });
 }
+
+test("a conversion that is cut off while it clears what another left is begun anew", async () => {
+  const disk = diskWith(sound);
+  const convert = (on: SimulatedDisk): Promise<unknown> =>
+    convertStore(DIRECTORY, TARGET, { layout: "batpak-0.3", lossy: true, segmentBytesMax: 4096, disk: on });
+  const fails = (kind: string, name: RegExp): void => {
+    disk.faults = (operation) => (operation.kind === kind && name.test(operation.path) ? { error: "EIO" } : undefined);
+  };
+  // Interrupted at its end, then again when all is cleared.
+  fails("rename", /\.converting$/);
+  await assert.rejects(convert(disk), { code: "IO" });
+  fails("create", /conversion\.jsonl/);
+  await assert.rejects(convert(disk), { code: "IO" });
+  let tried = 0;
+  for (const left of disk.possibleDisks({ limit: 64 })) {
+    await convert(left);
+    tried++;
+  }
+  assert.ok(tried > 1, `${tried} disks`);
+});
