@@ -183,7 +183,8 @@ export async function makeBatpak03Store({ directory, events, entities = 1000, ba
       idOf(scopeName(entity));
     }
     const head = { globalSequence: events, watermarkSegmentId: segments.length, watermarkOffset: watermark };
-    const encoder = new CheckpointEncoder(head, strings, events);
+    const encoder = new CheckpointEncoder(head, strings.length, events);
+    for (const text of strings) encoder.pushString(text);
     const again = new EventMaker(blake3, entities);
     const checkpoint = path.join(directory, "index.ckpt");
     const descriptor = fs.openSync(checkpoint, "w", 0o600);

@@ -3,6 +3,7 @@
  * stood. Payload bytes are taken over as they are.
  */
 import { TIME_MICROS_MAX } from "./base/clock.ts";
+import { rest } from "./base/rest.ts";
 import { StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
@@ -22,7 +23,8 @@ import type { Opened } from "./open-store.ts";
 /** Where the metadata of a converted event keeps what only the batpak 0.3 layout has fields for. */
 const METADATA_NAME = "batpak03";
 
-const ROWS_AT_ONCE = 2048;
+/** Events that are read, taken apart and placed in one turn of the event loop. */
+const ROWS_AT_ONCE = 512;
 const WALL_MS_MAX = Math.floor(TIME_MICROS_MAX / 1000);
 
 /**
@@ -39,6 +41,7 @@ export async function* batchesOf(source: Opened): AsyncGenerator<readonly Append
   const rows = new Uint32Array(ROWS_AT_ONCE);
   let batch: AppendItem[] = [];
   for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
+    await rest();
     if (count < 0) continue;
     const segment = search.segment as SegmentEntry;
     const segmentIndex = index.indexOf(segment);

@@ -26,7 +26,7 @@ import { SYSTEM_ENTITY, SYSTEM_SCOPE } from "./events/coordinate.ts";
 import { formatHex, formatId } from "./events/id.ts";
 import { SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
 import { HASH_BYTES } from "./index/head-layout.ts";
-import { blake3, loadHashing } from "./kernel/frame-kernel.ts";
+import { loadHashing } from "./kernel/frame-kernel.ts";
 import { GapLedger } from "./log/gap-ledger.ts";
 import { remedyOf } from "./log/recovery.ts";
 import { Retention } from "./log/retention.ts";
@@ -84,8 +84,10 @@ export interface ConversionResult {
 }
 
 const OPTION_NAMES: ReadonlySet<string> = new Set(["layout", "lossy", "segmentBytesMax", "onProgress", "signal", "disk"]);
-/** So much is on its way to the disk at once. */
-const FLYING_BYTES_MAX = 8 * 1024 * 1024;
+/** So much is on its way to the disk at once: what has waited for room is encoded in one turn of the event loop. */
+const FLYING_BYTES_MAX = 1024 * 1024;
+/** Entities whose heads are written out in one turn. */
+const HEADS_PER_TURN = 1024;
 const PROGRESS_EVENTS = 5000;
 /** What verifying finds where events contradict each other. */
 const CONTRADICTIONS: ReadonlySet<string> = new Set(["CLOCK_GAP", "LOST_EVENTS", "CHAIN_BROKEN", "HASH_MISMATCH"]);
@@ -207,10 +209,11 @@ class Conversion {
   /** Fills the new store and closes it. Returns the hash of the file with the source's heads. */
   async #make(source: Opened, work: WorkDirectory): Promise<string> {
     const { layout, segmentBytesMax, disk } = this.#options;
-    const heads = headsText(source);
-    const hash = formatHex(blake3(heads), 0, HASH_BYTES);
+    const { createBLAKE3 } = await import("hash-wasm");
+    const heads = (await createBLAKE3()).init();
     // First of all: by it the next conversion knows what it may clear.
-    await replaceFile(this.#disk, work.path, CONVERSION_FILE, heads);
+    await replaceFile(this.#disk, work.path, CONVERSION_FILE, headsText(source, (piece) => heads.update(piece)));
+    const hash = heads.digest("hex");
     const options = compileOptions({
       layout,
       // Synced as a whole, when it is closed.
@@ -363,17 +366,24 @@ function conversionRecord(source: Opened, headsHash: string, gaps: GapLedger): A
   return new AppendItem(SYSTEM_ENTITY, SYSTEM_SCOPE, SYSTEM_CONFIG_CHANGE, 1, null, data, null, null, null, null, null, null, -1, true);
 }
 
-/** The source's last clock and hash of each entity, a line of JSON each, after one about the whole. */
-function headsText(source: Opened): Uint8Array {
+/** The source's last clock and hash of each entity, a line of JSON each, after one about the whole; in pieces, each of which is told before it is given. */
+function* headsText(source: Opened, tell: (piece: Uint8Array) => void): Generator<Uint8Array, void, undefined> {
   const { layout, log } = source.parts;
   const { heads, entities, visibleEvents, visible } = log.index;
-  const lines = [JSON.stringify({ conversion: 1, from: layout, events: visibleEvents, nextSequence: visible.sequence })];
+  let lines = [JSON.stringify({ conversion: 1, from: layout, events: visibleEvents, nextSequence: visible.sequence })];
+  const piece = (): Uint8Array => {
+    const bytes = Buffer.from(`${lines.join("\n")}\n`);
+    lines = [];
+    tell(bytes);
+    return bytes;
+  };
   for (let id = 0; id < heads.count; id++) {
+    if (lines.length === HEADS_PER_TURN) yield piece();
     if (heads.clock(id) < 0) continue;
     const hash = formatHex(heads.hash(id), 0, HASH_BYTES);
     lines.push(JSON.stringify({ entity: entities.name(id), clock: heads.clock(id), hash }));
   }
-  return Buffer.from(`${lines.join("\n")}\n`);
+  if (lines.length > 0) yield piece();
 }
 
 /** What differs between an event and its copy; null when nothing does. */

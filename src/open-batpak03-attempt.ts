@@ -58,7 +58,7 @@ export class Batpak03Attempt {
   }
 
   /**
-   * The frames in `[from, to)` of a segment, each given to `frame`. Rests between windows.
+   * The frames in `[from, to)` of a segment, each given to `frame`, in steps.
    *
    * @param claimedEnd up to where entries are known to lie, where the checkpoint is still being read
    */

@@ -72,12 +72,17 @@ export async function openByCheckpoint(disk: Disk, log: Batpak03Log): Promise<Ch
   }
 }
 
-/** Feeds a checkpoint's file to its decoder; while one piece is decoded, the next is read. `rest` is waited for between the pieces. */
+/**
+ * Feeds a checkpoint's file to its decoder; while one piece is decoded, the next is read. `rest` is waited for between the pieces.
+ *
+ * @param pieceBytesMax at most `PIECE_BYTES`; less where the visitor takes long over an entry
+ */
 export async function decodeInPieces(
   file: DiskFile,
   size: number,
   visitor: CheckpointVisitor,
   rest?: () => Promise<void>,
+  pieceBytesMax: number = PIECE_BYTES,
 ): Promise<DecodedCheckpoint | Torn | Corrupt> {
   const decoder = new CheckpointDecoder(size, visitor);
   const walker = openEntryWalker(2 * BUFFER_BYTES);
@@ -106,7 +111,7 @@ export async function decodeInPieces(
     if (fits) room.set(left, start);
     const end = start + left.length + count;
     buffer = BUFFER_BYTES - buffer;
-    pieceBytes = Math.min(PIECE_BYTES, pieceBytes * 2);
+    pieceBytes = Math.min(pieceBytesMax, pieceBytes * 2);
     reading = read(position);
     await rest?.();
     const stop = decoder.push(bytes, fits ? view : viewOf(bytes), start, end, fits ? walker : null);

@@ -9,7 +9,7 @@
  */
 import { inSteps } from "./base/rest.ts";
 import type { Disk } from "./disk/disk.ts";
-import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/footer.ts";
+import { Footer, footerMismatch, misplacedEntry } from "./format/batpak03/footer.ts";
 import { type Frame, isBatchMarker } from "./format/batpak03/frame.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import type { IndexSource, StoreIndex } from "./index/store-index.ts";
@@ -122,9 +122,9 @@ class Batpak03Opening {
     const file = files.pin(segment.id);
     try {
       const footer = await readFooter(file, segment, segment.trailer);
-      const placement = footer instanceof Footer ? footerPlacement(footer, segment.framesOffset) : footer;
-      if (placement.kind === "ok") return footer as Footer;
-      this.#reasons.push(`the footer of segment ${segment.id} is ignored: ${placement.reason}`);
+      const fault = footer instanceof Footer ? await inSteps(misplacedEntry(footer, segment.framesOffset)) : footer;
+      if (fault === null) return footer as Footer;
+      this.#reasons.push(`the footer of segment ${segment.id} is ignored: ${fault.reason}`);
       return null;
     } finally {
       files.unpin(segment.id);

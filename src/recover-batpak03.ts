@@ -9,6 +9,7 @@
  */
 import { join } from "node:path";
 import { GrowingSink } from "./base/byte-sink.ts";
+import { inSteps } from "./base/rest.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
 import { readCheckpointHead } from "./format/batpak03/checkpoint-decoder.ts";
 import { decodeFooter, decodeTrailer, Footer, footerMismatch } from "./format/batpak03/footer.ts";
@@ -26,6 +27,7 @@ import type { OpenReport } from "./open-report.ts";
 import { removeNeverBegun } from "./recover-native.ts";
 
 const HEADER_ROOM_BYTES = 128;
+const FRAMES_PER_STEP = 256;
 
 /** Settles what opening found; gives what was cut, for the report. */
 export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mark: DurableMark | null): Promise<OpenReport["cut"]> {
@@ -112,8 +114,8 @@ async function footerHolds(disk: Disk, parts: NativeStoreParts, segment: Segment
   }
   const region = new Uint8Array(size - trailer.tableOffset);
   await file.read(region, 0, region.length, trailer.tableOffset);
-  const footer = decodeFooter(region, trailer);
-  return footer instanceof Footer && trailer.tableOffset === segment.framesEnd && listsAll(footer, parts, segment);
+  const footer = await inSteps(decodeFooter(region, trailer));
+  return footer instanceof Footer && trailer.tableOffset === segment.framesEnd && (await inSteps(listsAll(footer, parts, segment)));
 }
 
 async function checkpointHead(disk: Disk, directory: string): Promise<ReturnType<typeof readCheckpointHead>> {
@@ -127,8 +129,8 @@ async function checkpointHead(disk: Disk, directory: string): Promise<ReturnType
   }
 }
 
-/** Whether the footer lists the segment's events, each as its frame has it. */
-function listsAll(footer: Footer, { log, frames }: NativeStoreParts, segment: SegmentEntry): boolean {
+/** Whether the footer lists the segment's events, each as its frame has it. In steps. */
+function* listsAll(footer: Footer, { log, frames }: NativeStoreParts, segment: SegmentEntry): Generator<void, boolean, undefined> {
   const rows = log.index.indexOf(segment);
   if (footer.entryCount !== rows.rowCount) return false;
   for (let row = 0; row < rows.rowCount; row++) {
@@ -137,6 +139,7 @@ function listsAll(footer: Footer, { log, frames }: NativeStoreParts, segment: Se
     const { bytes, view, at, length } = frames.read(segment.id, offset);
     const frame = decodeFrame(bytes, view, at, at + length);
     if (frame.kind !== "ok" || footerMismatch(footer, row, { ...frame, offset }) !== null) return false;
+    if (row % FRAMES_PER_STEP === FRAMES_PER_STEP - 1) yield;
   }
   return true;
 }

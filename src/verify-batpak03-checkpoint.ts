@@ -17,6 +17,9 @@ import type { NativeStoreParts } from "./native-engine.ts";
 import { decodeInPieces, headFault } from "./open-batpak03-checkpoint.ts";
 import type { ProblemList } from "./verify-problems.ts";
 
+/** Some hundred entries, whose frames are read one by one. */
+const PIECE_BYTES = 256 * 1024;
+
 /** Tells what the checkpoint says otherwise than the log; nothing where there is none, or one of a later release. */
 export async function checkBatpak03Checkpoint(
   disk: Disk,
@@ -29,7 +32,7 @@ export async function checkBatpak03Checkpoint(
   const file = await disk.open(path, "read");
   const comparison = new EntryComparison(parts);
   try {
-    const decoded = await decodeInPieces(file, await file.size(), comparison, rest);
+    const decoded = await decodeInPieces(file, await file.size(), comparison, rest, PIECE_BYTES);
     const tell = (reason: string): void =>
       problems.tell({ code: "CHECKPOINT_MISMATCH", message: `The checkpoint does not fit the log: ${reason}` });
     if (decoded.kind !== "ok") {

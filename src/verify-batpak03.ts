@@ -9,8 +9,9 @@
  */
 import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
+import { inSteps } from "./base/rest.ts";
 import { BatchTracker } from "./format/batpak03/batch-tracker.ts";
-import { Footer, footerMismatch, footerPlacement } from "./format/batpak03/footer.ts";
+import { Footer, footerMismatch, misplacedEntry } from "./format/batpak03/footer.ts";
 import { type Frame, frameEntity, isBatchMarker } from "./format/batpak03/frame.ts";
 import { expandHash } from "./format/batpak03/hash-array.ts";
 import { HASH_BYTES } from "./format/batpak03/layout.ts";
@@ -171,9 +172,9 @@ class Verification {
     const file = files.pin(segment.id);
     try {
       const footer = await readFooter(file, segment, segment.trailer);
-      const placement = footer instanceof Footer ? footerPlacement(footer, segment.framesOffset) : footer;
-      if (placement.kind === "ok") this.#footer = footer as Footer;
-      else this.#footerFault = { offset: segment.trailer.tableOffset, reason: placement.reason };
+      const fault = footer instanceof Footer ? await inSteps(misplacedEntry(footer, segment.framesOffset)) : footer;
+      if (fault === null) this.#footer = footer as Footer;
+      else this.#footerFault = { offset: segment.trailer.tableOffset, reason: fault.reason };
     } finally {
       files.unpin(segment.id);
     }

@@ -10,7 +10,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { sameBytes } from "../base/hex.ts";
-import { rest } from "../base/rest.ts";
+import { inSteps, rest } from "../base/rest.ts";
 import type { Disk, DiskFile } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import type { CheckpointEntryFields } from "../format/batpak03/checkpoint.ts";
@@ -40,8 +40,8 @@ export interface Batpak03CheckpointInput {
   entriesInTheMaking(segmentId: number): Footer | undefined;
 }
 
-/** Rows looked at before others get their turn. */
-const ROWS_PER_TURN = 16_384;
+/** Rows, names or entities looked at before others get their turn. */
+const ROWS_PER_TURN = 4096;
 const FRAMES_PER_TURN = 512;
 
 /**
@@ -149,12 +149,16 @@ class CheckpointWriting {
     this.#input = input;
     this.#picture = picture;
     this.#believesFooters = believesFooters;
-    this.#encoder = new CheckpointEncoder(head, picture.strings, picture.entryCount);
+    this.#encoder = new CheckpointEncoder(head, picture.strings.length, picture.entryCount);
     this.#chain = new Uint8Array(believesFooters ? picture.entityStrings.length * HASH_BYTES : 0);
   }
 
   /** False where a footer does not hold: nothing of what was written is of worth then. */
   async write(file: DiskFile): Promise<boolean> {
+    for (const text of this.#picture.strings) {
+      this.#encoder.pushString(text);
+      if (this.#encoder.chunkReady) await this.#writeChunk(file);
+    }
     for (const { segment, rows, rowCount } of this.#picture.segments) {
       if (rowCount === 0) continue;
       const footer = await this.#footerOf(segment);
@@ -172,7 +176,7 @@ class CheckpointWriting {
     await this.#writeChunk(file);
     const prefix = this.#encoder.finish();
     await file.write(prefix, 0, prefix.length, 0, false);
-    return this.#headsHold();
+    return await this.#headsHold();
   }
 
   async #writeChunk(file: DiskFile): Promise<void> {
@@ -195,7 +199,7 @@ class CheckpointWriting {
       if (trailer.kind !== "ok") return null;
       const region = new Uint8Array(size - trailer.tableOffset);
       await file.read(region, 0, region.length, trailer.tableOffset);
-      const footer = decodeFooter(region, trailer);
+      const footer = await inSteps(decodeFooter(region, trailer));
       return footer instanceof Footer ? footer : null;
     } finally {
       files.unpin(segment.id);
@@ -206,7 +210,10 @@ class CheckpointWriting {
   async #holds(footer: Footer, rows: ActiveSegmentIndex, rowCount: number): Promise<boolean> {
     if (footer.entryCount < rowCount) return false;
     const { entities, scopes } = this.#input.index;
-    const known = footer.strings.map((text) => ({ entity: entities.find(text), scope: scopes.find(text) }));
+    const known: { readonly entity: number; readonly scope: number }[] = [];
+    for (const text of footer.strings) {
+      if (known.push({ entity: entities.find(text), scope: scopes.find(text) }) % ROWS_PER_TURN === 0) await rest();
+    }
     for (let row = 0; row < rowCount; row++) {
       if (row % ROWS_PER_TURN === ROWS_PER_TURN - 1) await rest();
       const { entity, scope, kind, idTag: ids, correlationTag, causationTag } = rows.columns;
@@ -237,10 +244,11 @@ class CheckpointWriting {
   }
 
   /** Whether each chain ends with the entity's latest hash, where nothing has come since. */
-  #headsHold(): boolean {
+  async #headsHold(): Promise<boolean> {
     const { heads } = this.#input.index;
     const entities = this.#chain.length / HASH_BYTES;
     for (let entity = 0; entity < entities; entity++) {
+      if (entity % ROWS_PER_TURN === ROWS_PER_TURN - 1) await rest();
       const sequence = heads.sequence(entity);
       if (sequence < 0 || sequence >= this.#input.sequence) continue;
       if (!sameBytes(heads.hash(entity), 0, this.#chain, entity * HASH_BYTES, HASH_BYTES)) return false;

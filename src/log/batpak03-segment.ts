@@ -11,6 +11,7 @@
  * 4. What no reader may see yet (at or past a living writer's visible position) is not looked at.
  */
 import { viewOf } from "../base/msgpack.ts";
+import { inSteps } from "../base/rest.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { decodeFooter, decodeTrailer, type Footer, type FooterTrailer } from "../format/batpak03/footer.ts";
 import { type Frame, isBatchMarker, unreadableFault } from "../format/batpak03/frame.ts";
@@ -19,6 +20,8 @@ import { type Corrupt, corrupt, type Foreign } from "../format/batpak03/outcome.
 import { decodeSegmentHeader } from "../format/batpak03/segment.ts";
 import type { FrameReader } from "./batpak03-frame-reader.ts";
 
+/** Frames that are visited in one step, if they are not more than a window. */
+const FRAMES_PER_STEP = 256;
 /** A footer of more bytes is not read: it would have to be held at once. */
 const FOOTER_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -76,7 +79,7 @@ export async function readFooter(file: DiskFile, segment: Batpak03Segment, trail
   if (bytes > FOOTER_BYTES_MAX) return corrupt(`the footer takes ${bytes} bytes, at most ${FOOTER_BYTES_MAX} are read`);
   const region = new Uint8Array(bytes);
   const count = await file.read(region, 0, bytes, trailer.tableOffset);
-  return decodeFooter(region.subarray(0, count), trailer);
+  return await inSteps(decodeFooter(region.subarray(0, count), trailer));
 }
 
 export interface WalkPolicy {
@@ -105,7 +108,7 @@ export interface WalkEnd {
   readonly atFooter: boolean;
 }
 
-/** Visits the frames in `[from, to)` of a segment, and rests between windows. */
+/** Visits the frames in `[from, to)` of a segment, in steps. */
 export function* walkSegment(
   reader: FrameReader,
   file: DiskFile,
@@ -118,12 +121,13 @@ export function* walkSegment(
   reader.begin(file, from, to);
   const tableOffset = segment.trailer?.tableOffset ?? -1;
   let framesEnd = from;
+  let frames = 0;
   let windows = reader.windows;
   if (from === 0 && segment.framesOffset === 0 && !(yield* passHeader(reader, segment, policy, sink)))
     return { framesEnd, atFooter: false };
   for (;;) {
     const frame = reader.next();
-    if (reader.windows !== windows) {
+    if (reader.windows !== windows || ++frames % FRAMES_PER_STEP === 0) {
       windows = reader.windows;
       yield;
     }

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mock, test } from "node:test";
+import { atOnce } from "../../src/base/rest.ts";
 import { isStoreError } from "../../src/base/store-error.ts";
 import { defineEvent } from "../../src/events/definition.ts";
 import { decodeCheckpoint } from "../../src/format/batpak03/checkpoint-decoder.ts";
@@ -60,7 +61,7 @@ function checkIndexes(disk: SimulatedDisk): number {
   for (const bytes of segments.values()) {
     const trailer = decodeTrailer(bytes.subarray(-16), bytes.length, 57);
     assert.ok(trailer.kind === "ok", "a segment has no footer");
-    const footer = decodeFooter(bytes.subarray(trailer.tableOffset), trailer);
+    const footer = atOnce(decodeFooter(bytes.subarray(trailer.tableOffset), trailer));
     assert.ok(footer instanceof Footer);
     for (let entry = 0; entry < footer.entryCount; entry++) {
       const frame = decodeFrame(bytes, viewOf(bytes), footer.frameOffset(entry), trailer.tableOffset);

@@ -1,9 +1,10 @@
 /** Fuzz targets: every decoder of the batpak 0.3 layout. */
 import { crc32 } from "node:zlib";
 import { viewOf } from "../../src/base/msgpack.ts";
+import { atOnce } from "../../src/base/rest.ts";
 import { CheckpointDecoder, decodeCheckpoint, type CheckpointVisitor } from "../../src/format/batpak03/checkpoint-decoder.ts";
 import { checkpointEntryFields, openEntryWalker } from "../../src/format/batpak03/checkpoint-entry.ts";
-import { decodeFooter, decodeTrailer, footerMismatch, footerPlacement } from "../../src/format/batpak03/footer.ts";
+import { decodeFooter, decodeTrailer, footerMismatch, misplacedEntry } from "../../src/format/batpak03/footer.ts";
 import { decodeFrame, frameEntity, frameFields, frameScope } from "../../src/format/batpak03/frame.ts";
 import { payloadBytes } from "../../src/format/batpak03/payload.ts";
 import { findNextFrame } from "../../src/format/batpak03/resync.ts";
@@ -119,12 +120,12 @@ function mendFooter(bytes: Uint8Array, random: () => number): Uint8Array {
 function runFooter({ bytes, whole, at }: FuzzInput): string {
   const trailer = decodeTrailer(bytes.subarray(-TRAILER_BYTES), bytes.length, HEADER_BYTES);
   if (trailer.kind !== "ok") return trailer.kind;
-  const footer = decodeFooter(bytes.subarray(trailer.tableOffset), trailer);
+  const footer = atOnce(decodeFooter(bytes.subarray(trailer.tableOffset), trailer));
   if (footer.kind !== "ok") return `${footer.kind} ${footer.reason}`;
-  const placement = footerPlacement(footer, HEADER_BYTES);
-  if (placement.kind !== "ok") return `misplaced ${placement.reason}`;
+  const misplaced = atOnce(misplacedEntry(footer, HEADER_BYTES));
+  if (misplaced !== null) return `misplaced ${misplaced.reason}`;
   const fromStart = whole.slice(at);
-  const said: unknown[] = [footer.strings, placement.gaps];
+  const said: unknown[] = [footer.strings];
   for (let entry = 0; entry < footer.entryCount; entry++) {
     const frame = decodeFrame(fromStart, viewOf(fromStart), footer.frameOffset(entry), footer.tableOffset);
     said.push(frame.kind === "ok" ? footerMismatch(footer, entry, frame) : frame.kind);

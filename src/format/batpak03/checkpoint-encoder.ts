@@ -26,9 +26,10 @@ const ENTRY_BYTES_MAX = CHECKPOINT_ENTRY_KEYS.bytesMax + 3 * (2 + ID_BYTES) + 9 
 const CHUNK_BYTES = 1 << 20;
 
 /**
- * Push the strings, then exactly `entryCount` entries in sequence order, and take chunks in between.
+ * Push exactly `stringCount` strings, then exactly `entryCount` entries in sequence order, and take chunks in between.
  *
- *   const encoder = new CheckpointEncoder(head, strings, entryCount);
+ *   const encoder = new CheckpointEncoder(head, strings.length, entryCount);
+ *   for (…) encoder.pushString(text);
  *   for (…) { encoder.push(entry); if (encoder.chunkReady) await write(encoder.takeChunk()); }
  *   await write(encoder.takeChunk());
  *   await writeAt(0, encoder.finish());
@@ -36,12 +37,14 @@ const CHUNK_BYTES = 1 << 20;
 export class CheckpointEncoder {
   #sink = new GrowingSink(CHUNK_BYTES + ENTRY_BYTES_MAX);
   #crc = 0;
+  #stringsLeft: number;
   #entriesLeft: number;
   /** The first chunk begins with the prefix, which the CRC does not cover. */
   #uncovered: number = CHECKPOINT_PREFIX.body;
 
-  /** @param strings the interner's, in order of their ids; the first is "" */
-  constructor(head: CheckpointHead, strings: readonly string[], entryCount: number) {
+  /** @param stringCount one at least: the first is "" */
+  constructor(head: CheckpointHead, stringCount: number, entryCount: number) {
+    this.#stringsLeft = stringCount;
     this.#entriesLeft = entryCount;
     const sink = this.#sink;
     sink.position = CHECKPOINT_PREFIX.body;
@@ -52,14 +55,7 @@ export class CheckpointEncoder {
       writeInteger(sink, numbers[index]);
     }
     writeKey(sink, CHECKPOINT_KEYS, 3);
-    writeArrayHeader(sink, strings.length);
-    for (const text of strings) {
-      makeRoom(sink, stringBytesMax(text));
-      writeString(sink, text);
-    }
-    makeRoom(sink, CHECKPOINT_KEYS.bytesMax + ARRAY_HEADER_BYTES_MAX);
-    writeKey(sink, CHECKPOINT_KEYS, 4);
-    writeArrayHeader(sink, entryCount);
+    writeArrayHeader(sink, stringCount);
   }
 
   /** Whether a chunk of useful size is waiting. */
@@ -67,8 +63,20 @@ export class CheckpointEncoder {
     return this.#sink.position >= CHUNK_BYTES;
   }
 
+  /** The interner's strings, in order of their ids. */
+  pushString(text: string): void {
+    assert(this.#stringsLeft > 0, "a checkpoint gets as many strings as it was announced");
+    const sink = this.#sink;
+    makeRoom(sink, stringBytesMax(text));
+    writeString(sink, text);
+    if (--this.#stringsLeft > 0) return;
+    makeRoom(sink, CHECKPOINT_KEYS.bytesMax + ARRAY_HEADER_BYTES_MAX);
+    writeKey(sink, CHECKPOINT_KEYS, 4);
+    writeArrayHeader(sink, this.#entriesLeft);
+  }
+
   push(entry: CheckpointEntryFields): void {
-    assert(this.#entriesLeft > 0, "a checkpoint gets as many entries as it was announced");
+    assert(this.#stringsLeft === 0 && this.#entriesLeft > 0, "a checkpoint gets as many entries as it was announced");
     this.#entriesLeft--;
     const sink = this.#sink;
     makeRoom(sink, ENTRY_BYTES_MAX);
@@ -130,7 +138,8 @@ export interface CheckpointSource {
 
 /** Yields a checkpoint's chunks, to be written one after another; returns the prefix, to be written over the first 12 bytes. */
 export function* encodeCheckpoint(source: CheckpointSource): Generator<Uint8Array, Uint8Array, undefined> {
-  const encoder = new CheckpointEncoder(source.head, source.strings, source.entryCount);
+  const encoder = new CheckpointEncoder(source.head, source.strings.length, source.entryCount);
+  for (const text of source.strings) encoder.pushString(text);
   for (const entry of source.entries) {
     encoder.push(entry);
     if (encoder.chunkReady) yield encoder.takeChunk();

@@ -144,8 +144,11 @@ function writeFooterId(bytes: Uint8Array, at: number, id: Uint8Array): void {
   for (let index = 0; index < ID_BYTES; index++) bytes[at + index] = id[ID_BYTES - 1 - index];
 }
 
-/** Reads the footer from `region`: the file's bytes from `trailer.tableOffset` to its end. The footer keeps `region`. */
-export function decodeFooter(region: Uint8Array, trailer: FooterTrailer): Footer | Corrupt {
+/** Names or entries that are looked at in one step. */
+const PER_STEP = 4096;
+
+/** Reads the footer from `region`, in steps: the file's bytes from `trailer.tableOffset` to its end. The footer keeps `region`. */
+export function* decodeFooter(region: Uint8Array, trailer: FooterTrailer): Generator<void, Footer | Corrupt, undefined> {
   const entriesAt = trailer.entriesOffset - trailer.tableOffset;
   if (region.length !== entriesAt + trailer.entryCount * FOOTER_ENTRY.bytes + FOOTER_TRAILER.bytes)
     return corrupt("the footer is not of the size that its trailer states");
@@ -161,6 +164,7 @@ export function decodeFooter(region: Uint8Array, trailer: FooterTrailer): Footer
     if (known.has(text)) return corrupt(`string ${index} of the footer comes twice`);
     known.add(text);
     strings.push(text);
+    if (strings.length % PER_STEP === 0) yield;
   }
   if (reader.fault !== null) return corrupt(`the footer's strings do not decode: ${reader.fault}`);
   if (reader.position !== entriesAt) return corrupt(`the footer's strings end ${entriesAt - reader.position} bytes before its entries`);
@@ -171,19 +175,13 @@ export function decodeFooter(region: Uint8Array, trailer: FooterTrailer): Footer
     // A sum is NaN when any of its numbers was past the safe integers.
     if (Number.isNaN(footer.wallMs(entry) + footer.frameOffset(entry) + footer.globalSequence(entry)))
       return corrupt(`entry ${entry} of the footer holds a number past 2^53`);
+    if (entry % PER_STEP === PER_STEP - 1) yield;
   }
   return footer;
 }
 
-/** Where frames stand that no entry points at: `[from, to)` in the file. In a sound segment these are batch markers only. */
-export interface FooterGap {
-  readonly from: number;
-  readonly to: number;
-}
-
-/** Checks that the entries are in file order, in sequence order, inside the frames' region and apart; and tells the gaps between them. */
-export function footerPlacement(footer: Footer, framesOffset: number): { readonly kind: "ok"; readonly gaps: FooterGap[] } | Corrupt {
-  const gaps: FooterGap[] = [];
+/** Which entry is not in file order, in sequence order, inside the frames' region and apart from the one before it; null where none is. In steps. */
+export function* misplacedEntry(footer: Footer, framesOffset: number): Generator<void, Corrupt | null, undefined> {
   let end = framesOffset;
   let sequence = -1;
   for (let entry = 0; entry < footer.entryCount; entry++) {
@@ -194,12 +192,11 @@ export function footerPlacement(footer: Footer, framesOffset: number): { readonl
     }
     if (footer.globalSequence(entry) <= sequence)
       return corrupt(`entry ${entry} of the footer has sequence ${footer.globalSequence(entry)} after ${sequence}`);
-    if (offset > end) gaps.push({ from: end, to: offset });
     end = offset + length;
     sequence = footer.globalSequence(entry);
+    if (entry % PER_STEP === PER_STEP - 1) yield;
   }
-  if (end < footer.tableOffset) gaps.push({ from: end, to: footer.tableOffset });
-  return { kind: "ok", gaps };
+  return null;
 }
 
 /** What an entry says otherwise than the frame it points at; null when they agree. */
@@ -282,10 +279,10 @@ export class FooterBuilder {
     return index;
   }
 
-  /** The footer's bytes for a segment whose frames end at `tableOffset`: three parts, to be written one after another. */
+  /** The footer's bytes for a segment whose frames end at `tableOffset`, in parts that are to be written one after another. Nothing is added any more. */
   *parts(tableOffset: number): Generator<Uint8Array, void, undefined> {
-    yield encodeStrings(this.#strings);
-    yield this.#rows.copy();
+    yield* stringTable(this.#strings);
+    yield this.#rows.bytes.subarray(0, this.#rows.position);
     const trailer = new Uint8Array(FOOTER_TRAILER.bytes);
     const view = viewOf(trailer);
     writeU64(view, FOOTER_TRAILER.tableOffset, tableOffset);
@@ -295,15 +292,19 @@ export class FooterBuilder {
   }
 }
 
-function encodeStrings(strings: readonly string[]): Uint8Array {
-  const sink = new GrowingSink();
+function* stringTable(strings: readonly string[]): Generator<Uint8Array, void, undefined> {
+  let sink = new GrowingSink();
   makeRoom(sink, ARRAY_HEADER_BYTES_MAX);
   writeArrayHeader(sink, strings.length);
-  for (const text of strings) {
-    makeRoom(sink, stringBytesMax(text));
-    writeString(sink, text);
+  for (let from = 0; from < strings.length; from += PER_STEP) {
+    for (const text of strings.slice(from, from + PER_STEP)) {
+      makeRoom(sink, stringBytesMax(text));
+      writeString(sink, text);
+    }
+    yield sink.copy();
+    sink = new GrowingSink();
   }
-  return sink.copy();
+  if (sink.position > 0) yield sink.copy();
 }
 
 function writeU64(view: DataView, at: number, value: number): void {
