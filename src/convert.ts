@@ -212,7 +212,12 @@ class Conversion {
     const { createBLAKE3 } = await import("hash-wasm");
     const heads = (await createBLAKE3()).init();
     // First of all: by it the next conversion knows what it may clear.
-    await replaceFile(this.#disk, work.path, CONVERSION_FILE, headsText(source, (piece) => heads.update(piece)));
+    await replaceFile(
+      this.#disk,
+      work.path,
+      CONVERSION_FILE,
+      headsText(source, (piece) => heads.update(piece)),
+    );
     const hash = heads.digest("hex");
     const options = compileOptions({
       layout,

@@ -2,15 +2,15 @@
  * Rows of several entities of a segment, known by their names: the lists of rows that these have, united. Where they have much of all rows there, a scan
  * that knows whom it looks for costs less.
  */
-import { EntityCursor } from "./entity-cursor.ts";
+import { ListCursor } from "./list-cursor.ts";
 import type { Condition, EntityRows, ScanSource } from "./scan-source.ts";
 import type { RowCursor } from "./segment-index.ts";
 import { UnionCursor } from "./union-cursor.ts";
 
 /** Names looked up in one call of `next`. */
 const NAMES_PER_CALL = 64;
-/** A row that lists are united for costs as much as so many that are scanned. */
-const UNITED_ROWS = 16;
+/** A row that lists are united for, or that is checked one by one, costs as much as so many that are scanned. */
+export const UNITED_ROWS = 16;
 /** To look up a name costs as much as to compare so many with a prefix, or to scan so many times so many rows: it may take pages of its own. */
 const LOOKED_UP_NAMES = 64;
 
@@ -95,7 +95,7 @@ export class EntitiesCursor implements RowCursor {
       return this.#scan(marks);
     }
     const open = (i: number): RowCursor =>
-      new EntityCursor(this.#source, found[i].rows, found[i].from, found[i].to, conditions, direction === "forward");
+      new ListCursor(this.#source, found[i].rows, found[i].from, found[i].to, conditions, direction === "forward");
     return found.length === 1 ? open(0) : new UnionCursor(found.length, open, direction);
   }
 }

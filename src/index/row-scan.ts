@@ -2,13 +2,15 @@
  * The one scan over row columns, for rows in memory and rows in pages alike. It works a chunk of rows at a time: it selects those that have a
  * value that is asked for, or all rows of the chunk, and lets each condition after that strike out rows, column by column, so that a column (or its page) is
  * looked at only where rows are left. Conditions that rows are sorted by (sequence, and time where it never runs backwards) narrow the range beforehand;
- * one exact entity is followed by its own list of rows (`entity-cursor`), and so are a few (`entities-cursor`).
+ * one exact entity is followed by its own list of rows (`list-cursor`), a few by theirs (`entities-cursor`), and what has a listed value
+ * by the lists of these (`listed-cursor`).
  */
 import { assert } from "../base/assert.ts";
 import { PrefixSet } from "../base/prefix-set.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { areFew, EntitiesCursor, type RowRange } from "./entities-cursor.ts";
-import { EntityCursor } from "./entity-cursor.ts";
+import { endCursor, ListCursor } from "./list-cursor.ts";
+import { listedCursor } from "./listed-cursor.ts";
 import type { ColumnValues, Condition, ScanSource } from "./scan-source.ts";
 import type { RowCursor, RowFilter } from "./segment-index.ts";
 
@@ -23,8 +25,6 @@ const CATEGORY_SHIFT = 12;
 const SPAN_MIN = 256;
 const SPAN_GROWTH = 4;
 const ALL_ROWS = Uint16Array.from({ length: CHUNK_ROWS }, (_, row) => row);
-
-const endCursor: RowCursor = { next: () => 0, count: () => 0 };
 
 /** A cursor over the rows of `source` in `[fromRow, toRow)` that pass `filter`. */
 export function createCursor(
@@ -56,7 +56,7 @@ export function createCursor(
       if (filter.clockFrom !== undefined) from = Math.max(from, rows.positionOfClock(filter.clockFrom));
       if (filter.clockTo !== undefined) to = Math.min(to, rows.positionOfClock(filter.clockTo + 1));
     }
-    return new EntityCursor(source, rows, from, to, conditions, direction === "forward");
+    return new ListCursor(source, rows, from, to, conditions, direction === "forward");
   }
   const { entityPrefix, entityPrefixes = entityPrefix ? new PrefixSet([entityPrefix]) : null, scopes = null } = filter;
   const { entities } = filter;
@@ -64,7 +64,10 @@ export function createCursor(
   if (entities !== undefined && scopes === null && areFew(entities.length, source, range)) {
     return new EntitiesCursor(source, entities, range, (marks) => new ScanCursor(source, withMarks(range, marks), null, null));
   }
-  if (entityPrefixes === null) return new ScanCursor(source, range, null, scopes);
+  if (entityPrefixes === null) {
+    const scan = (): RowCursor => new ScanCursor(source, range, null, scopes);
+    return (scopes === null ? listedCursor(source, range, scan) : null) ?? scan();
+  }
   const marks = new Uint32Array((source.localEntityLimit + 31) >>> 5);
   return new ScanCursor(source, withMarks(range, marks), { prefixes: entityPrefixes, marks }, scopes);
 }
@@ -121,9 +124,10 @@ function kindCondition(source: ScanSource, { kinds, category }: RowFilter): Cond
   const met = source.kinds?.filter(isAsked);
   if (met?.length === 0) return null;
   if (met?.length === 1) return { column: "kind", test: "equal", value: met[0]! };
-  if (marks !== null) return { column: "kind", test: "member", marks };
+  const values = met === undefined ? {} : { values: met };
+  if (marks !== null) return { column: "kind", test: "member", marks, ...values };
   const from = (category as number) << CATEGORY_SHIFT;
-  return { column: "kind", test: "range", from, to: from | ((1 << CATEGORY_SHIFT) - 1) };
+  return { column: "kind", test: "range", from, to: from | ((1 << CATEGORY_SHIFT) - 1), ...values };
 }
 
 function isMarked(marks: Uint32Array, value: number): boolean {

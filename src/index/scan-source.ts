@@ -1,4 +1,4 @@
-/** What the cursors (`row-scan`, `entity-cursor`) ask of a segment index, whether its rows are in memory or in pages. */
+/** What the cursors (`row-scan`, `list-cursor`) ask of a segment index, whether its rows are in memory or in pages. */
 import type { PrefixSet } from "../base/prefix-set.ts";
 import type { ColumnName } from "./segment-index.ts";
 
@@ -30,6 +30,10 @@ export interface ScanSource {
   findScope(name: string): number;
   entityRows(name: string): EntityRows | null;
   /**
+   * Lists that together name each row that has this value, and of tags some others too; a row may stand in two of them. Null, or left out, where there are no lists.
+   */
+  rowsWith?(column: ListedColumn, value: number): readonly RowList[] | null;
+  /**
    * Sets the bits, in `marks`, of the local ids of entities whose names begin with one of `prefixes`, looking at a bounded number of names from
    * ordinal `from`. Returns the ordinal to go on from, or -1 when it has seen all.
    */
@@ -39,18 +43,28 @@ export interface ScanSource {
 /** A condition on one column. */
 export type Condition =
   | { readonly column: ColumnName; readonly test: "equal"; readonly value: number }
-  | { readonly column: ColumnName; readonly test: "range"; readonly from: number; readonly to: number }
+  | { readonly column: ColumnName; readonly test: "range"; readonly from: number; readonly to: number; readonly values?: Values }
   /** Bit `v & 31` of `marks[v >>> 5]`. */
-  | { readonly column: ColumnName; readonly test: "member"; readonly marks: Uint32Array };
+  | { readonly column: ColumnName; readonly test: "member"; readonly marks: Uint32Array; readonly values?: Values };
 
-/** The rows of one entity in one segment, ascending, by position from 0. */
-export interface EntityRows {
-  /** The entity's local id. */
-  readonly local: number;
+/** Those that rows of the segment have of what a condition allows, where that is known. */
+type Values = ArrayLike<number>;
+
+/** Columns by whose values rows are listed. */
+export type ListedColumn = "scope" | "kind" | "correlationTag" | "causationTag";
+
+/** Rows of one segment that have something in common, ascending, by position from 0. */
+export interface RowList {
   /** The first position whose row is at or after `row`; the number of rows when there is none. */
   positionOfRow(row: number): number;
-  /** The first position whose clock is at or after `clock`. Only where clocks are ordered. */
-  positionOfClock(clock: number): number;
   /** Writes the rows at positions `[from, to)` to the start of `target`. */
   fill(from: number, to: number, target: Uint32Array): void;
+}
+
+/** The rows of one entity. */
+export interface EntityRows extends RowList {
+  /** The entity's local id. */
+  readonly local: number;
+  /** The first position whose clock is at or after `clock`. Only where clocks are ordered. */
+  positionOfClock(clock: number): number;
 }

@@ -1,6 +1,7 @@
 /** What an index block knows of one entity: its entry, and its list of rows. */
 import { INDEX_BLOCK, INDEX_ENTITY } from "../format/native/index-block-layout.ts";
 import type { Page } from "./page-cache.ts";
+import { type RowOwner, type RowPage, SealedRows } from "./sealed-rows.ts";
 import type { EntityRows } from "./scan-source.ts";
 import type { EntitySummary } from "./segment-index.ts";
 
@@ -60,69 +61,29 @@ export class SealedEntity implements EntitySummary {
   }
 }
 
-const SHIFT = INDEX_BLOCK.rowsPerPageShift;
-const MASK = INDEX_BLOCK.rowsPerPage - 1;
-
 /** What `SealedEntityRows` asks of its segment index. */
-interface RowOwner {
-  readonly rowCount: number;
+interface EntityRowOwner extends RowOwner {
   clockAt(row: number): number;
-  badPage(page: number, reason: string): Error;
 }
 
-export class SealedEntityRows implements EntityRows {
+export class SealedEntityRows extends SealedRows implements EntityRows {
   readonly local: number;
-  readonly #owner: RowOwner;
-  readonly #firstPosition: number;
-  readonly #rows: number;
+  readonly #owner: EntityRowOwner;
   readonly #firstClock: number;
   /** Whether the clocks are `firstClock`, `firstClock + 1`, … */
   readonly #clocksDense: boolean;
-  readonly #page: (page: number) => Page;
 
   /** `page` gives a page of the section `entityRows`. */
-  constructor(owner: RowOwner, entity: SealedEntity, page: (page: number) => Page) {
+  constructor(owner: EntityRowOwner, entity: SealedEntity, page: (page: number) => RowPage) {
+    super(owner, entity.firstPosition, entity.rows, page);
     this.local = entity.local;
     this.#owner = owner;
-    this.#firstPosition = entity.firstPosition;
-    this.#rows = entity.rows;
     this.#firstClock = entity.firstClock;
     this.#clocksDense = Number.isSafeInteger(entity.firstClock) && entity.lastClock - entity.firstClock + 1 === entity.rows;
-    this.#page = page;
-  }
-
-  positionOfRow(row: number): number {
-    if (row <= 0) return 0;
-    if (row >= this.#owner.rowCount) return this.#rows;
-    return this.#search((position) => this.#rowAt(position) < row);
   }
 
   positionOfClock(clock: number): number {
-    if (this.#clocksDense) return Math.max(0, Math.min(this.#rows, clock - this.#firstClock));
-    return this.#search((position) => this.#owner.clockAt(this.#rowAt(position)) < clock);
-  }
-
-  fill(from: number, to: number, target: Uint32Array): void {
-    for (let position = from; position < to; position++) target[position - from] = this.#rowAt(position);
-  }
-
-  /** The first position that is not before what is looked for. */
-  #search(isBefore: (position: number) => boolean): number {
-    let low = 0;
-    let high = this.#rows;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (isBefore(middle)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  #rowAt(position: number): number {
-    const at = this.#firstPosition + position;
-    const page = this.#page(at >>> SHIFT);
-    const row = page.u32[at & MASK]!;
-    if (row >= this.#owner.rowCount) throw this.#owner.badPage(page.number, "a row past the last");
-    return row;
+    if (this.#clocksDense) return Math.max(0, Math.min(this.length, clock - this.#firstClock));
+    return this.search((row) => this.#owner.clockAt(row) < clock);
   }
 }

@@ -34,7 +34,11 @@ function blockOf(rowCount: number, options: BlockOptions = {}): Buffer {
   for (let row = 0; row < rowCount; row++) {
     const entity = row % 4 === 0 ? (row >>> 2) % ENTITIES : 0;
     const offset = 128 + row * 100 + (options.foreign === true && row % 3 === 0 ? OFFSET_FOREIGN_ID : 0);
-    rows.pushValues(entity, row % 3, 0x1000 + (row % 5), clocks[entity]!++, offset, 1_000_000 + row, tag(row), tag(row), 0, 500 + row, -1);
+    // Of the rows 0, 2, 4, … each one is caused by the one half as far, and correlated with it.
+    const cause = row > 0 && row % 2 === 0 ? tag(row / 2) : 0;
+    const correlation = cause === 0 ? tag(row) : cause;
+    const kind = 0x1000 + (row % 5);
+    rows.pushValues(entity, row % 3, kind, clocks[entity]!++, offset, 1_000_000 + row, tag(row), correlation, cause, 500 + row, -1);
   }
   const source = blockSource(rows, entities, scopes, {
     storeId: STORE_ID,
@@ -72,6 +76,14 @@ function rowsOf(index: SegmentIndex, filter: RowFilter, size: number): number[] 
   let count = cursor.next(out);
   while (count === -1) count = cursor.next(out);
   return [...out.subarray(0, count)];
+}
+
+function countOf(index: SegmentIndex, filter: RowFilter): number {
+  const scratch = new Uint32Array(64);
+  const cursor = index.cursor(filter, 0, index.rowCount, "forward");
+  let counted = 0;
+  for (let count = cursor.count(scratch); count !== 0; count = cursor.count(scratch)) counted += Math.max(0, count);
+  return counted;
 }
 
 test("each look-up loads as many pages as it must, however long the segment", () => {
@@ -131,12 +143,32 @@ test("each look-up loads as many pages as it must, however long the segment", ()
       1,
       `the filter: ${what}`,
     );
-    // The scope's key and name, and one page of its column.
+    // The scope's key and name, where its list ends, and the list's page.
     assert.equal(
       pages((index) => assert.deepEqual(rowsOf(index, { scope: "us" }, 2), [1, 4])),
-      3,
+      4,
       `a scope: ${what}`,
     );
+    assert.equal(
+      pages((index) => assert.equal(countOf(index, { scope: "us" }), Math.ceil((rowCount - 1) / 3))),
+      3,
+      `how many a scope has: ${what}`,
+    );
+    assert.equal(
+      pages((index) => assert.deepEqual(rowsOf(index, { kinds: [0x1001] }, 2), [1, 6])),
+      2,
+      `a kind: ${what}`,
+    );
+    assert.equal(
+      pages((index) => assert.equal(countOf(index, { kinds: [0x1001, 0x1003] }), (rowCount * 2) / 5)),
+      1,
+      `how many kinds have: ${what}`,
+    );
+    // Of links and of ids a page each, or two where the tag begins one; and the column, which says which of both it is.
+    const linked = pages((index) => assert.deepEqual(rowsOf(index, { causationTag: tagOf(701) }, 2), [1402]));
+    assert.ok(linked === 2 || linked === 3, `what one has caused: ${what}`);
+    const correlated = pages((index) => assert.deepEqual(rowsOf(index, { correlationTag: tagOf(701) }, 2), [701, 1402]));
+    assert.ok(correlated >= 3 && correlated <= 6, `what is correlated: ${what}`);
     assert.equal(
       pages((index) => assert.deepEqual(rowsOf(index, { kinds: [0x2000] }, 2), [])),
       0,
@@ -148,6 +180,37 @@ test("each look-up loads as many pages as it must, however long the segment", ()
       `a time before all: ${what}`,
     );
   }
+});
+
+/** Three rows as an earlier version has written them: of `order:1`, `order:2` and `order:1`, the last with the first for its correlation and cause. */
+const WITHOUT_LISTS = `
+0200000001000000020000001221b675000000000000ffb56d36001001f000100254d6c0040000000000000005000000256e68bc800000800001004080010080
+992f1d0500007960902818430400796090281843040079609028184340bf2749333333331111111133333333de1fee3d000000000000000033333333b796be04
+01000000000000000200000082858ec8111111112222222233333333010000000200000000000000f46cc3129e3e815286742d59af9bc06d0000000006000000
+0f000000c363e8970400676f6e6507006f726465723a3207006f726465723a310070625a0000000000000000000000000000f0bf000000000080444000000000
+0000f0bf000000000000894012121212121212121212121212121212121212121212121212121212121212125050505050505050505050505050505000000000
+01000000000000000000000000000000000000000000000000488f40000000000000f0bf11111111111111111111111111111111111111111111111111111111
+11111111525252525252525252525252525252520100000002000000000000000000104000000000000014400000000000508f400000000000208c4010101010
+101010101010101010101010101010101010101010101010101010105353535353535353535353535353535310f1d7d39fd363a4000000008b70155907007368
+6f703a65755f75d30800000000000008000000000000000400000000000000020000000000000001000000000000008000000000000000400000000000000020
+000000000000001000c1efe29b030000000102035db98aa5a0a1a2a3a4a5a6a7a8a9aaabacadaeaf030000000000000001000000000000000300000003000000
+010000000700000018000000090000004000000007000000e803000000000000eb0300000000000000401e18240a060001401e18240a06007777777777777777
+777777777777777701000000010000000200000000000000001001f0111111119e3e81529fd363a4464241544944583101000000900000004a0c66b900000000
+2c0300000000000003000000000000000100000000000000a0a1a2a3a4a5a6a7a8a9aaabacadaeafc9ca2dc4
+`;
+
+test("a block of an earlier version, without lists, is scanned", () => {
+  const file = Buffer.from(WITHOUT_LISTS.replaceAll("\n", ""), "hex");
+  const storeId = Uint8Array.from({ length: 16 }, (_, i) => 0xa0 + i);
+  const outcome = openBlock(file, new PageCache(1_000_000), { storeId, segmentId: 3 });
+  assert.ok(outcome.ok);
+  const { index } = outcome;
+  assert.equal(index.lists, null);
+  assert.deepEqual(rowsOf(index, { scope: "shop:eu" }, 5), [0, 1, 2]);
+  assert.deepEqual(rowsOf(index, { kinds: [0x1000] }, 5), [0, 2]);
+  assert.deepEqual(rowsOf(index, { correlationTag: 0x33333333 }, 5), [0, 2]);
+  assert.deepEqual(rowsOf(index, { causationTag: 0x33333333 }, 5), [2]);
+  assert.equal(countOf(index, { scope: "shop:eu", kinds: [0xf001] }), 1);
 });
 
 test("without ids that the writer did not issue there is no filter to load", () => {

@@ -26,8 +26,11 @@ import { filterMayHold, filterPage } from "../format/native/index-filter.ts";
 import { nameHash } from "../format/native/name-hash.ts";
 import type { Page, PageCache, SegmentPages } from "./page-cache.ts";
 import { createCursor } from "./row-scan.ts";
-import type { ColumnValues, EntityRows, ScanSource } from "./scan-source.ts";
+import type { ColumnValues, EntityRows, ListedColumn, RowList, ScanSource } from "./scan-source.ts";
 import { SealedEntity, SealedEntityRows } from "./sealed-entity.ts";
+import { SealedLists, tagsAndRows } from "./sealed-lists.ts";
+import { rowPage } from "./sealed-rows.ts";
+import { firstAtOrAfter, KEYS } from "./sorted-keys.ts";
 import { type ColumnName, OFFSET_ENDS_BATCH, OFFSET_MASK, type RowCursor, type RowFilter, type SegmentIndex } from "./segment-index.ts";
 
 /** Reads up to `length` bytes of the segment's file at `position` into `target` at `offset`; returns how many. */
@@ -82,6 +85,8 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   /** Where its pages are held. */
   readonly cache: PageCache;
   readonly #pages: SegmentPages;
+  /** Rows by scope, kind and link; null in a block of an earlier version, which has no such lists. */
+  readonly lists: SealedLists | null;
   readonly #seed: number;
   readonly #wideScope: boolean;
   readonly #wideClock: boolean;
@@ -107,6 +112,8 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     this.#seed = blockSeed(root.storeId, root.segmentId, root.generation);
     this.#wideScope = (flags & INDEX_FLAG.wideScope) !== 0;
     this.#wideClock = (flags & INDEX_FLAG.wideClock) !== 0;
+    const page = (section: IndexSection, number: number): Page => this.#page(section, number);
+    this.lists = (flags & INDEX_FLAG.lists) === 0 ? null : new SealedLists(this, layout, page);
   }
 
   /**
@@ -258,8 +265,7 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
 
   /** A page of the list of ids: tags, ascending, and their rows. Views, to be looked at right away. */
   idPage(page: number): { tags: Uint32Array; rows: Uint32Array } {
-    const values = this.#page(this.#layout.ids, page).u32;
-    return { tags: values.subarray(0, values.length >>> 1), rows: values.subarray(values.length >>> 1) };
+    return tagsAndRows(this.#page(this.#layout.ids, page));
   }
 
   /** The system records that the block carries, as they were given. Read anew at each call, and not cached. */
@@ -307,6 +313,11 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   mayHaveKind(kind: number): boolean {
+    return this.kindRank(kind) >= 0;
+  }
+
+  /** Its place among the kinds that rows have; -1 when none has it. */
+  kindRank(kind: number): number {
     const { kinds } = this.root;
     let low = 0;
     let high = kinds.length;
@@ -315,7 +326,11 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
       if (kinds[middle]! < kind) low = middle + 1;
       else high = middle;
     }
-    return kinds[low] === kind;
+    return kinds[low] === kind ? low : -1;
+  }
+
+  rowsWith(column: ListedColumn, value: number): readonly RowList[] | null {
+    return this.lists?.rowsWith(column, value) ?? null;
   }
 
   findScope(name: string): number {
@@ -325,7 +340,7 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   entityRows(name: string): EntityRows | null {
     const entity = this.entity(name);
     if (entity === null) return null;
-    return new SealedEntityRows(this, entity, (page) => this.#page(this.#layout.entityRows, page));
+    return new SealedEntityRows(this, entity, (page) => rowPage(this.#page(this.#layout.entityRows, page)));
   }
 
   markPrefixes(prefixes: PrefixSet, marks: Uint32Array, from: number): number {
@@ -454,40 +469,4 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
       throw this.badPage(number, "its checksum does not match");
     return memory;
   }
-}
-
-const KEYS = 0x1_0000_0000;
-/** Steps from element to element before the rest is searched by halves. */
-const STEPS_MAX = 64;
-
-/**
- * The first of the `count` sorted elements that is not below `key`, which lie between `lowest` and `highest`. Keys are hashes, spread evenly:
- * it looks where the key should stand, corrects that by what stands there, and steps from element to element, so that two or three lines of
- * memory are touched. Where keys are not spread evenly, as in a forged block, it ends as a binary search.
- */
-function firstAtOrAfter(values: Uint32Array, count: number, key: number, lowest: number, highest: number): number {
-  if (count === 0) return 0;
-  const perKey = highest > lowest ? count / (highest - lowest) : 0;
-  const guess = Math.max(0, Math.min(count - 1, Math.floor((key - lowest) * perKey)));
-  let at = Math.max(0, Math.min(count - 1, guess + Math.trunc((key - values[guess]!) * perKey)));
-  let low = 0;
-  let high = count;
-  if (values[at]! < key) {
-    const stop = Math.min(count, at + STEPS_MAX);
-    do at++;
-    while (at < stop && values[at]! < key);
-    if (at < stop || at === count) return at;
-    low = at;
-  } else {
-    const stop = Math.max(0, at - STEPS_MAX);
-    while (at > stop && values[at - 1]! >= key) at--;
-    if (at > stop || at === 0) return at;
-    high = at;
-  }
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (values[middle]! < key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -12,6 +12,8 @@ import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { idTag, idTag2 } from "../index/id-tag.ts";
 import type { ColumnValues, EntityRows, ScanSource } from "../index/scan-source.ts";
+import type { SealedLists } from "../index/sealed-lists.ts";
+import type { SealedRows } from "../index/sealed-rows.ts";
 import { IndexPageError, SealedSegmentIndex } from "../index/sealed-segment-index.ts";
 import { type ColumnName, type EntitySummary, OFFSET_ENDS_BATCH, OFFSET_FOREIGN_ID, type SegmentIndex } from "../index/segment-index.ts";
 import type { WalkedFrame } from "./verify-frames.ts";
@@ -59,6 +61,8 @@ export class IndexComparison {
   readonly #idTags: Uint32Array;
   readonly #systemRecords: Uint8Array[] = [];
   readonly #rows: number;
+  /** Pairs that its list of links must have. */
+  #links = 0;
   #row = 0;
   #timeMin = Number.POSITIVE_INFINITY;
   #timeMax = 0;
@@ -100,8 +104,12 @@ export class IndexComparison {
     this.#same("clock", row, getUint64(view, at + FRAME.clock));
     this.#same("offset", row, offset);
     this.#same("time", row, time);
-    this.#same("correlationTag", row, idTag(view, correlationAt(view, at)));
-    this.#same("causationTag", row, causation < 0 ? 0 : idTag(view, causation));
+    const correlationTag = idTag(view, correlationAt(view, at));
+    const causationTag = causation < 0 ? 0 : idTag(view, causation);
+    if (correlationTag !== tag) this.#links++;
+    if (causationTag !== 0 && (causationTag !== correlationTag || correlationTag === tag)) this.#links++;
+    this.#same("correlationTag", row, correlationTag);
+    this.#same("causationTag", row, causationTag);
     if (index.sequenceAt(row) !== sequence) this.#tell("sequence", `it has another sequence than the frame (${sequence})`, row);
     if (foreign && !index.mayHoldForeignId(tag, idTag2(view, at + FRAME.id)))
       this.#tell("filter", "its filter rules out an id it has", row);
@@ -201,6 +209,7 @@ export class IndexComparison {
     const index = this.#index;
     if (!(index instanceof SealedSegmentIndex)) return;
     this.#guard(() => this.#compareRoot(index));
+    if (index.lists !== null) await this.#compareLists(index, index.lists, rest);
     let last = 0;
     let pairs = 0;
     for (let page = 0; page < index.idPageCount; page++) {
@@ -218,6 +227,77 @@ export class IndexComparison {
       await rest();
     }
     if (pairs !== this.#rows) this.#tell("ids", `its list of ids has ${pairs} rows of ${this.#rows}`, -1);
+  }
+
+  /** Its rows by scope, kind and link. To be called while the tags of ids are whole. */
+  async #compareLists(index: SealedSegmentIndex, lists: SealedLists, rest: () => Promise<void>): Promise<void> {
+    const { shape, kinds } = index.root;
+    await this.#compareGroups("scope", shape.scopeCount, (local) => [lists.scopeRows(local), local], rest);
+    await this.#compareGroups("kind", kinds.length, (rank) => [lists.kindRows(rank), kinds[rank]], rest);
+    let lastTag = 0;
+    let lastRow = -1;
+    for (let page = 0; page < lists.linkPageCount; page++) {
+      this.#guard(() => {
+        const { tags, rows } = lists.linkPage(page);
+        if (tags[0] !== index.root.firstLinkTags[page]) this.#tell("links", "its list of links does not begin as its root says", -1);
+        for (let i = 0; i < tags.length; i++) {
+          const [tag, row] = [tags[i], rows[i]];
+          const follows = tag > lastTag || (tag === lastTag && row > lastRow);
+          if (!follows || row >= this.#rows || !this.#isLink(tag, row)) this.#tell("links", "its list of links is wrong", row);
+          lastTag = tag;
+          lastRow = row;
+        }
+      });
+      await rest();
+    }
+    if (shape.linkCount !== this.#links) this.#tell("links", `its list of links has ${shape.linkCount} pairs of ${this.#links}`, -1);
+  }
+
+  #isLink(tag: number, row: number): boolean {
+    return this.#value("causationTag", row) === tag || (this.#value("correlationTag", row) === tag && this.#idTags[row] !== tag);
+  }
+
+  /** Whether each row stands in the list of its group, once, and nowhere else. */
+  async #compareGroups(
+    column: "scope" | "kind",
+    groups: number,
+    group: (place: number) => [rows: SealedRows, value: number],
+    rest: () => Promise<void>,
+  ): Promise<void> {
+    const some = new Uint32Array(Math.min(this.#rows, ROWS_PER_STEP));
+    let listed = 0;
+    for (let place = 0; place < groups; place++) {
+      const [rows, value] = this.#guard(() => group(place)) ?? [null, 0];
+      let last = -1;
+      for (let from = 0; rows !== null && from < rows.length; from += ROWS_PER_STEP) {
+        const count = Math.min(rows.length - from, ROWS_PER_STEP);
+        last = this.#guard(() => this.#compareSome(column, value, rows, from, count, last, some)) ?? -1;
+        if (Math.floor((listed + count) / ROWS_PER_STEP) > Math.floor(listed / ROWS_PER_STEP)) await rest();
+        listed += count;
+      }
+      if (place % ROWS_PER_STEP === ROWS_PER_STEP - 1) await rest();
+    }
+    if (listed !== this.#rows) this.#tell(`${column}Rows`, `its rows by ${column} are ${listed} of ${this.#rows}`, -1);
+  }
+
+  /** Compares rows of a list, behind `last`. Gives the last. */
+  #compareSome(
+    column: "scope" | "kind",
+    value: number,
+    rows: SealedRows,
+    from: number,
+    count: number,
+    last: number,
+    some: Uint32Array,
+  ): number {
+    rows.fill(from, from + count, some);
+    let before = last;
+    for (let i = 0; i < count; i++) {
+      if (some[i] <= before || this.#value(column, some[i]) !== value)
+        this.#tell(`${column}Rows`, `its rows by ${column} are wrong`, some[i]);
+      before = some[i];
+    }
+    return before;
   }
 
   #compareRoot(index: SealedSegmentIndex): void {

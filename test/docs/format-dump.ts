@@ -141,7 +141,8 @@ const rootMeanings = {
   rowCount: "u32, events",
   entityCount: "u32",
   scopeCount: "u32",
-  flags: "u32: 1 sequences are dense, 2 times ascend, 4 clocks ascend within each entity, 8 clocks are f64, 16 scopes are u32",
+  flags:
+    "u32: 1 sequences are dense, 2 times ascend, 4 clocks ascend within each entity, 8 clocks are f64, 16 scopes are u32, 32 rows are listed",
   entityNameBytes: "u32, of the section `entityNames`",
   scopeNameBytes: "u32",
   filterBytes: "u32",
@@ -154,7 +155,7 @@ const rootMeanings = {
   foreignIds: "u32, rows whose id the writer did not issue",
   systemRecords: "u32",
   kindCount: "u32",
-  reserved: "u32, 0",
+  linkCount: "u32, pairs in `linkTags`; 0 where rows are not listed",
 };
 const entityMeanings = {
   firstPosition: "u32, where its rows begin in `entityRows`",

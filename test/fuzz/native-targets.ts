@@ -227,6 +227,8 @@ export function mendBlock(bytes: Uint8Array): Uint8Array {
     scopeNameBytes: count(INDEX_ROOT.scopeNameBytes),
     filterBytes: count(INDEX_ROOT.filterBytes),
     systemBytes: count(INDEX_ROOT.systemBytes),
+    kindCount: count(INDEX_ROOT.kindCount),
+    linkCount: count(INDEX_ROOT.linkCount),
   });
   const seed = blockSeed(
     bytes.subarray(rootAt, rootAt + 16),
@@ -260,7 +262,9 @@ function runBlock({ bytes }: FuzzInput): string {
   if (!opened.ok) return `refused: ${opened.reason}`;
   const { index } = opened;
   const pages = Array.from({ length: Math.min(10, index.idPageCount) }, (_, page) => readable(() => index.idPage(page)));
-  return `ok ${text([walkIndex(index), readable(() => index.systemRecords()), readable(() => index.scopes()), pages])}`;
+  const { lists } = index;
+  const links = Array.from({ length: Math.min(10, lists?.linkPageCount ?? 0) }, (_, page) => readable(() => lists?.linkPage(page)));
+  return `ok ${text([walkIndex(index), readable(() => index.systemRecords()), readable(() => index.scopes()), pages, links])}`;
 }
 
 /** Asks an index everything that reading and appending ask, a bounded number of times. */
@@ -286,6 +290,12 @@ function walkIndex(index: SegmentIndex): unknown {
   said.push(readable(() => rowsOf(index, {}, "forward")));
   said.push(readable(() => rowsOf(index, { entityPrefix: "e", kinds: [0x1000, 0x1001] }, "forward")));
   said.push(readable(() => rowsOf(index, { scope: "s", timeFrom: 1 }, "backward")));
+  said.push(readable(() => rowsOf(index, { scope: "s" }, "backward")));
+  for (const kind of [0x1000, 0xf001]) said.push(readable(() => rowsOf(index, { kinds: [kind] }, "forward")));
+  for (const tag of [1, 0x1234_5678, 0xffff_ffff]) {
+    said.push(readable(() => rowsOf(index, { correlationTag: tag }, "forward")));
+    said.push(readable(() => rowsOf(index, { causationTag: tag, scope: "s" }, "backward")));
+  }
   for (let row = 0; row < Math.min(20, index.rowCount); row++) {
     said.push(readable(() => [index.sequenceAt(row), index.clockAt(row), index.timeAt(row), index.offsetAt(row), index.endsBatch(row)]));
     said.push(readable(() => index.rowAtSequence(index.firstSequence + row)));

@@ -8,6 +8,7 @@
  *   another store, segment, generation or place does not pass. The pages of a section are full but for the last.
  * - Where each section lies follows from the counts in the root (`blockLayout`): there is no list of offsets that could disagree.
  * - Row columns hold `rowsPerPage` rows a page, whatever their width. Numbers up to 2^53 are f64 where they are read in place.
+ * - Blocks that were written before there were lists of rows (`INDEX_FLAG.lists`) end with the system records, and are read as they are.
  * - Entities and scopes are dictionaries: keys sorted by `nameHash` (a local id is the rank), the names in that order.
  */
 import { crc32 } from "node:zlib";
@@ -47,7 +48,7 @@ export const INDEX_TRAILER = {
 export const INDEX_TRAILER_MAGIC = Uint8Array.from(Buffer.from("FBATIDX1", "latin1"));
 
 /** The root's fixed fields; after them the kinds (u16, ascending, padded to 4 bytes), then for each page of `ids`, `entityKeys` and
- * `scopeKeys` its first key (u32). */
+ * `scopeKeys` and `linkTags` its first key (u32). */
 export const INDEX_ROOT = {
   storeId: 0, // 16 bytes
   segmentId: 16, // u64
@@ -68,7 +69,7 @@ export const INDEX_ROOT = {
   foreignIds: 112, // u32, rows whose id the writer did not issue
   systemRecords: 116, // u32
   kindCount: 120, // u32
-  reserved: 124, // u32, zero
+  linkCount: 124, // u32, pairs in the section linkTags; zero without lists
   bytes: 128,
 } as const;
 
@@ -80,7 +81,9 @@ export const INDEX_FLAG = {
   wideClock: 8,
   /** Scopes are u32 instead of u16. */
   wideScope: 16,
-  all: 31,
+  /** The sections behind `systemRecords` are there: rows by scope, kind and link. */
+  lists: 32,
+  all: 63,
 } as const;
 
 /** An entity's entry in `entityDetails`. */
@@ -116,6 +119,11 @@ export const INDEX_SECTIONS = [
   "scopeNames",
   "filter", // bits: see `index-filter`
   "systemRecords", // length u32, bytes
+  "scopeEnds", // u32 a scope: where its rows end in `scopeRows`
+  "scopeRows", // u32: the rows of scope 0, of scope 1, …, each ascending
+  "kindEnds", // u32 a kind, in the order of the root's
+  "kindRows",
+  "linkTags", // as `ids`: tags of causes, and of correlations but for those that are the event's own id; a tag and row once
 ] as const;
 
 export type IndexSectionName = (typeof INDEX_SECTIONS)[number];
@@ -130,6 +138,8 @@ export interface BlockShape {
   readonly scopeNameBytes: number;
   readonly filterBytes: number;
   readonly systemBytes: number;
+  readonly kindCount: number;
+  readonly linkCount: number;
 }
 
 /** Where a section lies in its block. */
@@ -157,6 +167,7 @@ export function blockLayout(shape: BlockShape): BlockLayout {
   const clockBytes = (shape.flags & INDEX_FLAG.wideClock) !== 0 ? 8 : 4;
   const scopeBytes = (shape.flags & INDEX_FLAG.wideScope) !== 0 ? 4 : 2;
   const sequenceBytes = (shape.flags & INDEX_FLAG.dense) !== 0 ? 0 : 8;
+  const listed = (shape.flags & INDEX_FLAG.lists) !== 0 ? 4 : 0;
   const perPage = INDEX_BLOCK.rowsPerPage;
   const stream = INDEX_BLOCK.streamPageBytes;
   const sizes: Record<IndexSectionName, readonly [dataBytes: number, pageBytes: number]> = {
@@ -178,6 +189,11 @@ export function blockLayout(shape: BlockShape): BlockLayout {
     scopeNames: [shape.scopeNameBytes, stream],
     filter: [shape.filterBytes, stream],
     systemRecords: [shape.systemBytes, stream],
+    scopeEnds: [shape.scopeCount * listed, perPage * 4],
+    scopeRows: [rows * listed, perPage * 4],
+    kindEnds: [shape.kindCount * listed, perPage * 4],
+    kindRows: [rows * listed, perPage * 4],
+    linkTags: [shape.linkCount * 2 * listed, perPage * 8],
   };
   const sections: Partial<Record<IndexSectionName, IndexSection>> = {};
   let offset = 0;
@@ -204,7 +220,7 @@ export function pageOffset(section: IndexSection, page: number): number {
 
 /** Length of the root of a block with this many kinds. */
 export function rootBytes(layout: BlockLayout, kindCount: number): number {
-  const firstKeys = layout.ids.pageCount + layout.entityKeys.pageCount + layout.scopeKeys.pageCount;
+  const firstKeys = layout.ids.pageCount + layout.entityKeys.pageCount + layout.scopeKeys.pageCount + layout.linkTags.pageCount;
   return INDEX_ROOT.bytes + ((kindCount * 2 + 3) & ~3) + firstKeys * 4;
 }
 

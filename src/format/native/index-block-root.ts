@@ -42,6 +42,8 @@ export interface IndexRoot {
   readonly firstEntityHashes: Uint32Array;
   /** The first hash of each page of `scopeKeys`. */
   readonly firstScopeHashes: Uint32Array;
+  /** The first tag of each page of `linkTags`. */
+  readonly firstLinkTags: Uint32Array;
 }
 
 export interface IndexTrailer {
@@ -84,14 +86,15 @@ export function encodeIndexEnd(root: IndexRoot): Uint8Array {
   bytes.set(root.lastIssuedId, INDEX_ROOT.lastIssuedId);
   view.setUint32(INDEX_ROOT.foreignIds, root.foreignIds, true);
   view.setUint32(INDEX_ROOT.systemRecords, root.systemRecords, true);
-  view.setUint32(INDEX_ROOT.kindCount, root.kinds.length, true);
+  view.setUint32(INDEX_ROOT.kindCount, root.shape.kindCount, true);
+  view.setUint32(INDEX_ROOT.linkCount, root.shape.linkCount, true);
   let at: number = INDEX_ROOT.bytes;
   for (const kind of root.kinds) {
     view.setUint16(at, kind, true);
     at += 2;
   }
   at = (at + 3) & ~3;
-  for (const firstKeys of [root.firstTags, root.firstEntityHashes, root.firstScopeHashes]) {
+  for (const firstKeys of firstKeysOf(root)) {
     for (const key of firstKeys) {
       view.setUint32(at, key, true);
       at += 4;
@@ -99,6 +102,11 @@ export function encodeIndexEnd(root: IndexRoot): Uint8Array {
   }
   writeTrailer(bytes, view, length, layout.pagesBytes, root);
   return bytes;
+}
+
+/** In the order in which they stand in the root. */
+function firstKeysOf({ firstTags, firstEntityHashes, firstScopeHashes, firstLinkTags }: IndexRoot): Uint32Array[] {
+  return [firstTags, firstEntityHashes, firstScopeHashes, firstLinkTags];
 }
 
 function writeTrailer(bytes: Uint8Array, view: DataView, length: number, pagesBytes: number, root: IndexRoot): void {
@@ -146,6 +154,8 @@ export function decodeIndexRoot(bytes: Uint8Array, trailer: IndexTrailer): Index
   if (bytes.length !== trailer.rootBytes || bytes.length < INDEX_ROOT.bytes) return refused("the index root is cut short");
   if (crc32(bytes) !== trailer.rootChecksum) return refused("the index root's checksum does not match");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const kindCount = view.getUint32(INDEX_ROOT.kindCount, true);
+  if (kindCount > KINDS_MAX) return refused(`the index root counts ${kindCount} kinds`);
   const shape: BlockShape = {
     rowCount: view.getUint32(INDEX_ROOT.rowCount, true),
     entityCount: view.getUint32(INDEX_ROOT.entityCount, true),
@@ -155,10 +165,10 @@ export function decodeIndexRoot(bytes: Uint8Array, trailer: IndexTrailer): Index
     scopeNameBytes: view.getUint32(INDEX_ROOT.scopeNameBytes, true),
     filterBytes: view.getUint32(INDEX_ROOT.filterBytes, true),
     systemBytes: view.getUint32(INDEX_ROOT.systemBytes, true),
+    kindCount,
+    linkCount: view.getUint32(INDEX_ROOT.linkCount, true),
   };
   const layout = blockLayout(shape);
-  const kindCount = view.getUint32(INDEX_ROOT.kindCount, true);
-  if (kindCount > KINDS_MAX) return refused(`the index root counts ${kindCount} kinds`);
   if (rootBytes(layout, kindCount) !== bytes.length || layout.pagesBytes + bytes.length + INDEX_TRAILER.bytes !== trailer.blockBytes) {
     return refused("the index root's counts do not fit the block's length");
   }
@@ -185,6 +195,7 @@ export function decodeIndexRoot(bytes: Uint8Array, trailer: IndexTrailer): Index
     firstTags: firstKeys(layout.ids.pageCount),
     firstEntityHashes: firstKeys(layout.entityKeys.pageCount),
     firstScopeHashes: firstKeys(layout.scopeKeys.pageCount),
+    firstLinkTags: firstKeys(layout.linkTags.pageCount),
   };
   const contradiction = contradictionIn(root, trailer);
   return contradiction === null ? { ok: true, root, layout } : refused(`the index root contradicts itself: ${contradiction}`);
@@ -209,8 +220,10 @@ function contradictionIn(root: IndexRoot, trailer: IndexTrailer): string | null 
   if (shape.scopeNameBytes < shape.scopeCount * 3 || (shape.scopeCount === 0 && shape.scopeNameBytes > 0)) return "scope names";
   if (root.foreignIds > shape.rowCount || shape.filterBytes !== filterBytes(root.foreignIds)) return "the filter's length";
   if (shape.systemBytes < root.systemRecords * 4 || (root.systemRecords === 0 && shape.systemBytes > 0)) return "system records";
+  const links = (shape.flags & INDEX_FLAG.lists) === 0 ? 0 : shape.rowCount * 2;
+  if (shape.linkCount > links) return "more links than its rows can have";
   for (let i = 1; i < root.kinds.length; i++) if (root.kinds[i]! <= root.kinds[i - 1]!) return "kinds out of order";
-  for (const keys of [root.firstTags, root.firstEntityHashes, root.firstScopeHashes]) {
+  for (const keys of firstKeysOf(root)) {
     for (let i = 1; i < keys.length; i++) if (keys[i]! < keys[i - 1]!) return "pages out of order";
   }
   return null;

@@ -92,9 +92,9 @@ export function* encodeIndexBlock(source: IndexBlockSource): Generator<Uint8Arra
   const pages = new PageMaker(blockSeed(source.storeId, source.segmentId, source.generation));
   const entities = yield* sortedNames(source.entityNames, source.entityIds);
   const scopes = yield* sortedNames(source.scopeNames, source.scopeIds);
-  const survey = yield* surveyRows(source, entities);
+  const survey = yield* surveyRows(source, entities, scopes);
   yield* rowPages(pages, source, survey, entities, scopes);
-  yield* entityRowPages(pages, source, survey, entities);
+  yield* rowListPages(pages, source.rowCount, survey.rows, (row) => entities.locals[source.columns.entity[row]!]!);
   const firstTags = yield* idPages(pages, source);
   const firstEntityHashes = yield* keyPages(pages, entities.hashes, entities.nameOffsets);
   yield* namePages(pages, entities, source.entityNames);
@@ -103,6 +103,12 @@ export function* encodeIndexBlock(source: IndexBlockSource): Generator<Uint8Arra
   yield* namePages(pages, scopes, source.scopeNames);
   yield* filterPages(pages, source, survey.foreignIds);
   const systemBytes = yield* systemPages(pages, source.systemRecords);
+  const { scope, kind } = source.columns;
+  yield* columnPages(pages, endsOf(survey.scopeRows), survey.scopeRows.length);
+  yield* rowListPages(pages, source.rowCount, survey.scopeRows, (row) => scopes.locals[scope[row]!]!);
+  yield* columnPages(pages, endsOf(survey.kindRows), survey.kindRows.length);
+  yield* rowListPages(pages, source.rowCount, survey.kindRows, (row) => survey.kindRanks[kind[row]!]!);
+  const { firstTags: firstLinkTags, count: linkCount } = yield* linkPages(pages, source);
   const shape: BlockShape = {
     rowCount: source.rowCount,
     entityCount: entities.ids.length,
@@ -112,6 +118,8 @@ export function* encodeIndexBlock(source: IndexBlockSource): Generator<Uint8Arra
     scopeNameBytes: scopes.nameBytes,
     filterBytes: filterBytes(survey.foreignIds),
     systemBytes,
+    kindCount: survey.kinds.length,
+    linkCount,
   };
   const root: IndexRoot = {
     storeId: source.storeId,
@@ -129,6 +137,7 @@ export function* encodeIndexBlock(source: IndexBlockSource): Generator<Uint8Arra
     firstTags,
     firstEntityHashes,
     firstScopeHashes,
+    firstLinkTags,
   };
   const end = encodeIndexEnd(root);
   yield end;
@@ -218,15 +227,21 @@ interface Survey {
   readonly rows: Uint32Array;
   readonly firstRows: Uint32Array;
   readonly lastRows: Uint32Array;
+  /** How many rows there are, by local scope id. */
+  readonly scopeRows: Uint32Array;
+  /** How many rows there are, by place in `kinds`; and these places by kind. */
+  readonly kindRows: Uint32Array;
+  readonly kindRanks: Uint32Array;
 }
 
-function* surveyRows(source: IndexBlockSource, entities: SortedNames): Generator<Uint8Array, Survey> {
-  const { entity, kind, clock, offset, time, sequence } = source.columns;
+function* surveyRows(source: IndexBlockSource, entities: SortedNames, scopes: SortedNames): Generator<Uint8Array, Survey> {
+  const { entity, scope, kind, clock, offset, time, sequence } = source.columns;
   const count = entities.ids.length;
   const rows = new Uint32Array(count);
   const firstRows = new Uint32Array(count);
   const lastRows = new Uint32Array(count);
-  const kindSeen = new Uint8Array(0x1_0000);
+  const scopeRows = new Uint32Array(scopes.ids.length);
+  const rowsOfKind = new Uint32Array(0x1_0000);
   let [timeOrdered, clockOrdered, clockMax, foreignIds] = [true, true, 0, 0];
   let [timeMin, timeMax] = source.rowCount === 0 ? [0, 0] : [time[0]!, time[0]!];
   for (let row = 0; row < source.rowCount; row++) {
@@ -235,7 +250,8 @@ function* surveyRows(source: IndexBlockSource, entities: SortedNames): Generator
     if (rows[local]!++ === 0) firstRows[local] = row;
     else if (clock[row]! <= clock[lastRows[local]!]!) clockOrdered = false;
     lastRows[local] = row;
-    kindSeen[kind[row]!] = 1;
+    scopeRows[scopes.locals[scope[row]!]!]!++;
+    rowsOfKind[kind[row]!]!++;
     if (clock[row]! > clockMax) clockMax = clock[row]!;
     if ((offset[row]! & source.foreignIdBit) !== 0) foreignIds++;
     if (row > 0 && time[row]! < time[row - 1]!) timeOrdered = false;
@@ -249,15 +265,15 @@ function* surveyRows(source: IndexBlockSource, entities: SortedNames): Generator
     (timeOrdered ? INDEX_FLAG.timeOrdered : 0) |
     (clockOrdered ? INDEX_FLAG.clockOrdered : 0) |
     (clockMax > 0xffff_ffff ? INDEX_FLAG.wideClock : 0) |
-    (source.scopeIds.length > 0x1_0000 ? INDEX_FLAG.wideScope : 0);
+    (source.scopeIds.length > 0x1_0000 ? INDEX_FLAG.wideScope : 0) |
+    INDEX_FLAG.lists;
   const nextSequence = sequences === undefined ? source.firstSequence + source.rowCount : sequences[source.rowCount - 1]! + 1;
-  return { flags, nextSequence, timeMin, timeMax, foreignIds, kinds: numbersSeen(kindSeen), rows, firstRows, lastRows };
-}
-
-function numbersSeen(seen: Uint8Array): Uint16Array {
-  const numbers: number[] = [];
-  for (let number = seen.indexOf(1); number >= 0; number = seen.indexOf(1, number + 1)) numbers.push(number);
-  return Uint16Array.from(numbers);
+  const kindsMet: number[] = [];
+  const kindRanks = new Uint32Array(rowsOfKind.length);
+  for (let number = 0; number < rowsOfKind.length; number++) if (rowsOfKind[number]! > 0) kindRanks[number] = kindsMet.push(number) - 1;
+  const kinds = Uint16Array.from(kindsMet);
+  const kindRows = Uint32Array.from(kindsMet, (number) => rowsOfKind[number]!);
+  return { flags, nextSequence, timeMin, timeMax, foreignIds, kinds, rows, firstRows, lastRows, scopeRows, kindRows, kindRanks };
 }
 
 function* rowPages(pages: PageMaker, source: IndexBlockSource, survey: Survey, entities: SortedNames, scopes: SortedNames): Pages {
@@ -297,13 +313,12 @@ function* columnPages(pages: PageMaker, slice: ColumnSlice, rowCount: number): P
   }
 }
 
-/** The rows of each entity, one after the other. */
-function* entityRowPages(pages: PageMaker, source: IndexBlockSource, survey: Survey, entities: SortedNames): Pages {
-  const { entity } = source.columns;
-  const places = firstPositions(survey.rows);
-  const list = new Uint32Array(source.rowCount);
-  for (let row = 0; row < source.rowCount; row++) {
-    list[places[entities.locals[entity[row]!]!]!++] = row;
+/** The rows of each group (that of an entity, a scope, a kind), one after the other; `rows` says how many each has. */
+function* rowListPages(pages: PageMaker, rowCount: number, rows: Uint32Array, groupOf: (row: number) => number): Pages {
+  const places = firstPositions(rows);
+  const list = new Uint32Array(rowCount);
+  for (let row = 0; row < rowCount; row++) {
+    list[places[groupOf(row)]!++] = row;
     if ((row + 1) % ROWS_PER_STEP === 0) yield REST;
   }
   yield* columnPages(pages, (from, to) => list.subarray(from, to), list.length);
@@ -317,6 +332,37 @@ function firstPositions(rows: Uint32Array): Uint32Array {
     place += rows[local]!;
   }
   return places;
+}
+
+/** Slices of the positions behind the last row of each group. */
+function endsOf(rows: Uint32Array): ColumnSlice {
+  const ends = new Uint32Array(rows.length);
+  let end = 0;
+  for (let group = 0; group < rows.length; group++) ends[group] = end += rows[group]!;
+  return (from, to) => ends.subarray(from, to);
+}
+
+/** The rows by what they were caused by, and by their correlation where that is not their own id. */
+function* linkPages(pages: PageMaker, source: IndexBlockSource): Generator<Uint8Array, { firstTags: Uint32Array; count: number }> {
+  const { idTag, correlationTag, causationTag } = source.columns;
+  let count = 0;
+  const keys = new Uint32Array(source.rowCount * 2);
+  const rows = new Uint32Array(source.rowCount * 2);
+  for (let row = 0; row < source.rowCount; row++) {
+    const correlation = correlationTag[row] === idTag[row] ? 0 : correlationTag[row]!;
+    const causation = causationTag[row]!;
+    if (correlation !== 0) {
+      keys[count] = correlation;
+      rows[count++] = row;
+    }
+    if (causation !== 0 && causation !== correlation) {
+      keys[count] = causation;
+      rows[count++] = row;
+    }
+    if ((row + 1) % ROWS_PER_STEP === 0) yield REST;
+  }
+  const sorted = yield* resting(sortPairs(keys.subarray(0, count), rows.subarray(0, count)));
+  return { firstTags: yield* keyPages(pages, sorted.keys, sorted.values), count };
 }
 
 function* idPages(pages: PageMaker, source: IndexBlockSource): Generator<Uint8Array, Uint32Array> {

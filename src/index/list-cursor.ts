@@ -1,6 +1,6 @@
-/** Follows one entity's own list of rows: reading a stream from its start, its middle or its end never costs its whole length. */
+/** Follows a list of rows, as an entity has one: reading a stream from its start, its middle or its end never costs its whole length. */
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
-import type { Condition, EntityRows, ScanSource } from "./scan-source.ts";
+import type { Condition, RowList, ScanSource } from "./scan-source.ts";
 import type { RowCursor } from "./segment-index.ts";
 
 const BATCH_ROWS = 1024;
@@ -10,9 +10,12 @@ const ROWS_PER_CALL = 16_384;
 const CONDITION_ROWS = 64;
 const CHUNK_MASK = INDEX_BLOCK.rowsPerPage - 1;
 
-export class EntityCursor implements RowCursor {
+/** Has no rows. */
+export const endCursor: RowCursor = { next: () => 0, count: () => 0 };
+
+export class ListCursor implements RowCursor {
   readonly #source: ScanSource;
-  readonly #rows: EntityRows;
+  readonly #rows: RowList;
   readonly #conditions: readonly Condition[];
   readonly #forward: boolean;
   /** Positions still to be looked at. */
@@ -20,7 +23,7 @@ export class EntityCursor implements RowCursor {
   #to: number;
   readonly #batch: Uint32Array;
 
-  constructor(source: ScanSource, rows: EntityRows, from: number, to: number, conditions: readonly Condition[], forward: boolean) {
+  constructor(source: ScanSource, rows: RowList, from: number, to: number, conditions: readonly Condition[], forward: boolean) {
     this.#source = source;
     this.#rows = rows;
     this.#from = from;
