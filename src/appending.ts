@@ -73,7 +73,7 @@ export class Appending {
   /** Resolutions that are staged and neither accepted nor given up. */
   #pending: readonly Resolution[] = NO_RESOLUTIONS;
   /** Appends whose schemas have not answered yet. */
-  readonly #unanswered = new Set<(error: unknown) => void>();
+  readonly #unanswered = new Map<(error: unknown) => void, readonly AppendItem[]>();
 
   constructor(parts: AppendingParts) {
     this.#parts = parts;
@@ -153,7 +153,7 @@ export class Appending {
 
   /** Rejects what has no place in the order yet because its schema has not answered. */
   rejectUnanswered(error: () => StoreError): void {
-    for (const reject of this.#unanswered) reject(error());
+    for (const reject of this.#unanswered.keys()) reject(error());
     this.#unanswered.clear();
   }
 
@@ -233,7 +233,7 @@ export class Appending {
       receipts.reject(error);
     };
     const cancel = onAbort(signal, () => giveUp(signal?.reason));
-    this.#unanswered.add(giveUp);
+    this.#unanswered.set(giveUp, items);
     if (signal?.aborted === true) return giveUp(signal.reason);
     Promise.all(pending).then(() => {
       if (!this.#unanswered.delete(giveUp)) return;
@@ -326,7 +326,10 @@ export class Appending {
     let learning = NO_RESOLUTIONS;
     let last: Resolution | null = null;
     // Of events by number, which are not in the log yet.
-    const isTaken = (kind: number): boolean => isAmong(events, kind) || acceptance.hasStagedKind(kind);
+    const isTaken = (kind: number): boolean =>
+      isAmong(events, kind) ||
+      acceptance.hasStagedKind(kind) ||
+      Array.from(this.#unanswered.values()).some((items) => isAmong(items, kind));
     for (const event of events) {
       const { definition, type } = event;
       if (definition === null && type === null) continue;
@@ -338,7 +341,7 @@ export class Appending {
             : registry.resolve(definition, pending, isTaken));
         if (!registry.isRecorded(last) && !learning.includes(last)) {
           learning = [...learning, last];
-          if (last.mustRecord) pending = [...pending, last];
+          if (last.mustRecord || last.definition !== null) pending = [...pending, last];
         }
       }
       event.kind = last.kind;

@@ -261,11 +261,12 @@ export async function appendCommitting(access: StoreAccess, items: readonly Batc
     throw invalidArgument("Cannot append: commit is no position of a consumer of this store, consumer.at(event) is allowed");
   }
   const { appending } = writerForRecords(access, commit.consumer);
-  const receipts = await appending.appendBatch(items, options);
-  // A retry of a batch that is there already writes nothing: then the position goes by itself.
-  if ((consumersIn(access.parts.log.records).get(commit.consumer) ?? -1) < commit.position) {
-    await appending.appendPosition(commit, false);
-  }
-  commit.written();
-  return receipts;
+  return await commit.moveBy(async () => {
+    const receipts = await appending.appendBatch(items, options);
+    // A retry of a batch that is there already writes nothing: then the position goes by itself.
+    if ((consumersIn(access.parts.log.records).get(commit.consumer) ?? -1) < commit.position) {
+      await appending.appendPosition(commit, false);
+    }
+    return receipts;
+  });
 }

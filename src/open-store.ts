@@ -1,6 +1,7 @@
 /**
  * Opening a store: the lock, the log by its fastest sound route, recovery, the writer. What `Store.open` puts into the store that it makes.
  */
+import { setTimeout } from "./base/timers.ts";
 import { basename, join } from "node:path";
 import { Batpak03Writer } from "./batpak03-engine.ts";
 import type { Clock } from "./base/clock.ts";

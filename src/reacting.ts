@@ -176,7 +176,7 @@ class Reaction {
         );
         return;
       } catch (error) {
-        if (!isStoreError(error) || error.code === "COMMIT_UNKNOWN" || error.code === "POISONED" || error.code === "CLOSED") throw error;
+        if (isStoreError(error) && (error.code === "COMMIT_UNKNOWN" || error.code === "POISONED" || error.code === "CLOSED")) throw error;
       }
     }
     for (const { cause, items } of todo) await this.#append(cause, items);

@@ -1,4 +1,5 @@
 /** `store.verify` on a store as it is open: nobody changes the names of the log's files under it, or it looks again. */
+import { setTimeout } from "./base/timers.ts";
 import { assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { isStoreError } from "./base/store-error.ts";
 import { errorCode } from "./disk/system-error.ts";

@@ -2,10 +2,10 @@
  * Keeps the process alive while somebody waits for what may come: the end of a loop that waits for events is not the end of its program. One timer
  * for all who wait, since most of them wait anew after each event.
  */
+import { setInterval } from "./timers.ts";
+
 /** The longest that a timer takes. */
 const PERIOD_MS = 2 ** 31 - 1;
-/** As it was when this was loaded: whoever mocks timers means his own. */
-const { setInterval } = globalThis;
 
 let waiting = 0;
 let timer: NodeJS.Timeout | null = null;

@@ -1,9 +1,7 @@
 /** Work that lets the event loop turn: steps with rests between them, and when to rest. */
 import { systemClock } from "./clock.ts";
 import { Fifo, type Queued } from "./fifo.ts";
-
-/** As it was when this was loaded: tests that mock timers mean their own, and a store whose turns never come would hang with them. */
-const { setImmediate } = globalThis;
+import { setImmediate } from "./timers.ts";
 
 /** Lets the event loop turn: what takes long is done in steps with a rest between them. */
 export function rest(): Promise<void> {

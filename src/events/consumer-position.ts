@@ -8,13 +8,13 @@ export class ConsumerPosition {
   readonly position: number;
   /** The store that it belongs to. */
   readonly owner: object;
-  /** Tells the consumer that it is written. */
-  readonly written: () => void;
+  /** Appends the batch by `append`, of whose end the consumer takes notice. Throws `CLOSED` where it is closed. */
+  readonly moveBy: <Result>(append: () => Promise<Result>) => Promise<Result>;
 
-  constructor(consumer: string, position: number, owner: object, written: () => void) {
+  constructor(consumer: string, position: number, owner: object, moveBy: ConsumerPosition["moveBy"]) {
     this.consumer = consumer;
     this.position = position;
     this.owner = owner;
-    this.written = written;
+    this.moveBy = moveBy;
   }
 }

@@ -9,6 +9,7 @@
  */
 import { GrowingSink } from "../base/byte-sink.ts";
 import type { Clock } from "../base/clock.ts";
+import { clearTimeout, setTimeout } from "../base/timers.ts";
 import { SegmentBuilder } from "../format/batpak03/segment-builder.ts";
 import { OFFSET_MASK } from "../index/segment-index.ts";
 import type { SequenceGate } from "../index/sequence-gate.ts";

@@ -6,6 +6,7 @@
  * 1. One sync is under way at a time; whoever asks meanwhile gets one that began after the question.
  * 2. A failure poisons the queue and is never tried again.
  */
+import { clearTimeout, setTimeout } from "../base/timers.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 
 /** When a background sync is due. */

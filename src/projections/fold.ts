@@ -65,7 +65,8 @@ export class Fold<State> {
   #eventsRead = 0;
   /** Events folded since the snapshot that is on disk. */
   #eventsUnsaved = 0;
-  #last: TypedEvent | null = null;
+  /** What a snapshot says of the newest event. Not the event: its frame, and what was decoded of it, would be kept for as long as the state. */
+  #last: { readonly hash: string; readonly timestamp: number } | null = null;
   /** Of the log as the fold began; -1 before. */
   #generation = -1;
 
@@ -153,8 +154,10 @@ export class Fold<State> {
     this.#events += events.length;
     this.#eventsRead += events.length;
     this.#eventsUnsaved += events.length;
-    this.#last = events[events.length - 1];
-    this.#sequence = this.#last.sequence;
+    const last = events[events.length - 1];
+    this.#sequence = last.sequence;
+    const isKept = this.#projection.snapshotEveryEvents !== Number.POSITIVE_INFINITY;
+    if (isKept) this.#last = { hash: last.hash, timestamp: last.timestamp };
   }
 
   /** Keeps the state on disk if this many events or more were folded since it was kept. */
@@ -162,7 +165,7 @@ export class Fold<State> {
     const source = this.#source;
     if (this.#eventsUnsaved < eventsMin || this.#last === null || !source.writable) return;
     const origin = source.origin();
-    if (origin === null || this.#projection.snapshotEveryEvents === Number.POSITIVE_INFINITY) return;
+    if (origin === null) return;
     // A state that was begun on one log and ended on another, compacted since, is of neither.
     if (origin.generation !== this.#generation) return;
     const { hash, timestamp } = this.#last;

@@ -643,3 +643,58 @@ test("where the disk is full a consumer is refused as it is opened, its position
   assert.equal((await store.consumer("full")).position, 3);
   await store.close();
 });
+
+/** A store with twelve events, whose position in the log a batch takes along to the last but one. */
+async function withBatch(
+  use: (
+    store: Store,
+    consumer: Consumer<{ readonly sequence: number; readonly hash: string }>,
+    batch: () => Promise<unknown>,
+  ) => Promise<void>,
+): Promise<void> {
+  const store = await openMemoryStore(OPTIONS);
+  await fill(store, 12);
+  const consumer = await store.consumer("c", {}, { positionIn: "log" });
+  const place = consumer.at(10);
+  await use(store, consumer, () => store.appendBatch([{ coordinate: at("b"), event: Noted({ n: 1 }) }], { commit: place }));
+  await store.close();
+}
+
+const positions = async (store: Store): Promise<(number | null)[]> => (await store.consumers()).map(({ position }) => position);
+
+test("a reset comes behind the batches that take the position along and were appended before it", () =>
+  withBatch(async (store, consumer, batch) => {
+    await Promise.all([batch(), consumer.reset("start")]);
+    assert.equal(consumer.position, -1);
+    assert.deepEqual(await positions(store), [-1]);
+  }));
+
+test("a consumer that is deleted beside such a batch is gone", () =>
+  withBatch(async (store, consumer, batch) => {
+    await Promise.all([batch(), consumer.delete()]);
+    assert.deepEqual(await positions(store), []);
+    assert.equal((await store.consumer("c")).position, -1);
+  }));
+
+test("a consumer lets go of its name when such batches have ended: who opens it next goes on behind them", () =>
+  withBatch(async (store, consumer, batch) => {
+    const appended = batch();
+    await consumer.close();
+    const next = await store.consumer("c");
+    assert.equal(next.position, 10);
+    await appended;
+    assert.deepEqual(
+      (await take(next, 1)).map(({ sequence }) => sequence),
+      [11],
+    );
+  }));
+
+test("the place of a consumer that is closed moves nothing", () =>
+  withBatch(async (store, consumer, batch) => {
+    await consumer.close();
+    const next = await store.consumer("c", {}, { positionIn: "log", resetTo: 3 });
+    await assert.rejects(batch(), { code: "CLOSED" });
+    assert.equal(next.position, 3);
+    assert.deepEqual(await positions(store), [3]);
+    assert.equal(await store.count({ kind: Noted }), 0);
+  }));

@@ -7,7 +7,8 @@
  * 1. Everything up to the position is done, as its holder said; an iteration begins behind it. So work whose commit a crash took is done again.
  * 2. The position moves forward only, but for `reset`. It never points past what is visible. A batch that is accepted when the position is past the
  *    one that it takes along is stored without that.
- * 3. One position is written, or removed, at a time; of commits asked for meanwhile only the furthest is written, and it answers all of them. Nothing is begun
+ * 3. One position is written, or removed, at a time, but for batches that take theirs along, of which there may be many; none is under way when the position
+ *    is reset or removed. Of commits asked for meanwhile only the furthest is written, and it answers all of them. Nothing is begun
  *    once it is being closed or deleted, and its name is let go of when all that was begun has ended.
  */
 import { endable, type Ending } from "../base/endable.ts";
@@ -56,6 +57,8 @@ export interface ConsumerSource<Read extends ConsumedEvent> {
   release(): Promise<void>;
 }
 
+const NOTHING = (): void => {};
+
 /** The sequence that a place stands for. */
 export function placeOf(place: ConsumerPlace, visible: number, operation: string): number {
   if (place === "start") return -1;
@@ -92,6 +95,8 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
   /** The last write that was begun or is to begin. It never rejects. */
   #writing: Promise<void> | null = null;
   #queued: Promise<void> | null = null;
+  /** Batches under way that take a position along. None of them rejects. */
+  readonly #moving = new Set<Promise<void>>();
   #closing: Promise<void> | null = null;
   #removing: Promise<void> | null = null;
   /** Those under way, which end with the consumer. */
@@ -202,9 +207,18 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
       );
     }
     const position = this.#checked(done, "commit");
-    return new ConsumerPosition(this.name, position, this.#source.owner, () => {
+    return new ConsumerPosition(this.name, position, this.#source.owner, (append) => this.#moveBy(append, position));
+  }
+
+  #moveBy<Result>(append: () => Promise<Result>, position: number): Promise<Result> {
+    this.#assertOpen("commit");
+    const appended = append().then((result) => {
       this.#position = Math.max(this.#position, position);
+      return result;
     });
+    const settled: Promise<void> = appended.then(NOTHING, NOTHING).then(() => void this.#moving.delete(settled));
+    this.#moving.add(settled);
+    return appended;
   }
 
   #checked(done: Read | number, operation: string): number {
@@ -285,11 +299,14 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
   }
 
   get #isBusy(): boolean {
-    return this.#queued !== null || this.#writing !== null;
+    return this.#queued !== null || this.#writing !== null || this.#moving.size > 0;
   }
 
   async #idle(): Promise<void> {
-    while (this.#isBusy) await (this.#queued ?? this.#writing)?.catch(() => {});
+    while (this.#isBusy) {
+      await (this.#queued ?? this.#writing)?.catch(() => {});
+      await Promise.all(this.#moving);
+    }
   }
 
   #assertOpen(operation: string): void {

@@ -9,6 +9,8 @@
  *    something, and it is known that there are some.
  * 3. Nothing is watched either once something was written while nobody waits. Until then the watch stays: who waits again and again has one.
  */
+import { systemClock } from "../base/clock.ts";
+import { clearTimeout, setTimeout } from "../base/timers.ts";
 import { type Concerns, SequenceGate, type Waiter, type WaitingPlace } from "../index/sequence-gate.ts";
 
 /** Calls `written` whenever there may be more, `isGone` where it will not any more; gives a function that ends it, or null where it cannot be done. */
@@ -93,7 +95,7 @@ export class SharedPoll {
 
   #plan(): void {
     if (this.#timer !== null || this.#looking || this.#gate.waiting === 0) return;
-    const restedMs = performance.now() - this.#lookedMs;
+    const restedMs = systemClock.monotonicMs() - this.#lookedMs;
     const isSoon = this.#isFresh || this.#isBusy;
     if (isSoon && restedMs >= this.#pauseMs) return void this.#tick();
     const delayMs = isSoon ? this.#pauseMs - restedMs : this.#isTold ? this.#everyMs * TOLD_FACTOR : this.#everyMs;
@@ -111,7 +113,7 @@ export class SharedPoll {
       return false;
     });
     this.#looking = false;
-    this.#lookedMs = performance.now();
+    this.#lookedMs = systemClock.monotonicMs();
     if (more && !wasFresh && !this.#isFresh && !this.#isBusy) this.#isTold = false;
     this.#isBusy = more && (this.#isBusy || this.#isFresh);
     if (this.#isBusy) this.#stopWatching();

@@ -2,15 +2,19 @@
  * A disk in memory, for `openMemoryStore`: nothing outlives it, a sync costs nothing, and nothing fails. For a disk that loses what was
  * not synced, see `SimulatedDisk`.
  *
- * Every promise settles in a later turn of the microtask queue, never within the call.
+ * Every promise settles in a later turn of the microtask queue, never within the call; one write of many in a later turn of the event loop, so that
+ * a program that does nothing but append still hears of the rest of the world.
  */
 import { assert } from "../base/assert.ts";
+import { rest } from "../base/rest.ts";
 import type { Disk, DiskFile, EntryStatus, FileMode, KernelLock, ProcessIdentity } from "../disk/disk.ts";
 import { makeDirectories } from "../disk/make-directories.ts";
 import { systemError } from "../disk/system-error.ts";
 import { DiskTree, type FileNode } from "./disk-tree.ts";
 
 const PAGE_BYTES = 64 * 1024;
+const WRITES_PER_TURN = 64;
+let writes = 0;
 
 /**
  * A new, empty disk in memory. Stores on the same disk exclude one another as they would in a directory.
@@ -74,6 +78,7 @@ class MemoryFile implements DiskFile {
 
   async write(source: Uint8Array, offset: number, length: number, position: number): Promise<void> {
     this.writeSync(source, offset, length, position);
+    if (++writes % WRITES_PER_TURN === 0) await rest();
   }
 
   writeSync(source: Uint8Array, offset: number, length: number, position: number): void {

@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import { tracingChannel } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { z } from "zod";
 import { defineDecider, defineEvent, isStoreError, type Receipt, Store, type } from "../../src/index.ts";
 import { systemError } from "../../src/disk/system-error.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { newDirectory } from "../support/new-directory.ts";
 import { slowDisk } from "../store/support/slow-disk.ts";
 import { at, Deposited, events, Noted, openAccounts, snapshotPaths, Withdrawn } from "./support.ts";
 
@@ -51,6 +54,32 @@ test("a command is decided on the entity's state and comes to events, or none, o
   assert.equal(await store.count(), 3);
   await store.close();
   await assert.rejects(store.handle(a, Account, {}), { code: "CLOSED" });
+});
+
+test("states that are kept between commands do not keep their events", async () => {
+  setFlagsFromString("--expose_gc");
+  const collect = runInNewContext("gc") as () => void;
+  const held = (): number => {
+    collect();
+    return process.memoryUsage().arrayBuffers;
+  };
+  const Large = defineEvent("Large", { schema: type<{ pad: string }>() });
+  const Counting = defineDecider({
+    events: [Large],
+    initial: 0,
+    decide: () => Large({ pad: "x".repeat(400_000) }),
+    evolve: { Large: (count: number) => count + 1 },
+  });
+  // On a real disk: what one in memory holds would count.
+  const directory = newDirectory();
+  const store = await Store.open(directory, { events: [Large], durability: "os" });
+  const command = (n: number): Promise<unknown> => store.handle({ entity: `e:${n % 100}`, scope: "s" }, Counting, null);
+  for (let n = 0; n < 3; n++) await command(n);
+  const before = held();
+  for (let n = 0; n < 200; n++) await command(n);
+  const grown = held() - before;
+  assert.ok(grown < 20_000_000, `${grown} bytes more are held of 100 states`);
+  await store.close();
 });
 
 test("what a command appends is told on the tracing channel of appends", async () => {

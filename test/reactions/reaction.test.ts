@@ -204,6 +204,22 @@ test("what is refused ends the reaction with its error, before its event and beh
   await store.close();
 });
 
+test("an argument that is refused lets what came before it be stored, as any other refusal", async () => {
+  const store = await openMemoryStore(OPTIONS);
+  await place(store, 0, 5);
+  const running = store.react("r", { kind: Placed }, ({ data: { n } }) => {
+    const { coordinate, event } = bill(n, 0);
+    return { coordinate: n === 3 ? { ...coordinate, entity: "" } : coordinate, event };
+  });
+  await assert.rejects(running, { code: "INVALID_ARGUMENT" });
+  assert.deepEqual(await billsOf(store), ["0.0", "1.0", "2.0"]);
+  assert.deepEqual(
+    (await store.consumers()).map(({ position }) => position),
+    [2],
+  );
+  await store.close();
+});
+
 test("one reaction a name; closing the store ends it, and a reader cannot react", async () => {
   const disk = createMemoryDisk();
   const store = await openMemoryStore({ ...OPTIONS, disk });

@@ -126,6 +126,39 @@ test("a definition is given no number of events that are only on their way", asy
   await store.close();
 });
 
+test("nor that of an event whose batch waits for the schema of another one", async () => {
+  const store = await openStore(new SimulatedDisk());
+  let answer = (): void => {};
+  const answered = new Promise<void>((resolve) => (answer = resolve));
+  const validate = (value: unknown) => answered.then(() => ({ value }));
+  const Asked = defineEvent("Asked", { schema: { "~standard": { version: 1 as const, vendor: "test", validate } }, kind: 0x2001 });
+  const New = defineEvent("New", { schema: type<{ n: number }>() });
+  const batch = store.append(at, [rawEvent(0x1002, "by number"), Asked({})]);
+  await store.append(at, New({ n: 1 }));
+  answer();
+  await batch;
+  const events = await store.read({ entity: at.entity }).toArray();
+  assert.deepEqual(
+    events.map(({ type: name }) => name),
+    ["New", null, "Asked"],
+  );
+  await store.close();
+});
+
+test("two definitions of one name are not both taken by a store that has a record of it", async () => {
+  const disk = new SimulatedDisk();
+  const schema = type<{ n: number }>();
+  const first = await openStore(disk);
+  await first.append(at, defineEvent("Same", { schema })({ n: 0 }));
+  await first.close();
+  const store = await openStore(disk);
+  const appends = [1, 2].map((n) => store.append(at, defineEvent("Same", { schema })({ n }), { expect: { clock: n - 1 } }));
+  const [one, other] = await Promise.allSettled(appends);
+  assert.equal(one?.status, "fulfilled");
+  assert.ok(other?.status === "rejected" && /two definitions claim the name Same/.test(String(other.reason)), JSON.stringify(other));
+  await store.close();
+});
+
 test("of many concurrent appends that expect none, one wins; the others are told what they met", () =>
   withStore(async (store) => {
     const results = await Promise.allSettled(Array.from({ length: 20 }, (_, n) => store.append(at, Counted({ n }), { expect: "none" })));

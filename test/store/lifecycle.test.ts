@@ -193,6 +193,31 @@ test("a store works, and closes, where a test mocks the timers", { timeout: 20_0
   await store.close();
 });
 
+test("what a store does in the background, and what a reader looks for, goes on where timers are mocked", {
+  timeout: 20_000,
+}, async (context) => {
+  const { setTimeout } = globalThis;
+  context.mock.timers.enable({ apis: ["setImmediate", "setTimeout", "setInterval", "Date"] });
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, { durability: { everyMs: 1, everyEvents: 1000 } });
+  const reader = await openStore(disk, { readOnly: true });
+  const subscription = reader.subscribe({})[Symbol.asyncIterator]();
+  for (let n = 0; n < 5; n++) {
+    const next = subscription.next();
+    const { sequence } = await store.append(at, Counted({ n }));
+    assert.equal((await next).value?.sequence, sequence);
+    for (let synced = false; !synced; ) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      const left = await openStore(disk.diskAfterCrash(), { readOnly: true });
+      synced = (await left.count()) > n;
+      await left.close();
+    }
+  }
+  await subscription.return(undefined);
+  await reader.close();
+  await store.close();
+});
+
 test("await using closes", async () => {
   const disk = new SimulatedDisk();
   const store = await openStore(disk);
