@@ -322,14 +322,9 @@ export class StoreIndex {
 
   /**
    * The segments that hold events of an entity from `sequenceFrom` on and before `sequenceBound`, newest first, with what each knows of it: found by
-   * hopping from each to the one before. There may be others among them, without any. Stops early when `visit` returns false.
+   * hopping from each to the one before, when it is asked for. There may be others among them, without any.
    */
-  hopEntity(
-    name: string,
-    sequenceFrom: number,
-    sequenceBound: number,
-    visit: (segment: SegmentEntry, summary: EntitySummary) => boolean | void,
-  ): void {
+  *entityHops(name: string, sequenceFrom: number, sequenceBound: number): Generator<EntityHop, void, undefined> {
     const id = this.entities.find(name);
     if (id < 0) return;
     let sequence = sequenceBound > this.visible.sequence ? this.heads.sequence(id) : this.heads.visibleSequence(id);
@@ -337,21 +332,25 @@ export class StoreIndex {
       let position = this.segmentAt(sequence);
       let summary: EntitySummary | null = null;
       let index: SegmentIndex | null = null;
+      let previousSequence = -1;
       // A segment that compaction emptied may share its first sequence with the one that holds the event; and where damage took the event,
       // also after a repair, the blocks of later segments go on leading there.
       while (position >= 0 && summary === null) {
         const segment = this.segments[position];
         index = this.indexOf(segment);
         summary = index.entity(name);
-        if (summary !== null && segment.firstSequence < sequenceBound && visit(segment, summary) === false) return;
+        if (summary !== null) {
+          ({ previousSequence } = summary);
+          if (segment.firstSequence < sequenceBound) yield { segment, summary };
+        }
         position--;
       }
       if (summary === null) return;
-      if (summary.previousSequence >= sequence) {
+      if (previousSequence >= sequence) {
         assert(index instanceof SealedSegmentIndex, `the index of ${name} leads backwards from ${sequence}`);
         throw index.badEntity(summary.local, "an entity's entry that leads to a later event");
       }
-      sequence = summary.previousSequence;
+      sequence = previousSequence;
     }
   }
 
@@ -359,6 +358,12 @@ export class StoreIndex {
   isVisible(entityId: number): boolean {
     return this.heads.visibleSequence(entityId) >= 0;
   }
+}
+
+/** A segment, and what it knows of an entity: to be looked at right away. */
+interface EntityHop {
+  readonly segment: SegmentEntry;
+  readonly summary: EntitySummary;
 }
 
 /** What is not found may be among what was lost. */

@@ -51,10 +51,11 @@ export class RowSearch {
   /** What rows are looked for by. */
   readonly #merged: readonly RowFilter[];
   readonly #bounds: SearchBounds;
-  readonly #segments: SegmentEntry[];
+  readonly #segments: Iterator<SegmentEntry, unknown, undefined>;
+  /** The next of them, where it has been looked for already. */
+  #ahead: SegmentEntry | null = null;
   /** What the search could not pass, and what `next` threw for it: events that damage took, and that may be among those that are looked for. */
   missed: { readonly events: LostEvents; readonly error: StoreError<"CORRUPT"> } | null = null;
-  #position = 0;
   #cursor: RowCursor | null = null;
   /** What the cursor ends before. */
   #lost: LostEvents | null = null;
@@ -66,7 +67,7 @@ export class RowSearch {
     this.#merged = bounds.from < bounds.to ? withEntities(merged, index, ENTITIES_MAX) : merged;
     this.#bounds = bounds;
     this.needsFrames = filters.some((filter) => filter.correlationId !== undefined || filter.causationId !== undefined);
-    this.#segments = segmentsToVisit(index, this.#merged, bounds);
+    this.#segments = hopsBackward(index, this.#merged, bounds) ?? segmentsToVisit(index, this.#merged, bounds)[Symbol.iterator]();
   }
 
   /**
@@ -87,12 +88,17 @@ export class RowSearch {
   /** The cursor of the segment that the search has come to; null at the end. */
   #cursorHere(): RowCursor | null {
     if (this.#cursor !== null) return this.#cursor;
-    const segment = this.#segments[this.#position];
-    if (segment === undefined) return null;
-    this.#position++;
+    const segment = this.#ahead ?? this.#nextSegment();
+    if (segment === null) return null;
+    this.#ahead = null;
     this.segment = segment;
     this.#cursor = this.#openCursor(segment);
     return this.#cursor;
+  }
+
+  #nextSegment(): SegmentEntry | null {
+    const { value, done } = this.#segments.next();
+    return done === true ? null : (value as SegmentEntry);
   }
 
   /** Leaves a segment that has no more rows. */
@@ -102,7 +108,8 @@ export class RowSearch {
       throw this.missed.error;
     }
     this.#cursor = null;
-    return this.#position < this.#segments.length ? -1 : 0;
+    this.#ahead = this.#nextSegment();
+    return this.#ahead === null ? 0 : -1;
   }
 
   #openCursor(segment: SegmentEntry): RowCursor {
@@ -132,6 +139,39 @@ export class RowSearch {
   /** Whether the event whose frame this is matches, for rows that are candidates only. */
   confirms(format: FrameFormat, bytes: Uint8Array, view: DataView, at: number, sequence: number): boolean {
     return this.#filters.some((filter) => frameMatches(filter, format, bytes, view, at, sequence));
+  }
+}
+
+/**
+ * The segments of the one entity that is asked for, newest first, each looked for when the search comes to it: who wants its newest events looks at one or
+ * two of however many. Null where others are asked for, or in another order, or where events were lost.
+ */
+function hopsBackward(
+  index: StoreIndex,
+  filters: readonly RowFilter[],
+  bounds: SearchBounds,
+): Iterator<SegmentEntry, void, undefined> | null {
+  const [filter] = filters;
+  if (filters.length !== 1 || filter.entity === undefined || bounds.direction !== "backward" || bounds.from >= bounds.to) return null;
+  if (index.segments.some(({ lost }) => lost !== undefined && lost.length > 0)) return null;
+  return segmentsOfOne(index, filter, filter.entity, bounds);
+}
+
+function* segmentsOfOne(
+  index: StoreIndex,
+  filter: RowFilter,
+  entity: string,
+  { from, to }: SearchBounds,
+): Generator<SegmentEntry, void, undefined> {
+  const { sequenceFrom = 0, sequenceTo = Number.MAX_SAFE_INTEGER, clockFrom = 0, clockTo = Number.POSITIVE_INFINITY } = filter;
+  const least = Math.max(from, sequenceFrom);
+  const bound = Math.min(to, sequenceTo + 1);
+  for (const { segment, summary } of index.entityHops(entity, least, bound)) {
+    // Read before the search goes on: a page that holds it may not be held any more.
+    const isLast = summary.firstClock <= clockFrom;
+    const hasSome = summary.rows > 0 && summary.firstClock <= clockTo && summary.lastClock >= clockFrom;
+    if (hasSome && segment.nextSequence > least) yield segment;
+    if (isLast) return;
   }
 }
 
@@ -172,10 +212,10 @@ function segmentsOfEntities(
     const { sequenceFrom = 0, clockFrom = 0, clockTo = Number.POSITIVE_INFINITY } = filter;
     const least = Math.max(from, sequenceFrom);
     for (const entity of entitiesAsked(filter) ?? []) {
-      index.hopEntity(entity, least, to, (segment, summary) => {
+      for (const { segment, summary } of index.entityHops(entity, least, to)) {
         if (summary.rows > 0 && summary.firstClock <= clockTo && summary.lastClock >= clockFrom) found.add(segment);
-        return ++hops < HOPS_MAX && found.size < segments && summary.firstClock > clockFrom;
-      });
+        if (++hops >= HOPS_MAX || found.size >= segments || summary.firstClock <= clockFrom) break;
+      }
       if (hops >= HOPS_MAX || found.size >= segments) return null;
     }
   }

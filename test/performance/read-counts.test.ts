@@ -134,6 +134,36 @@ test("a read with a limit loads no more events than are asked for", async () => 
   await store.close();
 });
 
+test("an entity's newest events look at the segments that hold them, and at no others", async () => {
+  const small = createMemoryDisk();
+  const writing = await Store.open("/store", { disk: small, segmentBytesMax: 16_384 });
+  for (let n = 0; n < 3000; n++) await writing.append({ entity: `order:${n % 3}`, scope: "shop" }, rawEvent(0xf001, { n }));
+  await writing.close();
+  const counts: Counts = { reads: 0, bytes: 0 };
+  const store = await Store.open("/store", { disk: countingDisk(small, counts), readOnly: true });
+  const { segments } = await store.stats();
+  assert.ok(segments > 20, `${segments} segments`);
+  const before = counts.reads;
+  const newest = await store.read({ entity: "order:1" }, { direction: "backward", limit: 3 }).toArray();
+  assert.deepEqual(
+    newest.map(({ data }) => (data as { n: number }).n),
+    [2998, 2995, 2992],
+  );
+  assert.ok(counts.reads - before < 20, `${counts.reads - before} reads`);
+  await store.close();
+});
+
+test("counting a scope or kinds reads no column of rows", async () => {
+  const { store, cost } = await opened();
+  const { segments } = await store.stats();
+  for (const query of [{ scope: "shop:3" }, { kind: 0xf001 }, { kind: [0xf001, 0xf002] }]) {
+    const { bytes } = await cost(() => store.count(query));
+    // Of names and the ends of lists; a column of a segment's rows takes 20,000 and more.
+    assert.ok(bytes <= segments * 12_000, `${bytes} bytes for ${JSON.stringify(query)} in ${segments} segments`);
+  }
+  await store.close();
+});
+
 test("a consumer's lag: what is behind its position is looked at, and nothing before", async () => {
   const { store, cost } = await opened();
   const last = EVENTS - 1;
