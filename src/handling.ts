@@ -22,7 +22,7 @@ import { blake3 } from "./kernel/frame-kernel.ts";
 import type { KeptPlace } from "./log/acceptance.ts";
 import { assertDecider, type Decider } from "./projections/decider.ts";
 import { removedReceipts } from "./log/receipts.ts";
-import { Fold } from "./projections/fold.ts";
+import { Fold, type FoldControl } from "./projections/fold.ts";
 import type { Projecting } from "./projecting.ts";
 import { closedError, type StoreAccess } from "./store-access.ts";
 import { tracedAppend } from "./tracing.ts";
@@ -158,7 +158,8 @@ export class Handling {
     if (place !== null) await this.#unlessGivenUp(place.reached, signal);
     const repeated = this.#receiptsOf(entity, commandId);
     if (repeated !== null) return repeated;
-    const { state, expect } = await this.#load(entity, decider, signal);
+    // While others wait behind the place no snapshot is written.
+    const { state, expect } = await this.#load(entity, decider, { signal, keep: place === null });
     const meanwhile = this.#receiptsOf(entity, commandId);
     if (meanwhile !== null) return meanwhile;
     const decision = (decider.decide as (command: Command, state: unknown) => unknown)(command, state);
@@ -197,7 +198,7 @@ export class Handling {
   }
 
   /** The state as it is visible now, and what the log must look like for a decision upon it to count. */
-  async #load(entity: string, decider: Decider, signal: AbortSignal | undefined): Promise<{ state: unknown; expect: Expectation }> {
+  async #load(entity: string, decider: Decider, control: FoldControl): Promise<{ state: unknown; expect: Expectation }> {
     const desks = this.#desksOf(decider);
     const { generation } = this.#access.parts.log;
     let desk = desks.get(entity);
@@ -211,7 +212,7 @@ export class Handling {
     // The bound and the newest event are looked at together.
     const bound = this.#access.visibleSequence;
     const latest = this.#access.latest(entity);
-    await desk.fold.advance(bound, { signal });
+    await desk.fold.advance(bound, control);
     desks.set(entity, desk);
     if (desks.size > STATES_MAX) desks.delete(desks.keys().next().value as string);
     return { state: desk.fold.state, expect: latest === null ? "none" : { clock: latest.clock } };
