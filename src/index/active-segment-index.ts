@@ -22,6 +22,7 @@ import { createCursor } from "./row-scan.ts";
 import { RowSummary } from "./row-summary.ts";
 import { RowTable } from "./row-table.ts";
 import type { ColumnValues, EntityRows, ScanSource } from "./scan-source.ts";
+import { SeenIds } from "./seen-ids.ts";
 import {
   type ColumnName,
   type EntitySummary,
@@ -62,9 +63,8 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   #rowCounts = new Uint32Array(64);
   #previousSequences = new Float64Array(64);
 
-  /** 1 for each scope that has a row. */
-  #scopeSeen = new Uint8Array(64);
-  readonly #scopeIds: number[] = [];
+  /** Scopes that have rows. */
+  readonly #scopesSeen = new SeenIds();
 
   #chains: EntityChains | null = null;
   #ids: RowTable | null = null;
@@ -135,7 +135,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
 
   /** The scopes that have rows, as the interner's ids. */
   get scopeIds(): readonly number[] {
-    return this.#scopeIds;
+    return this.#scopesSeen.ids;
   }
 
   /** Makes room for so many rows more: for whoever adds many, since growing in the middle makes the engine throw away what it compiled for that. */
@@ -273,8 +273,8 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     }
   }
 
-  scopes(from = 0, count = this.#scopeIds.length): string[] {
-    return this.#scopeIds.slice(from, from + count).map((scope) => this.#scopes.name(scope));
+  scopes(from = 0, count = this.#scopesSeen.ids.length): string[] {
+    return this.#scopesSeen.ids.slice(from, from + count).map((scope) => this.#scopes.name(scope));
   }
 
   chunkValues(column: ColumnName, _chunk: number): ColumnValues {
@@ -297,7 +297,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
 
   findScope(name: string): number {
     const scope = this.#scopes.find(name);
-    return scope >= 0 && this.#scopeSeen[scope] === 1 ? scope : -1;
+    return scope >= 0 && this.#scopesSeen.has(scope) ? scope : -1;
   }
 
   entityRows(name: string): EntityRows | null {
@@ -313,6 +313,12 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
       positionOfClock: (clock) => chains.positionOfClock(last, clock, this.#columns.clock),
       fill: (from, to, target) => chains.fill(last, from, to, target),
     };
+  }
+
+  readonly pagesLoaded = 0;
+
+  beginsOne(entity: number, prefixes: PrefixSet): boolean {
+    return this.#entities.beginsOne(entity, prefixes);
   }
 
   markPrefixes(prefixes: PrefixSet, marks: Uint32Array, from: number): number {
@@ -400,7 +406,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     this.#previousSequences.set(previous);
     this.#ordinals = new Uint32Array(Math.max(64, entityLimit));
     for (let ordinal = 0; ordinal < count; ordinal++) this.#ordinals[this.#entityIds[ordinal]] = ordinal + 1;
-    for (const scope of new Uint32Array(parts.scopeIds.slice().buffer)) this.#noteScope(scope);
+    for (const scope of new Uint32Array(parts.scopeIds.slice().buffer)) this.#scopesSeen.note(scope);
     const summary = new Float64Array(ROW_SUMMARY.length);
     columnFromBytes(summary, parts.summary, ROW_SUMMARY.length);
     this.#timeMin = summary[ROW_SUMMARY.timeMin];
@@ -418,7 +424,7 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     if (row === 0 || time < this.#timeMin) this.#timeMin = time;
     if (row === 0 || time > this.#timeMax) this.#timeMax = time;
     if ((offset & OFFSET_FOREIGN_ID) !== 0) this.#foreignIds++;
-    if (this.#scopeSeen[scope] !== 1) this.#noteScope(scope);
+    this.#scopesSeen.note(scope);
     if (entity >= this.#ordinals.length) this.#ordinals = grownColumn(this.#ordinals, Math.max(entity + 1, this.#ordinals.length * 2));
     const ordinal = this.#ordinals[entity]! - 1;
     if (ordinal < 0) {
@@ -449,13 +455,6 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     this.#lastRows[ordinal] = row;
     this.#rowCounts[ordinal] = 1;
     this.#previousSequences[ordinal] = previousSequence;
-  }
-
-  #noteScope(scope: number): void {
-    if (scope >= this.#scopeSeen.length)
-      this.#scopeSeen = startedWith(new Uint8Array(Math.max(scope + 1, this.#scopeSeen.length * 2)), this.#scopeSeen);
-    this.#scopeSeen[scope] = 1;
-    this.#scopeIds.push(scope);
   }
 
   /** A sequence that is not the next one in line, or any once one was not. */

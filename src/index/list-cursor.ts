@@ -70,14 +70,21 @@ export class ListCursor implements RowCursor {
     for (const condition of this.#conditions) {
       const chunk = row >>> INDEX_BLOCK.rowsPerPageShift;
       const value = this.#source.chunkValues(condition.column, chunk)[this.#source.chunkBase(chunk) + (row & CHUNK_MASK)]!;
-      const passes =
-        condition.test === "equal"
-          ? value === condition.value
-          : condition.test === "range"
-            ? value >= condition.from && value <= condition.to
-            : ((condition.marks[value >>> 5]! >>> (value & 31)) & 1) === 1;
-      if (!passes) return false;
+      if (!meets(value, condition)) return false;
     }
     return true;
+  }
+}
+
+function meets(value: number, condition: Condition): boolean {
+  switch (condition.test) {
+    case "equal":
+      return value === condition.value;
+    case "range":
+      return value >= condition.from && value <= condition.to;
+    case "member":
+      return ((condition.marks[value >>> 5]! >>> (value & 31)) & 1) === 1;
+    case "names":
+      return condition.names.has(value);
   }
 }

@@ -9,7 +9,9 @@ import type { RowCursor } from "./segment-index.ts";
 import { UnionCursor } from "./union-cursor.ts";
 
 /** Of a condition that allows more values the lists are not looked at. */
-const VALUES_MAX = 16;
+const VALUES_MAX = 512;
+/** Scopes looked up in one call of `next`. */
+const SCOPES_PER_CALL = 512;
 
 /** A list, and the positions in it that are in the range. */
 interface Part {
@@ -38,7 +40,7 @@ export function listedCursor(source: ScanSource, range: RowRange, scan: () => Ro
 
 function listedBy(source: ScanSource, { first, end, conditions }: RowRange, condition: Condition): Listed | null {
   const { column } = condition;
-  const values = condition.test === "equal" ? [condition.value] : condition.values;
+  const values = condition.test === "equal" ? [condition.value] : condition.test === "names" ? undefined : condition.values;
   if (values === undefined || values.length > VALUES_MAX || !isListed(column)) return null;
   const parts: Part[] = [];
   let rowCount = 0;
@@ -59,6 +61,44 @@ function listedBy(source: ScanSource, { first, end, conditions }: RowRange, cond
 
 function isListed(column: Condition["column"]): column is ListedColumn {
   return column === "scope" || column === "kind" || column === "correlationTag" || column === "causationTag";
+}
+
+/** Rows of several scopes, which are looked up some at a time, and of which one that the segment lacks has none. */
+export class ScopesCursor implements RowCursor {
+  readonly #source: ScanSource;
+  readonly #names: readonly string[];
+  readonly #open: (found: readonly number[]) => RowCursor;
+  #lookedUp = 0;
+  readonly #found: number[] = [];
+  /** Null until all are looked up. */
+  #cursor: RowCursor | null = null;
+
+  /** @param open opens a cursor over the rows of scopes, by their local ids */
+  constructor(source: ScanSource, names: readonly string[], open: (found: readonly number[]) => RowCursor) {
+    this.#source = source;
+    this.#names = names;
+    this.#open = open;
+  }
+
+  next(out: Uint32Array): number {
+    return this.#opened()?.next(out) ?? -1;
+  }
+
+  count(scratch: Uint32Array): number {
+    return this.#opened()?.count(scratch) ?? -1;
+  }
+
+  /** Looks up more scopes; the cursor once all are. */
+  #opened(): RowCursor | null {
+    if (this.#cursor !== null) return this.#cursor;
+    const to = Math.min(this.#names.length, this.#lookedUp + SCOPES_PER_CALL);
+    while (this.#lookedUp < to) {
+      const scope = this.#source.findScope(this.#names[this.#lookedUp++]!);
+      if (scope >= 0) this.#found.push(scope);
+    }
+    if (to === this.#names.length) this.#cursor = this.#found.length === 0 ? endCursor : this.#open(this.#found);
+    return this.#cursor;
+  }
 }
 
 class ListedCursor implements RowCursor {

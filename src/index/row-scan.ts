@@ -10,7 +10,8 @@ import { PrefixSet } from "../base/prefix-set.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { areFew, EntitiesCursor, type RowRange } from "./entities-cursor.ts";
 import { endCursor, ListCursor } from "./list-cursor.ts";
-import { listedCursor } from "./listed-cursor.ts";
+import { listedCursor, ScopesCursor } from "./listed-cursor.ts";
+import { NameMarks } from "./name-marks.ts";
 import type { ColumnValues, Condition, ScanSource } from "./scan-source.ts";
 import type { RowCursor, RowFilter } from "./segment-index.ts";
 
@@ -18,11 +19,11 @@ const CHUNK_ROWS = INDEX_BLOCK.rowsPerPage;
 const CHUNK_SHIFT = INDEX_BLOCK.rowsPerPageShift;
 /** Looks in one call of `next`, of a chunk each but for the first ones: 64 Ki rows at the most. */
 const LOOKS_PER_CALL = 16;
-/** Scopes looked up in one call of `next`. */
-const SCOPES_PER_CALL = 512;
 /** A kind's bits below its category. */
 const CATEGORY_SHIFT = 12;
 const SPAN_MIN = 256;
+/** Where names are compared for the rows. */
+const SPAN_MIN_NAMED = 16;
 const SPAN_GROWTH = 4;
 const ALL_ROWS = Uint16Array.from({ length: CHUNK_ROWS }, (_, row) => row);
 
@@ -62,18 +63,24 @@ export function createCursor(
   const { entities } = filter;
   const range = { first, end, conditions, direction };
   if (entities !== undefined && scopes === null && areFew(entities.length, source, range)) {
-    return new EntitiesCursor(source, entities, range, (marks) => new ScanCursor(source, withMarks(range, marks), null, null));
+    return new EntitiesCursor(source, entities, range, (marks) => openRange(source, range, { column: "entity", test: "member", marks }));
   }
-  if (entityPrefixes === null) {
-    const scan = (): RowCursor => new ScanCursor(source, range, null, scopes);
-    return (scopes === null ? listedCursor(source, range, scan) : null) ?? scan();
-  }
-  const marks = new Uint32Array((source.localEntityLimit + 31) >>> 5);
-  return new ScanCursor(source, withMarks(range, marks), { prefixes: entityPrefixes, marks }, scopes);
+  if (entityPrefixes !== null) conditions.push({ column: "entity", test: "names", names: new NameMarks(source, entityPrefixes) });
+  if (scopes === null) return openRange(source, range, null);
+  return new ScopesCursor(source, scopes, (found) => {
+    const marks = newMarks(
+      found,
+      found.reduce((most, scope) => Math.max(most, scope), 0),
+    );
+    return openRange(source, range, { column: "scope", test: "member", marks, values: found });
+  });
 }
 
-function withMarks(range: RowRange, marks: Uint32Array): RowRange {
-  return { ...range, conditions: [{ column: "entity", test: "member", marks }, ...range.conditions] };
+/** The rows of the range, with one more condition before the others if there is any. */
+function openRange(source: ScanSource, range: RowRange, condition: Condition | null): RowCursor {
+  const asked = condition === null ? range : { ...range, conditions: [condition, ...range.conditions] };
+  const scan = (): RowCursor => new ScanCursor(source, asked);
+  return listedCursor(source, asked, scan) ?? scan();
 }
 
 /** The first row of `[first, end)` whose time is at or after `time`, where times are ordered. */
@@ -153,55 +160,42 @@ function newMarks(values: readonly number[], max: number): Uint32Array<ArrayBuff
   return marks;
 }
 
-/** Names that are to be matched, and where the local ids of those that match have their bits set: a condition asks for these. */
-interface MarkedNames {
-  readonly prefixes: PrefixSet;
-  readonly marks: Uint32Array;
-}
-
 class ScanCursor implements RowCursor {
   readonly #source: ScanSource;
-  readonly #conditions: Condition[];
+  readonly #conditions: readonly Condition[];
+  readonly #names: NameMarks | null;
   readonly #forward: boolean;
   /** Rows still to be looked at. */
   #first: number;
   #end: number;
-  /** Ordinal of the entity whose name is to be matched with the prefixes next; -1 when all are. */
-  #prefixFrom: number;
-  readonly #names: MarkedNames | null;
-  /** Scopes that are asked for, and those found here of the first `#scopeFrom`, which is -1 when all were looked up. */
-  readonly #scopes: readonly string[] | null;
-  #scopeFrom: number;
-  readonly #scopesFound: number[] = [];
   /** Rows found in the chunk that begins at `#chunkRow`, not given out yet: `#selection[#pendingFrom, #pendingTo)`. Null before the first. */
   #selection: Uint16Array | null = null;
   /** How many rows the next look takes: few at first, since the first match may be all that is asked for. */
-  #span = SPAN_MIN;
+  #span: number;
   #chunkRow = 0;
   #pendingFrom = 0;
   #pendingTo = 0;
 
-  constructor(source: ScanSource, range: RowRange, names: MarkedNames | null, scopes: readonly string[] | null) {
+  constructor(source: ScanSource, range: RowRange) {
     this.#source = source;
     this.#first = range.first;
     this.#end = range.end;
     this.#forward = range.direction === "forward";
-    this.#names = names;
-    this.#prefixFrom = names === null ? -1 : 0;
-    this.#scopes = scopes;
-    this.#scopeFrom = scopes === null ? -1 : 0;
-    this.#conditions = range.conditions.slice();
+    this.#conditions = range.conditions;
+    const last = range.conditions.at(-1);
+    this.#names = last?.test === "names" ? last.names : null;
+    this.#span = this.#names === null ? SPAN_MIN : SPAN_MIN_NAMED;
   }
 
   next(out: Uint32Array): number {
-    if (this.#looksUpScopes() || this.#marksNames()) return -1;
+    if (this.#marksNames()) return -1;
     if (this.#conditions.length === 0) return this.#giveAny(out);
     let written = 0;
     let looks = 0;
     while (written < out.length) {
       if (this.#pendingFrom < this.#pendingTo) written = this.#give(out, written);
       else if (this.#first >= this.#end) return written;
-      else if (looks === LOOKS_PER_CALL) return written > 0 ? written : -1;
+      else if (looks === LOOKS_PER_CALL || this.#names?.isDue === true) return written > 0 ? written : -1;
       else {
         looks++;
         this.#select();
@@ -211,14 +205,14 @@ class ScanCursor implements RowCursor {
   }
 
   count(): number {
-    if (this.#looksUpScopes() || this.#marksNames()) return -1;
+    if (this.#marksNames()) return -1;
     let counted = this.#pendingTo - this.#pendingFrom;
     this.#pendingFrom = this.#pendingTo;
     if (this.#conditions.length === 0) {
       counted += this.#end - this.#first;
       this.#first = this.#end;
     }
-    for (let looks = 0; looks < LOOKS_PER_CALL && this.#first < this.#end; looks++) {
+    for (let looks = 0; looks < LOOKS_PER_CALL && this.#first < this.#end && this.#names?.isDue !== true; looks++) {
       this.#select();
       counted += this.#pendingTo;
       this.#pendingFrom = this.#pendingTo;
@@ -226,30 +220,12 @@ class ScanCursor implements RowCursor {
     return counted === 0 && this.#first < this.#end ? -1 : counted;
   }
 
-  /** Looks up more scopes; true while there are more to come. */
-  #looksUpScopes(): boolean {
-    if (this.#scopeFrom < 0 || this.#scopes === null) return false;
-    const to = Math.min(this.#scopes.length, this.#scopeFrom + SCOPES_PER_CALL);
-    for (let i = this.#scopeFrom; i < to; i++) {
-      const scope = this.#source.findScope(this.#scopes[i]!);
-      if (scope >= 0) this.#scopesFound.push(scope);
-    }
-    this.#scopeFrom = to < this.#scopes.length ? to : -1;
-    if (this.#scopeFrom >= 0) return true;
-    if (this.#scopesFound.length === 0) this.#end = this.#first;
-    const scopeMax = this.#scopesFound.reduce((most, scope) => Math.max(most, scope), 0);
-    this.#conditions.unshift({ column: "scope", test: "member", marks: newMarks(this.#scopesFound, scopeMax) });
-    return false;
-  }
-
-  /** Matches more names with the prefixes; true while there are more to come. */
+  /** Compares more names, where all are to be; true while there are more to come. */
   #marksNames(): boolean {
-    if (this.#prefixFrom < 0 || this.#names === null) return false;
-    const { prefixes, marks } = this.#names;
-    this.#prefixFrom = this.#source.markPrefixes(prefixes, marks, this.#prefixFrom);
-    if (this.#prefixFrom >= 0) return true;
-    if (marks.every((word) => word === 0)) this.#end = this.#first;
-    return false;
+    if (this.#names?.isDue !== true) return false;
+    this.#names.step();
+    if (this.#names.isEmpty) this.#end = this.#first;
+    return !this.#names.isComplete;
   }
 
   /** Every row matches. */
@@ -343,6 +319,10 @@ function strikeOut(condition: Condition, values: ColumnValues, base: number, sel
     case "member":
       if (values instanceof Uint16Array) return keepMembers16(values, base, condition.marks, selection, count);
       return keepMembers32(values, base, condition.marks, selection, count);
+    case "names":
+      assert(values instanceof Uint32Array, "entities are integers");
+      if (condition.names.isComplete) return keepMembers32(values, base, condition.names.marks, selection, count);
+      return keepNamed(values, base, condition.names, selection, count);
   }
 }
 
@@ -439,6 +419,16 @@ function keepMembers32(
     const value = values[base + row]!;
     selection[kept] = row;
     kept += (marks[value >>> 5]! >>> (value & 31)) & 1;
+  }
+  return kept;
+}
+
+function keepNamed(values: Uint32Array, base: number, names: NameMarks, selection: Uint16Array, count: number): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const row = selection[i]!;
+    selection[kept] = row;
+    kept += names.has(values[base + row]!) ? 1 : 0;
   }
   return kept;
 }

@@ -1,5 +1,6 @@
 /** What the cursors (`row-scan`, `list-cursor`) ask of a segment index, whether its rows are in memory or in pages. */
 import type { PrefixSet } from "../base/prefix-set.ts";
+import type { NameMarks } from "./name-marks.ts";
 import type { ColumnName } from "./segment-index.ts";
 
 export type ColumnValues = Uint16Array | Uint32Array | Float64Array;
@@ -29,6 +30,10 @@ export interface ScanSource {
   /** The local id of a scope; -1 when it has no row here. */
   findScope(name: string): number;
   entityRows(name: string): EntityRows | null;
+  /** How many pages were loaded so far, its own and others'. */
+  readonly pagesLoaded: number;
+  /** Whether an entity's name, by its local id, begins with one of the prefixes. */
+  beginsOne(local: number, prefixes: PrefixSet): boolean;
   /**
    * Lists that together name each row that has this value, and of tags some others too; a row may stand in two of them. Null, or left out, where there are no lists.
    */
@@ -45,7 +50,8 @@ export type Condition =
   | { readonly column: ColumnName; readonly test: "equal"; readonly value: number }
   | { readonly column: ColumnName; readonly test: "range"; readonly from: number; readonly to: number; readonly values?: Values }
   /** Bit `v & 31` of `marks[v >>> 5]`. */
-  | { readonly column: ColumnName; readonly test: "member"; readonly marks: Uint32Array; readonly values?: Values };
+  | { readonly column: ColumnName; readonly test: "member"; readonly marks: Uint32Array; readonly values?: Values }
+  | { readonly column: "entity"; readonly test: "names"; readonly names: NameMarks };
 
 /** Those that rows of the segment have of what a condition allows, where that is known. */
 type Values = ArrayLike<number>;

@@ -343,6 +343,17 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     return new SealedEntityRows(this, entity, (page) => rowPage(this.#page(this.#layout.entityRows, page)));
   }
 
+  get pagesLoaded(): number {
+    return this.cache.pagesLoaded;
+  }
+
+  beginsOne(local: number, prefixes: PrefixSet): boolean {
+    const { entityKeys, entityNames } = this.#layout;
+    if (local >= this.entityCount) throw this.badPage(entityKeys.firstPage, "an entity past the last");
+    this.#locateName(this.#page(entityKeys, local >>> ROW_SHIFT), entityNames, local);
+    return prefixes.beginsOne(this.#namePage!.bytes, this.#nameStart, this.#nameEnd);
+  }
+
   markPrefixes(prefixes: PrefixSet, marks: Uint32Array, from: number): number {
     const { entityKeys, entityNames } = this.#layout;
     const end = Math.min(this.entityCount, from + NAMES_PER_CALL);
