@@ -13,9 +13,10 @@ import { assert } from "../base/assert.ts";
 import type { PrefixSet } from "../base/prefix-set.ts";
 import { bytesOfColumn, columnFromBytes, grownColumn, startedWith } from "../base/column-bytes.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
+import { ActiveLists } from "./active-lists.ts";
 import { type ActiveColumns, grownColumns, newColumns } from "./active-columns.ts";
 import { type ActiveSegmentParts, checkedColumns, partsOfColumns, ROW_SUMMARY } from "./active-parts.ts";
-import { EntityChains } from "./entity-chains.ts";
+import { RowChains } from "./row-chains.ts";
 import type { Interner } from "./interner.ts";
 import { NotedFrames } from "./noted-frames.ts";
 import { createCursor } from "./row-scan.ts";
@@ -66,10 +67,12 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
   /** Scopes that have rows. */
   readonly #scopesSeen = new SeenIds();
 
-  #chains: EntityChains | null = null;
+  #chains: RowChains | null = null;
   #ids: RowTable | null = null;
   #rowSummary: RowSummary | null = null;
   readonly notedFrames = new NotedFrames();
+  readonly lists = new ActiveLists(this);
+  readonly pagesLoaded = 0;
 
   /** `firstSequence` is that of the next event; `rows` is how many to make room for at the least. */
   constructor(entities: Interner, scopes: Interner, firstSequence: number, rows = 0) {
@@ -315,8 +318,6 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     };
   }
 
-  readonly pagesLoaded = 0;
-
   beginsOne(entity: number, prefixes: PrefixSet): boolean {
     return this.#entities.beginsOne(entity, prefixes);
   }
@@ -485,8 +486,8 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return this.#ids;
   }
 
-  #entityChains(): EntityChains {
-    this.#chains ??= EntityChains.of({
+  #entityChains(): RowChains {
+    this.#chains ??= RowChains.of({
       capacity: this.#capacity,
       rowCount: this.#rowCount,
       entity: this.#columns.entity,

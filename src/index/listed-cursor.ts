@@ -1,6 +1,6 @@
 /**
  * Rows that have a value by which rows are listed: a scope, kinds, a correlation, a cause. The shortest lists that one of the conditions has are
- * followed, and the other conditions checked row by row; where that would cost more than a scan, the rows are scanned.
+ * followed, and the other conditions checked row by row; where that would cost more than a scan, and behind the rows that are listed, rows are scanned.
  */
 import { type RowRange, UNITED_ROWS } from "./entities-cursor.ts";
 import { endCursor, ListCursor } from "./list-cursor.ts";
@@ -12,6 +12,8 @@ import { UnionCursor } from "./union-cursor.ts";
 const VALUES_MAX = 512;
 /** Scopes looked up in one call of `next`. */
 const SCOPES_PER_CALL = 512;
+/** So few rows are scanned in any case. */
+const SCANNED_ROWS = 512;
 
 /** A list, and the positions in it that are in the range. */
 interface Part {
@@ -24,31 +26,40 @@ interface Listed {
   readonly parts: readonly Part[];
   /** Of all parts together. */
   readonly rowCount: number;
-  /** What rows have to be checked for all the same. */
+  /** Where rows begin that are not listed. */
+  readonly end: number;
+  /** What listed rows have to be checked for all the same. */
   readonly conditions: readonly Condition[];
 }
 
-/** A cursor along lists; null where none of the conditions has any. */
-export function listedCursor(source: ScanSource, range: RowRange, scan: () => RowCursor): RowCursor | null {
-  let shortest: Listed | null = null;
+/** A cursor along lists; null where none of the conditions has any, or it would not pay. `scan` opens one over all rows of a range. */
+export function listedCursor(source: ScanSource, range: RowRange, scan: (range: RowRange) => RowCursor): RowCursor | null {
+  if (source.lists === null || range.end - range.first <= SCANNED_ROWS) return null;
+  let best: Listed | null = null;
   for (const condition of range.conditions) {
     const listed = listedBy(source, range, condition);
-    if (listed !== null && (shortest === null || listed.rowCount < shortest.rowCount)) shortest = listed;
+    if (listed !== null && (best === null || rowsToVisit(listed, range) < rowsToVisit(best, range))) best = listed;
   }
-  return shortest === null ? null : new ListedCursor(source, shortest, range, scan);
+  return best === null ? null : new ListedCursor(source, best, range, scan);
 }
 
-function listedBy(source: ScanSource, { first, end, conditions }: RowRange, condition: Condition): Listed | null {
+function rowsToVisit({ rowCount, end }: Listed, range: RowRange): number {
+  return rowCount + range.end - end;
+}
+
+function listedBy({ lists }: ScanSource, { first, end, conditions }: RowRange, condition: Condition): Listed | null {
   const { column } = condition;
   const values = condition.test === "equal" ? [condition.value] : condition.test === "names" ? undefined : condition.values;
-  if (values === undefined || values.length > VALUES_MAX || !isListed(column)) return null;
+  if (lists === null || values === undefined || values.length > VALUES_MAX || !isListed(column)) return null;
+  const listedTo = Math.min(end, lists.covered(column));
+  if (listedTo <= first) return null;
   const parts: Part[] = [];
   let rowCount = 0;
   for (const value of Array.from(values)) {
-    const lists = source.rowsWith?.(column, value) ?? null;
-    if (lists === null) return null;
-    for (const rows of lists) {
-      const part = { rows, from: rows.positionOfRow(first), to: rows.positionOfRow(end) };
+    const found = lists.rowsWith(column, value);
+    if (found === null) return null;
+    for (const rows of found) {
+      const part = { rows, from: rows.positionOfRow(first), to: rows.positionOfRow(listedTo) };
       if (part.from >= part.to) continue;
       parts.push(part);
       rowCount += part.to - part.from;
@@ -56,7 +67,7 @@ function listedBy(source: ScanSource, { first, end, conditions }: RowRange, cond
   }
   // A row has one scope and one kind. By a tag others are listed too.
   const isExact = column === "scope" || column === "kind";
-  return { parts, rowCount, conditions: isExact ? conditions.filter((other) => other !== condition) : conditions };
+  return { parts, rowCount, end: listedTo, conditions: isExact ? conditions.filter((other) => other !== condition) : conditions };
 }
 
 function isListed(column: Condition["column"]): column is ListedColumn {
@@ -105,11 +116,11 @@ class ListedCursor implements RowCursor {
   readonly #source: ScanSource;
   readonly #listed: Listed;
   readonly #range: RowRange;
-  readonly #scan: () => RowCursor;
-  /** Null until the first rows are asked for. */
-  #cursor: RowCursor | null = null;
+  readonly #scan: (range: RowRange) => RowCursor;
+  /** Those that are gone through one after the other; null until the first rows are asked for. */
+  #cursors: RowCursor[] | null = null;
 
-  constructor(source: ScanSource, listed: Listed, range: RowRange, scan: () => RowCursor) {
+  constructor(source: ScanSource, listed: Listed, range: RowRange, scan: (range: RowRange) => RowCursor) {
     this.#source = source;
     this.#listed = listed;
     this.#range = range;
@@ -117,25 +128,45 @@ class ListedCursor implements RowCursor {
   }
 
   next(out: Uint32Array): number {
-    this.#cursor ??= this.#open();
-    return this.#cursor.next(out);
+    return this.#first((cursor) => cursor.next(out));
   }
 
   count(scratch: Uint32Array): number {
     const { conditions, rowCount } = this.#listed;
-    if (this.#cursor !== null || conditions.length > 0) return (this.#cursor ??= this.#open()).count(scratch);
-    // No row stands in two of these lists, and none has to be looked at.
-    this.#cursor = endCursor;
-    return rowCount;
+    if (this.#cursors === null && conditions.length === 0) {
+      // No row stands in two of these lists, and none has to be looked at.
+      this.#cursors = this.#unlisted();
+      if (rowCount > 0) return rowCount;
+    }
+    return this.#first((cursor) => cursor.count(scratch));
   }
 
-  #open(): RowCursor {
-    const { parts, rowCount, conditions } = this.#listed;
-    const { first, end, direction } = this.#range;
-    const isSimple = parts.length === 1 && conditions.length === 0;
-    if (!isSimple && rowCount * UNITED_ROWS > end - first) return this.#scan();
+  /** What the first cursor gives that has something left. */
+  #first(ask: (cursor: RowCursor) => number): number {
+    const cursors = (this.#cursors ??= this.#open());
+    for (;;) {
+      const cursor = cursors[0];
+      if (cursor === undefined) return 0;
+      const count = ask(cursor);
+      if (count !== 0) return count;
+      cursors.shift();
+    }
+  }
+
+  #open(): RowCursor[] {
+    const { parts, rowCount, conditions, end } = this.#listed;
+    const { first, direction } = this.#range;
+    const isSimple = parts.length <= 1 && conditions.length === 0;
+    if (!isSimple && rowCount * UNITED_ROWS > end - first) return [this.#scan(this.#range)];
     const open = (part: number): RowCursor =>
       new ListCursor(this.#source, parts[part].rows, parts[part].from, parts[part].to, conditions, direction === "forward");
-    return parts.length === 1 ? open(0) : new UnionCursor(parts.length, open, direction);
+    const listed = parts.length === 0 ? [] : parts.length === 1 ? [open(0)] : [new UnionCursor(parts.length, open, direction)];
+    return direction === "forward" ? [...listed, ...this.#unlisted()] : [...this.#unlisted(), ...listed];
+  }
+
+  /** The rows behind those that are listed. */
+  #unlisted(): RowCursor[] {
+    const first = this.#listed.end;
+    return first < this.#range.end ? [this.#scan({ ...this.#range, first })] : [];
   }
 }

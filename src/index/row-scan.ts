@@ -79,8 +79,8 @@ export function createCursor(
 /** The rows of the range, with one more condition before the others if there is any. */
 function openRange(source: ScanSource, range: RowRange, condition: Condition | null): RowCursor {
   const asked = condition === null ? range : { ...range, conditions: [condition, ...range.conditions] };
-  const scan = (): RowCursor => new ScanCursor(source, asked);
-  return listedCursor(source, asked, scan) ?? scan();
+  const scan = (rows: RowRange): RowCursor => new ScanCursor(source, rows);
+  return listedCursor(source, asked, scan) ?? scan(asked);
 }
 
 /** The first row of `[first, end)` whose time is at or after `time`, where times are ordered. */

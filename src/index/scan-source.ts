@@ -34,10 +34,8 @@ export interface ScanSource {
   readonly pagesLoaded: number;
   /** Whether an entity's name, by its local id, begins with one of the prefixes. */
   beginsOne(local: number, prefixes: PrefixSet): boolean;
-  /**
-   * Lists that together name each row that has this value, and of tags some others too; a row may stand in two of them. Null, or left out, where there are no lists.
-   */
-  rowsWith?(column: ListedColumn, value: number): readonly RowList[] | null;
+  /** Null where there are none. */
+  readonly lists: RowLists | null;
   /**
    * Sets the bits, in `marks`, of the local ids of entities whose names begin with one of `prefixes`, looking at a bounded number of names from
    * ordinal `from`. Returns the ordinal to go on from, or -1 when it has seen all.
@@ -58,6 +56,17 @@ type Values = ArrayLike<number>;
 
 /** Columns by whose values rows are listed. */
 export type ListedColumn = "scope" | "kind" | "correlationTag" | "causationTag";
+
+/** Rows by the values of some columns. */
+export interface RowLists {
+  /** The rows before this one are listed by that column; the others are not. */
+  covered(column: ListedColumn): number;
+  /**
+   * Lists that together name each of these rows that has this value, and of tags some others too; a row may stand in two of them. Null where there are no
+   * lists of this value.
+   */
+  rowsWith(column: ListedColumn, value: number): readonly RowList[] | null;
+}
 
 /** Rows of one segment that have something in common, ascending, by position from 0. */
 export interface RowList {

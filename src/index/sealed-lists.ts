@@ -3,7 +3,7 @@ import type { BlockLayout, IndexSection } from "../format/native/index-block-lay
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import type { IndexRoot } from "../format/native/index-block-root.ts";
 import type { Page } from "./page-cache.ts";
-import type { ListedColumn, RowList } from "./scan-source.ts";
+import type { ListedColumn, RowList, RowLists } from "./scan-source.ts";
 import { KnownRows, rowPage, type RowOwner, SealedRows } from "./sealed-rows.ts";
 import { firstAtOrAfter, KEYS } from "./sorted-keys.ts";
 
@@ -22,7 +22,7 @@ export function tagsAndRows({ u32 }: Page): { tags: Uint32Array; rows: Uint32Arr
   return { tags: u32.subarray(0, u32.length >>> 1), rows: u32.subarray(u32.length >>> 1) };
 }
 
-export class SealedLists {
+export class SealedLists implements RowLists {
   readonly #owner: ListOwner;
   readonly #layout: BlockLayout;
   readonly #page: (section: IndexSection, page: number) => Page;
@@ -33,7 +33,10 @@ export class SealedLists {
     this.#page = page;
   }
 
-  /** As in `ScanSource`. */
+  covered(_column: ListedColumn): number {
+    return this.#owner.rowCount;
+  }
+
   rowsWith(column: ListedColumn, value: number): readonly RowList[] | null {
     // What has no cause is not listed.
     if (value === 0 && column === "causationTag") return null;

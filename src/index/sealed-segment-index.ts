@@ -26,7 +26,7 @@ import { filterMayHold, filterPage } from "../format/native/index-filter.ts";
 import { nameHash } from "../format/native/name-hash.ts";
 import type { Page, PageCache, SegmentPages } from "./page-cache.ts";
 import { createCursor } from "./row-scan.ts";
-import type { ColumnValues, EntityRows, ListedColumn, RowList, ScanSource } from "./scan-source.ts";
+import type { ColumnValues, EntityRows, ScanSource } from "./scan-source.ts";
 import { SealedEntity, SealedEntityRows } from "./sealed-entity.ts";
 import { SealedLists, tagsAndRows } from "./sealed-lists.ts";
 import { rowPage } from "./sealed-rows.ts";
@@ -327,10 +327,6 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
       else high = middle;
     }
     return kinds[low] === kind ? low : -1;
-  }
-
-  rowsWith(column: ListedColumn, value: number): readonly RowList[] | null {
-    return this.lists?.rowsWith(column, value) ?? null;
   }
 
   findScope(name: string): number {

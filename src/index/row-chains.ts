@@ -1,9 +1,9 @@
 /**
- * Per row of a growing segment: the entity's row before it, a jump further back, and its position among the entity's rows. The jumps are
- * those of a skew-binary list (Myers, "An applicative random-access stack", 1983): any earlier row of the entity is found in a number of
+ * Per row of a growing segment: the row before it of its group (an entity, a scope, a kind), a jump further back, and its position among the group's rows.
+ * The jumps are those of a skew-binary list (Myers, "An applicative random-access stack", 1983): any earlier row of the group is found in a number of
  * steps logarithmic in the distance, and adding a row takes a constant number of steps and changes no earlier one.
  *
- * Invariants: `previous[row] < row`, -1 at an entity's first row; `jump[row] <= previous[row]` but at the first row, which jumps to itself.
+ * Invariants: `previous[row] < row`, -1 at a group's first row; `jump[row] <= previous[row]` but at the first row, which jumps to itself.
  */
 import { startedWith } from "../base/column-bytes.ts";
 import { StoreError } from "../base/store-error.ts";
@@ -18,7 +18,7 @@ interface ExistingRows {
   readonly rowCounts: Uint32Array;
 }
 
-export class EntityChains {
+export class RowChains {
   #previous: Int32Array;
   #jump: Int32Array;
   #position: Uint32Array;
@@ -30,12 +30,12 @@ export class EntityChains {
   }
 
   /**
-   * The chains of rows that are there. Throws `CORRUPT` where they are not what is said of their entities: a checkpoint's rows are taken
+   * The chains of entities' rows that are there. Throws `CORRUPT` where they are not what is said of their entities: a checkpoint's rows are taken
    * unseen, on the word of its CRC, and a chain that does not lead where it should would be followed without end.
    */
-  static of(rows: ExistingRows): EntityChains {
+  static of(rows: ExistingRows): RowChains {
     const { rowCount, lastRows } = rows;
-    const chains = new EntityChains(rows.capacity);
+    const chains = new RowChains(rows.capacity);
     const last = new Int32Array(lastRows.length).fill(-1);
     let right = true;
     for (let row = 0; row < rowCount && right; row++) {
@@ -54,7 +54,7 @@ export class EntityChains {
     throw new StoreError("CORRUPT", `Cannot read by entity: ${reason}; remove index.ckpt, it is made anew`, { file: "index.ckpt", reason });
   }
 
-  /** Links `row` behind `previous`, the entity's last row so far, or -1. */
+  /** Links `row` behind `previous`, the group's last row so far, or -1. */
   push(row: number, previous: number): void {
     if (row >= this.#previous.length) this.#grow(Math.max(1024, row * 2));
     const jump = this.#jump;
@@ -72,7 +72,7 @@ export class EntityChains {
     position[row] = position[previous]! + 1;
   }
 
-  /** How many rows of the entity whose last row is `last` stand before `row`. */
+  /** How many rows of the group whose last row is `last` stand before `row`. */
   positionOfRow(last: number, row: number): number {
     let at = last;
     while (at >= row) {
@@ -92,7 +92,7 @@ export class EntityChains {
     return at < 0 ? 0 : this.#position[at]! + 1;
   }
 
-  /** Writes the rows at positions `[from, to)` of the entity whose last row is `last` to the start of `target`. */
+  /** Writes the rows at positions `[from, to)` of the group whose last row is `last` to the start of `target`. */
   fill(last: number, from: number, to: number, target: Uint32Array): void {
     if (from >= to) return;
     const previous = this.#previous;
