@@ -251,7 +251,7 @@ class FooterNumbers {
     const entry = this.#entry;
     if (isBatchMarker(frame) || entry === footer.entryCount || footer.frameOffset(entry) !== offset)
       return rows.frame(frame, offset, -1, "unclaimed");
-    const mismatch = footerMismatch(footer, entry, Object.assign({}, frame, { offset }));
+    const mismatch = footerMismatch(footer, entry, frame, offset);
     if (mismatch !== null) rows.fault ??= `entry ${entry} differs from its frame at offset ${offset}: ${mismatch}`;
     this.#entry++;
     rows.frame(frame, offset, footer.globalSequence(entry), "claimed");

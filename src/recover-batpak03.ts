@@ -138,7 +138,7 @@ function* listsAll(footer: Footer, { log, frames }: NativeStoreParts, segment: S
     if (footer.frameOffset(row) !== offset || footer.globalSequence(row) !== rows.sequenceAt(row)) return false;
     const { bytes, view, at, length } = frames.read(segment.id, offset);
     const frame = decodeFrame(bytes, view, at, at + length);
-    if (frame.kind !== "ok" || footerMismatch(footer, row, { ...frame, offset }) !== null) return false;
+    if (frame.kind !== "ok" || footerMismatch(footer, row, frame, offset) !== null) return false;
     if (row % FRAMES_PER_STEP === FRAMES_PER_STEP - 1) yield;
   }
   return true;

@@ -192,7 +192,7 @@ class Verification {
     }
     if (named === offset) {
       this.#footerEntry++;
-      const mismatch = footerMismatch(footer, entry, Object.assign({}, frame, { offset }));
+      const mismatch = footerMismatch(footer, entry, frame, offset);
       if (mismatch === null) return;
       this.#input.problems.at("INDEX_MISMATCH", segmentId, offset, `entry ${entry} of the footer differs from its frame: ${mismatch}`);
     } else this.#input.problems.at("INDEX_MISMATCH", segmentId, offset, "no entry of the footer names this event");

@@ -66,7 +66,7 @@ function checkIndexes(disk: SimulatedDisk): number {
     for (let entry = 0; entry < footer.entryCount; entry++) {
       const frame = decodeFrame(bytes, viewOf(bytes), footer.frameOffset(entry), trailer.tableOffset);
       assert.ok(frame.kind === "ok");
-      assert.equal(footerMismatch(footer, entry, frame), null);
+      assert.equal(footerMismatch(footer, entry, frame, frame.offset), null);
       assert.equal(footer.globalSequence(entry), entries++);
     }
   }

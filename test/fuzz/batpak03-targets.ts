@@ -128,7 +128,7 @@ function runFooter({ bytes, whole, at }: FuzzInput): string {
   const said: unknown[] = [footer.strings];
   for (let entry = 0; entry < footer.entryCount; entry++) {
     const frame = decodeFrame(fromStart, viewOf(fromStart), footer.frameOffset(entry), footer.tableOffset);
-    said.push(frame.kind === "ok" ? footerMismatch(footer, entry, frame) : frame.kind);
+    said.push(frame.kind === "ok" ? footerMismatch(footer, entry, frame, frame.offset) : frame.kind);
   }
   return `ok ${text(said)}`;
 }

@@ -199,15 +199,15 @@ export function* misplacedEntry(footer: Footer, framesOffset: number): Generator
   return null;
 }
 
-/** What an entry says otherwise than the frame it points at; null when they agree. */
-export function footerMismatch(footer: Footer, entry: number, frame: Frame): string | null {
+/** What an entry says otherwise than the frame it points at, which stands at `offset` in its segment; null when they agree. */
+export function footerMismatch(footer: Footer, entry: number, frame: Frame, offset: number): string | null {
   const sameId = (at: number, frameAt: number): boolean => {
     if (at < 0 || frameAt < 0) return at < 0 && (frameAt < 0 || isZero(frame.bytes, frameAt));
     for (let index = 0; index < ID_BYTES; index++)
       if (footer.bytes[at + ID_BYTES - 1 - index] !== frame.bytes[frameAt + index]) return false;
     return true;
   };
-  if (frame.offset !== footer.frameOffset(entry) || frame.length !== footer.frameLength(entry)) return "offset or length";
+  if (offset !== footer.frameOffset(entry) || frame.length !== footer.frameLength(entry)) return "offset or length";
   if (!sameId(footer.eventIdAt(entry), frame.eventIdAt)) return "event id";
   if (!sameId(footer.correlationIdAt(entry), frame.correlationIdAt)) return "correlation id";
   if (!sameId(footer.causationIdAt(entry), frame.causationIdAt)) return "causation id";

@@ -284,7 +284,7 @@ function checkFooter(
   const events = segment.frames.filter((frame) => !isBatchMarker(frame));
   assert.equal(events.length, footer.entryCount);
   events.forEach((frame, entry) => {
-    assert.equal(footerMismatch(footer, entry, frame), null);
+    assert.equal(footerMismatch(footer, entry, frame, frame.offset), null);
     const row = rows.find(({ segment_id, offset }) => segment_id === segment.segmentId && offset === frame.offset);
     assert(row !== undefined);
     // Retention dropped twelve events and numbered the rest anew; the footer of segment 5, written before, kept the old numbers.
