@@ -153,6 +153,45 @@ test("of those who wait for one entity or one scope only these are asked whose e
   assert.deepEqual(index.newest?.takeTouched(), [], "nobody is left behind");
 });
 
+test("of those who wait for a correlation or a cause only these are asked whose events came", () => {
+  const { index, add } = emptyIndex();
+  const gate = new SequenceGate();
+  add("a", "s", 1);
+  const told: string[] = [];
+  const wait = (name: string, filter: RowFilter): (() => void) =>
+    gate.onNext(
+      () => told.push(name),
+      concernOf(index, () => [filter], 0),
+      waitingPlaceOf(index, [filter], 1, 0),
+    );
+  const tell = (): string[] => {
+    gate.tell(index.newest?.takeTouched());
+    return told.splice(0).sort();
+  };
+  assert.equal(index.newest?.awaitsLinks ?? false, false);
+  for (let tag = 100; tag < 200; tag++) wait(`correlation ${tag}`, { correlationTag: tag });
+  const calledOff = wait("called off", { correlationTag: 1 });
+  wait("one", { correlationTag: 1 });
+  wait("in t", { correlationTag: 1, scope: "t" });
+  wait("caused", { causationTag: 2 });
+  wait("of a", { entity: "a", correlationTag: 3 });
+  calledOff();
+  assert.equal(index.newest?.awaitsLinks, true);
+  assert.deepEqual(tell(), []);
+  add("b", "s", 1);
+  index.newest?.noteLinks(1, 0);
+  assert.deepEqual(tell(), ["one"], "no event of the scope came");
+  add("b", "t", 1);
+  index.newest?.noteLinks(1, 2);
+  assert.deepEqual(tell(), ["caused", "in t"]);
+  add("a", "t", 1);
+  index.newest?.noteLinks(150, 1);
+  assert.deepEqual(tell(), ["correlation 150", "of a"]);
+  gate.open();
+  assert.equal(told.length, 99);
+  assert.equal(index.newest?.awaitsLinks, false, "nobody is left behind");
+});
+
 test("who begins to wait for what is noted and not visible yet is asked once it is", () => {
   const { index, add, take } = emptyIndex();
   const gate = new SequenceGate();

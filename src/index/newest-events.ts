@@ -1,6 +1,7 @@
 /**
  * What has become visible since somebody first waited for events of his: by scope and by kind the sequence of the newest, and which of those who
- * wait for events of one entity, or of one scope, are to be asked. So a commit costs those nothing whom it does not concern, however many they are.
+ * wait for events of one entity, of one scope, of one correlation or cause, are to be asked. So a commit costs those nothing whom it does not concern,
+ * however many they are.
  */
 import { startedWith } from "../base/column-bytes.ts";
 import type { Interner } from "./interner.ts";
@@ -15,12 +16,35 @@ const CATEGORIES = 16;
 const CATEGORY_SHIFT = 12;
 const SCOPES_MIN = 64;
 
+/** What is waited for, and by whom. */
+interface Awaited {
+  readonly waiters: Set<Waiter>;
+}
+
 /** A name that is waited for. */
-interface AwaitedName {
+interface AwaitedName extends Awaited {
   readonly name: string;
   /** -1 while no event has the name. */
   id: number;
-  readonly waiters: Set<Waiter>;
+}
+
+/** The tags of ids that are waited for: each as good as the id, since whoever is asked looks for himself. */
+class AwaitedTags {
+  readonly byTag = new Map<number, Awaited>();
+
+  place(tag: number): WaitingPlace {
+    return {
+      add: (waiter) => {
+        const awaited = this.byTag.get(tag) ?? { waiters: new Set() };
+        this.byTag.set(tag, awaited);
+        awaited.waiters.add(waiter);
+        return () => {
+          awaited.waiters.delete(waiter);
+          if (awaited.waiters.size === 0 && this.byTag.get(tag) === awaited) this.byTag.delete(tag);
+        };
+      },
+    };
+  }
 }
 
 /** The names of one sort that are waited for. */
@@ -91,11 +115,13 @@ export class NewestEvents {
   notedTo = 0;
   readonly entities: AwaitedNames;
   readonly scopes: AwaitedNames;
+  readonly correlations = new AwaitedTags();
+  readonly causes = new AwaitedTags();
   // The sequence and one, 0 where there is none.
   #nextByScope = new Float64Array(SCOPES_MIN);
   readonly #nextByKind: (Float64Array | undefined)[] = new Array<undefined>(1 << KIND_PAGE_SHIFT).fill(undefined);
   readonly #nextByCategory = new Float64Array(CATEGORIES);
-  readonly #touched = new Set<AwaitedName>();
+  readonly #touched = new Set<Awaited>();
 
   /** Of this index, from its next accepted event on: what is not visible by now may have been passed already. */
   constructor({ acceptedSequence, entities, scopes }: Pick<StoreIndex, "acceptedSequence" | "entities" | "scopes">) {
@@ -117,6 +143,19 @@ export class NewestEvents {
     if (inScope !== undefined) this.#touched.add(inScope);
   }
 
+  /** Whether `noteLinks` is to be called as well. */
+  get awaitsLinks(): boolean {
+    return this.correlations.byTag.size > 0 || this.causes.byTag.size > 0;
+  }
+
+  /** What else is to be noted of an event: the tags of its correlation and cause, 0 where it has none. */
+  noteLinks(correlationTag: number, causationTag: number): void {
+    const correlated = this.correlations.byTag.get(correlationTag);
+    if (correlated !== undefined) this.#touched.add(correlated);
+    const caused = this.causes.byTag.get(causationTag);
+    if (caused !== undefined) this.#touched.add(caused);
+  }
+
   #grow(scopes: number): void {
     this.#nextByScope = startedWith(new Float64Array(Math.max(scopes, this.#nextByScope.length * 2)), this.#nextByScope);
   }
@@ -134,7 +173,7 @@ export class NewestEvents {
     return (this.#nextByKind[kind >>> KIND_PAGE_SHIFT]?.[kind & KIND_PAGE_MASK] ?? 0) - 1;
   }
 
-  /** Those who wait for events of a name of which some were noted since this was last asked. */
+  /** Those who wait for events of what some were noted of since this was last asked. */
   takeTouched(): Waiter[] {
     const waiters: Waiter[] = [];
     for (const awaited of this.#touched) for (const waiter of awaited.waiters) waiters.push(waiter);
@@ -172,7 +211,9 @@ export function waitingPlaceOf(index: StoreIndex, filters: readonly RowFilter[],
   const newest = index.noteNewest();
   const [filter] = filters;
   if (asked !== 1 || filter === undefined || after + 1 < newest.from || newest.notedTo > index.visible.sequence) return null;
-  const { entity, scope } = filter;
+  const { entity, scope, correlationTag, causationTag } = filter;
   if (entity !== undefined) return newest.entities.place(entity);
+  if (correlationTag !== undefined) return newest.correlations.place(correlationTag);
+  if (causationTag !== undefined) return newest.causes.place(causationTag);
   return scope === undefined ? null : newest.scopes.place(scope);
 }

@@ -11,6 +11,7 @@ import { GrowingSink } from "../base/byte-sink.ts";
 import type { Clock } from "../base/clock.ts";
 import { clearTimeout, setTimeout } from "../base/timers.ts";
 import { SegmentBuilder } from "../format/batpak03/segment-builder.ts";
+import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { OFFSET_MASK } from "../index/segment-index.ts";
 import type { SequenceGate } from "../index/sequence-gate.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
@@ -218,9 +219,15 @@ export class Batpak03LogWriter implements UnwrittenFrames {
     const { index } = this.#parts;
     const { heads, visible, newest } = index;
     const { sequences, entityIds, scopeIds, kinds, frames } = group;
+    const rows = group.segment.index as ActiveSegmentIndex;
     for (let frame = 0; frame < frames; frame++) {
       heads.setVisible(entityIds[frame], sequences[frame]);
       newest?.note(entityIds[frame], scopeIds[frame], kinds[frame], sequences[frame]);
+      if (newest?.awaitsLinks === true) {
+        const { columns } = rows;
+        const row = rows.rowAtSequence(sequences[frame]);
+        newest.noteLinks(columns.correlationTag[row], columns.causationTag[row]);
+      }
     }
     index.visibleEvents += frames;
     group.segment.visibleFrames += frames;

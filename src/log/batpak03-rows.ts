@@ -196,6 +196,7 @@ export class Batpak03Rows {
     else heads.setHashBytes(entityId, NO_HASH);
     heads.setVisible(entityId, sequence);
     index.newest?.note(entityId, row.scopeId, row.kind, sequence);
+    if (index.newest?.awaitsLinks === true) index.newest.noteLinks(row.correlationTag, row.causationTag);
     entry.frames++;
     entry.visibleFrames++;
     entry.nextSequence = sequence + 1;

@@ -8,9 +8,11 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
-import { frameFlags, segmentSeed } from "../format/native/frame.ts";
+import { causationAt, correlationAt, frameFlags, segmentSeed } from "../format/native/frame.ts";
 import { encodeSeal } from "../format/native/seal.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
+import { idTag } from "../index/id-tag.ts";
+import type { NewestEvents } from "../index/newest-events.ts";
 import type { SequenceGate } from "../index/sequence-gate.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import { CommitQueue } from "./commit-queue.ts";
@@ -257,6 +259,7 @@ export class LogWriter implements UnwrittenFrames {
       if (sequence >= 0) {
         heads.setVisible(entityIds[frame], sequence);
         newest?.note(entityIds[frame], scopeIds[frame], kinds[frame], sequence);
+        if (newest?.awaitsLinks === true) noteLinks(newest, view, kernel.offsets[frame]);
         events++;
       } else {
         const at = kernel.offsets[frame];
@@ -311,4 +314,9 @@ export class LogWriter implements UnwrittenFrames {
   stopTimers(): void {
     this.#syncer.stop();
   }
+}
+
+function noteLinks(newest: NewestEvents, view: DataView, at: number): void {
+  const causation = causationAt(view, at);
+  newest.noteLinks(idTag(view, correlationAt(view, at)), causation < 0 ? 0 : idTag(view, causation));
 }

@@ -156,6 +156,8 @@ function replayEvent(target: ReplayTarget, segment: SegmentEntry, run: FrameRun,
   const scopeId = index.internScopeBytes(bytes, scope, words[to + FRAME_RECORD.scopeEnd], sequence);
   const kind = flags >>> RECORD_KIND_SHIFT;
   index.newest?.note(entityId, scopeId, kind, sequence);
+  if (index.newest?.awaitsLinks === true)
+    index.newest.noteLinks(words[to + FRAME_RECORD.correlationTag], words[to + FRAME_RECORD.causationTag]);
   rows.pushValues(
     entityId,
     scopeId,

@@ -20,6 +20,7 @@ const Even = defineEvent("Even", { schema: type<{ n: number }>(), kind: { catego
 const Odd = defineEvent("Odd", { schema: type<{ n: number }>(), kind: { category: 2, type: 2 } });
 const EVENTS = [Even, Odd] as const;
 type TestStore = Store<typeof EVENTS>;
+const CORRELATIONS = ["01890000-0000-7000-8000-000000000001", "01890000-0000-7000-8000-000000000002"] as const;
 const QUERIES: readonly (Query | undefined)[] = [
   undefined,
   { kind: Odd },
@@ -28,6 +29,8 @@ const QUERIES: readonly (Query | undefined)[] = [
   [{ entityPrefix: "e:1" }, { kind: Even, entity: "e:2" }],
   { entity: "nobody" },
   { scope: "s:2", kind: Even },
+  { correlation: CORRELATIONS[0] },
+  { correlation: CORRELATIONS[1], kind: Odd },
   [
     { entity: "e:7", scope: "s:0" },
     { category: 2, entity: "e:8" },
@@ -38,7 +41,9 @@ async function write(store: TestStore, total: number, random: () => number): Pro
   for (let n = 0; n < total; ) {
     const lanes = Array.from({ length: 1 + Math.floor(random() * 4) }, () => {
       const events = Array.from({ length: 1 + Math.floor(random() * 5) }, () => (n % 2 === 0 ? Even : Odd)({ n: n++ }));
-      return store.append({ entity: `e:${Math.floor(random() * 20)}`, scope: `s:${Math.floor(random() * 3)}` }, events);
+      const correlationId = CORRELATIONS[Math.floor(random() * 10)];
+      const options = correlationId === undefined ? {} : { correlationId };
+      return store.append({ entity: `e:${Math.floor(random() * 20)}`, scope: `s:${Math.floor(random() * 3)}` }, events, options);
     });
     await Promise.all(lanes);
     if (random() < 0.1) await new Promise((resolve) => setImmediate(resolve));
@@ -108,7 +113,7 @@ for (const layout of ["native", "batpak-0.3"] as const) {
     const Late = defineEvent("Late", { schema: type<{ n: number }>(), kind: { category: 3, type: 9 } });
     const directory = mkdtempSync(join(tmpdir(), "batpak-late-"));
     const writer = await Store.open(directory, { layout, durability: "os" });
-    await writer.append({ entity: "e", scope: "s" }, Even({ n: 0 }));
+    const first = await writer.append({ entity: "e", scope: "s" }, Even({ n: 0 }));
     const reader = await Store.open(directory, { readOnly: true });
     const queries: Query[] = [
       { entity: "late" },
@@ -116,11 +121,16 @@ for (const layout of ["native", "batpak-0.3"] as const) {
       { kind: Late },
       { entityPrefix: "lat" },
       { entity: "late", scope: "late", kind: Late },
+      { correlation: first.id },
+      { correlation: first.id, kind: Late },
+      { causedBy: first.id },
       // Of these, one cannot match before the kind is there.
       [{ entity: "nobody" }, { kind: Late }],
       [{ kind: Late }, { scope: "nowhere" }],
     ];
-    const firsts = [writer, reader].flatMap((store) => queries.map((query) => store.subscribe(query)[Symbol.asyncIterator]().next()));
+    const firsts = [writer, reader].flatMap((store) =>
+      queries.map((query) => store.subscribe(query, { after: 0 })[Symbol.asyncIterator]().next()),
+    );
     const Seen = defineProjection({
       name: "seen",
       version: 1,
@@ -133,7 +143,7 @@ for (const layout of ["native", "batpak-0.3"] as const) {
     for (const states of watched) assert.equal((await states.next()).value?.state, 0);
     const seconds = watched.map((states) => states.next());
     for (let n = 0; n < 20; n++) await writer.append({ entity: "e", scope: "s" }, Even({ n }));
-    await writer.append({ entity: "late", scope: "late" }, Late({ n: 1 }));
+    await writer.appendBatch([{ coordinate: { entity: "late", scope: "late" }, event: Late({ n: 1 }), causedBy: first.id }]);
     for (const { value } of await Promise.all(firsts)) assert.equal(value?.sequence, 21);
     for (const { value } of await Promise.all(seconds)) assert.equal(value?.state, 1);
     await reader.close();
