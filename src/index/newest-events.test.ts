@@ -128,12 +128,13 @@ test("of those who wait for one entity or one scope only these are asked whose e
   wait("a in s", [{ entity: "a", scope: "s" }], 0);
   wait("a of kind 9", [{ entity: "a", kinds: [9] }], 0);
   wait("either", [{ entity: "a" }, { entity: "late" }], 0);
+  wait("any of all", [{ entity: "a" }, { entityPrefix: "z" }], 0);
   const lates = [wait("late", [{ entity: "late" }], 0), wait("late too", [{ entity: "late" }], 0)];
   wait("in t", [{ scope: "t" }], 0)();
-  assert.deepEqual([tell(), asked], [[], 1], "nothing came: who may wait for several is asked");
+  assert.deepEqual([tell(), asked], [["any of all"], 1], "nothing came: who waits for a prefix is asked, and it cannot be told");
   asked = 0;
   add("a", "t", 1);
-  assert.deepEqual([tell(), asked], [["a", "either"], 4]);
+  assert.deepEqual([tell(), asked], [["a", "either"], 4], "who waits at several names is asked once");
   // A name that comes into being is found by those who waited for it, those who come after that among them.
   asked = 0;
   lates[1]();

@@ -15,6 +15,8 @@ const KIND_PAGE_MASK = (1 << KIND_PAGE_SHIFT) - 1;
 const CATEGORIES = 16;
 const CATEGORY_SHIFT = 12;
 const SCOPES_MIN = 64;
+/** Who has more filters is asked at each commit: he would have to come to as many places whenever he waits. */
+const PLACES_MAX = 64;
 
 /** What is waited for, and by whom. */
 interface Awaited {
@@ -175,10 +177,11 @@ export class NewestEvents {
 
   /** Those who wait for events of what some were noted of since this was last asked. */
   takeTouched(): Waiter[] {
-    const waiters: Waiter[] = [];
-    for (const awaited of this.#touched) for (const waiter of awaited.waiters) waiters.push(waiter);
+    // Once each, in however many places he waits.
+    const waiters = new Set<Waiter>();
+    for (const awaited of this.#touched) for (const waiter of awaited.waiters) waiters.add(waiter);
     this.#touched.clear();
-    return waiters;
+    return Array.from(waiters);
   }
 }
 
@@ -209,9 +212,29 @@ export function concernOf(index: StoreIndex, filters: () => readonly RowFilter[]
  */
 export function waitingPlaceOf(index: StoreIndex, filters: readonly RowFilter[], asked: number, after: number): WaitingPlace | null {
   const newest = index.noteNewest();
-  const [filter] = filters;
-  if (asked !== 1 || filter === undefined || after + 1 < newest.from || newest.notedTo > index.visible.sequence) return null;
-  const { entity, scope, correlationTag, causationTag } = filter;
+  if (asked !== filters.length || asked === 0 || asked > PLACES_MAX) return null;
+  if (after + 1 < newest.from || newest.notedTo > index.visible.sequence) return null;
+  const places: WaitingPlace[] = [];
+  for (const filter of filters) {
+    const place = placeOf(newest, filter);
+    if (place === null) return null;
+    places.push(place);
+  }
+  return places.length === 1 ? places[0]! : allOf(places);
+}
+
+function allOf(places: readonly WaitingPlace[]): WaitingPlace {
+  return {
+    add: (waiter) => {
+      const leave = places.map((place) => place.add(waiter));
+      return () => {
+        for (const leaveOne of leave) leaveOne();
+      };
+    },
+  };
+}
+
+function placeOf(newest: NewestEvents, { entity, scope, correlationTag, causationTag }: RowFilter): WaitingPlace | null {
   if (entity !== undefined) return newest.entities.place(entity);
   if (correlationTag !== undefined) return newest.correlations.place(correlationTag);
   if (causationTag !== undefined) return newest.causes.place(causationTag);
