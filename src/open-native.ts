@@ -353,7 +353,8 @@ class NativeOpening {
         blocks++;
         continue;
       }
-      await this.#takeFrames(segments[i], entry, isNewest || segments[i].id === limit?.segmentId);
+      const mayGrow = (isNewest && !this.#hadSuccessor(segments[i])) || segments[i].id === limit?.segmentId;
+      await this.#takeFrames(segments[i], entry, mayGrow);
     }
     if (!fromCheckpoint) this.#route = blocks > 0 ? "index-blocks" : "scan";
   }
@@ -398,7 +399,16 @@ class NativeOpening {
     return true;
   }
 
-  async #takeFrames(segment: ListedSegment, entry: SegmentEntry, isNewest: boolean): Promise<void> {
+  /** Whether a later segment was begun, though none is there: then all of this one had been synced before, its seal as well. */
+  #hadSuccessor({ id, header }: ListedSegment): boolean {
+    // The newest is never compacted.
+    if (header.replacesFrom > 0) return true;
+    const listed = this.#proof !== null && sameBytes(this.#proof.storeId, 0, header.storeId, 0, 16) ? this.#proof.segmentIds : [];
+    return [this.#believedMark()?.syncedSegment ?? 0, ...listed].some((other) => other > id && !this.#neverBegun.includes(other));
+  }
+
+  /** `mayGrow`: nothing follows on the segment, and it was not sealed. What is bad there may be a torn write. */
+  async #takeFrames(segment: ListedSegment, entry: SegmentEntry, mayGrow: boolean): Promise<void> {
     const { files, limit } = this.#input;
     const file = files.pin(segment.id);
     try {
@@ -408,7 +418,7 @@ class NativeOpening {
       this.#end = scan.end;
       const watermark = this.#watermark.segmentId === segment.id ? this.#watermark.offset : 0;
       this.#provenSynced = Math.max(this.#provenSynced, scan.provenSynced, this.#markedAsSynced(segment.id), watermark);
-      if (isNewest) {
+      if (mayGrow) {
         const tail = await judgeTail({ file, segmentId: segment.id, seed, scan, provenSynced: this.#provenSynced });
         this.#cutBytes = tail.cutBytes;
         if (tail.damage === null) return;
@@ -426,7 +436,7 @@ class NativeOpening {
       };
       await salvageSegment({ file, seed, from: scan.end, visit });
       // Its seal would have said so.
-      if (!isNewest) entry.lastIssuedId = this.#target.lastIssuedId.slice();
+      if (!mayGrow) entry.lastIssuedId = this.#target.lastIssuedId.slice();
     } finally {
       files.unpin(segment.id);
     }

@@ -92,14 +92,15 @@ export async function rebuildSegment({ bytes, frames, header, record, nextSequen
     const following = frames[i + 1];
     // A commit that lost its end, or what followed it, ends where it now ends.
     if (!isMarked(view, at) && following?.offset !== frame.offset + frame.length) markFrame(view, at);
-    view.setUint32(at + FRAME.syncBack, at - SEGMENT_HEADER.bytes, true);
+    // The whole file is synced before it has its name: each frame proves that what stands before it was.
+    view.setUint32(at + FRAME.syncBack, 0, true);
     const end = at + frameLength(view, at);
     view.setUint32(at + FRAME.crc, crc32(made.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
     at = end;
   }
   if (nextSequence !== null) {
     const seal = { frames: retention.pieces.length + frames.length, nextSequence, timeMicros: createdMicros };
-    made.set(encodeSeal(seal, seed, at, SEGMENT_HEADER.bytes), at);
+    made.set(encodeSeal(seal, seed, at, at), at);
   }
   return made;
 }
