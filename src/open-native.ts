@@ -458,10 +458,14 @@ class NativeOpening {
     return mark?.syncedSegment === segmentId ? mark.syncedOffset : 0;
   }
 
+  /**
+   * An older one may speak of a segment as it was before it was compacted. A newer one speaks of the same newest segment, which never is: the file that bore its
+   * generation is lost, or a power cut took the file's name and not the mark.
+   */
   #believedMark(): DurableMark | null {
     const { mark } = this.#input;
     if (mark === null || this.#storeId === null || !sameBytes(mark.storeId, 0, this.#storeId, 0, 16)) return null;
-    return mark.generation === this.#generation ? mark : null;
+    return mark.generation >= this.#generation ? mark : null;
   }
 
   /** A log that ends before what was synced has lost something. */

@@ -272,7 +272,7 @@ export const mutations = [
     file: "src/open-native.ts",
     edits: [
       [
-        "if (mark === null || this.#storeId === null || !sameBytes(mark.storeId, 0, this.#storeId, 0, 16)) return null;\n    return mark.generation === this.#generation ? mark : null;",
+        "if (mark === null || this.#storeId === null || !sameBytes(mark.storeId, 0, this.#storeId, 0, 16)) return null;\n    return mark.generation >= this.#generation ? mark : null;",
         "return mark;",
       ],
     ],

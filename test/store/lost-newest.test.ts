@@ -1,7 +1,8 @@
-/** The newest segment is lost, or its beginning: what was behind or before it is still judged by what is known of it. */
+/** Segments are lost: how the others are judged, by what is still known of those and of what had been synced. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
+import { DURABLE_MARK, decodeDurableMark, type DurableMark, encodeDurableMark } from "../../src/format/native/durable-mark.ts";
 import { frameSeed, segmentSeed } from "../../src/format/native/frame.ts";
 import { FRAME } from "../../src/format/native/frame-layout.ts";
 import { SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
@@ -14,6 +15,7 @@ import {
   DIRECTORY,
   diskAfter,
   framesOf,
+  MARK_PATH,
   NO_MARK,
   namesOn,
   numbersIn,
@@ -22,7 +24,7 @@ import {
 } from "./support/log-image.ts";
 
 const at = { entity: "counter", scope: "test" };
-const EVENTS = 80;
+const EVENTS = 90;
 
 interface Filling {
   /** Whether some of the first events are removed. */
@@ -145,5 +147,58 @@ test("a file that a crash left in the making of the next segment says nothing of
   const left = changed(disk, { ...NO_MARK, [segmentPath(1)]: torn, [segmentPath(2)]: new Uint8Array(60) });
   const store = await openStore(left);
   assert.deepEqual(await numbersIn(store), [0, 1, 2, 3]);
+  await store.close();
+});
+
+/** The disk with a mark that differs in this. */
+function markedWith(disk: SimulatedDisk, changes: Partial<DurableMark>): SimulatedDisk {
+  const mark = decodeDurableMark(disk.bytesOf(MARK_PATH)) as DurableMark;
+  const bytes = new Uint8Array(DURABLE_MARK.bytes);
+  encodeDurableMark({ ...mark, ...changes }, bytes, new DataView(bytes.buffer));
+  return changed(disk, { [MARK_PATH]: bytes });
+}
+
+// Found by a review: the mark was of another generation than what is left, and whole events that it knows to be synced were cut as a torn tail.
+test("the mark goes on to count where the segment is lost that bore its generation", async () => {
+  const disk = await filled({ compacted: true, durability: "os" });
+  const ids = segmentIds(disk);
+  const newest = Math.max(...ids);
+  assert.equal(decodeDurableMark(disk.bytesOf(MARK_PATH))?.generation, 1);
+  const frames = framesOf(disk, newest);
+  const rotten = frames[frames.length - 2];
+  const bytes = disk.bytesOf(segmentPath(newest)).slice();
+  bytes[rotten.end - 40] ^= 1;
+  const whole = await numbersOn(changed(disk, { ...NO_MARK, [CHECKPOINT_PATH]: null, [segmentPath(ids[0])]: null }));
+  assert.equal(whole[whole.length - 1], EVENTS - 1);
+  const left = changed(disk, { [CHECKPOINT_PATH]: null, [segmentPath(ids[0])]: null, [segmentPath(newest)]: bytes });
+  await isDamagedAt(
+    left,
+    newest,
+    rotten.offset,
+    whole.filter((n) => n !== EVENTS - 2),
+  );
+});
+
+test("a mark of an older generation counts for nothing: what it names may have been compacted since", async () => {
+  const disk = await filled({ compacted: true });
+  const newest = Math.max(...segmentIds(disk));
+  const frames = framesOf(disk, newest);
+  const torn = changed(disk, {
+    [CHECKPOINT_PATH]: null,
+    [segmentPath(newest)]: disk.bytesOf(segmentPath(newest)).slice(0, frames[frames.length - 1].offset),
+  });
+  await assert.rejects(openStore(torn), { code: "CORRUPT" });
+  const store = await openStore(markedWith(torn, { generation: 0 }));
+  assert.deepEqual((await numbersIn(store)).slice(-2), [EVENTS - 3, EVENTS - 2]);
+  await store.close();
+});
+
+test("a mark of a generation whose file a power cut took refuses nothing", async () => {
+  const disk = await filled({ compacted: true });
+  const store = await openStore(markedWith(changed(disk, { [CHECKPOINT_PATH]: null }), { generation: 2 }));
+  assert.deepEqual(store.openReport.problems, []);
+  assert.equal(await store.count(), EVENTS - 6);
+  assert((await store.verify()).ok);
+  await store.compact({ query: { sequence: { from: 9, to: 10 } } });
   await store.close();
 });
