@@ -112,7 +112,7 @@ class NativeOpening {
   #proof: { readonly storeId: Uint8Array; readonly generation: number; readonly segmentIds: readonly number[] } | null = null;
   /** The store that a checkpoint pictures, used or not. */
   #pictured: Uint8Array | null = null;
-  /** Up to where it proves the log to have been synced, where the frame before that is no frame any more. */
+  /** Up to where it proves the log to have been synced, where the frame before that is no frame any more, or the segment has no whole header. */
   #watermark = { segmentId: 0, offset: 0 };
 
   constructor(input: OpenNativeInput) {
@@ -240,7 +240,10 @@ class NativeOpening {
     if (visible.segmentId === 0) return segmentIds.length === 0 ? checkpoint : this.#ignoreCheckpoint("it pictures an empty store");
     const log = readLog(files, [visible.segmentId]);
     const header = log.segments[0]?.header;
-    if (header === undefined) return this.#ignoreCheckpoint(`segment ${visible.segmentId}, where it ends, has no whole header`);
+    if (header === undefined) {
+      this.#watermark = { segmentId: visible.segmentId, offset: visible.offset };
+      return this.#ignoreCheckpoint(`segment ${visible.segmentId}, where it ends, has no whole header`);
+    }
     if (!sameBytes(header.storeId, 0, checkpoint.storeId, 0, 16)) return this.#ignoreCheckpoint("it belongs to another store");
     const { mark } = this.#input;
     const marked = mark !== null && sameBytes(mark.storeId, 0, checkpoint.storeId, 0, 16) ? mark.generation : 0;
@@ -329,10 +332,18 @@ class NativeOpening {
         this.#storeId = storeId;
         segments.push({ id, header: standInHeader(storeId, id, this.#generation) });
       } else if (outcome.kind === "foreign") this.#foreign(foreignFile(files.path(id), id, { kind: outcome.kind, reason: outcome.reason }));
-      else if (id === newest && whole.every((segment) => segment.id < id)) this.#neverBegun.push(id);
+      else if (id === newest && whole.every((segment) => segment.id < id) && !this.#wasPictured(id, whole)) this.#neverBegun.push(id);
       else this.#damage(damageError(id, 0, outcome.reason));
     }
     return segments.sort((a, b) => a.id - b.id);
+  }
+
+  /** Whether the checkpoint, if it is of this store, has a frame of the segment: then it was begun, and synced up to there. */
+  #wasPictured(id: number, whole: readonly ListedSegment[]): boolean {
+    const { segmentId, offset } = this.#watermark;
+    const pictured = this.#pictured;
+    if (segmentId !== id || offset <= SEGMENT_HEADER.bytes || pictured === null) return false;
+    return whole.every(({ header }) => sameBytes(header.storeId, 0, pictured, 0, 16));
   }
 
   #foreign(error: StoreError<"CORRUPT">): void {

@@ -202,3 +202,33 @@ test("a mark of a generation whose file a power cut took refuses nothing", async
   await store.compact({ query: { sequence: { from: 9, to: 10 } } });
   await store.close();
 });
+
+// Found by a review: it was taken for a file that was never begun, and moved out of the way with all of its events.
+test("a newest segment without a header is damage where the checkpoint ends in it, whatever else of it is left", async () => {
+  const disk = await filled();
+  const ids = segmentIds(disk);
+  const newest = Math.max(...ids);
+  const bytes = disk.bytesOf(segmentPath(newest));
+  const whole = await numbersOn(changed(disk, { ...NO_MARK, [segmentPath(newest)]: null }));
+  assert(whole.length < EVENTS - 1);
+  for (const file of [new Uint8Array(), bytes.slice(0, 60), new Uint8Array(bytes.length)]) {
+    await isDamagedAt(changed(disk, { ...NO_MARK, [segmentPath(newest)]: file }), newest, 0, whole);
+    // The checkpoint of another store says nothing.
+    const foreign = changed(disk, {
+      ...NO_MARK,
+      [CHECKPOINT_PATH]: (await filled()).bytesOf(CHECKPOINT_PATH),
+      [segmentPath(newest)]: file,
+    });
+    const store = await openStore(foreign);
+    assert.deepEqual(await numbersIn(store), whole);
+    await store.close();
+  }
+  // Nothing else is there that tells of the store.
+  const alone = await diskAfter({ checkpoint: { everyEvents: 1_000_000 } }, async (store) => {
+    await store.append(at, Counted({ n: 0 }));
+    await store.close();
+  });
+  const left = changed(alone, { ...NO_MARK, [segmentPath(1)]: new Uint8Array(500) });
+  await assert.rejects(openStore(left), { code: "CORRUPT" });
+  assert.equal(left.bytesOf(segmentPath(1)).length, 500);
+});
