@@ -47,6 +47,14 @@ export interface OpenNativeInput {
   readonly routes?: { readonly checkpoint?: boolean; readonly blocks?: boolean };
 }
 
+/** A log as a checkpoint pictures it. */
+export interface PicturedLog {
+  readonly storeId: Uint8Array;
+  readonly nextSequence: number;
+  /** System records in force. */
+  readonly records: readonly Uint8Array[];
+}
+
 export interface OpenedNativeLog {
   readonly index: StoreIndex;
   /** Null in a directory without any segment that ever began. */
@@ -63,6 +71,8 @@ export interface OpenedNativeLog {
   /** The frames that were taken up one by one, system records among them, and their bytes; of a native log. */
   readonly replayed?: { readonly frames: number; readonly bytes: number };
   readonly problems: readonly StoreProblem[];
+  /** What the checkpoint says, used or not, unless the log shows that it is of another store or another history; null where there is none. */
+  readonly pictured?: PicturedLog | null;
   /** Torn ends that are left out, of a batpak 0.3 log: any segment may have one. */
   readonly tornTails?: readonly TornTail[];
   /** The log ends in a batch without its COMMIT, of which the next segment might be the rest. */
@@ -110,8 +120,7 @@ class NativeOpening {
   #neverBegun: number[] = [];
   /** What a checkpoint of this store that was not used proves all the same. */
   #proof: { readonly storeId: Uint8Array; readonly generation: number; readonly segmentIds: readonly number[] } | null = null;
-  /** The store that a checkpoint pictures, used or not. */
-  #pictured: Uint8Array | null = null;
+  #pictured: PicturedLog | null = null;
   /** Up to where it proves the log to have been synced, where the frame before that is no frame any more, or the segment has no whole header. */
   #watermark = { segmentId: 0, offset: 0 };
 
@@ -172,6 +181,7 @@ class NativeOpening {
       eventsReplayed: this.#target.events,
       replayed: this.#replayed,
       problems: this.#problems,
+      pictured: this.#pictured,
       unsettled: {
         segmentId: newest?.id ?? null,
         end: this.#end,
@@ -223,7 +233,7 @@ class NativeOpening {
   async #boundToLog(checkpoint: RestoredCheckpoint): Promise<RestoredCheckpoint | null> {
     const { files, segmentIds, limit } = this.#input;
     const { visible, segments } = checkpoint.index;
-    this.#pictured = checkpoint.storeId;
+    this.#pictured = { storeId: checkpoint.storeId, nextSequence: visible.sequence, records: checkpoint.records };
     if (
       limit !== null &&
       (limit.segmentId < visible.segmentId || (limit.segmentId === visible.segmentId && limit.offset < visible.offset))
@@ -240,10 +250,8 @@ class NativeOpening {
     if (visible.segmentId === 0) return segmentIds.length === 0 ? checkpoint : this.#ignoreCheckpoint("it pictures an empty store");
     const log = readLog(files, [visible.segmentId]);
     const header = log.segments[0]?.header;
-    if (header === undefined) {
-      this.#watermark = { segmentId: visible.segmentId, offset: visible.offset };
-      return this.#ignoreCheckpoint(`segment ${visible.segmentId}, where it ends, has no whole header`);
-    }
+    if (header === undefined) this.#watermark = visible;
+    if (header === undefined) return this.#ignoreCheckpoint(`segment ${visible.segmentId}, where it ends, has no whole header`);
     if (!sameBytes(header.storeId, 0, checkpoint.storeId, 0, 16)) return this.#ignoreCheckpoint("it belongs to another store");
     const { mark } = this.#input;
     const marked = mark !== null && sameBytes(mark.storeId, 0, checkpoint.storeId, 0, 16) ? mark.generation : 0;
@@ -262,7 +270,8 @@ class NativeOpening {
     const last = this.#lookAtLastFrame(checkpoint, header.storeId);
     if (last === "same") return checkpoint;
     // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.
-    if (last === "none") this.#watermark = { segmentId: visible.segmentId, offset: visible.offset };
+    if (last === "other") this.#pictured = null;
+    if (last === "none") this.#watermark = visible;
     return this.#ignoreCheckpoint(last === "none" ? "the log has no frame where it ends" : "the log has another frame where it ends");
   }
 
@@ -322,7 +331,7 @@ class NativeOpening {
     for (const { id, outcome } of broken) {
       // Readers too: behind a header of another version, what passes for frames of this one may be something else.
       if (outcome.kind === "later") throw foreignFile(files.path(id), id, { kind: outcome.kind, reason: outcome.reason });
-      const storeId = await storeOfFrames(disk, files, id, [this.#storeId, this.#pictured, mark?.storeId]);
+      const storeId = await storeOfFrames(disk, files, id, [this.#storeId, this.#pictured?.storeId, mark?.storeId]);
       const own = storeId !== null && (this.#storeId === null || sameBytes(storeId, 0, this.#storeId, 0, 16));
       const stoodFor = whole.some(({ id: other, header }) => other < id && id <= header.replacesTo);
       if (stoodFor && (own || outcome.kind !== "foreign")) stale.push(id);
@@ -341,9 +350,9 @@ class NativeOpening {
   /** Whether the checkpoint, if it is of this store, has a frame of the segment: then it was begun, and synced up to there. */
   #wasPictured(id: number, whole: readonly ListedSegment[]): boolean {
     const { segmentId, offset } = this.#watermark;
-    const pictured = this.#pictured;
-    if (segmentId !== id || offset <= SEGMENT_HEADER.bytes || pictured === null) return false;
-    return whole.every(({ header }) => sameBytes(header.storeId, 0, pictured, 0, 16));
+    const storeId = this.#pictured?.storeId;
+    if (segmentId !== id || offset <= SEGMENT_HEADER.bytes || storeId === undefined) return false;
+    return whole.every(({ header }) => sameBytes(header.storeId, 0, storeId, 0, 16));
   }
 
   #foreign(error: StoreError<"CORRUPT">): void {

@@ -5,7 +5,8 @@
  * 1. Everything that will be changed is copied into `damaged-<time>/`, with the report as `repair.json`. Commit point: the sync of that directory.
  * 2. Each damaged segment is written anew from its right frames, under a temporary name, the newest first. Commit point of each: the rename in
  *    `replaceFile`. Bodies and hashes stay as they are; only the prefixes (place, mark) are made anew, and the record of what compaction removed is made of
- *    what of it is whole (`log/retention-salvage.ts`). A missing segment is replaced by an empty one.
+ *    what of it is whole (`log/retention-salvage.ts`). System records that index blocks or the checkpoint repeat are put back (`log/records-salvage.ts`). A
+ *    missing segment is replaced by an empty one.
  * 3. What speaks of the log as it was is removed: the checkpoint after the newest segment and before all others, the mark in the end. Commit point of
  *    each: the directory sync.
  *
@@ -14,6 +15,7 @@
 import { join } from "node:path";
 import { assertBoolean, assertOptions, assertPath } from "./base/arguments.ts";
 import { assertClock, type Clock, clockOrSystem } from "./base/clock.ts";
+import { sameBytes } from "./base/hex.ts";
 import { StoreError } from "./base/store-error.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
 import { acquireDirectoryLock } from "./disk/directory-lock.ts";
@@ -28,11 +30,13 @@ import { loadHashing } from "./kernel/frame-kernel.ts";
 import { type DamagedPlace, damagedPlace, missingPlace, type SegmentThere } from "./log/damaged-place.ts";
 import { type DamagedSegment, readDamagedSegment, rebuildSegment } from "./log/damaged-segment.ts";
 import { readMark } from "./log/mark-file.ts";
+import { lostRecords, recordsInBlock, sequenceOfRecord, withRecords } from "./log/records-salvage.ts";
 import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf, listDirectory } from "./open-directory.ts";
+import type { PicturedLog } from "./open-native.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
 import { lockWaitOf } from "./store-options.ts";
@@ -105,6 +109,11 @@ interface Bounds {
   readonly next: number;
 }
 
+interface Salvage {
+  readonly segment: DamagedSegment;
+  readonly recordsPutBack: number;
+}
+
 class Repair {
   readonly #disk: Disk;
   readonly #directory: string;
@@ -116,6 +125,13 @@ class Repair {
   #generation = 0;
   /** The log's segments by id, as opening took them: of those without damage this is what they are. */
   readonly #opened = new Map<number, Bounds>();
+  /** The system records in force that whole frames tell. */
+  #records: readonly Uint8Array[] | undefined;
+  #pictured: PicturedLog | null = null;
+  /** Those that only the checkpoint tells. */
+  #lostRecords: readonly Uint8Array[] = [];
+  /** What becomes of each segment that is damaged or missing, ascending. */
+  #places: readonly DamagedPlace[] = [];
   /** The headers by id that are whole and in force. */
   #headers: ReadonlyMap<number, SegmentHeader> = new Map();
 
@@ -137,11 +153,11 @@ class Repair {
       const problems = await this.#findProblems(ids);
       if (problems.length === 0) return { problems, actions: [], applied: false, copies: null };
       await this.#identify(ids);
-      const places = await this.#placesOf(ids, problems);
-      const actions = await this.#plan(places);
+      this.#places = await this.#placesOf(ids, problems);
+      const actions = await this.#plan();
       if (!apply) return { problems, actions, applied: false, copies: null };
       const copies = await this.#copyAside(problems, actions);
-      await this.#apply(actions, places);
+      await this.#apply(actions);
       return { problems, actions, applied: true, copies };
     } finally {
       this.#files.closeAll();
@@ -157,6 +173,8 @@ class Repair {
       try {
         await readNativeLog(this.#disk, parts, { segmentIds, mark, tolerant: true, limit: null, routes });
         this.#storeFound ??= parts.log.storeId ?? undefined;
+        this.#records ??= parts.log.records;
+        this.#pictured ??= parts.log.pictured ?? null;
         for (const problem of parts.log.problems) problems.set(problem.message, problem);
         for (const { id, firstSequence: first, nextSequence: next } of parts.log.index.segments) {
           // The first look is at the frames themselves.
@@ -177,12 +195,13 @@ class Repair {
       throw new StoreError("CORRUPT", `Cannot repair the store: ${reason}, so nothing says whose frames they are`, { reason });
     }
     this.#storeId = storeId;
+    if (this.#pictured !== null && !sameBytes(this.#pictured.storeId, 0, storeId, 0, 16)) this.#pictured = null;
+    this.#lostRecords = lostRecords(this.#pictured?.records ?? [], this.#records ?? []);
     const { segments } = readLog(this.#files, ids);
     this.#headers = new Map(segments.map(({ id, header }) => [id, header]));
     this.#generation = Math.max(mark?.generation ?? 0, ...segments.map(({ header }) => header.generation));
   }
 
-  /** What becomes of each segment that is damaged or missing, ascending. */
   async #placesOf(ids: readonly number[], problems: readonly StoreProblem[]): Promise<readonly DamagedPlace[]> {
     const present = new Set(ids);
     const newest = Math.max(0, ...ids);
@@ -216,15 +235,19 @@ class Repair {
     return damagedPlace({ id, segment, header, due, behind, generation: this.#generation });
   }
 
-  async #plan(places: readonly DamagedPlace[]): Promise<RepairAction[]> {
+  async #plan(): Promise<RepairAction[]> {
     const actions: RepairAction[] = [];
-    for (const { id, isThere, lost } of places) {
+    for (const place of this.#places) {
+      const { id, isThere, lost } = place;
       const file = segmentName(id);
+      const { recordsPutBack } = await this.#salvage(place);
+      const records = `${recordsPutBack} system record${recordsPutBack === 1 ? "" : "s"}`;
+      const more = recordsPutBack === 0 ? "" : ` and ${records} that its index block or the checkpoint repeats`;
       const losses = lost.length === 0 ? "" : `; of its record of what compaction removed is lost: ${lost.join("; ")}`;
-      if (isThere) actions.push({ kind: "rebuild-segment", file, message: `write ${file} anew from its right frames${losses}` });
+      if (isThere) actions.push({ kind: "rebuild-segment", file, message: `write ${file} anew from its right frames${more}${losses}` });
       else {
-        const message = `put an empty ${file} in the place of the one that is missing${losses}`;
-        actions.push({ kind: "replace-missing-segment", file, message });
+        const what = recordsPutBack === 0 ? `an empty ${file}` : `a ${file} with ${records} of the checkpoint`;
+        actions.push({ kind: "replace-missing-segment", file, message: `put ${what} in the place of the one that is missing${losses}` });
       }
     }
     for (const file of [CHECKPOINT_FILE, DURABLE_MARK_FILE]) {
@@ -262,9 +285,9 @@ class Repair {
     }
   }
 
-  async #apply(actions: readonly RepairAction[], places: readonly DamagedPlace[]): Promise<void> {
+  async #apply(actions: readonly RepairAction[]): Promise<void> {
     const rebuild = async (isNewest: boolean): Promise<void> => {
-      for (const place of places.filter((one) => one.isNewest === isNewest)) {
+      for (const place of this.#places.filter((one) => one.isNewest === isNewest)) {
         await replaceFile(this.#disk, this.#directory, segmentName(place.id), await this.#rebuild(place));
         this.#files.forget(place.id);
       }
@@ -287,9 +310,27 @@ class Repair {
     return await readDamagedSegment(this.#disk, this.#files.path(id), segmentSeed(this.#storeId, id));
   }
 
+  /** What goes into the segment's place: the frames that are whole, and the system records that are known from elsewhere. */
+  async #salvage(place: DamagedPlace): Promise<Salvage> {
+    const { id, isThere } = place;
+    const segment = isThere ? await this.#readDamaged(id) : NOTHING;
+    const ofBlock = isThere ? recordsInBlock(this.#files, id, this.#storeId) : [];
+    const ofCheckpoint = this.#lostRecords.filter((record) => this.#homeOf(sequenceOfRecord(record)) === id);
+    const whole = withRecords(segment, [...ofBlock, ...ofCheckpoint]);
+    return { segment: whole, recordsPutBack: whole.frames.length - segment.frames.length };
+  }
+
+  /** The first of the places in which a record stood that the event with this sequence followed. */
+  #homeOf(sequence: number): number | undefined {
+    return this.#places.find(({ id, first, replacesTo }) => {
+      const behind = [...this.#opened].filter(([other]) => other > Math.max(id, replacesTo)).map(([, bounds]) => bounds.first);
+      return first <= sequence && sequence <= Math.min(...behind);
+    })?.id;
+  }
+
   async #rebuild(place: DamagedPlace): Promise<Uint8Array> {
-    const { id, isThere, first, next, nextBefore, isSealed, replacesFrom, replacesTo } = place;
-    const { bytes, frames, events, retention } = isThere ? await this.#readDamaged(id) : NOTHING;
+    const { id, first, next, nextBefore, isSealed, replacesFrom, replacesTo } = place;
+    const { bytes, frames, events, retention } = (await this.#salvage(place)).segment;
     const generation = this.#generation;
     const header = {
       storeId: this.#storeId,

@@ -347,8 +347,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "const copies = await this.#copyAside(problems, actions);\n      await this.#apply(actions, places);",
-        "await this.#apply(actions, places);\n      const copies = await this.#copyAside(problems, actions);",
+        "const copies = await this.#copyAside(problems, actions);\n      await this.#apply(actions);",
+        "await this.#apply(actions);\n      const copies = await this.#copyAside(problems, actions);",
       ],
     ],
     suites: ["changes"],
