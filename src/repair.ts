@@ -6,7 +6,8 @@
  * 2. Each damaged segment is written anew from its right frames, under a temporary name, the newest first. Commit point of each: the rename in
  *    `replaceFile`. Bodies and hashes stay as they are; only the prefixes (place, mark) are made anew, and the record of what compaction removed is made of
  *    what of it is whole (`log/retention-salvage.ts`). System records that index blocks or the checkpoint repeat are put back (`log/records-salvage.ts`). A
- *    missing segment is replaced by an empty one.
+ *    missing segment is replaced by an empty one. Where sequences were given to events that are lost off the end of the log, an empty segment that begins
+ *    behind them is put there before all this: no sequence is given twice.
  * 3. What speaks of the log as it was is removed: the checkpoint after the newest segment and before all others, the mark in the end. Commit point of
  *    each: the directory sync.
  *
@@ -23,7 +24,7 @@ import { assertDisk, type Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
-import { DURABLE_MARK_FILE } from "./format/native/durable-mark.ts";
+import { DURABLE_MARK_FILE, type DurableMark } from "./format/native/durable-mark.ts";
 import { segmentSeed } from "./format/native/frame.ts";
 import type { SegmentHeader } from "./format/native/segment-header.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
@@ -52,7 +53,7 @@ export interface RepairOptions {
 }
 
 export interface RepairAction {
-  readonly kind: "rebuild-segment" | "replace-missing-segment" | "remove-file";
+  readonly kind: "rebuild-segment" | "replace-missing-segment" | "add-segment" | "remove-file";
   readonly file: string;
   readonly message: string;
 }
@@ -109,6 +110,14 @@ interface Bounds {
   readonly next: number;
 }
 
+/** An empty segment, which begins behind all sequences that were given. */
+interface Successor {
+  readonly id: number;
+  readonly first: number;
+  /** The sequence that is due behind the newest segment. */
+  readonly due: number;
+}
+
 interface Salvage {
   readonly segment: DamagedSegment;
   readonly recordsPutBack: number;
@@ -132,6 +141,10 @@ class Repair {
   #lostRecords: readonly Uint8Array[] = [];
   /** What becomes of each segment that is damaged or missing, ascending. */
   #places: readonly DamagedPlace[] = [];
+  /** The mark, where it is of this store. */
+  #mark: DurableMark | null = null;
+  /** The segment to be put behind the newest; null where no sequence was given to an event that is lost off its end. */
+  #successor: Successor | null = null;
   /** The headers by id that are whole and in force. */
   #headers: ReadonlyMap<number, SegmentHeader> = new Map();
 
@@ -154,6 +167,7 @@ class Repair {
       if (problems.length === 0) return { problems, actions: [], applied: false, copies: null };
       await this.#identify(ids);
       this.#places = await this.#placesOf(ids, problems);
+      this.#successor = this.#successorOf(Math.max(0, ...ids), problems);
       const actions = await this.#plan();
       if (!apply) return { problems, actions, applied: false, copies: null };
       const copies = await this.#copyAside(problems, actions);
@@ -196,6 +210,7 @@ class Repair {
     }
     this.#storeId = storeId;
     if (this.#pictured !== null && !sameBytes(this.#pictured.storeId, 0, storeId, 0, 16)) this.#pictured = null;
+    this.#mark = mark !== null && sameBytes(mark.storeId, 0, storeId, 0, 16) ? mark : null;
     this.#lostRecords = lostRecords(this.#pictured?.records ?? [], this.#records ?? []);
     const { segments } = readLog(this.#files, ids);
     this.#headers = new Map(segments.map(({ id, header }) => [id, header]));
@@ -227,6 +242,17 @@ class Repair {
     return places;
   }
 
+  /** Consumers' positions and other stores may name the sequences of lost events: given again, the new ones would be taken for these. */
+  #successorOf(newest: number, problems: readonly StoreProblem[]): Successor | null {
+    const place = this.#places.find(({ isNewest }) => isNewest);
+    const isCut = problems.some(({ segmentId }) => segmentId !== undefined && segmentId > newest);
+    const due = place?.next ?? (isCut ? this.#opened.get(newest)?.next : undefined);
+    if (due === undefined) return null;
+    const first = Math.max(due, place?.given ?? 0, this.#mark?.visibleSequence ?? 0, this.#pictured?.nextSequence ?? 0);
+    const replacesTo = place?.replacesTo ?? this.#headers.get(newest)?.replacesTo ?? 0;
+    return first === due ? null : { id: Math.max(newest, replacesTo) + 1, first, due };
+  }
+
   async #placeOf(id: number, due: number, there: readonly SegmentThere[]): Promise<DamagedPlace> {
     const segment = await this.#readDamaged(id);
     if (segment.retention !== null) this.#generation = Math.max(1, this.#generation, segment.retention.generation);
@@ -250,6 +276,12 @@ class Repair {
         actions.push({ kind: "replace-missing-segment", file, message: `put ${what} in the place of the one that is missing${losses}` });
       }
     }
+    if (this.#successor !== null) {
+      const { id, first, due } = this.#successor;
+      const file = segmentName(id);
+      const message = `put an empty ${file} behind the newest segment, which begins with sequence ${first}: those from ${due} on were given to events that are lost`;
+      actions.push({ kind: "add-segment", file, message });
+    }
     for (const file of [CHECKPOINT_FILE, DURABLE_MARK_FILE]) {
       if ((await this.#disk.status(join(this.#directory, file))) === null) continue;
       actions.push({ kind: "remove-file", file, message: `remove ${file}, which speaks of the log as it was` });
@@ -264,7 +296,7 @@ class Repair {
     const target = join(this.#directory, name);
     await this.#disk.makeDirectory(target);
     for (const { file, kind } of actions) {
-      if (kind === "replace-missing-segment") continue;
+      if (kind === "replace-missing-segment" || kind === "add-segment") continue;
       await replaceFile(this.#disk, target, file, await this.#readWhole(file));
     }
     // What was wrong and what was done about it, for whoever meets the holes later.
@@ -292,6 +324,8 @@ class Repair {
         this.#files.forget(place.id);
       }
     };
+    // First of all: from then on it is damage, whoever looks at it, that the one before has no seal.
+    if (this.#successor !== null) await this.#addSuccessor(this.#successor);
     // That the newest is damaged, only the checkpoint and the mark may say: it is done before they go.
     await rebuild(true);
     // Before the others are done: once they are right, nothing would tell that it speaks of them as they were.
@@ -331,20 +365,25 @@ class Repair {
   async #rebuild(place: DamagedPlace): Promise<Uint8Array> {
     const { id, first, next, nextBefore, isSealed, replacesFrom, replacesTo } = place;
     const { bytes, frames, events, retention } = (await this.#salvage(place)).segment;
-    const generation = this.#generation;
-    const header = {
-      storeId: this.#storeId,
-      segmentId: id,
-      firstSequence: first,
-      generation,
-      replacesFrom,
-      replacesTo,
-      createdMicros: this.#clock.nowMicros(),
-    };
-    const record = retention?.record({ events, first, next: nextBefore, generation }) ?? null;
-    return await rebuildSegment({ bytes, frames, header, record, nextSequence: isSealed ? next : null });
+    const header = { ...this.#headerOf(id, first), replacesFrom, replacesTo };
+    const record = retention?.record({ events, first, next: nextBefore, generation: this.#generation }) ?? null;
+    const nextSequence = isSealed || this.#successor !== null ? next : null;
+    return await rebuildSegment({ bytes, frames, header, record, nextSequence });
+  }
+
+  async #addSuccessor({ id, first }: Successor): Promise<void> {
+    const header = { ...this.#headerOf(id, first), replacesFrom: 0, replacesTo: 0 };
+    const records = this.#lostRecords.filter((record) => this.#homeOf(sequenceOfRecord(record)) === undefined);
+    const { bytes, frames } = withRecords(NOTHING, records);
+    const made = await rebuildSegment({ bytes, frames, header, record: null, nextSequence: null });
+    await replaceFile(this.#disk, this.#directory, segmentName(id), made);
+  }
+
+  #headerOf(segmentId: number, firstSequence: number): Omit<SegmentHeader, "replacesFrom" | "replacesTo"> {
+    const createdMicros = this.#clock.nowMicros();
+    return { storeId: this.#storeId, segmentId, firstSequence, generation: this.#generation, createdMicros };
   }
 }
 
 /** Of a segment whose file is missing. */
-const NOTHING: DamagedSegment = { bytes: new Uint8Array(0), frames: [], events: [], seal: null, retention: null };
+const NOTHING: DamagedSegment = { bytes: new Uint8Array(0), frames: [], events: [], nextOfRecords: 0, seal: null, retention: null };
