@@ -297,7 +297,7 @@ class Repair {
     await this.#disk.makeDirectory(target);
     for (const { file, kind } of actions) {
       if (kind === "replace-missing-segment" || kind === "add-segment") continue;
-      await replaceFile(this.#disk, target, file, await this.#readWhole(file));
+      await replaceFile(this.#disk, target, file, this.#piecesOf(file));
     }
     // What was wrong and what was done about it, for whoever meets the holes later.
     const record = JSON.stringify({ repairedAt, problems, actions }, null, 2);
@@ -306,12 +306,17 @@ class Repair {
     return name;
   }
 
-  async #readWhole(name: string): Promise<Uint8Array> {
+  /** Whatever a file has become, it is copied: no more of it is in memory than a piece. */
+  async *#piecesOf(name: string): AsyncGenerator<Uint8Array, void> {
     const file = await this.#disk.open(join(this.#directory, name), "read");
     try {
-      const bytes = uninitializedBytes(await file.size());
-      const count = await file.read(bytes, 0, bytes.length, 0);
-      return bytes.subarray(0, count);
+      const piece = uninitializedBytes(PIECE_BYTES);
+      for (let at = 0; ; ) {
+        const count = await file.read(piece, 0, piece.length, at);
+        if (count === 0) return;
+        yield piece.subarray(0, count);
+        at += count;
+      }
     } finally {
       await file.close();
     }
@@ -384,6 +389,8 @@ class Repair {
     return { storeId: this.#storeId, segmentId, firstSequence, generation: this.#generation, createdMicros };
   }
 }
+
+const PIECE_BYTES = 1024 * 1024;
 
 /** Of a segment whose file is missing. */
 const NOTHING: DamagedSegment = { bytes: new Uint8Array(0), frames: [], events: [], nextOfRecords: 0, seal: null, retention: null };
