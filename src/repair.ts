@@ -26,7 +26,7 @@ import { replaceFile } from "./disk/replace-file.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK_FILE, type DurableMark } from "./format/native/durable-mark.ts";
 import { segmentSeed } from "./format/native/frame.ts";
-import type { SegmentHeader } from "./format/native/segment-header.ts";
+import { decodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "./format/native/segment-header.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
 import { type DamagedPlace, damagedPlace, missingPlace, type SegmentThere } from "./log/damaged-place.ts";
 import { type DamagedSegment, readDamagedSegment, rebuildSegment } from "./log/damaged-segment.ts";
@@ -266,12 +266,15 @@ class Repair {
     for (const place of this.#places) {
       const { id, isThere, lost } = place;
       const file = segmentName(id);
-      const { recordsPutBack } = await this.#salvage(place);
+      const { segment, recordsPutBack } = await this.#salvage(place);
       const records = `${recordsPutBack} system record${recordsPutBack === 1 ? "" : "s"}`;
-      const more = recordsPutBack === 0 ? "" : ` and ${records} that its index block or the checkpoint repeats`;
       const losses = lost.length === 0 ? "" : `; of its record of what compaction removed is lost: ${lost.join("; ")}`;
-      if (isThere) actions.push({ kind: "rebuild-segment", file, message: `write ${file} anew from its right frames${more}${losses}` });
-      else {
+      if (isThere) {
+        const more = recordsPutBack === 0 ? "" : ` and ${records} that its index block or the checkpoint repeats`;
+        const right = sourceOf(segment, segment.frames.length - recordsPutBack);
+        const message = `write ${file} anew from ${right}${more}${losses}${this.#misplacedHint(id)}`;
+        actions.push({ kind: "rebuild-segment", file, message });
+      } else {
         const what = recordsPutBack === 0 ? `an empty ${file}` : `a ${file} with ${records} of the checkpoint`;
         actions.push({ kind: "replace-missing-segment", file, message: `put ${what} in the place of the one that is missing${losses}` });
       }
@@ -287,6 +290,15 @@ class Repair {
       actions.push({ kind: "remove-file", file, message: `remove ${file}, which speaks of the log as it was` });
     }
     return actions;
+  }
+
+  /** Where a file is another segment of this store, whose frames count for nothing in this place. */
+  #misplacedHint(id: number): string {
+    const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
+    const outcome = decodeSegmentHeader(bytes.subarray(0, this.#files.file(id).readSync(bytes, 0, bytes.length, 0)));
+    if (outcome.kind !== "ok" || outcome.header.segmentId === id || !sameBytes(outcome.header.storeId, 0, this.#storeId, 0, 16)) return "";
+    const other = segmentName(outcome.header.segmentId);
+    return `; by its header it is ${other}: if it only got a wrong name, give it its own instead of repairing, and nothing of it is lost`;
   }
 
   /** Copies every file that will be changed. Commit point: the sync of the directory that holds the copies. */
@@ -388,6 +400,11 @@ class Repair {
     const createdMicros = this.#clock.nowMicros();
     return { storeId: this.#storeId, segmentId, firstSequence, generation: this.#generation, createdMicros };
   }
+}
+
+function sourceOf({ retention }: DamagedSegment, rightFrames: number): string {
+  if (rightFrames > 0) return `its ${rightFrames} right frame${rightFrames === 1 ? "" : "s"}`;
+  return retention === null ? "nothing (no frame of it is right, all its events go)" : "its record of what compaction removed";
 }
 
 const PIECE_BYTES = 1024 * 1024;
