@@ -47,6 +47,14 @@ export interface OpenNativeInput {
   readonly routes?: { readonly checkpoint?: boolean; readonly blocks?: boolean };
 }
 
+/** A log as a checkpoint pictures it. */
+export interface PicturedLog {
+  readonly storeId: Uint8Array;
+  readonly nextSequence: number;
+  /** System records in force. */
+  readonly records: readonly Uint8Array[];
+}
+
 export interface OpenedNativeLog {
   readonly index: StoreIndex;
   /** Null in a directory without any segment that ever began. */
@@ -63,6 +71,8 @@ export interface OpenedNativeLog {
   /** The frames that were taken up one by one, system records among them, and their bytes; of a native log. */
   readonly replayed?: { readonly frames: number; readonly bytes: number };
   readonly problems: readonly StoreProblem[];
+  /** What the checkpoint says, used or not, unless the log shows that it is of another store or another history; null where there is none. */
+  readonly pictured?: PicturedLog | null;
   /** Torn ends that are left out, of a batpak 0.3 log: any segment may have one. */
   readonly tornTails?: readonly TornTail[];
   /** The log ends in a batch without its COMMIT, of which the next segment might be the rest. */
@@ -110,9 +120,8 @@ class NativeOpening {
   #neverBegun: number[] = [];
   /** What a checkpoint of this store that was not used proves all the same. */
   #proof: { readonly storeId: Uint8Array; readonly generation: number; readonly segmentIds: readonly number[] } | null = null;
-  /** The store that a checkpoint pictures, used or not. */
-  #pictured: Uint8Array | null = null;
-  /** Up to where it proves the log to have been synced, where the frame before that is no frame any more. */
+  #pictured: PicturedLog | null = null;
+  /** Up to where it proves the log to have been synced, where the frame before that is no frame any more, or the segment has no whole header. */
   #watermark = { segmentId: 0, offset: 0 };
 
   constructor(input: OpenNativeInput) {
@@ -172,6 +181,7 @@ class NativeOpening {
       eventsReplayed: this.#target.events,
       replayed: this.#replayed,
       problems: this.#problems,
+      pictured: this.#pictured,
       unsettled: {
         segmentId: newest?.id ?? null,
         end: this.#end,
@@ -223,7 +233,7 @@ class NativeOpening {
   async #boundToLog(checkpoint: RestoredCheckpoint): Promise<RestoredCheckpoint | null> {
     const { files, segmentIds, limit } = this.#input;
     const { visible, segments } = checkpoint.index;
-    this.#pictured = checkpoint.storeId;
+    this.#pictured = { storeId: checkpoint.storeId, nextSequence: visible.sequence, records: checkpoint.records };
     if (
       limit !== null &&
       (limit.segmentId < visible.segmentId || (limit.segmentId === visible.segmentId && limit.offset < visible.offset))
@@ -240,6 +250,7 @@ class NativeOpening {
     if (visible.segmentId === 0) return segmentIds.length === 0 ? checkpoint : this.#ignoreCheckpoint("it pictures an empty store");
     const log = readLog(files, [visible.segmentId]);
     const header = log.segments[0]?.header;
+    if (header === undefined) this.#watermark = visible;
     if (header === undefined) return this.#ignoreCheckpoint(`segment ${visible.segmentId}, where it ends, has no whole header`);
     if (!sameBytes(header.storeId, 0, checkpoint.storeId, 0, 16)) return this.#ignoreCheckpoint("it belongs to another store");
     const { mark } = this.#input;
@@ -259,7 +270,8 @@ class NativeOpening {
     const last = this.#lookAtLastFrame(checkpoint, header.storeId);
     if (last === "same") return checkpoint;
     // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.
-    if (last === "none") this.#watermark = { segmentId: visible.segmentId, offset: visible.offset };
+    if (last === "other") this.#pictured = null;
+    if (last === "none") this.#watermark = visible;
     return this.#ignoreCheckpoint(last === "none" ? "the log has no frame where it ends" : "the log has another frame where it ends");
   }
 
@@ -319,7 +331,7 @@ class NativeOpening {
     for (const { id, outcome } of broken) {
       // Readers too: behind a header of another version, what passes for frames of this one may be something else.
       if (outcome.kind === "later") throw foreignFile(files.path(id), id, { kind: outcome.kind, reason: outcome.reason });
-      const storeId = await storeOfFrames(disk, files, id, [this.#storeId, this.#pictured, mark?.storeId]);
+      const storeId = await storeOfFrames(disk, files, id, [this.#storeId, this.#pictured?.storeId, mark?.storeId]);
       const own = storeId !== null && (this.#storeId === null || sameBytes(storeId, 0, this.#storeId, 0, 16));
       const stoodFor = whole.some(({ id: other, header }) => other < id && id <= header.replacesTo);
       if (stoodFor && (own || outcome.kind !== "foreign")) stale.push(id);
@@ -329,10 +341,18 @@ class NativeOpening {
         this.#storeId = storeId;
         segments.push({ id, header: standInHeader(storeId, id, this.#generation) });
       } else if (outcome.kind === "foreign") this.#foreign(foreignFile(files.path(id), id, { kind: outcome.kind, reason: outcome.reason }));
-      else if (id === newest && whole.every((segment) => segment.id < id)) this.#neverBegun.push(id);
+      else if (id === newest && whole.every((segment) => segment.id < id) && !this.#wasPictured(id, whole)) this.#neverBegun.push(id);
       else this.#damage(damageError(id, 0, outcome.reason));
     }
     return segments.sort((a, b) => a.id - b.id);
+  }
+
+  /** Whether the checkpoint, if it is of this store, has a frame of the segment: then it was begun, and synced up to there. */
+  #wasPictured(id: number, whole: readonly ListedSegment[]): boolean {
+    const { segmentId, offset } = this.#watermark;
+    const storeId = this.#pictured?.storeId;
+    if (segmentId !== id || offset <= SEGMENT_HEADER.bytes || storeId === undefined) return false;
+    return whole.every(({ header }) => sameBytes(header.storeId, 0, storeId, 0, 16));
   }
 
   #foreign(error: StoreError<"CORRUPT">): void {
@@ -353,7 +373,8 @@ class NativeOpening {
         blocks++;
         continue;
       }
-      await this.#takeFrames(segments[i], entry, isNewest || segments[i].id === limit?.segmentId);
+      const mayGrow = (isNewest && !this.#hadSuccessor(segments[i])) || segments[i].id === limit?.segmentId;
+      await this.#takeFrames(segments[i], entry, mayGrow);
     }
     if (!fromCheckpoint) this.#route = blocks > 0 ? "index-blocks" : "scan";
   }
@@ -398,7 +419,16 @@ class NativeOpening {
     return true;
   }
 
-  async #takeFrames(segment: ListedSegment, entry: SegmentEntry, isNewest: boolean): Promise<void> {
+  /** Whether a later segment was begun, though none is there: then all of this one had been synced before, its seal as well. */
+  #hadSuccessor({ id, header }: ListedSegment): boolean {
+    // The newest is never compacted.
+    if (header.replacesFrom > 0) return true;
+    const listed = this.#proof !== null && sameBytes(this.#proof.storeId, 0, header.storeId, 0, 16) ? this.#proof.segmentIds : [];
+    return [this.#believedMark()?.syncedSegment ?? 0, ...listed].some((other) => other > id && !this.#neverBegun.includes(other));
+  }
+
+  /** `mayGrow`: nothing follows on the segment, and it was not sealed. What is bad there may be a torn write. */
+  async #takeFrames(segment: ListedSegment, entry: SegmentEntry, mayGrow: boolean): Promise<void> {
     const { files, limit } = this.#input;
     const file = files.pin(segment.id);
     try {
@@ -408,7 +438,7 @@ class NativeOpening {
       this.#end = scan.end;
       const watermark = this.#watermark.segmentId === segment.id ? this.#watermark.offset : 0;
       this.#provenSynced = Math.max(this.#provenSynced, scan.provenSynced, this.#markedAsSynced(segment.id), watermark);
-      if (isNewest) {
+      if (mayGrow) {
         const tail = await judgeTail({ file, segmentId: segment.id, seed, scan, provenSynced: this.#provenSynced });
         this.#cutBytes = tail.cutBytes;
         if (tail.damage === null) return;
@@ -426,7 +456,7 @@ class NativeOpening {
       };
       await salvageSegment({ file, seed, from: scan.end, visit });
       // Its seal would have said so.
-      if (!isNewest) entry.lastIssuedId = this.#target.lastIssuedId.slice();
+      if (!mayGrow) entry.lastIssuedId = this.#target.lastIssuedId.slice();
     } finally {
       files.unpin(segment.id);
     }
@@ -448,10 +478,14 @@ class NativeOpening {
     return mark?.syncedSegment === segmentId ? mark.syncedOffset : 0;
   }
 
+  /**
+   * An older one may speak of a segment as it was before it was compacted. A newer one speaks of the same newest segment, which never is: the file that bore its
+   * generation is lost, or a power cut took the file's name and not the mark.
+   */
   #believedMark(): DurableMark | null {
     const { mark } = this.#input;
     if (mark === null || this.#storeId === null || !sameBytes(mark.storeId, 0, this.#storeId, 0, 16)) return null;
-    return mark.generation === this.#generation ? mark : null;
+    return mark.generation >= this.#generation ? mark : null;
   }
 
   /** A log that ends before what was synced has lost something. */

@@ -138,11 +138,34 @@ test("a compacted segment with a broken header, or without a frame of its record
     );
     assert.deepEqual(verified.problems, [], `byte ${at}`);
     assert.equal(verified.removed, store.next - REMOVED_FROM);
-    assert.equal(report.actions[0].message, "write 000001.fbat anew from its right frames");
+    // The definition's as well.
+    assert.equal(report.actions[0].message, `write 000001.fbat anew from its ${REMOVED_FROM + 1} right frames`);
     assert.deepEqual(idsOf(opened), [1, 7, 8, 9, 10]);
     await assertAnswered(opened, [REMOVED_FROM, 150, store.next - 1]);
     await opened.close();
   }
+});
+
+// Found by a review: a header that was not right was taken for one without a record. Retries were appended again, and a compaction dropped the record for good.
+test("a store that opens by its checkpoint, with the header of a compacted segment broken, answers no key and compacts nothing before it is repaired", async () => {
+  const disk = damaged((files) => flipped(files, "000001.fbat", 60));
+  const opened = await Store.open(DIRECTORY, { disk });
+  assert.equal(opened.openReport.route, "checkpoint");
+  const isCorrupt = {
+    code: "CORRUPT",
+    details: { segmentId: 1, offset: 0, reason: "its header is damaged: the header's CRC does not match" },
+  };
+  await assert.rejects(append(opened, 150), isCorrupt);
+  await assert.rejects(append(opened, EVENTS), isCorrupt);
+  for (const to of [10, store.nextBehind - 1]) await assert.rejects(opened.compact({ query: { sequence: { from: 5, to } } }), isCorrupt);
+  // What asks for no key goes on.
+  await opened.append({ entity: "e1", scope: "s" }, Noted({ n: -1, text: "without a key" }));
+  await opened.close();
+  const { verified, opened: again } = await repaired(disk);
+  assert.deepEqual(verified.problems, []);
+  assert.equal(verified.removed, store.next - REMOVED_FROM);
+  await assertAnswered(again, removedSequences());
+  await again.close();
 });
 
 test("what of the record is lost for good is told, and the rest of it goes on answering", async () => {

@@ -1,6 +1,8 @@
 /** Repair, on stores damaged in every way that opening for writing refuses. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { delegateTo } from "./disk/delegate-disk.ts";
+import type { FileMode } from "./disk/disk.ts";
 import { defineEvent, type } from "./events/definition.ts";
 import { repairStore } from "./repair.ts";
 import { Store } from "./store.ts";
@@ -128,6 +130,50 @@ test("a segment that is missing before one whose header is broken is put in its 
   disk.put(ids.at(-2) as string, null);
   disk.corrupt(ids.at(-1) as string, 60, (byte) => byte ^ 1);
   await repairAndCompare(disk, before, before.size);
+});
+
+// Found by a review: the plan said "from its right frames" where there were none, of files that only had each other's names.
+test("the plan tells how many frames are right, and which file is another segment under a wrong name", async () => {
+  const disk = await makeStore(300);
+  const swap = (): void => {
+    const first = disk.bytesOf(`${DIRECTORY}/000001.fbat`).slice();
+    disk.put(`${DIRECTORY}/000001.fbat`, disk.bytesOf(`${DIRECTORY}/000002.fbat`).slice());
+    disk.put(`${DIRECTORY}/000002.fbat`, first);
+  };
+  swap();
+  const { actions } = await repairStore(DIRECTORY, { disk });
+  for (const [i, other] of ["000002", "000001"].entries())
+    assert.equal(
+      actions[i].message.replace(/ and .* repeats/, ""),
+      `write 00000${i + 1}.fbat anew from nothing (no frame of it is right, all its events go); by its header it is ${other}.fbat: ` +
+        "if it only got a wrong name, give it its own instead of repairing, and nothing of it is lost",
+    );
+  swap();
+  assert.deepEqual((await repairStore(DIRECTORY, { disk })).problems, []);
+  disk.corrupt(`${DIRECTORY}/000001.fbat`, 5000, (byte) => byte ^ 0x10);
+  const [{ message }] = (await repairStore(DIRECTORY, { disk })).actions;
+  assert.match(message, /^write 000001\.fbat anew from its \d{2} right frames$/);
+});
+
+// Found by a review: a file that had grown past what one read can take, 2 GiB, ended the repair with an error.
+test("what is copied aside is copied in pieces, however large it is", async () => {
+  const disk = await makeStore(100);
+  disk.corrupt(`${DIRECTORY}/000001.fbat`, 5000, (byte) => byte ^ 0x10);
+  const checkpoint = Uint8Array.from({ length: 9_000_001 }, (_, i) => i % 251);
+  disk.put(`${DIRECTORY}/index.ckpt`, checkpoint);
+  const pieces = Object.assign(delegateTo(disk), {
+    open: async (path: string, mode: FileMode) => {
+      const file = await disk.open(path, mode);
+      const read = file.read.bind(file);
+      file.read = (target, offset, length, position) => {
+        assert(length <= 4 * 1024 * 1024, `${length} bytes of ${path} at once`);
+        return read(target, offset, length, position);
+      };
+      return file;
+    },
+  });
+  const { copies } = await repairStore(DIRECTORY, { disk: pieces, apply: true });
+  assert.equal(Buffer.compare(disk.bytesOf(`${DIRECTORY}/${copies}/index.ckpt`), checkpoint), 0);
 });
 
 test("a crash between any two steps leaves a directory that can be repaired again", async () => {

@@ -5,7 +5,9 @@
  * 1. Everything that will be changed is copied into `damaged-<time>/`, with the report as `repair.json`. Commit point: the sync of that directory.
  * 2. Each damaged segment is written anew from its right frames, under a temporary name, the newest first. Commit point of each: the rename in
  *    `replaceFile`. Bodies and hashes stay as they are; only the prefixes (place, mark) are made anew, and the record of what compaction removed is made of
- *    what of it is whole (`log/retention-salvage.ts`). A missing segment is replaced by an empty one.
+ *    what of it is whole (`log/retention-salvage.ts`). System records that index blocks or the checkpoint repeat are put back (`log/records-salvage.ts`). A
+ *    missing segment is replaced by an empty one. Where sequences were given to events that are lost off the end of the log, an empty segment that begins
+ *    behind them is put there before all this: no sequence is given twice.
  * 3. What speaks of the log as it was is removed: the checkpoint after the newest segment and before all others, the mark in the end. Commit point of
  *    each: the directory sync.
  *
@@ -14,6 +16,7 @@
 import { join } from "node:path";
 import { assertBoolean, assertOptions, assertPath } from "./base/arguments.ts";
 import { assertClock, type Clock, clockOrSystem } from "./base/clock.ts";
+import { sameBytes } from "./base/hex.ts";
 import { StoreError } from "./base/store-error.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
 import { acquireDirectoryLock } from "./disk/directory-lock.ts";
@@ -21,18 +24,20 @@ import { assertDisk, type Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
-import { DURABLE_MARK_FILE } from "./format/native/durable-mark.ts";
+import { DURABLE_MARK_FILE, type DurableMark } from "./format/native/durable-mark.ts";
 import { segmentSeed } from "./format/native/frame.ts";
-import type { SegmentHeader } from "./format/native/segment-header.ts";
+import { decodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "./format/native/segment-header.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
 import { type DamagedPlace, damagedPlace, missingPlace, type SegmentThere } from "./log/damaged-place.ts";
 import { type DamagedSegment, readDamagedSegment, rebuildSegment } from "./log/damaged-segment.ts";
 import { readMark } from "./log/mark-file.ts";
+import { lostRecords, recordsInBlock, sequenceOfRecord, withRecords } from "./log/records-salvage.ts";
 import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf, listDirectory } from "./open-directory.ts";
+import type { PicturedLog } from "./open-native.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
 import { lockWaitOf } from "./store-options.ts";
@@ -48,7 +53,7 @@ export interface RepairOptions {
 }
 
 export interface RepairAction {
-  readonly kind: "rebuild-segment" | "replace-missing-segment" | "remove-file";
+  readonly kind: "rebuild-segment" | "replace-missing-segment" | "add-segment" | "remove-file";
   readonly file: string;
   readonly message: string;
 }
@@ -105,6 +110,19 @@ interface Bounds {
   readonly next: number;
 }
 
+/** An empty segment, which begins behind all sequences that were given. */
+interface Successor {
+  readonly id: number;
+  readonly first: number;
+  /** The sequence that is due behind the newest segment. */
+  readonly due: number;
+}
+
+interface Salvage {
+  readonly segment: DamagedSegment;
+  readonly recordsPutBack: number;
+}
+
 class Repair {
   readonly #disk: Disk;
   readonly #directory: string;
@@ -116,6 +134,17 @@ class Repair {
   #generation = 0;
   /** The log's segments by id, as opening took them: of those without damage this is what they are. */
   readonly #opened = new Map<number, Bounds>();
+  /** The system records in force that whole frames tell. */
+  #records: readonly Uint8Array[] | undefined;
+  #pictured: PicturedLog | null = null;
+  /** Those that only the checkpoint tells. */
+  #lostRecords: readonly Uint8Array[] = [];
+  /** What becomes of each segment that is damaged or missing, ascending. */
+  #places: readonly DamagedPlace[] = [];
+  /** The mark, where it is of this store. */
+  #mark: DurableMark | null = null;
+  /** The segment to be put behind the newest; null where no sequence was given to an event that is lost off its end. */
+  #successor: Successor | null = null;
   /** The headers by id that are whole and in force. */
   #headers: ReadonlyMap<number, SegmentHeader> = new Map();
 
@@ -137,11 +166,12 @@ class Repair {
       const problems = await this.#findProblems(ids);
       if (problems.length === 0) return { problems, actions: [], applied: false, copies: null };
       await this.#identify(ids);
-      const places = await this.#placesOf(ids, problems);
-      const actions = await this.#plan(places);
+      this.#places = await this.#placesOf(ids, problems);
+      this.#successor = this.#successorOf(Math.max(0, ...ids), problems);
+      const actions = await this.#plan();
       if (!apply) return { problems, actions, applied: false, copies: null };
       const copies = await this.#copyAside(problems, actions);
-      await this.#apply(actions, places);
+      await this.#apply(actions);
       return { problems, actions, applied: true, copies };
     } finally {
       this.#files.closeAll();
@@ -157,6 +187,8 @@ class Repair {
       try {
         await readNativeLog(this.#disk, parts, { segmentIds, mark, tolerant: true, limit: null, routes });
         this.#storeFound ??= parts.log.storeId ?? undefined;
+        this.#records ??= parts.log.records;
+        this.#pictured ??= parts.log.pictured ?? null;
         for (const problem of parts.log.problems) problems.set(problem.message, problem);
         for (const { id, firstSequence: first, nextSequence: next } of parts.log.index.segments) {
           // The first look is at the frames themselves.
@@ -177,12 +209,14 @@ class Repair {
       throw new StoreError("CORRUPT", `Cannot repair the store: ${reason}, so nothing says whose frames they are`, { reason });
     }
     this.#storeId = storeId;
+    if (this.#pictured !== null && !sameBytes(this.#pictured.storeId, 0, storeId, 0, 16)) this.#pictured = null;
+    this.#mark = mark !== null && sameBytes(mark.storeId, 0, storeId, 0, 16) ? mark : null;
+    this.#lostRecords = lostRecords(this.#pictured?.records ?? [], this.#records ?? []);
     const { segments } = readLog(this.#files, ids);
     this.#headers = new Map(segments.map(({ id, header }) => [id, header]));
     this.#generation = Math.max(mark?.generation ?? 0, ...segments.map(({ header }) => header.generation));
   }
 
-  /** What becomes of each segment that is damaged or missing, ascending. */
   async #placesOf(ids: readonly number[], problems: readonly StoreProblem[]): Promise<readonly DamagedPlace[]> {
     const present = new Set(ids);
     const newest = Math.max(0, ...ids);
@@ -208,6 +242,17 @@ class Repair {
     return places;
   }
 
+  /** Consumers' positions and other stores may name the sequences of lost events: given again, the new ones would be taken for these. */
+  #successorOf(newest: number, problems: readonly StoreProblem[]): Successor | null {
+    const place = this.#places.find(({ isNewest }) => isNewest);
+    const isCut = problems.some(({ segmentId }) => segmentId !== undefined && segmentId > newest);
+    const due = place?.next ?? (isCut ? this.#opened.get(newest)?.next : undefined);
+    if (due === undefined) return null;
+    const first = Math.max(due, place?.given ?? 0, this.#mark?.visibleSequence ?? 0, this.#pictured?.nextSequence ?? 0);
+    const replacesTo = place?.replacesTo ?? this.#headers.get(newest)?.replacesTo ?? 0;
+    return first === due ? null : { id: Math.max(newest, replacesTo) + 1, first, due };
+  }
+
   async #placeOf(id: number, due: number, there: readonly SegmentThere[]): Promise<DamagedPlace> {
     const segment = await this.#readDamaged(id);
     if (segment.retention !== null) this.#generation = Math.max(1, this.#generation, segment.retention.generation);
@@ -216,22 +261,44 @@ class Repair {
     return damagedPlace({ id, segment, header, due, behind, generation: this.#generation });
   }
 
-  async #plan(places: readonly DamagedPlace[]): Promise<RepairAction[]> {
+  async #plan(): Promise<RepairAction[]> {
     const actions: RepairAction[] = [];
-    for (const { id, isThere, lost } of places) {
+    for (const place of this.#places) {
+      const { id, isThere, lost } = place;
       const file = segmentName(id);
+      const { segment, recordsPutBack } = await this.#salvage(place);
+      const records = `${recordsPutBack} system record${recordsPutBack === 1 ? "" : "s"}`;
       const losses = lost.length === 0 ? "" : `; of its record of what compaction removed is lost: ${lost.join("; ")}`;
-      if (isThere) actions.push({ kind: "rebuild-segment", file, message: `write ${file} anew from its right frames${losses}` });
-      else {
-        const message = `put an empty ${file} in the place of the one that is missing${losses}`;
-        actions.push({ kind: "replace-missing-segment", file, message });
+      if (isThere) {
+        const more = recordsPutBack === 0 ? "" : ` and ${records} that its index block or the checkpoint repeats`;
+        const right = sourceOf(segment, segment.frames.length - recordsPutBack);
+        const message = `write ${file} anew from ${right}${more}${losses}${this.#misplacedHint(id)}`;
+        actions.push({ kind: "rebuild-segment", file, message });
+      } else {
+        const what = recordsPutBack === 0 ? `an empty ${file}` : `a ${file} with ${records} of the checkpoint`;
+        actions.push({ kind: "replace-missing-segment", file, message: `put ${what} in the place of the one that is missing${losses}` });
       }
+    }
+    if (this.#successor !== null) {
+      const { id, first, due } = this.#successor;
+      const file = segmentName(id);
+      const message = `put an empty ${file} behind the newest segment, which begins with sequence ${first}: those from ${due} on were given to events that are lost`;
+      actions.push({ kind: "add-segment", file, message });
     }
     for (const file of [CHECKPOINT_FILE, DURABLE_MARK_FILE]) {
       if ((await this.#disk.status(join(this.#directory, file))) === null) continue;
       actions.push({ kind: "remove-file", file, message: `remove ${file}, which speaks of the log as it was` });
     }
     return actions;
+  }
+
+  /** Where a file is another segment of this store, whose frames count for nothing in this place. */
+  #misplacedHint(id: number): string {
+    const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
+    const outcome = decodeSegmentHeader(bytes.subarray(0, this.#files.file(id).readSync(bytes, 0, bytes.length, 0)));
+    if (outcome.kind !== "ok" || outcome.header.segmentId === id || !sameBytes(outcome.header.storeId, 0, this.#storeId, 0, 16)) return "";
+    const other = segmentName(outcome.header.segmentId);
+    return `; by its header it is ${other}: if it only got a wrong name, give it its own instead of repairing, and nothing of it is lost`;
   }
 
   /** Copies every file that will be changed. Commit point: the sync of the directory that holds the copies. */
@@ -241,8 +308,8 @@ class Repair {
     const target = join(this.#directory, name);
     await this.#disk.makeDirectory(target);
     for (const { file, kind } of actions) {
-      if (kind === "replace-missing-segment") continue;
-      await replaceFile(this.#disk, target, file, await this.#readWhole(file));
+      if (kind === "replace-missing-segment" || kind === "add-segment") continue;
+      await replaceFile(this.#disk, target, file, this.#piecesOf(file));
     }
     // What was wrong and what was done about it, for whoever meets the holes later.
     const record = JSON.stringify({ repairedAt, problems, actions }, null, 2);
@@ -251,24 +318,31 @@ class Repair {
     return name;
   }
 
-  async #readWhole(name: string): Promise<Uint8Array> {
+  /** Whatever a file has become, it is copied: no more of it is in memory than a piece. */
+  async *#piecesOf(name: string): AsyncGenerator<Uint8Array, void> {
     const file = await this.#disk.open(join(this.#directory, name), "read");
     try {
-      const bytes = uninitializedBytes(await file.size());
-      const count = await file.read(bytes, 0, bytes.length, 0);
-      return bytes.subarray(0, count);
+      const piece = uninitializedBytes(PIECE_BYTES);
+      for (let at = 0; ; ) {
+        const count = await file.read(piece, 0, piece.length, at);
+        if (count === 0) return;
+        yield piece.subarray(0, count);
+        at += count;
+      }
     } finally {
       await file.close();
     }
   }
 
-  async #apply(actions: readonly RepairAction[], places: readonly DamagedPlace[]): Promise<void> {
+  async #apply(actions: readonly RepairAction[]): Promise<void> {
     const rebuild = async (isNewest: boolean): Promise<void> => {
-      for (const place of places.filter((one) => one.isNewest === isNewest)) {
+      for (const place of this.#places.filter((one) => one.isNewest === isNewest)) {
         await replaceFile(this.#disk, this.#directory, segmentName(place.id), await this.#rebuild(place));
         this.#files.forget(place.id);
       }
     };
+    // First of all: from then on it is damage, whoever looks at it, that the one before has no seal.
+    if (this.#successor !== null) await this.#addSuccessor(this.#successor);
     // That the newest is damaged, only the checkpoint and the mark may say: it is done before they go.
     await rebuild(true);
     // Before the others are done: once they are right, nothing would tell that it speaks of them as they were.
@@ -287,23 +361,53 @@ class Repair {
     return await readDamagedSegment(this.#disk, this.#files.path(id), segmentSeed(this.#storeId, id));
   }
 
+  /** What goes into the segment's place: the frames that are whole, and the system records that are known from elsewhere. */
+  async #salvage(place: DamagedPlace): Promise<Salvage> {
+    const { id, isThere } = place;
+    const segment = isThere ? await this.#readDamaged(id) : NOTHING;
+    const ofBlock = isThere ? recordsInBlock(this.#files, id, this.#storeId) : [];
+    const ofCheckpoint = this.#lostRecords.filter((record) => this.#homeOf(sequenceOfRecord(record)) === id);
+    const whole = withRecords(segment, [...ofBlock, ...ofCheckpoint]);
+    return { segment: whole, recordsPutBack: whole.frames.length - segment.frames.length };
+  }
+
+  /** The first of the places in which a record stood that the event with this sequence followed. */
+  #homeOf(sequence: number): number | undefined {
+    return this.#places.find(({ id, first, replacesTo }) => {
+      const behind = [...this.#opened].filter(([other]) => other > Math.max(id, replacesTo)).map(([, bounds]) => bounds.first);
+      return first <= sequence && sequence <= Math.min(...behind);
+    })?.id;
+  }
+
   async #rebuild(place: DamagedPlace): Promise<Uint8Array> {
-    const { id, isThere, first, next, nextBefore, isSealed, replacesFrom, replacesTo } = place;
-    const { bytes, frames, events, retention } = isThere ? await this.#readDamaged(id) : NOTHING;
-    const generation = this.#generation;
-    const header = {
-      storeId: this.#storeId,
-      segmentId: id,
-      firstSequence: first,
-      generation,
-      replacesFrom,
-      replacesTo,
-      createdMicros: this.#clock.nowMicros(),
-    };
-    const record = retention?.record({ events, first, next: nextBefore, generation }) ?? null;
-    return await rebuildSegment({ bytes, frames, header, record, nextSequence: isSealed ? next : null });
+    const { id, first, next, nextBefore, isSealed, replacesFrom, replacesTo } = place;
+    const { bytes, frames, events, retention } = (await this.#salvage(place)).segment;
+    const header = { ...this.#headerOf(id, first), replacesFrom, replacesTo };
+    const record = retention?.record({ events, first, next: nextBefore, generation: this.#generation }) ?? null;
+    const nextSequence = isSealed || this.#successor !== null ? next : null;
+    return await rebuildSegment({ bytes, frames, header, record, nextSequence });
+  }
+
+  async #addSuccessor({ id, first }: Successor): Promise<void> {
+    const header = { ...this.#headerOf(id, first), replacesFrom: 0, replacesTo: 0 };
+    const records = this.#lostRecords.filter((record) => this.#homeOf(sequenceOfRecord(record)) === undefined);
+    const { bytes, frames } = withRecords(NOTHING, records);
+    const made = await rebuildSegment({ bytes, frames, header, record: null, nextSequence: null });
+    await replaceFile(this.#disk, this.#directory, segmentName(id), made);
+  }
+
+  #headerOf(segmentId: number, firstSequence: number): Omit<SegmentHeader, "replacesFrom" | "replacesTo"> {
+    const createdMicros = this.#clock.nowMicros();
+    return { storeId: this.#storeId, segmentId, firstSequence, generation: this.#generation, createdMicros };
   }
 }
 
+function sourceOf({ retention }: DamagedSegment, rightFrames: number): string {
+  if (rightFrames > 0) return `its ${rightFrames} right frame${rightFrames === 1 ? "" : "s"}`;
+  return retention === null ? "nothing (no frame of it is right, all its events go)" : "its record of what compaction removed";
+}
+
+const PIECE_BYTES = 1024 * 1024;
+
 /** Of a segment whose file is missing. */
-const NOTHING: DamagedSegment = { bytes: new Uint8Array(0), frames: [], events: [], seal: null, retention: null };
+const NOTHING: DamagedSegment = { bytes: new Uint8Array(0), frames: [], events: [], nextOfRecords: 0, seal: null, retention: null };

@@ -272,7 +272,7 @@ export const mutations = [
     file: "src/open-native.ts",
     edits: [
       [
-        "if (mark === null || this.#storeId === null || !sameBytes(mark.storeId, 0, this.#storeId, 0, 16)) return null;\n    return mark.generation === this.#generation ? mark : null;",
+        "if (mark === null || this.#storeId === null || !sameBytes(mark.storeId, 0, this.#storeId, 0, 16)) return null;\n    return mark.generation >= this.#generation ? mark : null;",
         "return mark;",
       ],
     ],
@@ -347,8 +347,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "const copies = await this.#copyAside(problems, actions);\n      await this.#apply(actions, places);",
-        "await this.#apply(actions, places);\n      const copies = await this.#copyAside(problems, actions);",
+        "const copies = await this.#copyAside(problems, actions);\n      await this.#apply(actions);",
+        "await this.#apply(actions);\n      const copies = await this.#copyAside(problems, actions);",
       ],
     ],
     suites: ["changes"],

@@ -17,6 +17,8 @@ export interface DamagedPlace {
   readonly next: number;
   /** The same, of the segment as it was; null where nothing tells. */
   readonly nextBefore: number | null;
+  /** Every sequence before this one was given, as the segment itself tells. */
+  readonly given: number;
   readonly isSealed: boolean;
   /** The range that it stands for, where compaction made it; zeros where it did not. */
   readonly replacesFrom: number;
@@ -60,6 +62,7 @@ export function missingPlace(id: number, due: number, generation: number): Damag
     first: due,
     next: due,
     nextBefore: due,
+    given: due,
     isSealed: true,
     replacesFrom: 0,
     replacesTo: 0,
@@ -91,6 +94,7 @@ export function damagedPlace(input: DamagedPlaceInput): DamagedPlace {
     // In a log that was never compacted a seal that names more than the events before it is damage.
     next: generation === 0 ? afterEvents : Math.max(afterEvents, sealed ?? 0, recorded),
     nextBefore,
+    given: Math.max(afterEvents, recorded, sealed ?? 0, segment.nextOfRecords),
     // Only in a sealed segment is the record asked.
     isSealed: !isNewest || seal !== null || isCompacted,
     replacesFrom: isCompacted ? id : 0,

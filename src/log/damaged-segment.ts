@@ -27,6 +27,8 @@ export interface DamagedSegment {
   readonly frames: readonly RightFrame[];
   /** The sequences of the events among them. */
   readonly events: readonly number[];
+  /** The furthest next sequence that a system record among them repeats; 0 where there is none. */
+  readonly nextOfRecords: number;
   readonly seal: Seal | null;
   /** What is whole of that record; null where no frame of it is. */
   readonly retention: RetentionSalvage | null;
@@ -50,6 +52,7 @@ function sortFrames(bytes: Uint8Array, found: readonly RightFrame[]): DamagedSeg
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const frames: RightFrame[] = [];
   const events: number[] = [];
+  let nextOfRecords = 0;
   let seal: Seal | null = null;
   let retention: RetentionSalvage | null = null;
   for (const frame of found) {
@@ -59,10 +62,12 @@ function sortFrames(bytes: Uint8Array, found: readonly RightFrame[]): DamagedSeg
     else if ((flags & FRAME_FLAG.retention) !== 0) (retention ??= new RetentionSalvage()).take(bytes, view, offset);
     else {
       frames.push(frame);
-      if ((flags & FRAME_FLAG.system) === 0) events.push(getUint64(view, offset + FRAME.sequence));
+      const sequence = getUint64(view, offset + FRAME.sequence);
+      if ((flags & FRAME_FLAG.system) === 0) events.push(sequence);
+      else nextOfRecords = Math.max(nextOfRecords, sequence);
     }
   }
-  return { bytes, frames, events, seal, retention };
+  return { bytes, frames, events, nextOfRecords, seal, retention };
 }
 
 export interface RebuiltSegment extends Pick<DamagedSegment, "bytes" | "frames"> {
@@ -92,14 +97,15 @@ export async function rebuildSegment({ bytes, frames, header, record, nextSequen
     const following = frames[i + 1];
     // A commit that lost its end, or what followed it, ends where it now ends.
     if (!isMarked(view, at) && following?.offset !== frame.offset + frame.length) markFrame(view, at);
-    view.setUint32(at + FRAME.syncBack, at - SEGMENT_HEADER.bytes, true);
+    // The whole file is synced before it has its name: each frame proves that what stands before it was.
+    view.setUint32(at + FRAME.syncBack, 0, true);
     const end = at + frameLength(view, at);
     view.setUint32(at + FRAME.crc, crc32(made.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
     at = end;
   }
   if (nextSequence !== null) {
     const seal = { frames: retention.pieces.length + frames.length, nextSequence, timeMicros: createdMicros };
-    made.set(encodeSeal(seal, seed, at, SEGMENT_HEADER.bytes), at);
+    made.set(encodeSeal(seal, seed, at, at), at);
   }
   return made;
 }

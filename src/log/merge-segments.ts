@@ -165,10 +165,12 @@ export async function* mergedSegment(input: MergeInput): AsyncGenerator<Uint8Arr
   }
   yield* writer.take(0);
   const seal = { frames: retention.pieces.length + writer.frames, nextSequence: last.nextSequence, timeMicros: nowMicros };
-  yield encodeSeal(seal, segmentSeed(storeId, first.id), writer.offset, SEGMENT_HEADER.bytes);
+  yield encodeSeal(seal, segmentSeed(storeId, first.id), writer.offset, writer.offset);
 }
 
-/** Gives frames their new places and marks. */
+/**
+ * Gives frames their new places and marks. The whole file is synced before it has its name: each frame proves that what stands before it was.
+ */
 class KeptFrames {
   frames = 0;
   /** Where the next frame will stand. */
@@ -193,7 +195,7 @@ class KeptFrames {
       const view = new DataView(bytes.buffer);
       const mark = i === commit.length - 1 ? COMMIT_MARK : 0;
       view.setUint32(FRAME.length, ((view.getUint32(FRAME.length, true) & LENGTH_MASK) | mark) >>> 0, true);
-      view.setUint32(FRAME.syncBack, this.offset - SEGMENT_HEADER.bytes, true);
+      view.setUint32(FRAME.syncBack, 0, true);
       view.setUint32(FRAME.crc, crc32(bytes.subarray(FRAME.length), frameSeed(this.#seed, this.offset)), true);
       this.offset += bytes.length;
       this.#readyBytes += bytes.length;

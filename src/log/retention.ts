@@ -32,10 +32,16 @@ export class Retention {
     this.summary = readSummary(this.#payload(retentionAt));
   }
 
-  /** What was removed where this segment stands; null where nothing was. Blocking: two small reads. */
+  /** What was removed where this segment stands; null where nothing was. Blocking: two small reads. Throws `CORRUPT` where nothing tells. */
   static of(files: SegmentFiles, frames: FrameSource, segmentId: number): Retention | null {
     const outcome = readHeader(files, segmentId);
-    const { retentionAt = 0 } = outcome.kind === "ok" ? outcome.header : {};
+    if (outcome.kind !== "ok") {
+      // Whoever opened by a checkpoint has not seen the header. Taken for "nothing", a retry would be appended again, and a compaction drop the record.
+      const reason = `its header is damaged: ${outcome.reason}`;
+      const message = `Cannot read what compaction removed from segment ${segmentId} (${reason}), run batpak repair`;
+      throw new StoreError("CORRUPT", message, { segmentId, offset: 0, reason });
+    }
+    const { retentionAt = 0 } = outcome.header;
     return retentionAt === 0 ? null : new Retention(frames, segmentId, retentionAt);
   }
 

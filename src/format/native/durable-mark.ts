@@ -1,7 +1,7 @@
 /**
  * `durable.mark`: what the writer has made visible and what it has synced, rewritten in place after each commit and not itself synced.
- * Readers in other processes use the visible position, recovery only the synced one. A mark that is torn, or of another store or
- * generation, counts for nothing. Little-endian.
+ * Readers in other processes use the visible position, recovery only the synced one. A mark that is torn, of another store, or of
+ * an older generation than the segments counts for nothing. Little-endian.
  */
 import { crc32 } from "node:zlib";
 import { sameBytes } from "../../base/hex.ts";

@@ -10,7 +10,7 @@
  * - `length` is that of the whole frame, prefix and hash included, in the low 30 bits. The top bit marks the last frame of a commit. It lies
  *   outside the hashed body, so that compaction can keep batch boundaries without changing a hash (docs/decisions/0001).
  * - `syncBack` is the distance from the frame's offset back to the position up to which this segment was synced when its group
- *   was sealed.
+ *   was sealed; 0 in files that were synced as a whole before they had their names.
  */
 export const FRAME = {
   crc: 0, // u32

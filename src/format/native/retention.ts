@@ -89,7 +89,8 @@ export class RetentionFrames {
     const length = endFrame(sink, start);
     const { bytes, view } = sink;
     const { offset } = this;
-    stampFrame(view, start, this.pieces.length, this.#sequence, this.#timeMicros, offset - SEGMENT_HEADER.bytes);
+    // The whole file is synced before it has its name.
+    stampFrame(view, start, this.pieces.length, this.#sequence, this.#timeMicros, 0);
     markFrame(view, start);
     const hashAt = start + length - FRAME.hashBytes;
     bytes.set(blake3(bytes.subarray(start + FRAME.body, hashAt)), hashAt);
