@@ -1,5 +1,6 @@
 /** Follows a list of rows, as an entity has one: reading a stream from its start, its middle or its end never costs its whole length. */
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
+import { type NameMarks, namesOf } from "./name-marks.ts";
 import type { Condition, RowList, ScanSource } from "./scan-source.ts";
 import type { RowCursor } from "./segment-index.ts";
 
@@ -17,6 +18,7 @@ export class ListCursor implements RowCursor {
   readonly #source: ScanSource;
   readonly #rows: RowList;
   readonly #conditions: readonly Condition[];
+  readonly #names: NameMarks | null;
   readonly #forward: boolean;
   /** Positions still to be looked at. */
   #from: number;
@@ -29,18 +31,24 @@ export class ListCursor implements RowCursor {
     this.#from = from;
     this.#to = to;
     this.#conditions = conditions;
+    this.#names = namesOf(conditions);
     this.#forward = forward;
     this.#batch = new Uint32Array(Math.min(BATCH_ROWS, Math.max(0, to - from)));
   }
 
   next(out: Uint32Array): number {
+    if (this.#names?.isDue === true) {
+      this.#names.step();
+      if (!this.#names.isComplete) return -1;
+    }
     const batch = this.#batch;
     let written = 0;
     let looked = 0;
     while (written < out.length && this.#from < this.#to) {
-      if (looked >= ROWS_PER_CALL) return written > 0 ? written : -1;
+      if (looked >= ROWS_PER_CALL || this.#names?.isDue === true) return written > 0 ? written : -1;
       const wanted = out.length - written;
-      const filled = Math.min(this.#conditions.length === 0 ? wanted : Math.max(wanted, CONDITION_ROWS), this.#to - this.#from, BATCH_ROWS);
+      const most = this.#names === null ? BATCH_ROWS : CONDITION_ROWS;
+      const filled = Math.min(this.#conditions.length === 0 ? wanted : Math.max(wanted, CONDITION_ROWS), this.#to - this.#from, most);
       let i = 0;
       if (this.#forward) {
         this.#rows.fill(this.#from, this.#from + filled, batch);

@@ -3,12 +3,18 @@
  * few rows compares few names. Once many were compared one by one, all are, in their order, which costs less for each.
  */
 import type { PrefixSet } from "../base/prefix-set.ts";
-import type { ScanSource } from "./scan-source.ts";
+import type { Condition, ScanSource } from "./scan-source.ts";
 
 /** So many names are compared one by one, … */
 const ONE_BY_ONE_MAX = 1024;
 /** … and fewer where they load so many pages: names that are met lie anywhere, and a small cache may load two for each. */
 const PAGES_MAX = 64;
+
+/** Those that the conditions ask for: always the last of them. */
+export function namesOf(conditions: readonly Condition[]): NameMarks | null {
+  const last = conditions.at(-1);
+  return last?.test === "names" ? last.names : null;
+}
 
 export class NameMarks {
   readonly #source: ScanSource;

@@ -11,7 +11,7 @@ import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
 import { areFew, EntitiesCursor, type RowRange } from "./entities-cursor.ts";
 import { endCursor, ListCursor } from "./list-cursor.ts";
 import { listedCursor, ScopesCursor } from "./listed-cursor.ts";
-import { NameMarks } from "./name-marks.ts";
+import { NameMarks, namesOf } from "./name-marks.ts";
 import type { ColumnValues, Condition, ScanSource } from "./scan-source.ts";
 import type { RowCursor, RowFilter } from "./segment-index.ts";
 
@@ -182,8 +182,7 @@ class ScanCursor implements RowCursor {
     this.#end = range.end;
     this.#forward = range.direction === "forward";
     this.#conditions = range.conditions;
-    const last = range.conditions.at(-1);
-    this.#names = last?.test === "names" ? last.names : null;
+    this.#names = namesOf(range.conditions);
     this.#span = this.#names === null ? SPAN_MIN : SPAN_MIN_NAMED;
   }
 
