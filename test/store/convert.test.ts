@@ -325,6 +325,27 @@ test("a user's own metadata under the conversion's name is metadata", async (con
   await assert.rejects(convertStore(join(directory, "back"), join(directory, "again"), { layout: "batpak-0.3" }), refused);
 });
 
+// Found by a review: the record names the source's next sequence, and the copy numbers on behind its last event.
+test("where the source had left out numbers at its end, the events that have them in the copy keep their metadata", async (context) => {
+  const directory = temporary(context);
+  const source = copyFixture("tiny", join(directory, "source"));
+  const checkpoint = readFileSync(join(source, "index.ckpt"));
+  // A single byte of MessagePack: numbers that the original gave to what it never wrote.
+  checkpoint[checkpoint.indexOf("global_sequence") + "global_sequence".length] += 10;
+  checkpoint.writeUInt32LE(crc32(checkpoint.subarray(12)), 8);
+  writeFileSync(join(source, "index.ckpt"), checkpoint);
+  const native = join(directory, "native");
+  const { events } = await convertStore(source, native, { layout: "native" });
+  const store = await Store.open(native);
+  assert.equal((await store.stats()).nextSequence, events);
+  for (let n = 0; n < 3; n++) await store.append({ entity: "a", scope: "s" }, rawEvent(0xf003, n), { metadata: { user: n } });
+  await store.close();
+  const [old, details] = [join(directory, "old"), { layout: "batpak-0.3", feature: "metadata" }];
+  await assert.rejects(convertStore(native, old, { layout: "batpak-0.3" }), { code: "UNSUPPORTED_BY_LAYOUT", details });
+  const { dropped } = await convertStore(native, old, { layout: "batpak-0.3", lossy: true });
+  assert.equal(dropped.metadata, 3);
+});
+
 test("keys of events that compaction removed are not lost without a word", async (context) => {
   const directory = temporary(context);
   const source = join(directory, "source");
