@@ -22,7 +22,7 @@ import { segmentIdOf } from "./log/segment-files.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
-import { asStoreError, directoryExists, listDirectory, readerView } from "./open-directory.ts";
+import { asStoreError, directoryExists, listDirectory, readerView, segmentsLost, segmentsLostError } from "./open-directory.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenReport } from "./open-report.ts";
 import type { ReadingParts } from "./reading.ts";
@@ -92,19 +92,10 @@ async function openForWriting(
   started: number,
 ): Promise<Opened> {
   const listing = await listDirectory(disk, directory);
+  if (listing.orphans.length > 0) throw segmentsLostError(directory, listing.orphans, "open the store");
   assertLayout(listing.layout, options.layout);
   // Whoever made the directory, or gave it its name, may have been killed before that was synced: nothing is promised in it until it is.
   if (listing.segmentIds.length === 0 || listing.converted) await disk.makeDirectory(directory);
-  if (listing.orphanCheckpoint) {
-    throw new StoreError(
-      "CORRUPT",
-      `Cannot open the store: ${directory} has a checkpoint and no segments; its events are gone, restore them or remove index.ckpt`,
-      {
-        reason: "the segments that the checkpoint lists are missing",
-        lost: "every event",
-      },
-    );
-  }
   const layout = listing.layout ?? options.layout ?? "native";
   if (layout === "batpak-0.3") assertKinds(options);
   const parts = prepareNative(disk, directory, options.indexCacheBytes, layout);
@@ -128,7 +119,7 @@ async function openForWriting(
 async function openForReading(directory: string, disk: Disk, options: CompiledOptions, started: number): Promise<Opened> {
   if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "open the store read-only");
   const listing = await listDirectory(disk, directory);
-  if (listing.segmentIds.length === 0 && !listing.orphanCheckpoint) throw noStoreIn(directory, "open the store read-only");
+  if (listing.segmentIds.length === 0 && listing.orphans.length === 0) throw noStoreIn(directory, "open the store read-only");
   assertLayout(listing.layout, options.layout);
   const parts = prepareNative(disk, directory, options.indexCacheBytes, listing.layout ?? "native");
   try {
@@ -189,12 +180,14 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
       }
       const limit = before.writer && before.mark !== null ? visibleBeside(before.mark, parts.log) : null;
       await readNativeLog(disk, fresh, { segmentIds, mark: before.mark, tolerant: true, limit });
+      const isOther = isOtherStore(parts, fresh);
+      if (listing.orphans.length > 0) fresh.log = { ...fresh.log, problems: [...fresh.log.problems, segmentsLost(listing.orphans)] };
       const after = await readerView(disk, directory);
       // A writer that has written no mark yet is recovering: it has appended nothing, and what is there is what it will keep.
       const settled = before.writer ? before.mark !== null || (after.writer && after.mark === null) : !after.writer;
       const isRight = settled && (fresh.log.problems.length === 0 || !(await mayBePassing()));
       const isLast = isRight || attempt >= READ_ATTEMPTS_MAX;
-      if (isLast && isOtherStore(parts, fresh)) throw replacedError(directory);
+      if (isLast && isOther) throw replacedError(directory);
       taken = isLast;
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;

@@ -434,13 +434,14 @@ class Verification {
     if (outcome.kind !== "ok") return this.#tell(checkpointProblem(outcome.reason));
     const { index, generation } = outcome.restored;
     const { visible } = index;
-    // One that a writer has written since verifying began is looked at the next time.
+    // One that a writer has written since verifying began is looked at the next time. Where that writer is gone, a reader looks once more.
     const ahead =
       generation > this.#parts.log.generation ||
       visible.segmentId > this.#visible.segmentId ||
       (visible.segmentId === this.#visible.segmentId && visible.offset > this.#visible.offset);
     if (!ahead && visible.segmentId > 0) this.#checkpoint = new CheckpointComparison(outcome.restored, (problem) => this.#tell(problem));
-    else if (ahead && this.#parts.log.problems.length > 0) this.#tell(checkpointProblem("it is ahead of the log"));
+    else if (ahead && (this.#parts.log.problems.length > 0 || !(await readerView(this.#disk, this.#parts.directory)).writer))
+      this.#tell(checkpointProblem("it is ahead of the log"));
   }
 
   #meetCheckpoint(offset: number): void {

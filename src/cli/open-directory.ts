@@ -21,8 +21,8 @@ export async function assertStoreDirectory(directory: string, hint = "a director
     const inside = /(?:\.fbat|\.ckpt|\.mark|\.lock)$/.test(path) ? "; give the directory that it is in" : "";
     throw new UsageError(`Cannot open the store: ${path} is a ${status.type}, a directory is allowed${inside}`);
   }
-  const { segmentIds, orphanCheckpoint } = await listDirectory(nodeDisk, path);
-  if (segmentIds.length === 0 && !orphanCheckpoint) {
+  const { segmentIds, orphans } = await listDirectory(nodeDisk, path);
+  if (segmentIds.length === 0 && orphans.length === 0) {
     throw new UsageError(`Cannot open the store: the directory ${path} holds no store (no segment files NNNNNN.fbat), ${hint}`);
   }
 }
