@@ -21,6 +21,9 @@ import type { Layout } from "./store-options.ts";
 /** Beside the log of a converted store: the source's last hash of each entity. */
 export const CONVERSION_FILE = "conversion.jsonl";
 
+/** In a directory that a conversion has not done with: what is there may be cleared by the next one. Of a store that is in use it says nothing. */
+export const UNFINISHED_FILE = "conversion.unfinished";
+
 /** Whether the path is the directory, or is in it. */
 export function liesIn(directory: string, path: string): boolean {
   return /^(?!\.\.(?:[/\\]|$))/.test(relative(resolve(directory), resolve(path)));
@@ -91,6 +94,8 @@ export interface DirectoryListing {
   readonly orphans: readonly string[];
   /** Whether a conversion made the directory. */
   readonly converted: boolean;
+  /** Whether that one was cut off, if only before it could say that it was done. */
+  readonly unfinished: boolean;
   /** Names of leftovers that the next writer is to remove. */
   readonly temporaries: readonly string[];
 }
@@ -101,7 +106,14 @@ export async function listDirectory(disk: Disk, directory: string): Promise<Dire
   const layout = await layoutOf(disk, directory, segmentIds);
   const orphans = segmentIds.length === 0 ? await orphansIn(disk, directory) : [];
   const converted = (await disk.status(join(directory, CONVERSION_FILE))) !== null;
-  return { segmentIds, layout, orphans, converted, temporaries: names.filter(isTemporaryName) };
+  const unfinished = names.includes(UNFINISHED_FILE);
+  return { segmentIds, layout, orphans, converted, unfinished, temporaries: names.filter(isTemporaryName) };
+}
+
+/** Says that the store is somebody's now. The directory must have its name for good: without the file, a conversion that lost it would be refused there. */
+export async function endConversion(disk: Disk, directory: string): Promise<void> {
+  await disk.remove(join(directory, UNFINISHED_FILE));
+  await disk.syncDirectory(directory);
 }
 
 /** A checkpoint is written of segments only. A mark is written behind the first segment, and may speak of no event yet. */

@@ -22,7 +22,15 @@ import { segmentIdOf } from "./log/segment-files.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
-import { asStoreError, directoryExists, listDirectory, readerView, segmentsLost, segmentsLostError } from "./open-directory.ts";
+import {
+  asStoreError,
+  directoryExists,
+  endConversion,
+  listDirectory,
+  readerView,
+  segmentsLost,
+  segmentsLostError,
+} from "./open-directory.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenReport } from "./open-report.ts";
 import type { ReadingParts } from "./reading.ts";
@@ -71,17 +79,17 @@ export async function openParts(directory: string, options: CompiledOptions): Pr
   if (!(await directoryExists(disk, directory))) await disk.makeDirectory(directory);
   const lock = await acquireDirectoryLock(disk, directory, { waitMs: options.lockWaitMs, clock: options.clock });
   try {
-    return await openForWriting(directory, rememberFailedSyncs(disk, directory), options, lock, started);
+    return await openForWriting(directory, rememberFailedSyncs(disk, directory), options, lock, started, false);
   } catch (error) {
     await lock.release();
     throw error;
   }
 }
 
-/** Opens a directory for writing whose lock the caller holds, and goes on holding. */
+/** Opens a directory for writing in which a conversion makes its store, which holds the lock and goes on holding it. */
 export async function openHeld(directory: string, options: CompiledOptions, lock: DirectoryLock): Promise<Opened> {
   const disk = rememberFailedSyncs(options.disk ?? nodeDisk, directory);
-  return await openForWriting(directory, disk, options, lock, options.clock.monotonicMs());
+  return await openForWriting(directory, disk, options, lock, options.clock.monotonicMs(), true);
 }
 
 async function openForWriting(
@@ -90,6 +98,7 @@ async function openForWriting(
   options: CompiledOptions,
   lock: DirectoryLock,
   started: number,
+  isConverting: boolean,
 ): Promise<Opened> {
   const listing = await listDirectory(disk, directory);
   if (listing.orphans.length > 0) throw segmentsLostError(directory, listing.orphans, "open the store");
@@ -103,6 +112,8 @@ async function openForWriting(
     const mark = await readMark(disk, directory);
     await readNativeLog(disk, parts, { segmentIds: listing.segmentIds, mark, tolerant: false, limit: null });
     for (const name of listing.temporaries) await disk.remove(join(directory, name));
+    // Before anything is appended that the next conversion might take for what the last one left.
+    if (listing.unfinished && !isConverting) await endConversion(disk, directory);
     const registry = registryOf(parts, options);
     const life = { assertReadable: () => {}, assertWritable: () => {} };
     const reading = readingOf(parts, registry, life);

@@ -1,7 +1,18 @@
 // Converting stores between the layouts: the stores of the original, and ours; what stays, what is new, what is refused, what a crash leaves.
 
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -77,6 +88,8 @@ for (const name of fixtureNames()) {
     }
   });
 }
+
+const UNFINISHED = "conversion.unfinished";
 
 test("what timestamps and flags say beyond the time is kept in the metadata, and comes back", async (context) => {
   const directory = temporary(context);
@@ -279,6 +292,61 @@ test("nothing is cleared but what a conversion left: neither the source, nor a s
   await assert.rejects(convertStore(source, join(directory, "z"), { layout: "native" }), { code: "IO", message: /is a symlink/ });
   assert.deepEqual(readdirSync(join(directory, "y.converting")), ["thesis.txt"]);
   assert.deepEqual(filesOf(work), before);
+});
+
+// Found by a review: a finished store, and each snapshot of one, has `conversion.jsonl`, by which it passed for what an interrupted conversion had left.
+test("a finished store at the conversion's place is not cleared, nor is a snapshot of one, or what an earlier build left", async (context) => {
+  const directory = temporary(context);
+  const source = copyFixture("tiny", join(directory, "source"));
+  const target = join(directory, "data");
+  const work = `${target}.converting`;
+  const made = join(directory, "made");
+  await convertStore(source, made, { layout: "native" });
+  assert.deepEqual(readdirSync(made).sort(), ["000001.fbat", "conversion.jsonl", "durable.mark", "index.ckpt", "lock"]);
+  const store = await Store.open(made, { readOnly: true });
+  await store.snapshot(join(directory, "copy"));
+  await store.close();
+  mkdirSync(join(directory, "earlier"));
+  copyFileSync(join(made, "conversion.jsonl"), join(directory, "earlier", "conversion.jsonl"));
+  for (const name of ["made", "copy", "earlier"]) {
+    renameSync(join(directory, name), work);
+    const before = filesOf(work);
+    const refused = { code: "IO", message: /which no conversion left there; move that away, or take another target/ };
+    await assert.rejects(convertStore(source, target, { layout: "native" }), refused, name);
+    assert.deepEqual(filesOf(work), before);
+    renameSync(work, join(directory, name));
+  }
+});
+
+test("a store whose conversion was killed behind the rename is whole, and is a conversion's no more once it is open for writing", async () => {
+  const disk = new SimulatedDisk();
+  const source = await Store.open("/source", { disk });
+  for (let n = 0; n < 20; n++) await source.append({ entity: "e", scope: "s" }, rawEvent(0xf001, { n }));
+  await source.close();
+  disk.faults = ({ kind, path }) => (kind === "remove" && path === `/target/${UNFINISHED}` ? { error: "EIO" } : undefined);
+  await convertStore("/source", "/target", { layout: "batpak-0.3", disk });
+  disk.faults = undefined;
+  const isThere = async (path: string): Promise<boolean> => (await disk.status(path)) !== null;
+  const reader = await Store.open("/target", { disk, readOnly: true });
+  assert.equal(await reader.count(), 20);
+  assert.deepEqual((await reader.verify()).problems, []);
+  await reader.snapshot("/copy");
+  await reader.close();
+  assert.deepEqual([await isThere(`/target/${UNFINISHED}`), await isThere(`/copy/${UNFINISHED}`)], [true, false]);
+  const writer = await Store.open("/target", { disk });
+  assert.equal(await isThere(`/target/${UNFINISHED}`), false);
+  await writer.append({ entity: "e", scope: "s" }, rawEvent(0xf001, { n: 20 }));
+  await writer.close();
+  // After a power cut, too.
+  const after = disk.diskAfterCrash();
+  await after.rename("/target", "/data.converting");
+  await assert.rejects(convertStore("/source", "/data", { layout: "batpak-0.3", disk: after }), {
+    code: "IO",
+    message: /no conversion left/,
+  });
+  const kept = await Store.open("/data.converting", { disk: after, readOnly: true });
+  assert.equal(await kept.count(), 21);
+  await kept.close();
 });
 
 test("of two conversions to one target one is refused, and neither harms the other", async (context) => {
