@@ -7,6 +7,7 @@ import type { Command } from "commander";
 import { nodeDisk } from "../disk/node-disk.ts";
 import { isStoreError } from "../base/store-error.ts";
 import { directoryExists, listDirectory } from "../open-directory.ts";
+import { LOCK_WAIT_MS_MAX } from "../store-options.ts";
 import { Store } from "../store.ts";
 import { UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
@@ -56,12 +57,17 @@ export interface WaitFlags {
 
 /** Adds `--wait` to a verb. */
 export function addWait(command: Command): Command {
-  return command.option("--wait <seconds>", "wait so long for another writer to end; default 0");
+  return command.option("--wait <seconds>", "wait so long for another writer to end: up to a day; default 0");
 }
+
+const WAIT_SECONDS_MAX = LOCK_WAIT_MS_MAX / 1000;
 
 /** How long to wait for a lock. */
 export function lockWait({ wait }: WaitFlags): { readonly lockWaitMs?: number } {
-  return wait === undefined ? {} : { lockWaitMs: wholeNumber(wait, "--wait") * 1000 };
+  if (wait === undefined) return {};
+  const seconds = wholeNumber(wait, "--wait");
+  if (seconds > WAIT_SECONDS_MAX) throw new UsageError(`Cannot use --wait ${wait}: up to ${WAIT_SECONDS_MAX} seconds, a day, are allowed`);
+  return { lockWaitMs: seconds * 1000 };
 }
 
 /** Opens for writing; makes a store only where `create` says so: null for a verb that never does. */
