@@ -2,7 +2,8 @@
  * The directory in which a conversion makes its store: `TARGET.converting`, held from before its first file until it has the target's name.
  *
  * Invariants:
- * 1. Nothing is removed but what an interrupted conversion left. That has `conversion.jsonl`, which is written first and removed last.
+ * 1. Nothing is removed but what an interrupted conversion left. That has `conversion.unfinished`, which is there for good before anything else is,
+ *    and goes once the store has its name for good. A finished store has `conversion.jsonl` as well as what is left of one that was cut off.
  * 2. It is a directory of its own: no link to another, and apart from the source.
  * 3. Who makes a store in it holds its lock, so two conversions to one target neither write nor clear beside each other.
  */
@@ -13,8 +14,13 @@ import { delegateTo } from "./disk/delegate-disk.ts";
 import { acquireDirectoryLock, type DirectoryLock, LOCK_FILE_NAME } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
 import { isSameProcess, parseClaimName } from "./disk/lock-record.ts";
-import { isTemporaryName } from "./disk/replace-file.ts";
-import { CONVERSION_FILE, liesIn } from "./open-directory.ts";
+import { isTemporaryName, replaceFile } from "./disk/replace-file.ts";
+import { liesIn, UNFINISHED_FILE } from "./open-directory.ts";
+
+/** For whoever comes upon it. */
+const UNFINISHED = Buffer.from(
+  "A conversion makes a store here. Where it was cut off, the next one to the same target clears this directory.\n",
+);
 
 export interface WorkDirectory {
   readonly path: string;
@@ -35,12 +41,8 @@ export async function takeWorkDirectory(disk: Disk, source: string, target: stri
   const lock = await acquireDirectoryLock(disk, path, { waitMs: 0, clock: systemClock });
   try {
     const names = await namesLeft(disk, path);
-    for (const name of names) if (name !== CONVERSION_FILE) await disk.remove(join(path, name));
-    if (names.includes(CONVERSION_FILE)) {
-      // After a power cut as well, what is left must have it.
-      await disk.syncDirectory(path);
-      await disk.remove(join(path, CONVERSION_FILE));
-    }
+    for (const name of names) if (name !== UNFINISHED_FILE) await disk.remove(join(path, name));
+    if (!names.includes(UNFINISHED_FILE)) await replaceFile(disk, path, UNFINISHED_FILE, UNFINISHED);
     return { path, lock };
   } catch (error) {
     await lock.release().catch(() => {});
@@ -52,7 +54,7 @@ export async function takeWorkDirectory(disk: Disk, source: string, target: stri
 async function namesLeft(disk: Disk, path: string): Promise<string[]> {
   const names = (await disk.list(path)).filter((name) => name !== LOCK_FILE_NAME && parseClaimName(name) === null);
   const foreign = names.find((name) => !isTemporaryName(name));
-  if (foreign === undefined || names.includes(CONVERSION_FILE)) return names;
+  if (foreign === undefined || names.includes(UNFINISHED_FILE)) return names;
   throw notOurs(path, `has ${foreign}, which no conversion left there`, "ENOTEMPTY");
 }
 

@@ -63,7 +63,8 @@ export async function* batchesOf(source: Opened): AsyncGenerator<readonly Append
 function sequencesConverted(records: readonly Uint8Array[]): number {
   for (const frame of records) {
     const record = systemRecordOf(frame);
-    if (record?.record === "conversion" && typeof record.nextSequence === "number") return record.nextSequence;
+    // Its own place, not the source's next sequence that it names: numbers that the source had left out at its end, later events have here.
+    if (record?.record === "conversion") return getUint64(new DataView(frame.buffer, frame.byteOffset, frame.byteLength), FRAME.sequence);
   }
   return 0;
 }

@@ -9,7 +9,7 @@
  *    source. Only then does it get its name.
  *
  * Commit point: the rename of the directory. A crash before it leaves `TARGET.converting`, which the next conversion to TARGET begins anew
- * (`convert-directory.ts`).
+ * (`convert-directory.ts`); behind it, a whole store with a file in it that the next one who opens it for writing removes.
  * Memory: what the indexes of the two stores take; frames pass through in blocks. The batpak 0.3 layout's index is in memory as a whole.
  */
 import { dirname, resolve } from "node:path";
@@ -32,7 +32,7 @@ import { remedyOf } from "./log/recovery.ts";
 import { Retention } from "./log/retention.ts";
 import { AppendItem, type StoredPayload } from "./log/append-request.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
-import { asStoreError, CONVERSION_FILE, liesIn } from "./open-directory.ts";
+import { asStoreError, CONVERSION_FILE, endConversion, liesIn } from "./open-directory.ts";
 import { openHeld, openParts, type Opened } from "./open-store.ts";
 import { compileOptions, type Layout } from "./store-options.ts";
 import type { StoreWriter } from "./store-writer.ts";
@@ -154,6 +154,8 @@ class Conversion {
         // Commit point. The directory that is named may be an empty one.
         await this.#disk.rename(work.path, this.#target);
         await this.#disk.syncDirectory(dirname(this.#target));
+        // Where that fails, whoever opens the store for writing does it.
+        await endConversion(this.#disk, this.#target).catch(() => {});
         const { layout: from } = source.parts;
         const to = this.#options.layout;
         return { directory: this.#target, from, to, events: this.#eventsTotal, entities, dropped: this.#dropped, sourceHeadsHash };
@@ -211,7 +213,6 @@ class Conversion {
     const { layout, segmentBytesMax, disk } = this.#options;
     const { createBLAKE3 } = await import("hash-wasm");
     const heads = (await createBLAKE3()).init();
-    // First of all: by it the next conversion knows what it may clear.
     await replaceFile(
       this.#disk,
       work.path,

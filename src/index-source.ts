@@ -26,6 +26,7 @@ export function createIndexSource(parts: IndexSourceParts): IndexSource {
     const { rows, systemFrames, isWhole, lost } = scanSegmentSync(parts.files, segment, parts.storeId(), index);
     segment.lost = lost;
     segment.systemFrames = systemFrames;
+    segment.blockIsBad = true;
     // Rows without what was lost are in no checkpoint, which would make them all there is: whoever opens the store next is to miss it again. Nor
     // are rows that follow on such: an entity's lead past its event that was lost, and to the one before.
     segment.indexOnDisk = !isWhole || index.segments.some((before) => before.id < segment.id && (before.lost?.length ?? 0) > 0);

@@ -419,6 +419,7 @@ export class NativeWriter implements StoreWriter {
         await this.log.sealNewest();
         this.#schedule.require();
       }
+      if (parts.log.index.segments.some(({ blockIsBad, indexOnDisk }) => blockIsBad === true && !indexOnDisk)) this.#schedule.require();
       await this.#blocks.written();
       // Whoever asked before the end is answered before it.
       await Promise.allSettled(this.#asked);

@@ -62,6 +62,7 @@ export async function openByCheckpoint(disk: Disk, log: Batpak03Log): Promise<Ch
     const entries = new CheckpointEntries(log);
     const decoded = await decodeInPieces(file, size, entries);
     if (decoded.kind !== "ok") return ignored(decoded.reason);
+    entries.noteClaimedEnd();
     log.claimedEnds = entries.claimedEnds;
     const fault = entries.fault ?? (await entries.finish(decoded.head));
     if (fault !== null) return ignored(fault, entries.lost);
@@ -187,7 +188,7 @@ class CheckpointEntries implements CheckpointVisitor {
   entry(entry: CheckpointEntry): undefined {
     const end = entry.offset + entry.length;
     if (entry.segmentId !== this.#claimedId) {
-      this.#noteClaimedEnd();
+      this.noteClaimedEnd();
       this.#claimedId = entry.segmentId;
       this.#claimedEnd = this.claimedEnds.get(entry.segmentId) ?? 0;
     }
@@ -197,7 +198,8 @@ class CheckpointEntries implements CheckpointVisitor {
     return undefined;
   }
 
-  #noteClaimedEnd(): void {
+  /** Where the entries of a segment end. After all of them it is to be called once more, also where they are not believed. */
+  noteClaimedEnd(): void {
     if (this.#claimedId >= 0) this.claimedEnds.set(this.#claimedId, this.#claimedEnd);
   }
 
@@ -323,7 +325,6 @@ class CheckpointEntries implements CheckpointVisitor {
   async finish(head: DecodedCheckpoint["head"]): Promise<string | null> {
     const { segments, limit } = this.#log;
     const { rows } = this.attempt;
-    this.#noteClaimedEnd();
     const watermark = segments.findIndex(({ id }) => id === head.watermarkSegmentId);
     const isPast = limit !== null && head.watermarkSegmentId > limit.segmentId;
     const isAnywhere = isPast || segments.length === 0;

@@ -11,14 +11,18 @@ import { errorCode } from "./disk/system-error.ts";
 import { CHECKPOINT_VERSION, CHECKPOINT_VERSIONS_LATER } from "./format/batpak03/layout.ts";
 import { beginsHeaderMap } from "./format/batpak03/segment.ts";
 import { CHECKPOINT, CHECKPOINT_FILE, CHECKPOINT_MAGIC, NATIVE_CHECKPOINT_VERSION } from "./format/native/checkpoint.ts";
-import type { DurableMark } from "./format/native/durable-mark.ts";
+import { DURABLE_MARK_FILE, type DurableMark } from "./format/native/durable-mark.ts";
 import { readMark } from "./log/mark-file.ts";
 import { segmentName } from "./log/segment-files.ts";
 import { segmentIdsAmong } from "./log/segment-list.ts";
+import type { StoreProblem } from "./open-report.ts";
 import type { Layout } from "./store-options.ts";
 
 /** Beside the log of a converted store: the source's last hash of each entity. */
 export const CONVERSION_FILE = "conversion.jsonl";
+
+/** In a directory that a conversion has not done with: what is there may be cleared by the next one. Of a store that is in use it says nothing. */
+export const UNFINISHED_FILE = "conversion.unfinished";
 
 /** Whether the path is the directory, or is in it. */
 export function liesIn(directory: string, path: string): boolean {
@@ -58,7 +62,7 @@ export async function layoutOf(disk: Disk, directory: string, segmentIds: readon
   }
   if (hasMap) return "batpak-0.3";
   const path = join(directory, CHECKPOINT_FILE);
-  if (segmentIds.length === 0 || (await disk.status(path))?.type !== "file") return null;
+  if ((await disk.status(path))?.type !== "file") return null;
   return layoutOfCheckpoint(readStart(disk, path));
 }
 
@@ -86,10 +90,12 @@ function layoutOfCheckpoint(start: Uint8Array): Layout | null {
 export interface DirectoryListing {
   readonly segmentIds: readonly number[];
   readonly layout: Layout | null;
-  /** Whether there is a checkpoint although there are no segments. */
-  readonly orphanCheckpoint: boolean;
+  /** Names of files that speak of events although there are no segments: these are lost. */
+  readonly orphans: readonly string[];
   /** Whether a conversion made the directory. */
   readonly converted: boolean;
+  /** Whether that one was cut off, if only before it could say that it was done. */
+  readonly unfinished: boolean;
   /** Names of leftovers that the next writer is to remove. */
   readonly temporaries: readonly string[];
 }
@@ -98,9 +104,40 @@ export async function listDirectory(disk: Disk, directory: string): Promise<Dire
   const names = await disk.list(directory);
   const segmentIds = segmentIdsAmong(names);
   const layout = await layoutOf(disk, directory, segmentIds);
-  const orphanCheckpoint = segmentIds.length === 0 && (await disk.status(join(directory, CHECKPOINT_FILE))) !== null;
+  const orphans = segmentIds.length === 0 ? await orphansIn(disk, directory) : [];
   const converted = (await disk.status(join(directory, CONVERSION_FILE))) !== null;
-  return { segmentIds, layout, orphanCheckpoint, converted, temporaries: names.filter(isTemporaryName) };
+  const unfinished = names.includes(UNFINISHED_FILE);
+  return { segmentIds, layout, orphans, converted, unfinished, temporaries: names.filter(isTemporaryName) };
+}
+
+/** Says that the store is somebody's now. The directory must have its name for good: without the file, a conversion that lost it would be refused there. */
+export async function endConversion(disk: Disk, directory: string): Promise<void> {
+  await disk.remove(join(directory, UNFINISHED_FILE));
+  await disk.syncDirectory(directory);
+}
+
+/** A checkpoint is written of segments only. A mark is written behind the first segment, and may speak of no event yet. */
+async function orphansIn(disk: Disk, directory: string): Promise<string[]> {
+  const orphans = (await disk.status(join(directory, CHECKPOINT_FILE))) === null ? [] : [CHECKPOINT_FILE];
+  const mark = await readMark(disk, directory);
+  if (mark !== null && mark.visibleSequence > 0) orphans.push(DURABLE_MARK_FILE);
+  return orphans;
+}
+
+/** What a reader is told of a directory with orphans. */
+export function segmentsLost(orphans: readonly string[]): StoreProblem {
+  const message = `Every event is lost: ${orphans.join(" and ")} ${orphans.length > 1 ? "speak" : "speaks"} of some, and there are no segments`;
+  return { code: "DAMAGED", message };
+}
+
+/** What a writer, or a repair, is refused with there. */
+export function segmentsLostError(directory: string, orphans: readonly string[], operation: string): StoreError<"CORRUPT"> {
+  const names = orphans.join(" and ");
+  const what = `${directory} has ${names} and no segments`;
+  return new StoreError("CORRUPT", `Cannot ${operation}: ${what}; its events are gone, restore them or remove ${names}`, {
+    reason: "the segments that the checkpoint or the mark speaks of are missing",
+    lost: "every event",
+  });
 }
 
 /** What a reader may see: everything that recovery would keep, or, beside a living writer, what its mark says. */

@@ -22,7 +22,15 @@ import { segmentIdOf } from "./log/segment-files.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
-import { asStoreError, directoryExists, listDirectory, readerView } from "./open-directory.ts";
+import {
+  asStoreError,
+  directoryExists,
+  endConversion,
+  listDirectory,
+  readerView,
+  segmentsLost,
+  segmentsLostError,
+} from "./open-directory.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenReport } from "./open-report.ts";
 import type { ReadingParts } from "./reading.ts";
@@ -71,17 +79,17 @@ export async function openParts(directory: string, options: CompiledOptions): Pr
   if (!(await directoryExists(disk, directory))) await disk.makeDirectory(directory);
   const lock = await acquireDirectoryLock(disk, directory, { waitMs: options.lockWaitMs, clock: options.clock });
   try {
-    return await openForWriting(directory, rememberFailedSyncs(disk, directory), options, lock, started);
+    return await openForWriting(directory, rememberFailedSyncs(disk, directory), options, lock, started, false);
   } catch (error) {
     await lock.release();
     throw error;
   }
 }
 
-/** Opens a directory for writing whose lock the caller holds, and goes on holding. */
+/** Opens a directory for writing in which a conversion makes its store, which holds the lock and goes on holding it. */
 export async function openHeld(directory: string, options: CompiledOptions, lock: DirectoryLock): Promise<Opened> {
   const disk = rememberFailedSyncs(options.disk ?? nodeDisk, directory);
-  return await openForWriting(directory, disk, options, lock, options.clock.monotonicMs());
+  return await openForWriting(directory, disk, options, lock, options.clock.monotonicMs(), true);
 }
 
 async function openForWriting(
@@ -90,21 +98,13 @@ async function openForWriting(
   options: CompiledOptions,
   lock: DirectoryLock,
   started: number,
+  isConverting: boolean,
 ): Promise<Opened> {
   const listing = await listDirectory(disk, directory);
+  if (listing.orphans.length > 0) throw segmentsLostError(directory, listing.orphans, "open the store");
   assertLayout(listing.layout, options.layout);
   // Whoever made the directory, or gave it its name, may have been killed before that was synced: nothing is promised in it until it is.
   if (listing.segmentIds.length === 0 || listing.converted) await disk.makeDirectory(directory);
-  if (listing.orphanCheckpoint) {
-    throw new StoreError(
-      "CORRUPT",
-      `Cannot open the store: ${directory} has a checkpoint and no segments; its events are gone, restore them or remove index.ckpt`,
-      {
-        reason: "the segments that the checkpoint lists are missing",
-        lost: "every event",
-      },
-    );
-  }
   const layout = listing.layout ?? options.layout ?? "native";
   if (layout === "batpak-0.3") assertKinds(options);
   const parts = prepareNative(disk, directory, options.indexCacheBytes, layout);
@@ -112,6 +112,8 @@ async function openForWriting(
     const mark = await readMark(disk, directory);
     await readNativeLog(disk, parts, { segmentIds: listing.segmentIds, mark, tolerant: false, limit: null });
     for (const name of listing.temporaries) await disk.remove(join(directory, name));
+    // Before anything is appended that the next conversion might take for what the last one left.
+    if (listing.unfinished && !isConverting) await endConversion(disk, directory);
     const registry = registryOf(parts, options);
     const life = { assertReadable: () => {}, assertWritable: () => {} };
     const reading = readingOf(parts, registry, life);
@@ -128,7 +130,7 @@ async function openForWriting(
 async function openForReading(directory: string, disk: Disk, options: CompiledOptions, started: number): Promise<Opened> {
   if (!(await directoryExists(disk, directory))) throw noStoreIn(directory, "open the store read-only");
   const listing = await listDirectory(disk, directory);
-  if (listing.segmentIds.length === 0 && !listing.orphanCheckpoint) throw noStoreIn(directory, "open the store read-only");
+  if (listing.segmentIds.length === 0 && listing.orphans.length === 0) throw noStoreIn(directory, "open the store read-only");
   assertLayout(listing.layout, options.layout);
   const parts = prepareNative(disk, directory, options.indexCacheBytes, listing.layout ?? "native");
   try {
@@ -189,12 +191,14 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
       }
       const limit = before.writer && before.mark !== null ? visibleBeside(before.mark, parts.log) : null;
       await readNativeLog(disk, fresh, { segmentIds, mark: before.mark, tolerant: true, limit });
+      const isOther = isOtherStore(parts, fresh);
+      if (listing.orphans.length > 0) fresh.log = { ...fresh.log, problems: [...fresh.log.problems, segmentsLost(listing.orphans)] };
       const after = await readerView(disk, directory);
       // A writer that has written no mark yet is recovering: it has appended nothing, and what is there is what it will keep.
       const settled = before.writer ? before.mark !== null || (after.writer && after.mark === null) : !after.writer;
       const isRight = settled && (fresh.log.problems.length === 0 || !(await mayBePassing()));
       const isLast = isRight || attempt >= READ_ATTEMPTS_MAX;
-      if (isLast && isOtherStore(parts, fresh)) throw replacedError(directory);
+      if (isLast && isOther) throw replacedError(directory);
       taken = isLast;
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;

@@ -36,7 +36,7 @@ import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readLog } from "./log/segment-list.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
-import { asStoreError, directoryExists, layoutOf, listDirectory } from "./open-directory.ts";
+import { asStoreError, directoryExists, layoutOf, listDirectory, segmentsLostError } from "./open-directory.ts";
 import type { PicturedLog } from "./open-native.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
@@ -92,7 +92,8 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   try {
     // Before there is a lock: its file would be made.
     const listing = (await directoryExists(disk, directory)) ? await listDirectory(disk, directory) : null;
-    if (listing === null || (listing.segmentIds.length === 0 && !listing.orphanCheckpoint)) throw noStoreIn(directory, "repair");
+    if (listing === null || (listing.segmentIds.length === 0 && listing.orphans.length === 0)) throw noStoreIn(directory, "repair");
+    if (listing.orphans.length > 0) throw segmentsLostError(directory, listing.orphans, "repair the store");
     const lock = await acquireDirectoryLock(disk, directory, { waitMs, clock });
     try {
       return await new Repair(disk, directory, clock).run(apply);

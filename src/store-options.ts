@@ -126,9 +126,11 @@ export function compileOptions(options: unknown): CompiledOptions {
   };
 }
 
+export const LOCK_WAIT_MS_MAX = 24 * 3600 * 1000;
+
 /** Checks how long to wait for a writer's lock: up to a day, by default not at all. */
 export function lockWaitOf(lockWaitMs: unknown): number {
-  return within(lockWaitMs, "lockWaitMs", 0, 24 * 3600 * 1000, 0);
+  return within(lockWaitMs, "lockWaitMs", 0, LOCK_WAIT_MS_MAX, 0);
 }
 
 function compileDurability(durability: unknown): Durability {

@@ -14,6 +14,7 @@ import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
+import { readerView } from "./open-directory.ts";
 import { decodeInPieces, headFault } from "./open-batpak03-checkpoint.ts";
 import type { ProblemList } from "./verify-problems.ts";
 
@@ -30,7 +31,7 @@ export async function checkBatpak03Checkpoint(
   const path = join(parts.directory, CHECKPOINT_FILE);
   if ((await disk.status(path))?.type !== "file") return;
   const file = await disk.open(path, "read");
-  const comparison = new EntryComparison(parts);
+  const comparison = new EntryComparison(parts, (await readerView(disk, parts.directory)).writer);
   try {
     const decoded = await decodeInPieces(file, await file.size(), comparison, rest, PIECE_BYTES);
     const tell = (reason: string): void =>
@@ -54,7 +55,7 @@ export async function checkBatpak03Checkpoint(
 class EntryComparison {
   readonly #files: SegmentFiles;
   readonly #index: StoreIndex;
-  /** What is looked at: events before this sequence. One that a writer has written since is looked at the next time. */
+  /** What is looked at beside a writer: events before this sequence. One that it has written since is looked at the next time. */
   readonly #bound: number;
   readonly #strings: string[] = [];
   readonly #reader = new FrameReader();
@@ -64,10 +65,10 @@ class EntryComparison {
   #row = 0;
   #pinned: number | null = null;
 
-  constructor(parts: NativeStoreParts) {
+  constructor(parts: NativeStoreParts, isBesideWriter: boolean) {
     this.#files = parts.files;
     this.#index = parts.log.index;
-    this.#bound = parts.log.index.visible.sequence;
+    this.#bound = isBesideWriter ? parts.log.index.visible.sequence : Number.POSITIVE_INFINITY;
   }
 
   string(text: string): void {

@@ -1,6 +1,6 @@
 /**
  * `store.verify`: walks every frame up to the visible position and holds against it what is said elsewhere: headers, seals, chains, index
- * blocks and the checkpoint. Reads only. Costs memory per entity, and per row of the one segment whose index is being compared.
+ * blocks and the checkpoint. Changes nothing on disk. Costs memory per entity, and per row of the one segment whose index is being compared.
  */
 import { sameBytes } from "./base/hex.ts";
 import { inSteps, rest } from "./base/rest.ts";
@@ -119,7 +119,7 @@ class Verification {
   #checkpoint: CheckpointComparison | null = null;
   readonly #visible: { segmentId: number; offset: number };
   readonly #eventsTotal: number;
-  readonly #opened: ReadonlyMap<number, { indexOnDisk: boolean; sealed: boolean; framesEnd: number }>;
+  readonly #opened: ReadonlyMap<number, { hasBlock: boolean; sealed: boolean; framesEnd: number }>;
 
   constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions) {
     this.#disk = disk;
@@ -128,7 +128,12 @@ class Verification {
     const { index } = parts.log;
     this.#visible = { segmentId: index.visible.segmentId, offset: index.visible.offset };
     this.#eventsTotal = index.visibleEvents;
-    this.#opened = new Map(index.segments.map(({ id, indexOnDisk, sealed, framesEnd }) => [id, { indexOnDisk, sealed, framesEnd }]));
+    const openedOf = ({ indexOnDisk, blockIsBad, sealed, framesEnd }: SegmentEntry) => ({
+      hasBlock: indexOnDisk || blockIsBad === true,
+      sealed,
+      framesEnd,
+    });
+    this.#opened = new Map(index.segments.map((segment) => [segment.id, openedOf(segment)]));
   }
 
   async run(): Promise<VerifyResult> {
@@ -200,8 +205,8 @@ class Verification {
       if (id === this.#visible.segmentId && size < this.#visible.offset)
         this.#at("FRAME_DAMAGED", id, size, "the file ends before what is visible");
       const sealedByNow = this.#opened.get(id);
-      // A writer makes the block anew in the background; for a reader what is there counts.
-      const mayHaveBlock = !isNewest && (this.#parts.frames.unwritten === null || (sealedByNow?.indexOnDisk ?? true));
+      // A writer makes one that is missing in the background; one that was found bad stays until the next opening. For a reader what is there counts.
+      const mayHaveBlock = !isNewest && (this.#parts.frames.unwritten === null || (sealedByNow?.hasBlock ?? true));
       const block = mayHaveBlock ? this.#openComparisons(id) : this.#openComparisons(id, false);
       // A checkpoint may picture a segment that had no frame yet.
       if (header !== null) this.#meetCheckpoint(SEGMENT_HEADER.bytes);
@@ -214,15 +219,16 @@ class Verification {
         },
       );
       if (!walked.sealed && !isNewest) this.#at("SEAL_MISSING", id, walked.end, "its seal is missing");
-      if (
+      const isUnusable =
         walked.sealed &&
         mayHaveBlock &&
         block !== null &&
         !(await onlyZeros(file, walked.end, size)) &&
-        !(await this.#isBegun(block, id, file, size))
-      )
-        this.#at("INDEX_UNUSABLE", id, walked.end, block);
+        !(await this.#isBegun(block, id, file, size));
+      if (isUnusable) this.#at("INDEX_UNUSABLE", id, walked.end, block);
+      const comparisons = this.#comparisons;
       await this.#finishComparisons();
+      if (isUnusable || comparisons.some(({ hasBadPage }) => hasBadPage)) this.#leaveBlock(id);
       await this.#checkpoint?.finish(this.#entities, () => this.#rest());
       this.#finishRetention();
     } finally {
@@ -238,6 +244,12 @@ class Verification {
     const segment = log.index.segmentWithId(id);
     if (!(segment?.index instanceof ActiveSegmentIndex) || this.#damagedHere) return false;
     return await isBegunBlock({ index: log.index, frames, storeId: log.storeId as Uint8Array, segment }, file, size);
+  }
+
+  /** A writer goes by the frames where a block is bad, as if a look-up had met it: its next checkpoint has their rows, and the next opening writes a block. */
+  #leaveBlock(id: number): void {
+    const { frames, log } = this.#parts;
+    if (frames.unwritten !== null && !this.#damagedHere && log.index.segmentWithId(id)?.indexOnDisk === true) log.index.rebuildIndex(id);
   }
 
   /** Why the segment's block cannot be used; null where it can. */
@@ -434,13 +446,14 @@ class Verification {
     if (outcome.kind !== "ok") return this.#tell(checkpointProblem(outcome.reason));
     const { index, generation } = outcome.restored;
     const { visible } = index;
-    // One that a writer has written since verifying began is looked at the next time.
+    // One that a writer has written since verifying began is looked at the next time. Where that writer is gone, a reader looks once more.
     const ahead =
       generation > this.#parts.log.generation ||
       visible.segmentId > this.#visible.segmentId ||
       (visible.segmentId === this.#visible.segmentId && visible.offset > this.#visible.offset);
     if (!ahead && visible.segmentId > 0) this.#checkpoint = new CheckpointComparison(outcome.restored, (problem) => this.#tell(problem));
-    else if (ahead && this.#parts.log.problems.length > 0) this.#tell(checkpointProblem("it is ahead of the log"));
+    else if (ahead && (this.#parts.log.problems.length > 0 || !(await readerView(this.#disk, this.#parts.directory)).writer))
+      this.#tell(checkpointProblem("it is ahead of the log"));
   }
 
   #meetCheckpoint(offset: number): void {

@@ -24,6 +24,7 @@ export async function verifyOpen(access: StoreAccess, options: VerifyOptions): P
   const { parts, fileNames } = access;
   for (let attempt = 1; ; attempt++) {
     const { generation } = parts.log;
+    const seen = access.visibleSequence;
     let result: VerifyResult | null = null;
     try {
       result = await fileNames.share(() => verifyOnce(access, options), options.signal);
@@ -34,7 +35,9 @@ export async function verifyOpen(access: StoreAccess, options: VerifyOptions): P
     }
     await new Promise((again) => setTimeout(again, Math.min(SETTLE_MS * 2 ** (attempt - 1), SETTLE_MS_MAX)));
     await access.refresh();
-    if (result !== null && parts.log.generation === generation) return result;
+    // What this reader had seen ends before a checkpoint that was written since.
+    const wasBehind = access.visibleSequence > seen && result?.problems.some(({ code }) => code === "CHECKPOINT_MISMATCH");
+    if (result !== null && parts.log.generation === generation && wasBehind !== true) return result;
   }
 }
 

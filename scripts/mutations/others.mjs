@@ -148,6 +148,12 @@ export const others = [
     "changes",
   ),
   {
+    name: "conversion: a store that somebody goes on with may still be cleared",
+    file: "src/open-store.ts",
+    edits: [["if (listing.unfinished && !isConverting) await endConversion(disk, directory);", ""]],
+    suites: ["changes"],
+  },
+  {
     name: "recovery: a torn tail is cut, and not kept aside",
     file: "src/recover-native.ts",
     edits: [

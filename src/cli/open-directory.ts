@@ -7,6 +7,7 @@ import type { Command } from "commander";
 import { nodeDisk } from "../disk/node-disk.ts";
 import { isStoreError } from "../base/store-error.ts";
 import { directoryExists, listDirectory } from "../open-directory.ts";
+import { LOCK_WAIT_MS_MAX } from "../store-options.ts";
 import { Store } from "../store.ts";
 import { UsageError } from "./exit-code.ts";
 import { wholeNumber } from "./filters.ts";
@@ -21,8 +22,8 @@ export async function assertStoreDirectory(directory: string, hint = "a director
     const inside = /(?:\.fbat|\.ckpt|\.mark|\.lock)$/.test(path) ? "; give the directory that it is in" : "";
     throw new UsageError(`Cannot open the store: ${path} is a ${status.type}, a directory is allowed${inside}`);
   }
-  const { segmentIds, orphanCheckpoint } = await listDirectory(nodeDisk, path);
-  if (segmentIds.length === 0 && !orphanCheckpoint) {
+  const { segmentIds, orphans } = await listDirectory(nodeDisk, path);
+  if (segmentIds.length === 0 && orphans.length === 0) {
     throw new UsageError(`Cannot open the store: the directory ${path} holds no store (no segment files NNNNNN.fbat), ${hint}`);
   }
 }
@@ -56,12 +57,17 @@ export interface WaitFlags {
 
 /** Adds `--wait` to a verb. */
 export function addWait(command: Command): Command {
-  return command.option("--wait <seconds>", "wait so long for another writer to end; default 0");
+  return command.option("--wait <seconds>", "wait so long for another writer to end: up to a day; default 0");
 }
+
+const WAIT_SECONDS_MAX = LOCK_WAIT_MS_MAX / 1000;
 
 /** How long to wait for a lock. */
 export function lockWait({ wait }: WaitFlags): { readonly lockWaitMs?: number } {
-  return wait === undefined ? {} : { lockWaitMs: wholeNumber(wait, "--wait") * 1000 };
+  if (wait === undefined) return {};
+  const seconds = wholeNumber(wait, "--wait");
+  if (seconds > WAIT_SECONDS_MAX) throw new UsageError(`Cannot use --wait ${wait}: up to ${WAIT_SECONDS_MAX} seconds, a day, are allowed`);
+  return { lockWaitMs: seconds * 1000 };
 }
 
 /** Opens for writing; makes a store only where `create` says so: null for a verb that never does. */

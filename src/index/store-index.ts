@@ -40,6 +40,8 @@ export interface SegmentEntry {
   index: SegmentIndex | null;
   /** Whether the index is an index block on disk, or rows in memory. */
   indexOnDisk: boolean;
+  /** Whether a block that is there was found bad, and the index made anew from the frames. */
+  blockIsBad?: boolean;
   /** Events that its index lacks, since damage took the index block as well; not there where it has all. */
   lost?: readonly LostEvents[];
   /** System records of this segment: whole frames. */

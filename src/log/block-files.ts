@@ -202,6 +202,7 @@ export async function writeBlock(input: WriteBlockInput): Promise<void> {
 export function takeBlock(segment: SegmentEntry, { index }: OpenedBlock): void {
   segment.index = index;
   segment.indexOnDisk = true;
+  segment.blockIsBad = false;
   segment.systemFrames = [];
 }
 

@@ -126,8 +126,8 @@ export class SegmentFiles {
   assertGeneration(file: DiskFile, id: number, expected: number): void {
     const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
     const outcome = decodeSegmentHeader(bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0)));
-    // A broken header says nothing of compactions, and generations only rise: what lies behind it is checked frame by frame.
-    if (outcome.kind === "ok" && outcome.header.generation > expected) throw this.#outdatedError(id);
+    // A broken header, or another segment's, says nothing of compactions, and generations only rise: what lies behind it is checked frame by frame.
+    if (outcome.kind === "ok" && outcome.header.segmentId === id && outcome.header.generation > expected) throw this.#outdatedError(id);
   }
 
   #outdatedError(id: number): StoreError<"COMPACTED"> {

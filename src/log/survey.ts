@@ -121,13 +121,13 @@ export class Survey {
     const kept: number[] = [];
     const commit: MetEvent[] = [];
     let [hasForeign, removedEvents] = [false, 0];
-    for await (const { bytes, view, frames } of frameBlocks(files, storeId, segment.id, segment.framesEnd, pause)) {
+    for await (const { bytes, view, from, frames } of frameBlocks(files, storeId, segment.id, segment.framesEnd, pause)) {
       for (const at of frames) {
         const flags = frameFlags(view, at);
         if ((flags & FRAME_FLAG.retention) !== 0) this.#reckonEarlier(bytes, view, at);
         else if ((flags & FRAME_FLAG.system) !== 0) size.frame(frameLength(view, at));
         else {
-          commit.push(this.#meet(bytes, view, at));
+          commit.push(this.#meet(bytes, view, at, this.#entityOf(bytes, view, at, segment.id, from)));
           hasForeign ||= (flags & FRAME_FLAG.foreignId) !== 0;
           if (this.#keepCalls >= KEEP_CALLS_PER_STEP) await this.#restFromKeep();
         }
@@ -173,9 +173,17 @@ export class Survey {
     } else size.frame(frameLength(view, at), payload.retention === "keys" ? readKeys(payload).ids.length / 16 : 0);
   }
 
-  #meet(bytes: Uint8Array, view: DataView, at: number): MetEvent {
-    const sequence = getUint64(view, at + FRAME.sequence);
+  /** A checksum anybody can make: a frame that was changed on purpose may name an entity that the index does not know. */
+  #entityOf(bytes: Uint8Array, view: DataView, at: number, segmentId: number, from: number): number {
     const entityId = this.#input.index.entities.find(nativeFrames.entity(bytes, view, at));
+    if (entityId >= 0) return entityId;
+    const [offset, reason] = [from + at, "the event there is of an entity that the index does not know"];
+    const message = `Cannot compact segment ${segmentId}: ${reason} (offset ${offset}), run batpak verify`;
+    throw new StoreError("CORRUPT", message, { segmentId, offset, reason });
+  }
+
+  #meet(bytes: Uint8Array, view: DataView, at: number, entityId: number): MetEvent {
+    const sequence = getUint64(view, at + FRAME.sequence);
     return {
       keeps: this.#keeps(bytes, view, at, sequence, entityId),
       bytes: frameLength(view, at),

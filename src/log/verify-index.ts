@@ -49,6 +49,8 @@ export interface EntityFacts extends Omit<EntitySummary, "local"> {
 }
 
 export class IndexComparison {
+  /** Whether a page of it was met that cannot be read: then nothing in memory may rest on it. */
+  hasBadPage = false;
   readonly #index: SegmentIndex & ScanSource;
   readonly #told: (reason: string, row: number) => void;
   readonly #seen = new Set<string>();
@@ -318,8 +320,10 @@ export class IndexComparison {
     try {
       return step();
     } catch (error) {
-      if (error instanceof IndexPageError) this.#tell(`page ${error.page}`, `page ${error.page} is bad: ${error.reason}`, -1);
-      else if (isStoreError(error, "CORRUPT")) this.#tell("rows", error.details.reason, -1);
+      if (error instanceof IndexPageError) {
+        this.hasBadPage = true;
+        this.#tell(`page ${error.page}`, `page ${error.page} is bad: ${error.reason}`, -1);
+      } else if (isStoreError(error, "CORRUPT")) this.#tell("rows", error.details.reason, -1);
       else throw error;
       return undefined;
     }

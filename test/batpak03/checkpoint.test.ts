@@ -98,6 +98,11 @@ const WRONG: Record<string, (checkpoint: Checkpoint) => Checkpoint> = {
   "a watermark behind the end": withHead((head) => ({ watermarkOffset: head.watermarkOffset + 1000 })),
   "a watermark in a segment that is not there": withHead((head) => ({ watermarkSegmentId: head.watermarkSegmentId + 1 })),
   "an allocator out of range": withHead(() => ({ globalSequence: 2 ** 52 + 1 })),
+  "the last event once more, with a later sequence": ({ head, entries }) => {
+    const last = entries[entries.length - 1];
+    const again = { ...last, globalSequence: last.globalSequence + 90 };
+    return { head: { ...head, globalSequence: head.globalSequence + 100 }, entries: [...entries, again] };
+  },
   "an entry that is too short": entryChanged(alone, shorter),
   "an entry that is too long": entryChanged(alone, longer),
   "an entry beside a batch is too short": entryChanged(inFirst, shorter),

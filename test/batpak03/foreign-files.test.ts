@@ -100,3 +100,32 @@ test("a newest file whose header is not whole was never begun: kept aside if not
     await writer.close();
   }
 });
+
+// Found by a review: where the checkpoint spoke of the newest segment last, nobody noted how far.
+test("a newest file that cannot be read is damage where the checkpoint lists its events, and is left alone", async () => {
+  for (const name of ["tiny", "reopen", "rotate"]) {
+    const files = fixtureFiles(name);
+    const newest = [...files.keys()]
+      .filter((file) => file.endsWith(".fbat"))
+      .sort()
+      .at(-1) as string;
+    const size = (files.get(newest) as Uint8Array).length;
+    for (const [what, bytes] of [
+      ["nothing", new Uint8Array(0)],
+      ["zeros", new Uint8Array(size)],
+      ["a header's beginning and zeros", Uint8Array.from(files.get(newest) as Uint8Array).fill(0, 40)],
+    ] as const) {
+      const disk = diskWith(new Map([...files, [newest, bytes]]));
+      await assert.rejects(Store.open(DIRECTORY, { disk, layout: "batpak-0.3" }), { code: "CORRUPT" }, `${name}, ${what}`);
+      assert.deepEqual(filesOf(disk).get(newest), bytes);
+      const reader = await Store.open(DIRECTORY, { disk, layout: "batpak-0.3", readOnly: true });
+      assert.deepEqual(
+        reader.openReport.problems.map(({ code, offset }) => [code, offset]),
+        [["DAMAGED", 0]],
+        `${name}, ${what}`,
+      );
+      assert.equal((await reader.verify()).ok, false);
+      await reader.close();
+    }
+  }
+});

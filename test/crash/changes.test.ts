@@ -15,6 +15,7 @@ import { readEvents } from "./damage-ways.ts";
 
 const LONG = process.env.BATPAK_TEST_LONG === "1";
 const TARGET = "/target";
+const UNFINISHED = `${TARGET}/conversion.unfinished`;
 
 async function eventsIn(disk: SimulatedDisk, known: ReadonlyMap<number, string> = new Map()): Promise<Map<number, string>> {
   const store = await Store.open(DIRECTORY, { disk, readOnly: true });
@@ -131,6 +132,7 @@ for (const [name, files, layout] of conversions) {
     let isThere = false;
     const assertWhole = async (left: SimulatedDisk): Promise<void> => {
       const store = await Store.open(TARGET, { disk: left });
+      assert.equal(await left.status(UNFINISHED), null, "what is open for writing may be cleared by a conversion");
       assert.deepEqual((await store.verify()).problems, []);
       await store.close();
       assert.deepEqual(await keptIn(left, TARGET), kept);
@@ -166,6 +168,14 @@ for (const [name, files, layout] of conversions) {
     console.log(`conversion from ${name}: ${states} crash states tried, of ${operations} operations`);
   });
 }
+
+test("a conversion that has ended is no unfinished one, whatever a power cut leaves", async () => {
+  const disk = diskWith(sound);
+  await convertStore(DIRECTORY, TARGET, { layout: "batpak-0.3", lossy: true, segmentBytesMax: 4096, disk });
+  for (const left of [disk.diskAfterCrash(), ...disk.possibleDisks({ limit: 64 })]) {
+    assert.deepEqual([(await left.status(TARGET))?.type, await left.status(UNFINISHED)], ["directory", null]);
+  }
+});
 
 test("a conversion that is cut off while it clears what another left is begun anew", async () => {
   const disk = diskWith(sound);

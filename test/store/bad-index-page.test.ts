@@ -13,6 +13,7 @@ import {
 } from "../../src/format/native/index-block-layout.ts";
 import { decodeIndexRoot, decodeIndexTrailer } from "../../src/format/native/index-block-root.ts";
 import { SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
+import { segmentName } from "../../src/log/segment-files.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { spoilPages } from "./support/bad-pages.ts";
 import { framesOf } from "./support/log-image.ts";
@@ -301,3 +302,42 @@ test("an event is found by its id in a segment whose seal is damaged, by who onl
     disk.put(path, whole);
   }
 });
+
+for (const [part, code] of [
+  ["a page", "INDEX_MISMATCH"],
+  ["the root", "INDEX_UNUSABLE"],
+  ["the trailer", "INDEX_UNUSABLE"],
+] as const) {
+  test(`verify tells that ${part} of a block is bad before anything was read and after, and the next writer has it made anew`, async () => {
+    for (const reads of [false, true]) {
+      const disk = new SimulatedDisk();
+      const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });
+      for (let n = 0; n < 100; n++) await writing.append({ entity: `e${n % 5}`, scope: "s" }, Noted({ n }));
+      const { id, bytes } = writing.segments()[0];
+      await writing.close();
+      const path = `/store/${segmentName(id)}`;
+      const spoilt = disk.bytesOf(path).slice();
+      spoilt[part === "a page" ? bytes + 20 : part === "the root" ? spoilt.length - 80 : spoilt.length - 3] ^= 1;
+      disk.put(path, spoilt);
+      const codesOf = async (store: Store): Promise<string[]> => [
+        ...new Set((await store.verify()).problems.map((problem) => problem.code)),
+      ];
+      const store = await Store.open("/store", { disk });
+      if (reads) assert.equal((await store.read().toArray()).length, 100);
+      assert.deepEqual(await codesOf(store), [code]);
+      for (const entity of ["e0", "e1"]) assert.equal(await store.count({ entity }), 20);
+      assert.deepEqual(await codesOf(store), [code]);
+      await store.close();
+      const reader = await Store.open("/store", { disk, readOnly: true });
+      assert.deepEqual(await codesOf(reader), [code]);
+      await reader.close();
+      const next = await Store.open("/store", { disk });
+      await next.close();
+      const after = await Store.open("/store", { disk, readOnly: true });
+      assert.deepEqual(await codesOf(after), []);
+      assert.equal(after.segments()[0]?.indexOnDisk, true);
+      assert.equal((await after.read({ entity: "e3" }).toArray()).length, 20);
+      await after.close();
+    }
+  });
+}

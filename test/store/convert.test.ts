@@ -1,7 +1,18 @@
 // Converting stores between the layouts: the stores of the original, and ours; what stays, what is new, what is refused, what a crash leaves.
 
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -77,6 +88,8 @@ for (const name of fixtureNames()) {
     }
   });
 }
+
+const UNFINISHED = "conversion.unfinished";
 
 test("what timestamps and flags say beyond the time is kept in the metadata, and comes back", async (context) => {
   const directory = temporary(context);
@@ -281,6 +294,61 @@ test("nothing is cleared but what a conversion left: neither the source, nor a s
   assert.deepEqual(filesOf(work), before);
 });
 
+// Found by a review: a finished store, and each snapshot of one, has `conversion.jsonl`, by which it passed for what an interrupted conversion had left.
+test("a finished store at the conversion's place is not cleared, nor is a snapshot of one, or what an earlier build left", async (context) => {
+  const directory = temporary(context);
+  const source = copyFixture("tiny", join(directory, "source"));
+  const target = join(directory, "data");
+  const work = `${target}.converting`;
+  const made = join(directory, "made");
+  await convertStore(source, made, { layout: "native" });
+  assert.deepEqual(readdirSync(made).sort(), ["000001.fbat", "conversion.jsonl", "durable.mark", "index.ckpt", "lock"]);
+  const store = await Store.open(made, { readOnly: true });
+  await store.snapshot(join(directory, "copy"));
+  await store.close();
+  mkdirSync(join(directory, "earlier"));
+  copyFileSync(join(made, "conversion.jsonl"), join(directory, "earlier", "conversion.jsonl"));
+  for (const name of ["made", "copy", "earlier"]) {
+    renameSync(join(directory, name), work);
+    const before = filesOf(work);
+    const refused = { code: "IO", message: /which no conversion left there; move that away, or take another target/ };
+    await assert.rejects(convertStore(source, target, { layout: "native" }), refused, name);
+    assert.deepEqual(filesOf(work), before);
+    renameSync(work, join(directory, name));
+  }
+});
+
+test("a store whose conversion was killed behind the rename is whole, and is a conversion's no more once it is open for writing", async () => {
+  const disk = new SimulatedDisk();
+  const source = await Store.open("/source", { disk });
+  for (let n = 0; n < 20; n++) await source.append({ entity: "e", scope: "s" }, rawEvent(0xf001, { n }));
+  await source.close();
+  disk.faults = ({ kind, path }) => (kind === "remove" && path === `/target/${UNFINISHED}` ? { error: "EIO" } : undefined);
+  await convertStore("/source", "/target", { layout: "batpak-0.3", disk });
+  disk.faults = undefined;
+  const isThere = async (path: string): Promise<boolean> => (await disk.status(path)) !== null;
+  const reader = await Store.open("/target", { disk, readOnly: true });
+  assert.equal(await reader.count(), 20);
+  assert.deepEqual((await reader.verify()).problems, []);
+  await reader.snapshot("/copy");
+  await reader.close();
+  assert.deepEqual([await isThere(`/target/${UNFINISHED}`), await isThere(`/copy/${UNFINISHED}`)], [true, false]);
+  const writer = await Store.open("/target", { disk });
+  assert.equal(await isThere(`/target/${UNFINISHED}`), false);
+  await writer.append({ entity: "e", scope: "s" }, rawEvent(0xf001, { n: 20 }));
+  await writer.close();
+  // After a power cut, too.
+  const after = disk.diskAfterCrash();
+  await after.rename("/target", "/data.converting");
+  await assert.rejects(convertStore("/source", "/data", { layout: "batpak-0.3", disk: after }), {
+    code: "IO",
+    message: /no conversion left/,
+  });
+  const kept = await Store.open("/data.converting", { disk: after, readOnly: true });
+  assert.equal(await kept.count(), 21);
+  await kept.close();
+});
+
 test("of two conversions to one target one is refused, and neither harms the other", async (context) => {
   const directory = temporary(context);
   const source = copyFixture("batch_rotate", join(directory, "source"));
@@ -323,6 +391,27 @@ test("a user's own metadata under the conversion's name is metadata", async (con
   await back.append({ entity: "a", scope: "s" }, rawEvent(0xf003, 1), { metadata: { batpak03: { flags: 7 } } });
   await back.close();
   await assert.rejects(convertStore(join(directory, "back"), join(directory, "again"), { layout: "batpak-0.3" }), refused);
+});
+
+// Found by a review: the record names the source's next sequence, and the copy numbers on behind its last event.
+test("where the source had left out numbers at its end, the events that have them in the copy keep their metadata", async (context) => {
+  const directory = temporary(context);
+  const source = copyFixture("tiny", join(directory, "source"));
+  const checkpoint = readFileSync(join(source, "index.ckpt"));
+  // A single byte of MessagePack: numbers that the original gave to what it never wrote.
+  checkpoint[checkpoint.indexOf("global_sequence") + "global_sequence".length] += 10;
+  checkpoint.writeUInt32LE(crc32(checkpoint.subarray(12)), 8);
+  writeFileSync(join(source, "index.ckpt"), checkpoint);
+  const native = join(directory, "native");
+  const { events } = await convertStore(source, native, { layout: "native" });
+  const store = await Store.open(native);
+  assert.equal((await store.stats()).nextSequence, events);
+  for (let n = 0; n < 3; n++) await store.append({ entity: "a", scope: "s" }, rawEvent(0xf003, n), { metadata: { user: n } });
+  await store.close();
+  const [old, details] = [join(directory, "old"), { layout: "batpak-0.3", feature: "metadata" }];
+  await assert.rejects(convertStore(native, old, { layout: "batpak-0.3" }), { code: "UNSUPPORTED_BY_LAYOUT", details });
+  const { dropped } = await convertStore(native, old, { layout: "batpak-0.3", lossy: true });
+  assert.equal(dropped.metadata, 3);
 });
 
 test("keys of events that compaction removed are not lost without a word", async (context) => {

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defineEvent, isStoreError, Store, type } from "../../src/index.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
+import { segmentName } from "../../src/log/segment-files.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { DIRECTORY, diskWith, filesOf } from "../support/small-stores.ts";
 
 const Noted = defineEvent("Noted", { schema: type<{ n: number }>() });
 
@@ -53,4 +55,27 @@ test("verify rejects with IO where the writer's directory is gone, and a reader'
   assert.equal((await store.verify()).ok, true);
   await reader.close();
   await store.close();
+});
+
+// Found by a review: every read told of a compaction, by which no refresh came any further.
+test("a segment's file under another one's name is damage to a reader, also where it is of a later generation", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 4096 });
+  const append = async (from: number, to: number): Promise<void> => {
+    for (let n = from; n < to; n++) await store.append({ entity: `e${n % 5}`, scope: "s" }, Noted({ n }));
+  };
+  await append(0, 40);
+  await store.compact({ query: { sequence: { from: 0, to: 20 } } });
+  await append(40, 140);
+  const generations = store.segments().map(({ generation }) => generation);
+  await store.close();
+  const older = generations.indexOf(0);
+  assert.ok(older > 0 && generations[older + 1] === 1, String(generations));
+  const [one, other] = [segmentName(older + 1), segmentName(older + 2)];
+  const files = new Map(filesOf(disk));
+  files.set(one, filesOf(disk).get(other) as Uint8Array);
+  const reader = await Store.open(DIRECTORY, { disk: diskWith(files), readOnly: true });
+  await assert.rejects(reader.read().toArray(), { code: "CORRUPT" });
+  assert.equal((await reader.verify()).ok, false);
+  await reader.close();
 });
