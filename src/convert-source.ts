@@ -12,6 +12,7 @@ import { payloadBytes } from "./format/batpak03/payload.ts";
 import { nativeFrames } from "./format/native/frame-format.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
 import { causationAt, correlationAt, entityStart, frameLength, metadataStart, payloadStart, scopeStart } from "./format/native/frame.ts";
+import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import { AppendItem, StoredPayload } from "./log/append-request.ts";
@@ -37,23 +38,36 @@ export async function* batchesOf(source: Opened): AsyncGenerator<readonly Append
   const converted = parts.layout === "native" ? sequencesConverted(parts.log.records) : 0;
   const itemOf = (frame: LoadedFrame, sequence: number): AppendItem =>
     parts.layout === "native" ? nativeItem(frame, sequence, sequence < converted) : batpak03Item(frame, sequence);
-  const search = new RowSearch(index, [{}], { from: 0, to: index.visible.sequence, direction: "forward" });
+  const to = index.visible.sequence;
   const rows = new Uint32Array(ROWS_AT_ONCE);
+  let next = 0;
+  let search = new RowSearch(index, [{}], { from: next, to, direction: "forward" });
   let batch: AppendItem[] = [];
-  for (let count = search.next(rows); count !== 0; count = search.next(rows)) {
+  for (let count = -1; count !== 0; ) {
     await rest();
-    if (count < 0) continue;
-    const segment = search.segment as SegmentEntry;
-    const segmentIndex = index.indexOf(segment);
-    for (let from = 0; from < count; ) {
-      const length = parts.loader.chunk(segment, rows, from, count);
-      for (const frame of await parts.loader.load(segment, rows, from, length)) {
-        batch.push(itemOf(frame, segmentIndex.sequenceAt(frame.row)));
-        if (!segmentIndex.endsBatch(frame.row)) continue;
-        yield batch;
-        batch = [];
+    try {
+      count = search.next(rows);
+      if (count <= 0) continue;
+      const segment = search.segment as SegmentEntry;
+      const segmentIndex = index.indexOf(segment);
+      for (let from = 0; from < count; ) {
+        const length = parts.loader.chunk(segment, rows, from, count);
+        for (const frame of await parts.loader.load(segment, rows, from, length)) {
+          const sequence = segmentIndex.sequenceAt(frame.row);
+          batch.push(itemOf(frame, sequence));
+          next = sequence + 1;
+          if (!segmentIndex.endsBatch(frame.row)) continue;
+          yield batch;
+          batch = [];
+        }
+        from += length;
       }
-      from += length;
+    } catch (error) {
+      if (!(error instanceof IndexPageError)) throw error;
+      // What a bad page of an index block would say, the frames say as well.
+      index.rebuildIndex(error.segmentId);
+      search = new RowSearch(index, [{}], { from: next, to, direction: "forward" });
+      count = -1;
     }
   }
   if (batch.length > 0) yield batch;

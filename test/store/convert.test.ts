@@ -28,6 +28,7 @@ import { Store } from "../../src/store.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { batpak } from "../cli/run-cli.ts";
 import { fixtureNames, FIXTURES_DIRECTORY } from "../support/batpak03-fixtures.ts";
+import { spoilPages } from "./support/bad-pages.ts";
 
 function temporary(context: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), "batpak-convert-"));
@@ -475,4 +476,23 @@ test("a source that cannot be read is blamed, not the target", async () => {
     assert.match(error.details.path as string, /^\/target/);
     return true;
   });
+});
+
+test("pages of index blocks that are bad keep no event back", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/source", { disk, segmentBytesMax: 8192 });
+  for (let n = 0; n < 120; n += 2)
+    await writing.append({ entity: `e${n % 5}`, scope: "s" }, [rawEvent(0x1001, n), rawEvent(0x1001, n + 1)]);
+  const sealed = writing.segments().filter((segment) => segment.sealed);
+  await writing.close();
+  assert.ok(sealed.length > 1);
+  for (const { id } of sealed) spoilPages(disk, `/source/${String(id).padStart(6, "0")}.fbat`);
+  const { events } = await convertStore("/source", "/target", { layout: "batpak-0.3", disk });
+  assert.equal(events, 120);
+  const store = await Store.open("/target", { disk, readOnly: true });
+  assert.deepEqual(
+    (await store.read().toArray()).map(({ data }) => data),
+    Array.from({ length: 120 }, (_, n) => n),
+  );
+  await store.close();
 });
