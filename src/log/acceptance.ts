@@ -235,9 +235,12 @@ export class Acceptance {
   }
 
   /**
-   * Accepts events as one batch and judges nothing: a conversion's, which keep the places that they have. Nobody else may append meanwhile.
+   * Accepts events as one batch and judges nothing: a conversion's, which keep the places that they have. Nobody else may append meanwhile. Throws where a
+   * write has failed.
    */
   async take(items: readonly AppendItem[], recordCount: number): Promise<void> {
+    // What is staged behind that is accepted never, and told nothing.
+    this.#parts.queue.assertSound();
     const receipts = new PromisedReceipts(false);
     const sink = new GrowingSink();
     for (const item of items) this.#parts.placer.stage(sink, item);

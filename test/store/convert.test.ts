@@ -480,7 +480,7 @@ test("a source that cannot be read is blamed, not the target", async () => {
 
 test("pages of index blocks that are bad keep no event back", async () => {
   const disk = new SimulatedDisk();
-  const writing = await Store.open("/source", { disk, segmentBytesMax: 8192 });
+  const writing = await Store.open("/source", { disk, segmentBytesMax: 4096 });
   for (let n = 0; n < 120; n += 2)
     await writing.append({ entity: `e${n % 5}`, scope: "s" }, [rawEvent(0x1001, n), rawEvent(0x1001, n + 1)]);
   const sealed = writing.segments().filter((segment) => segment.sealed);
