@@ -135,3 +135,13 @@ test("a repair that is cut off between any two steps gives no sequence twice", a
     }
   }
 });
+
+test("where the only segment is all zeros and there is no mark, the checkpoint tells whose store it is", async () => {
+  const files = new Map(await filled(10, 1 << 20, true));
+  const name = newestOf(files);
+  files.set(name, new Uint8Array((files.get(name) as Uint8Array).length));
+  files.delete("durable.mark");
+  const disk = diskWith(files);
+  await assert.rejects(Store.open(DIRECTORY, { disk }), { code: "CORRUPT" });
+  await goesOnWith(disk, 10);
+});

@@ -204,9 +204,9 @@ class Repair {
 
   async #identify(ids: readonly number[]): Promise<void> {
     const mark = await readMark(this.#disk, this.#directory);
-    const storeId = this.#storeFound ?? mark?.storeId;
+    const storeId = this.#storeFound ?? mark?.storeId ?? this.#pictured?.storeId;
     if (storeId === undefined) {
-      const reason = "no segment has a whole header, and there is no mark";
+      const reason = "no segment has a whole header, and there is neither a mark nor a checkpoint";
       throw new StoreError("CORRUPT", `Cannot repair the store: ${reason}, so nothing says whose frames they are`, { reason });
     }
     this.#storeId = storeId;
