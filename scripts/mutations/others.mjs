@@ -209,4 +209,28 @@ export const others = [
     edits: [["this.#asked.add(asked);", ""]],
     suites: ["checkpoints asked for"],
   },
+  {
+    name: "lists: rows behind those that are listed are left out",
+    file: "src/index/listed-cursor.ts",
+    edits: [["return first < this.#range.end ? [this.#scan({ ...this.#range, first })] : [];", "return [];"]],
+    suites: ["lists of rows"],
+  },
+  {
+    name: "lists: verify does not look at them",
+    file: "src/log/verify-index.ts",
+    edits: [["if (index.lists !== null) await this.#compareLists(index, index.lists, rest);", ""]],
+    suites: ["lists of rows"],
+  },
+  {
+    name: "waking: correlations and causes are not noted",
+    file: "src/log/log-writer.ts",
+    edits: [["if (newest?.awaitsLinks === true) noteLinks(newest, view, kernel.offsets[frame]);", ""]],
+    suites: ["waking"],
+  },
+  {
+    name: "consumer: a reset passes the batches that move its position",
+    file: "src/subscriptions/consumer.ts",
+    edits: [["|| this.#moving.size > 0", ""]],
+    suites: ["batches that move a position"],
+  },
 ];

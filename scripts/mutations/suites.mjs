@@ -40,6 +40,9 @@ export const suites = {
   "killed makers": { files: ["test/crash/killed-makers.test.ts"] },
   names: { files: ["test/crash/names.test.ts"] },
   "projection snapshots": { files: ["test/projections/crash.test.ts"] },
+  "lists of rows": { files: ["src/index/active-lists.test.ts", "test/store/verify-lists.test.ts"] },
+  waking: { files: ["test/store/subscribe-load.test.ts"], pattern: "who waits for a name" },
+  "batches that move a position": { files: ["src/subscriptions/consumer.test.ts"], pattern: "a reset comes behind" },
 };
 
 function enumeration(scenario) {

@@ -109,7 +109,9 @@ for (const layout of ["native", "batpak-0.3"] as const) {
 }
 
 for (const layout of ["native", "batpak-0.3"] as const) {
-  test(`who waits for a name or a kind that is not there yet is told of its first event, and of no other (${layout})`, async () => {
+  test(`who waits for a name or a kind that is not there yet is told of its first event, and of no other (${layout})`, {
+    timeout: 30_000,
+  }, async () => {
     const Late = defineEvent("Late", { schema: type<{ n: number }>(), kind: { category: 3, type: 9 } });
     const directory = mkdtempSync(join(tmpdir(), "batpak-late-"));
     const writer = await Store.open(directory, { layout, durability: "os" });
