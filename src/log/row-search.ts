@@ -168,7 +168,7 @@ function* segmentsOfOne(
   const bound = Math.min(to, sequenceTo + 1);
   for (const { segment, summary } of index.entityHops(entity, least, bound)) {
     // Read before the search goes on: a page that holds it may not be held any more.
-    const isLast = summary.firstClock <= clockFrom;
+    const isLast = summary.rows > 0 && summary.firstClock <= clockFrom;
     const hasSome = summary.rows > 0 && summary.firstClock <= clockTo && summary.lastClock >= clockFrom;
     if (hasSome && segment.nextSequence > least) yield segment;
     if (isLast) return;
@@ -214,7 +214,7 @@ function segmentsOfEntities(
     for (const entity of entitiesAsked(filter) ?? []) {
       for (const { segment, summary } of index.entityHops(entity, least, to)) {
         if (summary.rows > 0 && summary.firstClock <= clockTo && summary.lastClock >= clockFrom) found.add(segment);
-        if (++hops >= HOPS_MAX || found.size >= segments || summary.firstClock <= clockFrom) break;
+        if (++hops >= HOPS_MAX || found.size >= segments || (summary.rows > 0 && summary.firstClock <= clockFrom)) break;
       }
       if (hops >= HOPS_MAX || found.size >= segments) return null;
     }

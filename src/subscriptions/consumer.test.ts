@@ -698,3 +698,47 @@ test("the place of a consumer that is closed moves nothing", () =>
     assert.deepEqual(await positions(store), [3]);
     assert.equal(await store.count({ kind: Noted }), 0);
   }));
+
+test("a reset gets through beside batches that never rest, and a batch that comes during it comes behind it", {
+  timeout: 20_000,
+}, async () => {
+  const store = await openMemoryStore(OPTIONS);
+  await fill(store, 40);
+  const consumer = await store.consumer("c", {}, { positionIn: "log" });
+  let isOver = false;
+  const lane = async (): Promise<void> => {
+    while (!isOver) await store.appendBatch([{ coordinate: at("b"), event: Noted({ n: 1 }) }], { commit: consumer.at(consumer.position) });
+  };
+  const lanes = [lane(), lane(), lane()];
+  await consumer.reset(10);
+  isOver = true;
+  await Promise.all(lanes);
+  assert.ok(consumer.position >= 10);
+  for (let microtasks = 0; microtasks < 12; microtasks++) {
+    const place = consumer.at(38);
+    const reset = consumer.reset("start");
+    for (let n = 0; n < microtasks; n++) await null;
+    await Promise.all([reset, store.appendBatch([{ coordinate: at("b"), event: Noted({ n: 2 }) }], { commit: place })]);
+    assert.deepEqual([consumer.position, ...(await positions(store))], [38, 38], `${microtasks} turns of the microtask queue`);
+  }
+  await store.close();
+});
+
+test("a consumer that the schema of such a batch closes is closed behind the batch", async () => {
+  const store = await openMemoryStore(OPTIONS);
+  await fill(store, 12);
+  const consumer = await store.consumer("c", {}, { positionIn: "log" });
+  const order: string[] = [];
+  let closing: Promise<unknown> = Promise.resolve();
+  const validate = (value: unknown): { readonly value: unknown } => {
+    closing = consumer.close().then(() => order.push("closed"));
+    return { value };
+  };
+  const Closing = defineEvent("Closing", { schema: { "~standard": { version: 1 as const, vendor: "test", validate } } });
+  await store.appendBatch([{ coordinate: at("b"), event: Closing({}) }], { commit: consumer.at(10) });
+  order.push("stored");
+  await closing;
+  assert.deepEqual(order, ["stored", "closed"]);
+  assert.equal((await store.consumer("c")).position, 10);
+  await store.close();
+});

@@ -97,6 +97,8 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
   #queued: Promise<void> | null = null;
   /** Batches under way that take a position along. None of them rejects. */
   readonly #moving = new Set<Promise<void>>();
+  /** The reset under way, behind which such batches begin. It never rejects. */
+  #resetting: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
   #removing: Promise<void> | null = null;
   /** Those under way, which end with the consumer. */
@@ -210,15 +212,23 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     return new ConsumerPosition(this.name, position, this.#source.owner, (append) => this.#moveBy(append, position));
   }
 
-  #moveBy<Result>(append: () => Promise<Result>, position: number): Promise<Result> {
+  async #moveBy<Result>(append: () => Promise<Result>, position: number): Promise<Result> {
+    while (this.#resetting !== null) await this.#resetting;
     this.#assertOpen("commit");
-    const appended = append().then((result) => {
+    // Noted before the append is made: a schema may close the consumer while it is.
+    let end = NOTHING;
+    const moving = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.#moving.add(moving);
+    try {
+      const result = await append();
       this.#position = Math.max(this.#position, position);
       return result;
-    });
-    const settled: Promise<void> = appended.then(NOTHING, NOTHING).then(() => void this.#moving.delete(settled));
-    this.#moving.add(settled);
-    return appended;
+    } finally {
+      this.#moving.delete(moving);
+      end();
+    }
   }
 
   #checked(done: Read | number, operation: string): number {
@@ -260,10 +270,22 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     await this.#writing;
   }
 
-  /** Moves the position, forward or back. Iterations that are under way go on where they are. */
+  /**
+   * Moves the position, forward or back. Iterations that are under way go on where they are. Batches that take the position along and were appended before it
+   * are waited for (so what such a batch waits for, a schema, must not wait for this); those that are appended later come behind it.
+   */
   async reset(to: ConsumerPlace): Promise<void> {
     this.#assertOpen("reset");
     const position = placeOf(to, this.#source.visible(), `reset ${this.name}`);
+    while (this.#resetting !== null) await this.#resetting;
+    const resetting = this.#resetTo(position);
+    this.#resetting = resetting.then(NOTHING, NOTHING).then(() => {
+      this.#resetting = null;
+    });
+    await resetting;
+  }
+
+  async #resetTo(position: number): Promise<void> {
     const hash = await this.#source.hashAt(position);
     // Others may have waited for the same end, and have begun to write since.
     do await this.#idle();
@@ -272,7 +294,7 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     await this.#write(position, hash, true);
   }
 
-  /** Forgets the position and closes the consumer: who opens the name again begins a new one. */
+  /** Forgets the position and closes the consumer: who opens the name again begins a new one. Waits as `reset` does. */
   async delete(): Promise<void> {
     this.#assertOpen("delete");
     this.#state = "closed";
@@ -284,7 +306,7 @@ export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read>
     }
   }
 
-  /** Ends the iterations under way, and lets go of the name when what is being committed is written. Idempotent. */
+  /** Ends the iterations under way, and lets go of the name when what is being committed is written, by batches as well. Idempotent. */
   close(): Promise<void> {
     this.#state = "closed";
     for (const iteration of this.#iterations) iteration.end();
