@@ -9,7 +9,7 @@ import { UnionCursor } from "./union-cursor.ts";
 
 /** Names looked up in one call of `next`. */
 const NAMES_PER_CALL = 64;
-/** A row that lists are united for, or that is checked one by one, costs as much as so many that are scanned. */
+/** A row that lists are united for costs as much as so many that are scanned. */
 export const UNITED_ROWS = 16;
 /** To look up a name costs as much as to compare so many with a prefix, or to scan so many times so many rows: it may take pages of its own. */
 const LOOKED_UP_NAMES = 64;

@@ -12,6 +12,8 @@ import { UnionCursor } from "./union-cursor.ts";
 const VALUES_MAX = 512;
 /** Scopes looked up in one call of `next`. */
 const SCOPES_PER_CALL = 512;
+/** A row that is checked for more conditions costs as much as so many that are scanned. */
+const CHECKED_ROWS = 32;
 /** So few rows are scanned in any case. */
 const SCANNED_ROWS = 512;
 
@@ -156,8 +158,8 @@ class ListedCursor implements RowCursor {
   #open(): RowCursor[] {
     const { parts, rowCount, conditions, end } = this.#listed;
     const { first, direction } = this.#range;
-    const isSimple = parts.length <= 1 && conditions.length === 0;
-    if (!isSimple && rowCount * UNITED_ROWS > end - first) return [this.#scan(this.#range)];
+    const cost = conditions.length > 0 ? CHECKED_ROWS : parts.length > 1 ? UNITED_ROWS : 0;
+    if (rowCount * cost > end - first) return [this.#scan(this.#range)];
     const open = (part: number): RowCursor =>
       new ListCursor(this.#source, parts[part].rows, parts[part].from, parts[part].to, conditions, direction === "forward");
     const listed = parts.length === 0 ? [] : parts.length === 1 ? [open(0)] : [new UnionCursor(parts.length, open, direction)];

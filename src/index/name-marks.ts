@@ -7,8 +7,10 @@ import type { Condition, ScanSource } from "./scan-source.ts";
 
 /** So many names are compared one by one, … */
 const ONE_BY_ONE_MAX = 1024;
-/** … and fewer where they load so many pages: names that are met lie anywhere, and a small cache may load two for each. */
+/** … and fewer where they load so many pages: names that are met lie anywhere, and a small cache may load two for each; … */
 const PAGES_MAX = 64;
+/** … or where so many rows were looked at: it takes several times as long as where all names are known. */
+const ROWS_MAX = 8192;
 
 /** Those that the conditions ask for: always the last of them. */
 export function namesOf(conditions: readonly Condition[]): NameMarks | null {
@@ -23,6 +25,7 @@ export class NameMarks {
   readonly marks: Uint32Array;
   readonly #known: Uint32Array;
   #compared = 0;
+  #rows = 0;
   readonly #pagesBefore: number;
   /** Ordinal of the entity whose name is compared next, in their order. */
   #next = 0;
@@ -39,6 +42,7 @@ export class NameMarks {
   }
 
   has(local: number): boolean {
+    this.#rows++;
     const word = local >>> 5;
     const bit = 1 << (local & 31);
     if (!this.isComplete && (this.#known[word]! & bit) === 0) {
@@ -51,7 +55,8 @@ export class NameMarks {
 
   /** Whether it costs less now to compare all names, in steps. */
   get isDue(): boolean {
-    return !this.isComplete && (this.#compared >= ONE_BY_ONE_MAX || this.#source.pagesLoaded - this.#pagesBefore > PAGES_MAX);
+    if (this.isComplete) return false;
+    return this.#compared >= ONE_BY_ONE_MAX || this.#rows >= ROWS_MAX || this.#source.pagesLoaded - this.#pagesBefore > PAGES_MAX;
   }
 
   /** Compares some thousand names. */
