@@ -1,16 +1,14 @@
 /**
  * Which entities of a segment have names that begin with one of several prefixes. An entity's name is compared when one of its rows is met, so that who wants
- * few rows compares few names. Once many were compared one by one, all are, in their order, which costs less for each.
+ * few rows compares few names. Once many were looked at, all names are compared in their order, which costs less for each.
  */
 import type { PrefixSet } from "../base/prefix-set.ts";
 import type { Condition, ScanSource } from "./scan-source.ts";
 
-/** So many names are compared one by one, … */
-const ONE_BY_ONE_MAX = 1024;
-/** … and fewer where they load so many pages: names that are met lie anywhere, and a small cache may load two for each; … */
+/** Of so many rows the names are looked at one by one: it takes several times as long as where all are known, … */
+const ROWS_MAX = 1024;
+/** … and of fewer where they load so many pages: names that are met lie anywhere, and a small cache may load two for each. */
 const PAGES_MAX = 64;
-/** … or where so many rows were looked at: it takes several times as long as where all names are known. */
-const ROWS_MAX = 8192;
 
 /** Those that the conditions ask for: always the last of them. */
 export function namesOf(conditions: readonly Condition[]): NameMarks | null {
@@ -24,7 +22,6 @@ export class NameMarks {
   /** By local id: whether the name begins so, where that is known. */
   readonly marks: Uint32Array;
   readonly #known: Uint32Array;
-  #compared = 0;
   #rows = 0;
   readonly #pagesBefore: number;
   /** Ordinal of the entity whose name is compared next, in their order. */
@@ -46,7 +43,6 @@ export class NameMarks {
     const word = local >>> 5;
     const bit = 1 << (local & 31);
     if (!this.isComplete && (this.#known[word]! & bit) === 0) {
-      this.#compared++;
       if (this.#source.beginsOne(local, this.#prefixes)) this.marks[word]! |= bit;
       this.#known[word]! |= bit;
     }
@@ -56,7 +52,7 @@ export class NameMarks {
   /** Whether it costs less now to compare all names, in steps. */
   get isDue(): boolean {
     if (this.isComplete) return false;
-    return this.#compared >= ONE_BY_ONE_MAX || this.#rows >= ROWS_MAX || this.#source.pagesLoaded - this.#pagesBefore > PAGES_MAX;
+    return this.#rows >= ROWS_MAX || this.#source.pagesLoaded - this.#pagesBefore > PAGES_MAX;
   }
 
   /** Compares some thousand names. */
