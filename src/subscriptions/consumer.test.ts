@@ -717,7 +717,7 @@ test("a reset gets through beside batches that never rest, and a batch that come
   for (let microtasks = 0; microtasks < 12; microtasks++) {
     const place = consumer.at(38);
     const reset = consumer.reset("start");
-    for (let n = 0; n < microtasks; n++) await null;
+    for (let n = 0; n < microtasks; n++) await Promise.resolve();
     await Promise.all([reset, store.appendBatch([{ coordinate: at("b"), event: Noted({ n: 2 }) }], { commit: place })]);
     assert.deepEqual([consumer.position, ...(await positions(store))], [38, 38], `${microtasks} turns of the microtask queue`);
   }
