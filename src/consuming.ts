@@ -16,6 +16,7 @@ import { consumersIn } from "./log/records-in-force.ts";
 import type { StoreWriter } from "./store-writer.ts";
 import { countMatches, searchFilter } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
+import { LOCK_WAIT_MS_MAX } from "./store-options.ts";
 import { Consumer, type ConsumerPlace, type ConsumerSource, placeOf, type PositionKeeper } from "./subscriptions/consumer.ts";
 import { ConsumerFile, listConsumerNames } from "./subscriptions/consumer-file.ts";
 import { assertConsumerName } from "./subscriptions/consumer-name.ts";
@@ -51,7 +52,6 @@ export interface ConsumerStatus {
 }
 
 const OPTION_NAMES: ReadonlySet<string> = new Set(["after", "positionIn", "resetTo", "lockWaitMs", "signal"]);
-const LOCK_WAIT_MS_MAX = 24 * 3600 * 1000;
 
 function assertConsumerOptions(options: ConsumerOptions): void {
   assertOptions(options, OPTION_NAMES, "open the consumer");

@@ -53,10 +53,12 @@ export async function* batchesOf(source: Opened): AsyncGenerator<readonly Append
       for (let from = 0; from < count; ) {
         const length = parts.loader.chunk(segment, rows, from, count);
         for (const frame of await parts.loader.load(segment, rows, from, length)) {
+          // Looked up before the event counts as read: where a page is bad, the search begins anew with this event, and sees its batch end.
           const sequence = segmentIndex.sequenceAt(frame.row);
+          const endsBatch = segmentIndex.endsBatch(frame.row);
           batch.push(itemOf(frame, sequence));
           next = sequence + 1;
-          if (!segmentIndex.endsBatch(frame.row)) continue;
+          if (!endsBatch) continue;
           yield batch;
           batch = [];
         }

@@ -1,6 +1,8 @@
 /** Repair of what takes no sequence: definitions, consumers' positions. Index blocks and the checkpoint repeat them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { eachCutRepair } from "../test/support/cut-repairs.ts";
+import { DIRECTORY } from "../test/support/small-stores.ts";
 import { defineEvent, type } from "./events/definition.ts";
 import { getUint64 } from "./base/u64.ts";
 import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
@@ -10,7 +12,6 @@ import { repairStore } from "./repair.ts";
 import { Store } from "./store.ts";
 import { SimulatedDisk } from "./testing/sim-disk.ts";
 
-const DIRECTORY = "/store";
 const Paid = defineEvent("Paid", { schema: type<{ cents: number }>() });
 const Refunded = defineEvent("Refunded", { schema: type<{ cents: number }>() });
 const EVENTS = 60;
@@ -141,17 +142,6 @@ test("a repair that is cut off between any two steps can be begun again, and for
         1,
         recordsIn(disk, 1).map(({ at }) => at),
       );
-    const whole = damage();
-    const start = whole.operationCount;
-    await repairStore(DIRECTORY, { disk: whole, apply: true });
-    for (let step = 1; step <= whole.operationCount - start; step++) {
-      const cut = damage();
-      cut.crashAfter(cut.operationCount + step);
-      await repairStore(DIRECTORY, { disk: cut, apply: true }).catch(() => {});
-      for (const after of [cut.diskAfterCrash(), cut.diskAfterKill()]) {
-        await repairStore(DIRECTORY, { disk: after, apply: true });
-        await knowsNames(after, EVENTS + 1);
-      }
-    }
+    await eachCutRepair(damage, (after) => knowsNames(after, EVENTS + 1));
   }
 });

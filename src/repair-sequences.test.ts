@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { framesOf } from "../test/crash/damage-ways.ts";
+import { eachCutRepair } from "../test/support/cut-repairs.ts";
 import { DIRECTORY, diskWith, type Files, filesOf } from "../test/support/small-stores.ts";
 import { defineEvent, type } from "./events/definition.ts";
 import { repairStore } from "./repair.ts";
@@ -121,18 +122,7 @@ test("a repair that is cut off between any two steps gives no sequence twice", a
   const newest = newestOf(files);
   const damages = [() => withoutLast(files), () => withoutLast(files, "index.ckpt", "durable.mark"), () => withoutLast(files, newest)];
   for (const damage of damages) {
-    const whole = damage();
-    const start = whole.operationCount;
-    await repairStore(DIRECTORY, { disk: whole, apply: true });
-    for (let step = 1; step <= whole.operationCount - start; step++) {
-      const cut = damage();
-      cut.crashAfter(cut.operationCount + step);
-      await repairStore(DIRECTORY, { disk: cut, apply: true }).catch(() => {});
-      for (const after of [cut.diskAfterCrash(), cut.diskAfterKill()]) {
-        await repairStore(DIRECTORY, { disk: after, apply: true });
-        await isSoundWith(after, 50);
-      }
-    }
+    await eachCutRepair(damage, (after) => isSoundWith(after, 50));
   }
 });
 

@@ -37,10 +37,7 @@ export class ListCursor implements RowCursor {
   }
 
   next(out: Uint32Array): number {
-    if (this.#names?.isDue === true) {
-      this.#names.step();
-      if (!this.#names.isComplete) return -1;
-    }
+    if (this.#names?.step() === true) return -1;
     const batch = this.#batch;
     let written = 0;
     let looked = 0;

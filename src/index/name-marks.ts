@@ -55,10 +55,12 @@ export class NameMarks {
     return this.#rows >= ROWS_MAX || this.#source.pagesLoaded - this.#pagesBefore > PAGES_MAX;
   }
 
-  /** Compares some thousand names. */
-  step(): void {
+  /** Compares some thousand names, where that is due. True: there are more to compare. */
+  step(): boolean {
+    if (!this.isDue) return false;
     this.#next = this.#source.markPrefixes(this.#prefixes, this.marks, this.#next);
     this.isComplete = this.#next < 0;
+    return !this.isComplete;
   }
 
   /** Whether no name begins so, where all are known. */

@@ -222,9 +222,9 @@ class ScanCursor implements RowCursor {
   /** Compares more names, where all are to be; true while there are more to come. */
   #marksNames(): boolean {
     if (this.#names?.isDue !== true) return false;
-    this.#names.step();
+    const isGoingOn = this.#names.step();
     if (this.#names.isEmpty) this.#end = this.#first;
-    return !this.#names.isComplete;
+    return isGoingOn;
   }
 
   /** Every row matches. */

@@ -1,6 +1,5 @@
 /** The lists of an index block: its rows by scope, by kind, and by what they are linked to. Looking one up loads two pages, however long the segment. */
-import type { BlockLayout, IndexSection } from "../format/native/index-block-layout.ts";
-import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
+import { type BlockLayout, INDEX_BLOCK, type IndexSection } from "../format/native/index-block-layout.ts";
 import type { IndexRoot } from "../format/native/index-block-root.ts";
 import type { Page } from "./page-cache.ts";
 import type { ListedColumn, RowList, RowLists } from "./scan-source.ts";

@@ -6,7 +6,7 @@ import type { Disk } from "../../src/disk/disk.ts";
 import { rawEvent } from "../../src/events/definition.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
-import { TurnCounter } from "../../src/testing/turn-counter.ts";
+import { turnsDuring } from "../../src/testing/turn-counter.ts";
 
 const EVENTS = 32_768;
 const ENTITIES = 16_384;
@@ -16,16 +16,6 @@ const ROWS_PER_TURN = 4096;
 
 describe("the event loop turns", () => {
   let disk: Disk;
-
-  async function turnsOf(work: () => Promise<unknown>): Promise<number> {
-    const counter = new TurnCounter();
-    try {
-      await work();
-    } finally {
-      counter.stop();
-    }
-    return counter.turns;
-  }
 
   before(async () => {
     disk = createMemoryDisk();
@@ -43,19 +33,19 @@ describe("the event loop turns", () => {
   test("opening by footers, verifying, and closing", { timeout: 60_000 }, async () => {
     await disk.remove("/old/index.ckpt");
     let store: Store | undefined;
-    const opening = await turnsOf(async () => (store = await Store.open("/old", { disk, layout: "batpak-0.3" })));
+    const opening = await turnsDuring(async () => (store = await Store.open("/old", { disk, layout: "batpak-0.3" })));
     assert.ok(store !== undefined);
     assert.equal(store.openReport.route, "footers");
     assert.ok(opening >= EVENTS / FRAMES_PER_TURN, `${opening} turns to open`);
-    const verifying = await turnsOf(() => (store as Store).verify());
+    const verifying = await turnsDuring(() => (store as Store).verify());
     assert.ok(verifying >= EVENTS / FRAMES_PER_TURN, `${verifying} turns to verify`);
-    const closing = await turnsOf(() => (store as Store).close());
+    const closing = await turnsDuring(() => (store as Store).close());
     // Which names there are, the footer's names and entries, whether it holds, the heads.
     assert.ok(closing >= (3 * EVENTS + 2 * ENTITIES) / ROWS_PER_TURN, `${closing} turns to close`);
   });
 
   test("a conversion that looks at each frame four times", { timeout: 60_000 }, async () => {
-    const turns = await turnsOf(() => convertStore("/old", "/new", { layout: "native", disk }));
+    const turns = await turnsDuring(() => convertStore("/old", "/new", { layout: "native", disk }));
     assert.ok(turns >= (EVENTS / FRAMES_PER_TURN) * 2, `${turns} turns`);
   });
 });

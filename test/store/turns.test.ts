@@ -7,7 +7,7 @@ import { defineProjection } from "../../src/projections/projection.ts";
 import type { Receipt } from "../../src/events/event.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
-import { TurnCounter } from "../../src/testing/turn-counter.ts";
+import { turnsDuring } from "../../src/testing/turn-counter.ts";
 
 const ENTITIES = 64;
 const EVENTS = 4096;
@@ -28,16 +28,6 @@ function append(n: number): Promise<Receipt> {
 }
 
 after(() => store.close());
-
-async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
-  const counter = new TurnCounter();
-  try {
-    await work();
-  } finally {
-    counter.stop();
-  }
-  return counter.turns;
-}
 
 async function inARow(call: (n: number) => Promise<unknown>): Promise<void> {
   for (let n = 0; n < TIMES; n++) await call(n);
