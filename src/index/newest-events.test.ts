@@ -128,10 +128,10 @@ test("of those who wait for one entity or one scope only these are asked whose e
   wait("a in s", [{ entity: "a", scope: "s" }], 0);
   wait("a of kind 9", [{ entity: "a", kinds: [9] }], 0);
   wait("either", [{ entity: "a" }, { entity: "late" }], 0);
-  wait("any of all", [{ entity: "a" }, { entityPrefix: "z" }], 0);
+  wait("any of all", [{ entity: "a" }, { timeFrom: 1 }], 0);
   const lates = [wait("late", [{ entity: "late" }], 0), wait("late too", [{ entity: "late" }], 0)];
   wait("in t", [{ scope: "t" }], 0)();
-  assert.deepEqual([tell(), asked], [["any of all"], 1], "nothing came: who waits for a prefix is asked, and it cannot be told");
+  assert.deepEqual([tell(), asked], [["any of all"], 1], "nothing came: who waits for any event is asked, and it cannot be told");
   asked = 0;
   add("a", "t", 1);
   assert.deepEqual([tell(), asked], [["a", "either"], 4], "who waits at several names is asked once");
@@ -191,6 +191,50 @@ test("of those who wait for a correlation or a cause only these are asked whose 
   gate.open();
   assert.equal(told.length, 99);
   assert.equal(index.newest?.awaitsLinks, false, "nobody is left behind");
+});
+
+test("of those who wait for names that begin so only these are asked whose events came", () => {
+  const { index, add } = emptyIndex();
+  const gate = new SequenceGate();
+  add("a:1", "s", 1);
+  const told: string[] = [];
+  const wait = (name: string, ...filters: RowFilter[]): (() => void) =>
+    gate.onNext(
+      () => told.push(name),
+      concernOf(index, () => filters, 0),
+      waitingPlaceOf(index, filters, filters.length, 0),
+    );
+  const tell = (): string[] => {
+    gate.tell(index.newest?.takeTouched());
+    return told.splice(0).sort();
+  };
+  for (let other = 0; other < 100; other++) wait(`other ${other}`, { entityPrefix: `other:${other}:` });
+  wait("any", { entityPrefix: "" });
+  assert.deepEqual(tell(), [], "nothing came");
+  const calledOff = wait("called off", { entityPrefix: "a:" });
+  wait("a:", { entityPrefix: "a:" });
+  wait("a:1", { entityPrefix: "a:1" });
+  wait("a:12", { entityPrefix: "a:12" });
+  wait("of kind 2", { entityPrefix: "a:", kinds: [2] });
+  wait("in t", { entityPrefix: "a:", scope: "t" });
+  wait("either", { entityPrefix: "日" }, { entityPrefix: "b" });
+  calledOff();
+  add("a:1", "s", 1);
+  assert.deepEqual(tell(), ["a:", "a:1", "any"]);
+  add("日本", "s", 1);
+  assert.deepEqual(tell(), ["either"]);
+  add("other:77:x", "s", 1);
+  add("a", "s", 1);
+  assert.deepEqual(tell(), ["other 77"]);
+  add("a:", "t", 2);
+  wait("late", { entityPrefix: "a:123" });
+  assert.deepEqual(tell(), ["in t", "of kind 2"]);
+  add("a:1234", "t", 2);
+  assert.deepEqual(tell(), ["a:12", "late"]);
+  gate.open();
+  assert.equal(told.length, 99);
+  add("other:5:", "s", 1);
+  assert.deepEqual(index.newest?.takeTouched(), [], "nobody is left behind");
 });
 
 test("who begins to wait for what is noted and not visible yet is asked once it is", () => {

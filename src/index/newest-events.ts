@@ -1,10 +1,10 @@
 /**
  * What has become visible since somebody first waited for events of his: by scope and by kind the sequence of the newest, and which of those who
- * wait for events of one entity, of one scope, of one correlation or cause, are to be asked. So a commit costs those nothing whom it does not concern,
- * however many they are.
+ * wait for events of one entity, of entities by a prefix, of one scope, of one correlation or cause, are to be asked. So a commit costs those nothing
+ * whom it does not concern, however many they are.
  */
 import { startedWith } from "../base/column-bytes.ts";
-import type { Interner } from "./interner.ts";
+import { type Awaited, AwaitedNames, AwaitedPrefixes, AwaitedTags } from "./awaited.ts";
 import type { RowFilter } from "./segment-index.ts";
 import type { Concerns, Waiter, WaitingPlace } from "./sequence-gate.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -18,104 +18,13 @@ const SCOPES_MIN = 64;
 /** Who has more filters is asked at each commit: he would have to come to as many places whenever he waits. */
 const PLACES_MAX = 64;
 
-/** What is waited for, and by whom. */
-interface Awaited {
-  readonly waiters: Set<Waiter>;
-}
-
-/** A name that is waited for. */
-interface AwaitedName extends Awaited {
-  readonly name: string;
-  /** -1 while no event has the name. */
-  id: number;
-}
-
-/** The tags of ids that are waited for: each as good as the id, since whoever is asked looks for himself. */
-class AwaitedTags {
-  readonly byTag = new Map<number, Awaited>();
-
-  place(tag: number): WaitingPlace {
-    return {
-      add: (waiter) => {
-        const awaited = this.byTag.get(tag) ?? { waiters: new Set() };
-        this.byTag.set(tag, awaited);
-        awaited.waiters.add(waiter);
-        return () => {
-          awaited.waiters.delete(waiter);
-          if (awaited.waiters.size === 0 && this.byTag.get(tag) === awaited) this.byTag.delete(tag);
-        };
-      },
-    };
-  }
-}
-
-/** The names of one sort that are waited for. */
-class AwaitedNames {
-  readonly #names: Interner;
-  readonly #byId = new Map<number, AwaitedName>();
-  readonly #withoutId = new Map<string, AwaitedName>();
-  /** Ids from here on may be of names that had none when they were asked for. */
-  #newFrom = 0;
-
-  constructor(names: Interner) {
-    this.#names = names;
-  }
-
-  /** Where those wait who wait for events of this name. */
-  place(name: string): WaitingPlace {
-    return {
-      add: (waiter) => {
-        const awaited = this.#awaitedOf(name);
-        awaited.waiters.add(waiter);
-        return () => {
-          awaited.waiters.delete(waiter);
-          if (awaited.waiters.size > 0) return;
-          if (awaited.id < 0) this.#withoutId.delete(name);
-          else this.#byId.delete(awaited.id);
-        };
-      },
-    };
-  }
-
-  #awaitedOf(name: string): AwaitedName {
-    const id = this.#names.find(name);
-    if (id >= 0) {
-      // It may have waited for its id until now.
-      const known = this.#byId.get(id) ?? this.#take(name) ?? { name, id, waiters: new Set() };
-      known.id = id;
-      this.#byId.set(id, known);
-      return known;
-    }
-    if (this.#withoutId.size === 0) this.#newFrom = this.#names.size;
-    const known = this.#withoutId.get(name) ?? { name, id, waiters: new Set() };
-    this.#withoutId.set(name, known);
-    return known;
-  }
-
-  #take(name: string): AwaitedName | undefined {
-    const awaited = this.#withoutId.get(name);
-    this.#withoutId.delete(name);
-    return awaited;
-  }
-
-  /** Who waits for events of the name with this id. */
-  find(id: number): AwaitedName | undefined {
-    const awaited = this.#byId.get(id);
-    if (awaited !== undefined || id < this.#newFrom || this.#withoutId.size === 0) return awaited;
-    const found = this.#take(this.#names.name(id));
-    if (found === undefined) return undefined;
-    found.id = id;
-    this.#byId.set(id, found);
-    return found;
-  }
-}
-
 export class NewestEvents {
   /** Of events before this sequence nothing is noted. */
   readonly from: number;
   /** The sequence after the newest that is noted: ahead of what is visible while a reader takes events up. */
   notedTo = 0;
   readonly entities: AwaitedNames;
+  readonly prefixes: AwaitedPrefixes;
   readonly scopes: AwaitedNames;
   readonly correlations = new AwaitedTags();
   readonly causes = new AwaitedTags();
@@ -129,6 +38,7 @@ export class NewestEvents {
   constructor({ acceptedSequence, entities, scopes }: Pick<StoreIndex, "acceptedSequence" | "entities" | "scopes">) {
     this.from = acceptedSequence;
     this.entities = new AwaitedNames(entities);
+    this.prefixes = new AwaitedPrefixes(entities);
     this.scopes = new AwaitedNames(scopes);
   }
 
@@ -143,18 +53,19 @@ export class NewestEvents {
     if (ofEntity !== undefined) this.#touched.add(ofEntity);
     const inScope = this.scopes.find(scopeId);
     if (inScope !== undefined) this.#touched.add(inScope);
+    this.prefixes.addTo(this.#touched, entityId);
   }
 
   /** Whether `noteLinks` is to be called as well. */
   get awaitsLinks(): boolean {
-    return this.correlations.byTag.size > 0 || this.causes.byTag.size > 0;
+    return this.correlations.areAwaited || this.causes.areAwaited;
   }
 
   /** What else is to be noted of an event: the tags of its correlation and cause, 0 where it has none. */
   noteLinks(correlationTag: number, causationTag: number): void {
-    const correlated = this.correlations.byTag.get(correlationTag);
+    const correlated = this.correlations.find(correlationTag);
     if (correlated !== undefined) this.#touched.add(correlated);
-    const caused = this.causes.byTag.get(causationTag);
+    const caused = this.causes.find(causationTag);
     if (caused !== undefined) this.#touched.add(caused);
   }
 
@@ -234,9 +145,10 @@ function allOf(places: readonly WaitingPlace[]): WaitingPlace {
   };
 }
 
-function placeOf(newest: NewestEvents, { entity, scope, correlationTag, causationTag }: RowFilter): WaitingPlace | null {
+function placeOf(newest: NewestEvents, { entity, entityPrefix, scope, correlationTag, causationTag }: RowFilter): WaitingPlace | null {
   if (entity !== undefined) return newest.entities.place(entity);
   if (correlationTag !== undefined) return newest.correlations.place(correlationTag);
   if (causationTag !== undefined) return newest.causes.place(causationTag);
+  if (entityPrefix !== undefined) return newest.prefixes.place(entityPrefix);
   return scope === undefined ? null : newest.scopes.place(scope);
 }

@@ -28,6 +28,7 @@ const QUERIES: readonly (Query | undefined)[] = [
   { scope: "s:1" },
   [{ entityPrefix: "e:1" }, { kind: Even, entity: "e:2" }],
   { entity: "nobody" },
+  { entityPrefix: "e:1" },
   { scope: "s:2", kind: Even },
   { correlation: CORRELATIONS[0] },
   { correlation: CORRELATIONS[1], kind: Odd },
