@@ -27,7 +27,7 @@ import { replayRun, type ReplayTarget } from "./log/replay.ts";
 import { salvageSegment } from "./log/salvage.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
-import { type ListedSegment, foreignFile, missingIds, readLog } from "./log/segment-list.ts";
+import { type ListedLog, type ListedSegment, foreignFile, missingIds, readLog } from "./log/segment-list.ts";
 import { scanSegment } from "./log/segment-scan.ts";
 import type { OpenRoute, StoreProblem, TornTail } from "./open-report.ts";
 
@@ -141,11 +141,11 @@ class NativeOpening {
       this.#takeCheckpoint(checkpoint);
       ids = ids.filter((id) => id >= checkpoint.index.visible.segmentId);
     }
-    const log = readLog(this.#input.files, ids);
+    const log = await readLog(this.#input.files, ids);
     const first = log.segments[0];
     if (first !== undefined) {
       this.#storeId = first.header.storeId;
-      this.#generation = Math.max(this.#generation, ...log.segments.map((segment) => segment.header.generation));
+      this.#generation = log.segments.reduce((newest, { header }) => Math.max(newest, header.generation), this.#generation);
     }
     const stale = [...log.replaced];
     const segments = await this.#judgeBroken(log.broken, log.segments, stale);
@@ -248,7 +248,7 @@ class NativeOpening {
       return this.#ignoreCheckpoint(`segment ${missing.id}, which it lists, is not there`);
     }
     if (visible.segmentId === 0) return segmentIds.length === 0 ? checkpoint : this.#ignoreCheckpoint("it pictures an empty store");
-    const log = readLog(files, [visible.segmentId]);
+    const log = await readLog(files, [visible.segmentId]);
     const header = log.segments[0]?.header;
     if (header === undefined) this.#watermark = visible;
     if (header === undefined) return this.#ignoreCheckpoint(`segment ${visible.segmentId}, where it ends, has no whole header`);
@@ -320,11 +320,7 @@ class NativeOpening {
    * A newest segment whose header is not whole and that holds no frame never began; one that a merged segment stands for is added to `stale`; any
    * other broken header is damage. Gives the log's segments: with those behind a broken header whose frames are this store's.
    */
-  async #judgeBroken(
-    broken: ReturnType<typeof readLog>["broken"],
-    whole: readonly ListedSegment[],
-    stale: number[],
-  ): Promise<readonly ListedSegment[]> {
+  async #judgeBroken(broken: ListedLog["broken"], whole: readonly ListedSegment[], stale: number[]): Promise<readonly ListedSegment[]> {
     const { disk, files, mark, segmentIds } = this.#input;
     const newest = segmentIds[segmentIds.length - 1];
     const segments = [...whole];

@@ -99,13 +99,10 @@ export class EventChunks {
     this.#bounds = { from: Math.max(0, from), to, direction: options.direction };
   }
 
-  /** Finding where to begin looks at pages already. */
   #newSearch(): RowSearch {
     const { index } = this.#parts;
-    return index.withSoundIndex(() => {
-      this.#searched = index.revision;
-      return new RowSearch(index, this.#filters, this.#bounds);
-    });
+    this.#searched = index.revision;
+    return new RowSearch(index, this.#filters, this.#bounds);
   }
 
   /** Begins anew behind what was given, after a bad page of an index block was met and that index rebuilt. */

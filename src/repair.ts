@@ -213,7 +213,7 @@ class Repair {
     if (this.#pictured !== null && !sameBytes(this.#pictured.storeId, 0, storeId, 0, 16)) this.#pictured = null;
     this.#mark = mark !== null && sameBytes(mark.storeId, 0, storeId, 0, 16) ? mark : null;
     this.#lostRecords = lostRecords(this.#pictured?.records ?? [], this.#records ?? []);
-    const { segments } = readLog(this.#files, ids);
+    const { segments } = await readLog(this.#files, ids);
     this.#headers = new Map(segments.map(({ id, header }) => [id, header]));
     this.#generation = Math.max(mark?.generation ?? 0, ...segments.map(({ header }) => header.generation));
   }

@@ -24,7 +24,7 @@ import { PageCache } from "./index/page-cache.ts";
 import type { IndexSource, SegmentEntry } from "./index/store-index.ts";
 import { isBegunBlock, openBlock } from "./log/block-files.ts";
 import { segmentName } from "./log/segment-files.ts";
-import { listSegmentIds, readHeader, replaces } from "./log/segment-list.ts";
+import { HEADERS_PER_STEP, listSegmentIds, readHeader, replaces } from "./log/segment-list.ts";
 import { onlyZeros } from "./log/segment-scan.ts";
 import { Retention } from "./log/retention.ts";
 import { RetentionCheck } from "./log/verify-retention.ts";
@@ -162,15 +162,14 @@ class Verification {
     const storeId = this.#parts.log.storeId;
     for (const id of await listSegmentIds(this.#disk, files.directory)) {
       if (id > this.#visible.segmentId) continue;
+      if ((found.length + 1) % HEADERS_PER_STEP === 0) await this.#rest();
       const outcome = readHeader(files, id);
       const own = outcome.kind === "ok" && storeId !== null && sameBytes(outcome.header.storeId, 0, storeId, 0, 16);
       if (!own) this.#at("HEADER_DAMAGED", id, 0, outcome.kind === "ok" ? "it belongs to another store" : outcome.reason);
       found.push({ id, header: own && outcome.kind === "ok" ? outcome.header : null });
     }
-    const log = found.filter(({ id, header }) => {
-      const segment = header === null ? null : { id, header };
-      return segment === null || !found.some((other) => other.header !== null && replaces(other.header, segment));
-    });
+    const merged = found.flatMap(({ header }) => (header === null || header.replacesFrom === 0 ? [] : [header]));
+    const log = found.filter(({ id, header }) => header === null || !merged.some((other) => replaces(other, { id, header })));
     let next = 1;
     for (const { id, header } of log) {
       const from = header !== null && header.replacesFrom > 0 ? Math.min(header.replacesFrom, id) : id;

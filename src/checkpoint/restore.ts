@@ -29,6 +29,7 @@ export type RestoreOutcome =
 /** So many names are made findable at once; of fewer the first look-up does it. */
 const NAMES_PREPARED_MIN = 16_384;
 const SCOPES_PER_STEP = 65_536;
+const SEGMENTS_PER_STEP = 256;
 
 /** Raised inside only, by the readers of fields. */
 class Unfit extends Error {}
@@ -70,8 +71,10 @@ function* restore(content: CheckpointContent, source: IndexSource): Generator<un
   index.visible.segmentId = count(watermark, "segmentId");
   index.visible.offset = count(watermark, "offset");
   index.visible.sequence = index.acceptedSequence;
-  for (const segment of list(description, "segments"))
+  for (const segment of list(description, "segments")) {
     index.segments.push(yield* restoreSegment(record(segment, "segment"), columns, index));
+    if (index.segments.length % SEGMENTS_PER_STEP === 0) yield;
+  }
   checkSegments(index);
   if (index.visibleEvents > acceptedSequence) throw new Unfit("it counts more events than sequences");
   return {

@@ -49,17 +49,28 @@ test("those of many entities are further apart, unless it was said how often", (
   assert.equal(eventsLeft(scheduleOf({ ...many, stretches: false })), 100);
 });
 
-test("an index block makes one due, a stretched one not before half of its events", () => {
-  const one = scheduleOf();
-  one.noteBlock();
-  assert.ok(one.isDue);
-  const many = scheduleOf({ entityCount: () => 2000 });
-  many.note(249, 100, false);
-  many.noteBlock();
-  assert.equal(many.isDue, false);
-  many.note(1, 100, false);
-  many.noteBlock();
-  assert.ok(many.isDue);
+test("an index block makes one due, but not before half of its events", () => {
+  for (const [schedule, events] of [
+    [scheduleOf(), 50],
+    [scheduleOf({ stretches: false }), 50],
+    [scheduleOf({ entityCount: () => 2000 }), 250],
+  ] as const) {
+    schedule.note(events - 1, 100, false);
+    schedule.noteBlock();
+    assert.equal(schedule.isDue, false, `${events - 1} events`);
+    schedule.note(1, 100, false);
+    schedule.noteBlock();
+    assert.ok(schedule.isDue, `${events} events`);
+  }
+});
+
+test("an index block makes one due at close, whatever came since the last", () => {
+  const schedule = scheduleOf();
+  assert.equal(schedule.isDueAtClose, false);
+  schedule.noteBlock();
+  assert.deepEqual([schedule.isDue, schedule.isDueAtClose], [false, true]);
+  schedule.begun();
+  assert.equal(schedule.isDueAtClose, false);
 });
 
 test("what is required is due with the next event, and never where checkpoints are switched off", () => {

@@ -33,6 +33,8 @@ export class CheckpointSchedule {
   /** As many of them as came before that one was complete. */
   #eventsWhileWriting = 0;
   #required: boolean;
+  /** Whether an index block was written that the last one does not know: whoever opens by that one carries the segment's rows. */
+  #blockIsNew = false;
 
   constructor(input: ScheduleInput) {
     this.#input = input;
@@ -60,7 +62,7 @@ export class CheckpointSchedule {
   get isDueAtClose(): boolean {
     if (!this.isOn) return false;
     const allowed = this.#input.stretches ? CLOSING_EVENTS + this.#input.entityCount() * CLOSING_EVENTS_PER_ENTITY : 0;
-    return this.#required || this.#events > allowed || this.#bytes > allowed * CLOSING_BYTES_PER_EVENT;
+    return this.#required || this.#blockIsNew || this.#events > allowed || this.#bytes > allowed * CLOSING_BYTES_PER_EVENT;
   }
 
   /** Whether one is to be begun: so early that it is complete in time. */
@@ -87,14 +89,15 @@ export class CheckpointSchedule {
     this.#required = true;
   }
 
-  /** A segment has its index block: checkpoints need not carry its rows any more. Stretched ones are not worth writing for that alone. */
+  /** A segment has its index block: checkpoints need not carry its rows any more. Where few came since the last one, none is worth writing for that before the end. */
   noteBlock(): void {
-    if (this.isOn && (this.#every === this.#input.everyEvents || this.#events * 2 >= this.#every)) this.#required = true;
+    this.#blockIsNew = true;
+    if (this.isOn && this.#events * 2 >= this.#every) this.#required = true;
   }
 
   /** The picture of one was taken. */
   begun(): void {
-    this.#required = false;
+    this.#required = this.#blockIsNew = false;
     this.#events = this.#bytes = this.#eventsWhileWriting = 0;
   }
 }

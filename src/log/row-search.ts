@@ -35,6 +35,8 @@ const ENTITIES_MAX = 2048;
 const FOUND_ENTITIES_MAX = 64;
 /** Where they have events in so many segments, taken together, it is not looked up any further: each costs as much as a look at the segment. */
 const HOPS_MAX = 4096;
+/** So many of them are a step's work: each may read the root of an index block from the disk. */
+const HOPS_PER_STEP = 8;
 
 /** What whoever may rest does before he begins a search, so that entities are found by prefixes: steps of a fraction of a millisecond. Null: nothing. */
 export function stepsBefore(index: StoreIndex, filters: readonly SearchFilter[]): Iterator<undefined, void, undefined> | null {
@@ -51,7 +53,7 @@ export class RowSearch {
   /** What rows are looked for by. */
   readonly #merged: readonly RowFilter[];
   readonly #bounds: SearchBounds;
-  readonly #segments: Iterator<SegmentEntry, unknown, undefined>;
+  readonly #segments: SegmentSteps;
   /** The next of them, where it has been looked for already. */
   #ahead: SegmentEntry | null = null;
   /** What the search could not pass, and what `next` threw for it: events that damage took, and that may be among those that are looked for. */
@@ -67,7 +69,7 @@ export class RowSearch {
     this.#merged = bounds.from < bounds.to ? withEntities(merged, index, ENTITIES_MAX) : merged;
     this.#bounds = bounds;
     this.needsFrames = filters.some((filter) => filter.correlationId !== undefined || filter.causationId !== undefined);
-    this.#segments = hopsBackward(index, this.#merged, bounds) ?? segmentsToVisit(index, this.#merged, bounds)[Symbol.iterator]();
+    this.#segments = hopsBackward(index, this.#merged, bounds) ?? segmentsToVisit(index, this.#merged, bounds);
   }
 
   /**
@@ -76,29 +78,29 @@ export class RowSearch {
    */
   next(out: Uint32Array): number {
     const cursor = this.#cursorHere();
-    return cursor === null ? 0 : cursor.next(out) || this.#pass();
+    return typeof cursor === "number" ? cursor : cursor.next(out) || this.#pass();
   }
 
   /** As `next`, for whoever needs only their number: it may be more than fit into `scratch`, which holds anything afterwards. */
   count(scratch: Uint32Array): number {
     const cursor = this.#cursorHere();
-    return cursor === null ? 0 : cursor.count(scratch) || this.#pass();
+    return typeof cursor === "number" ? cursor : cursor.count(scratch) || this.#pass();
   }
 
-  /** The cursor of the segment that the search has come to; null at the end. */
-  #cursorHere(): RowCursor | null {
+  /** The cursor of the segment that the search has come to; 0 at the end, -1 where a step's work is done before it has come to one. */
+  #cursorHere(): RowCursor | 0 | -1 {
     if (this.#cursor !== null) return this.#cursor;
     const segment = this.#ahead ?? this.#nextSegment();
-    if (segment === null) return null;
+    if (typeof segment === "number") return segment;
     this.#ahead = null;
     this.segment = segment;
     this.#cursor = this.#openCursor(segment);
     return this.#cursor;
   }
 
-  #nextSegment(): SegmentEntry | null {
+  #nextSegment(): SegmentEntry | 0 | -1 {
     const { value, done } = this.#segments.next();
-    return done === true ? null : (value as SegmentEntry);
+    return done === true ? 0 : (value ?? -1);
   }
 
   /** Leaves a segment that has no more rows. */
@@ -108,8 +110,9 @@ export class RowSearch {
       throw this.missed.error;
     }
     this.#cursor = null;
-    this.#ahead = this.#nextSegment();
-    return this.#ahead === null ? 0 : -1;
+    const segment = this.#nextSegment();
+    this.#ahead = typeof segment === "number" ? null : segment;
+    return segment === 0 ? 0 : -1;
   }
 
   #openCursor(segment: SegmentEntry): RowCursor {
@@ -142,15 +145,14 @@ export class RowSearch {
   }
 }
 
+/** The segments that a search visits, in order; null where a step's work is done before the next is found. */
+type SegmentSteps = Iterator<SegmentEntry | null, void, undefined>;
+
 /**
  * The segments of the one entity that is asked for, newest first, each looked for when the search comes to it: who wants its newest events looks at one or
  * two of however many. Null where others are asked for, or in another order, or where events were lost.
  */
-function hopsBackward(
-  index: StoreIndex,
-  filters: readonly RowFilter[],
-  bounds: SearchBounds,
-): Iterator<SegmentEntry, void, undefined> | null {
+function hopsBackward(index: StoreIndex, filters: readonly RowFilter[], bounds: SearchBounds): SegmentSteps | null {
   const [filter] = filters;
   if (filters.length !== 1 || filter.entity === undefined || bounds.direction !== "backward" || bounds.from >= bounds.to) return null;
   if (index.segments.some(({ lost }) => lost !== undefined && lost.length > 0)) return null;
@@ -162,26 +164,32 @@ function* segmentsOfOne(
   filter: RowFilter,
   entity: string,
   { from, to }: SearchBounds,
-): Generator<SegmentEntry, void, undefined> {
+): Generator<SegmentEntry | null, void, undefined> {
   const { sequenceFrom = 0, sequenceTo = Number.MAX_SAFE_INTEGER, clockFrom = 0, clockTo = Number.POSITIVE_INFINITY } = filter;
   const least = Math.max(from, sequenceFrom);
   const bound = Math.min(to, sequenceTo + 1);
+  let hops = 0;
   for (const { segment, summary } of index.entityHops(entity, least, bound)) {
     // Read before the search goes on: a page that holds it may not be held any more.
     const isLast = summary.rows > 0 && summary.firstClock <= clockFrom;
     const hasSome = summary.rows > 0 && summary.firstClock <= clockTo && summary.lastClock >= clockFrom;
     if (hasSome && segment.nextSequence > least) yield segment;
     if (isLast) return;
+    if (++hops % HOPS_PER_STEP === 0) yield null;
   }
 }
 
-function segmentsToVisit(index: StoreIndex, filters: readonly RowFilter[], bounds: SearchBounds): SegmentEntry[] {
+function* segmentsToVisit(
+  index: StoreIndex,
+  filters: readonly RowFilter[],
+  bounds: SearchBounds,
+): Generator<SegmentEntry | null, void, undefined> {
   const { from, to, direction } = bounds;
-  if (filters.length === 0 || from >= to) return [];
+  if (filters.length === 0 || from >= to) return;
   const first = Math.max(0, index.segmentAt(Math.max(from, minimumSequence(filters))));
   const last = index.segmentAt(Math.min(to - 1, maximumSequence(filters)));
   const inRange = (segment: SegmentEntry): boolean => segment.firstSequence < to && segment.nextSequence > from;
-  const found = segmentsOfEntities(index, filters, bounds, last - first + 1);
+  const found = yield* segmentsOfEntities(index, filters, bounds, last - first + 1);
   let segments: SegmentEntry[];
   if (found === null) segments = index.segments.slice(first, last + 1).filter(inRange);
   else {
@@ -189,16 +197,16 @@ function segmentsToVisit(index: StoreIndex, filters: readonly RowFilter[], bound
     for (const segment of index.segments) if (segment.lost !== undefined && segment.lost.length > 0) found.add(segment);
     segments = [...found].filter(inRange).sort((a, b) => a.id - b.id);
   }
-  return direction === "forward" ? segments : segments.reverse();
+  yield* direction === "forward" ? segments : segments.reverse();
 }
 
 /** The segments that have events of the entities that are asked for; null where others are, where they are many, or where it may be all `segments`. */
-function segmentsOfEntities(
+function* segmentsOfEntities(
   index: StoreIndex,
   filters: readonly RowFilter[],
   { from, to }: SearchBounds,
   segments: number,
-): Set<SegmentEntry> | null {
+): Generator<null, Set<SegmentEntry> | null, undefined> {
   let entities = 0;
   let foundEntities = 0;
   for (const filter of filters) {
@@ -215,6 +223,7 @@ function segmentsOfEntities(
       for (const { segment, summary } of index.entityHops(entity, least, to)) {
         if (summary.rows > 0 && summary.firstClock <= clockTo && summary.lastClock >= clockFrom) found.add(segment);
         if (++hops >= HOPS_MAX || found.size >= segments || (summary.rows > 0 && summary.firstClock <= clockFrom)) break;
+        if (hops % HOPS_PER_STEP === 0) yield null;
       }
       if (hops >= HOPS_MAX || found.size >= segments) return null;
     }

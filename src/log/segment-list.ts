@@ -1,6 +1,7 @@
 /**
  * Which segment files a directory has, and which of them make up the log: those that a present segment of newer generation replaces do not.
  */
+import { rest } from "../base/rest.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { Disk } from "../disk/disk.ts";
 import { SEGMENT_HEADER, type SegmentHeader, type SegmentHeaderOutcome, decodeSegmentHeader } from "../format/native/segment-header.ts";
@@ -48,11 +49,15 @@ export interface ListedLog {
   readonly broken: readonly { readonly id: number; readonly outcome: Exclude<SegmentHeaderOutcome, { kind: "ok" }> }[];
 }
 
+/** Headers that are read between two rests, a few dozen microseconds each. */
+export const HEADERS_PER_STEP = 256;
+
 /** Reads the headers of these ids. */
-export function readLog(files: SegmentFiles, ids: readonly number[]): ListedLog {
+export async function readLog(files: SegmentFiles, ids: readonly number[]): Promise<ListedLog> {
   const whole: ListedSegment[] = [];
   const broken: ListedLog["broken"][number][] = [];
-  for (const id of ids) {
+  for (const [position, id] of ids.entries()) {
+    if ((position + 1) % HEADERS_PER_STEP === 0) await rest();
     const outcome = readHeader(files, id);
     if (outcome.kind === "ok") whole.push({ id, header: outcome.header });
     else broken.push({ id, outcome });

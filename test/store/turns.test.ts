@@ -99,3 +99,32 @@ test("a look for the events of a thousand scopes has its rests, however many row
   assert.ok(turnsToo >= 5000 / 16 / 8, `${turnsToo} turns`);
   await many.close();
 });
+
+// Each look at a segment may read the root of an index block; the index blocks and headers were looked at in one turn, however many segments there are.
+test("a store of a thousand segments is opened, read and verified in many turns", { timeout: 60_000 }, async () => {
+  const disk = createMemoryDisk();
+  const options = { disk, segmentBytesMax: 4096 };
+  let segmented = await Store.open("/segments", options);
+  for (let segments = 0; segments < 1024; segments = segmented.segments().length) {
+    const batch = Array.from({ length: 400 }, (_, n) => ({ coordinate: { entity: "e", scope: "s" }, event: rawEvent(0xf001, n) }));
+    await segmented.appendBatch(batch);
+  }
+  await segmented.close();
+  for (const name of ["checkpoint", "index blocks"]) {
+    if (name !== "checkpoint") await disk.remove("/segments/index.ckpt");
+    const opening = await turnsDuring(async () => {
+      segmented = await Store.open("/segments", options);
+    });
+    assert.ok(opening >= 1024 / 256, `${opening} turns of opening by ${name}`);
+    const reading = await turnsDuring(async () => assert.equal((await segmented.read({ entity: "e" }, { limit: 1 }).toArray()).length, 1));
+    assert.ok(reading >= 1024 / 128, `${reading} turns of reading`);
+    const early = { entity: "e", clock: { to: 10 } };
+    const newest = await turnsDuring(async () =>
+      assert.equal((await segmented.read(early, { direction: "backward", limit: 1 }).first())?.clock, 10),
+    );
+    assert.ok(newest >= 1024 / 128, `${newest} turns of reading backward`);
+    const verifying = await turnsDuring(async () => assert.ok((await segmented.verify()).ok));
+    assert.ok(verifying >= 1024 / 256, `${verifying} turns of verifying`);
+    await segmented.close();
+  }
+});
