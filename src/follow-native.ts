@@ -56,10 +56,10 @@ function isOf(segment: SegmentEntry, { blockStart, rowCount }: SealedSegmentInde
 }
 
 async function takeUpFrames(input: FollowInput): Promise<boolean> {
-  const { disk, parts, mark } = input;
-  const { log, files } = parts;
+  const { parts, mark } = input;
+  const { log } = parts;
   const { index, storeId } = log;
-  const active = index.active;
+  const { active } = index;
   if (storeId === null || active === undefined || log.problems.length > 0) return false;
   if (mark !== null && (Buffer.compare(mark.storeId, storeId) !== 0 || mark.generation !== log.generation)) return false;
   const target: ReplayTarget = {
@@ -70,31 +70,14 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     systemRecord: (frame) => input.systemRecord(frame),
   };
   for (let segment = active; ; ) {
-    const to = mark === null || mark.visibleSegment > segment.id ? undefined : mark.visibleSegment === segment.id ? mark.visibleOffset : 0;
+    const to = shownTo(mark, segment.id);
     if (to !== undefined && to <= segment.framesEnd) return true;
-    const path = files.path(segment.id);
-    const file = await ifThere(() => disk.open(path, "read"));
+    const file = await ifThere(() => input.disk.open(parts.files.path(segment.id), "read"));
     if (file === null) return false;
     try {
       // Compacted in this very moment: a frame of the new file may stand right where the view ended in the old one.
       if (isCompacted(file, segment.generation)) return false;
-      if (!segment.sealed) {
-        const entry = segment;
-        const scan = { file, seed: segmentSeed(storeId, segment.id), from: segment.framesEnd };
-        // Where no writer lived, one may have come since, and what it has not committed yet is nobody's to see: it is asked for again.
-        const end = mark !== null ? to : (await scanSegment({ ...scan, visit: () => {} })).end;
-        if (mark === null && end !== undefined && end > scan.from && (await readerView(disk, parts.directory)).writer) return true;
-        await scanSegment({
-          ...scan,
-          ...(end === undefined ? {} : { to: end }),
-          visit: (run) => {
-            parts.frames.goesOn(entry.id, entry.framesEnd);
-            replayRun(target, entry, run, (error) => {
-              throw error;
-            });
-          },
-        });
-      }
+      if (!segment.sealed && !(await takeUpSegment(input, target, segment, file, to))) return true;
     } finally {
       await file.close();
     }
@@ -104,18 +87,57 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     index.visible.sequence = index.acceptedSequence;
     // What the mark calls visible is there. Where it cannot be come to, reading anew tells why.
     const isAllThere = mark === null || (to !== undefined && to <= segment.framesEnd);
-    if (!segment.sealed) return isAllThere;
-    const next = segment.id + 1;
-    if ((await disk.status(files.path(next))) === null) return isAllThere;
-    // Seen before, it may have been another file: what a killed writer only began is removed by the next one.
-    files.forget(next);
-    const header = await ifThere(() => readHeader(files, next));
-    if (header === null) return false;
-    if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn" && isAllThere;
-    if (mark !== null && mark.visibleSegment < next) return isAllThere;
-    segment = newSegmentEntry(index, next, header.header.generation);
+    const next = segment.sealed ? await segmentBehind(input, segment) : null;
+    if (next === null) return isAllThere;
+    if (next === "unlike") return false;
+    segment = next;
     index.segments.push(segment);
   }
+}
+
+/** Up to which offset the mark lets the segment be shown; undefined: all of it. */
+function shownTo(mark: DurableMark | null, segmentId: number): number | undefined {
+  if (mark === null || mark.visibleSegment > segmentId) return undefined;
+  return mark.visibleSegment === segmentId ? mark.visibleOffset : 0;
+}
+
+/** Takes up the frames of a segment that are not in the index yet; false where they are not to be seen yet. */
+async function takeUpSegment(
+  { disk, parts, mark }: FollowInput,
+  target: ReplayTarget,
+  segment: SegmentEntry,
+  file: DiskFile,
+  to: number | undefined,
+): Promise<boolean> {
+  const scan = { file, seed: segmentSeed(parts.log.storeId as Uint8Array, segment.id), from: segment.framesEnd };
+  // Where no writer lived, one may have come since, and what it has not committed yet is nobody's to see: it is asked for again.
+  const end = mark !== null ? to : (await scanSegment({ ...scan, visit: () => {} })).end;
+  if (mark === null && end !== undefined && end > scan.from && (await readerView(disk, parts.directory)).writer) return false;
+  await scanSegment({
+    ...scan,
+    ...(end === undefined ? {} : { to: end }),
+    visit: (run) => {
+      parts.frames.goesOn(segment.id, segment.framesEnd);
+      replayRun(target, segment, run, (error) => {
+        throw error;
+      });
+    },
+  });
+  return true;
+}
+
+/** The segment behind a sealed one; null where there is none that may be shown, "unlike" where what is there does not go on from it. */
+async function segmentBehind({ disk, parts, mark }: FollowInput, segment: SegmentEntry): Promise<SegmentEntry | "unlike" | null> {
+  const { files, log } = parts;
+  const id = segment.id + 1;
+  if ((await disk.status(files.path(id))) === null) return null;
+  // Seen before, it may have been another file: what a killed writer only began is removed by the next one.
+  files.forget(id);
+  const header = await ifThere(() => readHeader(files, id));
+  if (header === null) return "unlike";
+  if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn" ? null : "unlike";
+  if (mark !== null && mark.visibleSegment < id) return null;
+  return newSegmentEntry(log.index, id, header.header.generation);
 }
 
 /** What is looked at; null where a file is gone: compacted, or only begun by a writer that was killed. */
