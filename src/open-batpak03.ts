@@ -117,13 +117,12 @@ class Batpak03Opening {
   }
 
   async #footerOf(segment: Batpak03Segment): Promise<Footer | null> {
-    if (segment.trailer === null) return null;
     const { files } = this.#input;
     const file = files.pin(segment.id);
     try {
-      const footer = await readFooter(file, segment, segment.trailer);
+      const footer = await readFooter(file, segment);
       const fault = footer instanceof Footer ? await inSteps(misplacedEntry(footer, segment.framesOffset)) : footer;
-      if (fault === null) return footer as Footer;
+      if (fault === null) return footer as Footer | null;
       this.#reasons.push(`the footer of segment ${segment.id} is ignored: ${fault.reason}`);
       return null;
     } finally {

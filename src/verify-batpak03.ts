@@ -171,7 +171,7 @@ class Verification {
     const { files } = this.#input.parts;
     const file = files.pin(segment.id);
     try {
-      const footer = await readFooter(file, segment, segment.trailer);
+      const footer = await readFooter(file, segment);
       const fault = footer instanceof Footer ? await inSteps(misplacedEntry(footer, segment.framesOffset)) : footer;
       if (fault === null) this.#footer = footer as Footer;
       else this.#footerFault = { offset: segment.trailer.tableOffset, reason: fault.reason };

@@ -22,8 +22,8 @@ import type { FrameReader } from "./batpak03-frame-reader.ts";
 
 /** Frames that are visited in one step, if they are not more than a window. */
 const FRAMES_PER_STEP = 256;
-/** A footer of more bytes is not read: it would have to be held at once. */
-const FOOTER_BYTES_MAX = 256 * 1024 * 1024;
+/** A footer of more bytes is not read: it would have to be held at once. One of the smallest events there are, in a segment of 1 GiB, takes 400 MiB. */
+const FOOTER_BYTES_MAX = 512 * 1024 * 1024;
 
 export interface Batpak03Segment {
   readonly id: number;
@@ -73,9 +73,10 @@ function beginsTable(file: DiskFile, offset: number): boolean {
   return (tag[0] & 0xf0) === 0x90 || tag[0] === 0xdc || tag[0] === 0xdd;
 }
 
-/** Reads a segment's footer, whose trailer is there. */
-export async function readFooter(file: DiskFile, segment: Batpak03Segment, trailer: FooterTrailer): Promise<Footer | Corrupt> {
-  const bytes = segment.fileBytes - trailer.tableOffset;
+/** Reads a segment's footer; null where there is none, or none that can be used, by the segment's tail. */
+export async function readFooter(file: DiskFile, { trailer, fileBytes }: Batpak03Segment): Promise<Footer | Corrupt | null> {
+  if (trailer === null) return null;
+  const bytes = fileBytes - trailer.tableOffset;
   if (bytes > FOOTER_BYTES_MAX) return corrupt(`the footer takes ${bytes} bytes, at most ${FOOTER_BYTES_MAX} are read`);
   const region = new Uint8Array(bytes);
   const count = await file.read(region, 0, bytes, trailer.tableOffset);
