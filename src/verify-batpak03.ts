@@ -28,7 +28,7 @@ import { listSegmentIds } from "./log/segment-list.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { Disk } from "./disk/disk.ts";
 import { checkBatpak03Checkpoint } from "./verify-batpak03-checkpoint.ts";
-import { CONVERSION_FILE } from "./open-directory.ts";
+import { CONVERSION_FILE, readerView } from "./open-directory.ts";
 import type { ProblemList } from "./verify-problems.ts";
 
 export interface VerifyBatpak03Input {
@@ -98,11 +98,20 @@ class Verification {
       const segment = lookAtSegment(files.file(id), id, isGrowing ? this.#visible.offset : Number.POSITIVE_INFINITY);
       this.#checkPlace(before, segment);
       await this.#segment(segment, entry);
+      if (isGrowing) await this.#checkRest(segment);
       before = segment;
     }
     this.#tracker.end();
     await checkBatpak03Checkpoint(disk, parts, problems, () => this.#input.rest(this.#events, this.#visible.segmentId));
     return { events: this.#events, entities: this.#heads.liveEntities };
+  }
+
+  /** Behind what is visible of the newest segment: where nobody writes there, a footer that cannot be used. */
+  async #checkRest({ id, end, fileBytes }: Batpak03Segment): Promise<void> {
+    const { disk, parts, problems } = this.#input;
+    if (end >= fileBytes || (await readerView(disk, parts.directory)).writer) return;
+    const fault = footerFaultOf(lookAtSegment(parts.files.file(id), id, Number.POSITIVE_INFINITY));
+    if (fault !== null) problems.at("INDEX_UNUSABLE", id, fileBytes, fault);
   }
 
   /** Compaction merges segments into the first of them, without a footer: ids may be missing behind such a one only. */
@@ -164,9 +173,8 @@ class Verification {
   async #openFooter(segment: Batpak03Segment): Promise<void> {
     this.#footer = null;
     this.#footerEntry = 0;
-    const { footerFault } = segment;
-    const isUnusable = footerFault !== null && !footerFault.includes("later release");
-    this.#footerFault = isUnusable ? { offset: segment.fileBytes, reason: footerFault } : null;
+    const reason = footerFaultOf(segment);
+    this.#footerFault = reason === null ? null : { offset: segment.fileBytes, reason };
     if (segment.trailer === null) return;
     const { files } = this.#input.parts;
     const file = files.pin(segment.id);
@@ -312,6 +320,11 @@ class Verification {
     if (this.#row < rows.rowAtSequence(this.#visible.sequence))
       this.#input.problems.at("INDEX_MISMATCH", segmentId, rows.offsetAt(this.#row), `row ${this.#row} of the index names no event`);
   }
+}
+
+/** Why a footer cannot be used; of a later release's, nothing is said. */
+function footerFaultOf({ footerFault }: Batpak03Segment): string | null {
+  return footerFault?.includes("later release") === true ? null : footerFault;
 }
 
 function newMet(): Met {

@@ -4,8 +4,8 @@
  *
  * Of a bad frame:
  * 1. Where `durable.mark` names the segment (the newest), it is damage before the synced position, a torn tail from there on.
- * 2. Elsewhere it is damage if a whole frame follows it in the segment, or a footer or an entry of the checkpoint lies at or past it; else it is a
- *    torn tail, as the original leaves one behind when it dies: it never cuts, and goes on in a new segment.
+ * 2. Elsewhere it is damage if a whole frame follows it in the segment, or a footer or an entry of the checkpoint lies at or past it, or the file ends
+ *    in a footer that cannot be used and a frame was begun where it is bad; else it is a torn tail, as the original leaves one behind when it dies: it never cuts, and goes on in a new segment.
  * 3. A header that cannot be read, with no frame behind it and nothing that speaks of any, is a torn one, unless it is one that no crash leaves: that
  *    of another program's file, or of a later version's. It has no checksum: before whole frames it passes for damaged in any case.
  * 4. What no reader may see yet (at or past a living writer's visible position) is not looked at.
@@ -15,11 +15,14 @@ import { inSteps } from "../base/rest.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { decodeFooter, decodeTrailer, type Footer, type FooterTrailer } from "../format/batpak03/footer.ts";
 import { type Frame, isBatchMarker, unreadableFault } from "../format/batpak03/frame.ts";
-import { FOOTER_TRAILER, SEGMENT_HEADER } from "../format/batpak03/layout.ts";
+import { FOOTER_TRAILER, FRAME_PREFIX, SEGMENT_HEADER } from "../format/batpak03/layout.ts";
 import { type Corrupt, corrupt, type Foreign } from "../format/batpak03/outcome.ts";
+import { mayBeginFrame } from "../format/batpak03/resync.ts";
 import { decodeSegmentHeader } from "../format/batpak03/segment.ts";
 import type { FrameReader } from "./batpak03-frame-reader.ts";
 
+/** A frame's prefix, and how its body begins. */
+const FRAME_START_BYTES = FRAME_PREFIX.body + 2;
 /** Frames that are visited in one step, if they are not more than a window. */
 const FRAMES_PER_STEP = 256;
 /** A footer of more bytes is not read: it would have to be held at once. One of the smallest events there are, in a segment of 1 GiB, takes 400 MiB. */
@@ -71,6 +74,13 @@ function beginsTable(file: DiskFile, offset: number): boolean {
   const tag = new Uint8Array(1);
   file.readSync(tag, 0, 1, offset);
   return (tag[0] & 0xf0) === 0x90 || tag[0] === 0xdc || tag[0] === 0xdd;
+}
+
+/** Whether a frame was begun there, and not a table of names: a whole frame's place in front of a footer that cannot be used. */
+function beginsFrame(file: DiskFile, offset: number): boolean {
+  const start = new Uint8Array(FRAME_START_BYTES);
+  file.readSync(start, 0, start.length, offset);
+  return mayBeginFrame(start, 0) && !beginsTable(file, offset);
 }
 
 /** Reads a segment's footer; null where there is none, or none that can be used, by the segment's tail. */
@@ -152,7 +162,7 @@ export function* walkSegment(
       return { framesEnd, atFooter: false };
     }
     const next = yield* reader.findNext();
-    if (next === "none" && !isClaimedPast(segment, bad, to, policy)) {
+    if (next === "none" && !isClaimedPast(segment, bad, to, policy) && !(segment.footerFault !== null && beginsFrame(file, bad))) {
       // What an unusable footer leaves is no torn write.
       if (segment.footerFault === null) sink.torn(bad, to - bad, reason);
       return { framesEnd, atFooter: false };
