@@ -400,7 +400,8 @@ function differenceOf(one: AppendItem, other: AppendItem): string | null {
   if (one.placement?.clock !== other.placement?.clock) return "clock";
   if (one.placement?.sequence !== other.placement?.sequence) return "sequence";
   if (Math.floor(one.timeMicros / 1000) !== Math.floor(other.timeMicros / 1000)) return "time";
-  if (one.placement?.timestampUs !== other.placement?.timestampUs || one.placement?.flags !== other.placement?.flags) return "timestamp";
+  if (one.placement?.timestampUs !== other.placement?.timestampUs) return "timestamp";
+  for (const name of ["flags", "counter", "depth", "lane"] as const) if (one.placement?.[name] !== other.placement?.[name]) return name;
   if (!sameId(one.id, other.id)) return `id (${one.id === null ? "none" : formatId(one.id, 0)})`;
   if (!sameId(one.correlation, other.correlation)) return "correlation";
   if (!sameId(one.causation, other.causation)) return "causation";

@@ -227,6 +227,9 @@ export class Batpak03Placer implements FramePlacer {
     fields.timestampUs = item.placement?.timestampUs ?? timestampUs;
     fields.wallMs = wallMs;
     fields.flags = item.placement?.flags ?? 0;
+    fields.counter = item.placement?.counter ?? 0;
+    fields.depth = item.placement?.depth ?? 0;
+    fields.lane = item.placement?.lane ?? 0;
     fields.clock = item.placement?.clock ?? heads.clock(entityId) + 1;
     fields.payloadSize = payload.length;
     fields.eventKind = item.kind;
