@@ -63,6 +63,7 @@ export async function openByCheckpoint(disk: Disk, log: Batpak03Log): Promise<Ch
     const decoded = await decodeInPieces(file, size, entries);
     if (decoded.kind !== "ok") return ignored(decoded.reason);
     entries.noteClaimedEnd();
+    entries.noteWatermark(decoded.head);
     log.claimedEnds = entries.claimedEnds;
     const fault = entries.fault ?? (await entries.finish(decoded.head));
     if (fault !== null) return ignored(fault, entries.lost);
@@ -201,6 +202,14 @@ class CheckpointEntries implements CheckpointVisitor {
   /** Where the entries of a segment end. After all of them it is to be called once more, also where they are not believed. */
   noteClaimedEnd(): void {
     if (this.#claimedId >= 0) this.claimedEnds.set(this.#claimedId, this.#claimedEnd);
+  }
+
+  /** Behind the last entry the watermark tells of the COMMIT of a batch: up to the footer, which it counts as well. */
+  noteWatermark({ watermarkSegmentId: id, watermarkOffset }: DecodedCheckpoint["head"]): void {
+    const entriesEnd = this.claimedEnds.get(id);
+    const trailer = this.#log.segments.find((segment) => segment.id === id)?.trailer ?? null;
+    if (entriesEnd === undefined || trailer === null) return;
+    this.claimedEnds.set(id, Math.max(entriesEnd, Math.min(watermarkOffset, trailer.tableOffset)));
   }
 
   #isVisible(entry: CheckpointEntry): boolean {

@@ -3,9 +3,11 @@
  * where they end: at the footer, at a torn write, or behind damage.
  *
  * Of a bad frame:
- * 1. Where `durable.mark` names the segment (the newest), it is damage before the synced position, a torn tail from there on.
+ * 1. Where `durable.mark` names the segment (the newest), it is damage before the synced position, or before what a checkpoint lists, which is written of
+ *    synced frames only, and a torn tail from there on.
  * 2. Elsewhere it is damage if a whole frame follows it in the segment, or a footer or an entry of the checkpoint lies at or past it, or the file ends
- *    in a footer that cannot be used and a frame was begun where it is bad; else it is a torn tail, as the original leaves one behind when it dies: it never cuts, and goes on in a new segment.
+ *    in a footer that cannot be used and a frame was begun where it is bad; else it is a torn tail, as the original leaves one behind when it dies: it
+ *    never cuts, and goes on in a new segment.
  * 3. A header that cannot be read, with no frame behind it and nothing that speaks of any, is a torn one, unless it is one that no crash leaves: that
  *    of another program's file, or of a later version's. It has no checksum: before whole frames it passes for damaged in any case.
  * 4. What no reader may see yet (at or past a living writer's visible position) is not looked at.
@@ -96,7 +98,7 @@ export async function readFooter(file: DiskFile, { trailer, fileBytes }: Batpak0
 export interface WalkPolicy {
   /** Up to where `durable.mark` says that this segment was synced; -1 where it does not name it. */
   readonly syncedOffset: number;
-  /** Up to where entries of the checkpoint lie. */
+  /** Up to where a checkpoint knows of frames. */
   readonly claimedEnd: number;
 }
 
@@ -157,7 +159,9 @@ export function* walkSegment(
       return { framesEnd, atFooter: bad === tableOffset };
     }
     const reason = reader.fault;
-    if (policy.syncedOffset >= 0 && bad >= policy.syncedOffset && segment.end === segment.fileBytes) {
+    // The mark may be older than a checkpoint, of a file that is still the one that it speaks of.
+    const isListed = policy.claimedEnd > bad && policy.claimedEnd <= segment.fileBytes;
+    if (policy.syncedOffset >= 0 && bad >= policy.syncedOffset && segment.end === segment.fileBytes && !isListed) {
       sink.torn(bad, to - bad, reason);
       return { framesEnd, atFooter: false };
     }
