@@ -13,21 +13,29 @@ import { DIRECTORY, diskWith } from "../support/small-stores.ts";
 const MS = 1_700_000_000_000;
 const FRAMES_AT = 57;
 
-async function diskOf(...events: readonly Partial<FrameFields>[]): Promise<SimulatedDisk> {
+function fieldsOf(n: number, given: Partial<FrameFields>): FrameFields {
+  const id = new Uint8Array(16).fill(n + 1);
+  const payload = Uint8Array.of(0x81, 0xa1, 0x6e, n);
+  const contentHash = Uint8Array.from(blake3(payload));
+  const names = { entity: `e${n}`, scope: "s", payloadForm: "bytes", payload, payloadSize: payload.length } as const;
+  const numbers = { timestampUs: MS * 1000, wallMs: MS, clock: 0, counter: 0, depth: 0, lane: 0, eventKind: 0xf001, flags: 0 };
+  const ids = { eventId: id, correlationId: id, causationId: null };
+  const hashes = { contentHash, hashChain: { prevHash: new Uint8Array(32), eventHash: contentHash } };
+  return { ...names, ...numbers, ...ids, ...hashes, ...given };
+}
+
+async function diskWithSegment(fill: (builder: SegmentBuilder, sink: GrowingSink) => void): Promise<SimulatedDisk> {
   await loadHashing();
   const sink = new GrowingSink();
   const builder = new SegmentBuilder(sink, { segmentId: 1, createdNs: BigInt(MS) * 1_000_000n, segmentBytesMax: 65_536 });
-  for (const [n, given] of events.entries()) {
-    const id = new Uint8Array(16).fill(n + 1);
-    const payload = Uint8Array.of(0x81, 0xa1, 0x6e, n);
-    const contentHash = Uint8Array.from(blake3(payload));
-    const names = { entity: `e${n}`, scope: "s", payloadForm: "bytes", payload, payloadSize: payload.length } as const;
-    const numbers = { timestampUs: MS * 1000, wallMs: MS, clock: 0, counter: 0, depth: 0, lane: 0, eventKind: 0xf001, flags: 0 };
-    const ids = { eventId: id, correlationId: id, causationId: null };
-    const hashes = { contentHash, hashChain: { prevHash: new Uint8Array(32), eventHash: contentHash } };
-    builder.append(sink, { ...names, ...numbers, ...ids, ...hashes, ...given }, n);
-  }
+  fill(builder, sink);
   return diskWith(new Map([["000001.fbat", Buffer.concat([sink.copy(), ...builder.seal()])]]));
+}
+
+function diskOf(...events: readonly Partial<FrameFields>[]): Promise<SimulatedDisk> {
+  return diskWithSegment((builder, sink) => {
+    for (const [n, given] of events.entries()) builder.append(sink, fieldsOf(n, given), n);
+  });
 }
 
 function firstFrame(segment: Uint8Array): Frame {
@@ -58,6 +66,21 @@ test("all that a frame of the old layout holds comes back, bytes and all", async
     ],
   );
   await native.close();
+});
+
+test("behind numbers that were left out, a batch's markers have the number of its first event", async () => {
+  const disk = await diskWithSegment((builder, sink) => {
+    builder.beginBatch(sink, 2, 1000, MS * 1000, MS);
+    for (const n of [0, 1]) builder.append(sink, fieldsOf(n, {}), 1000 + n);
+    builder.commitBatch(sink, MS * 1000, MS);
+  });
+  await convertStore(DIRECTORY, "/native", { disk, layout: "native" });
+  await convertStore("/native", "/back", { disk, layout: "batpak-0.3" });
+  for (const directory of [DIRECTORY, "/back"]) {
+    const begin = firstFrame(disk.bytesOf(`${directory}/000001.fbat`));
+    assert.equal(begin.eventKind, 6);
+    assert.equal(begin.view.getBigUint64(begin.eventIdAt + 8), 1000n);
+  }
 });
 
 // Found by looking: a native event's microseconds came back as metadata that it never had.
