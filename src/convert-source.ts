@@ -148,7 +148,7 @@ function batpak03Item({ slab, at }: LoadedFrame, sequence: number): AppendItem {
   const idAt = (from: number): Uint8Array => bytes.slice(from, from + 16);
   const id = idAt(frame.eventIdAt);
   const correlation = idAt(frame.correlationIdAt);
-  const { timestampUs, flags, counter, depth, lane, wallMs, clock } = frame;
+  const { timestampUs, flags, counter, depth, lane, wallMs, clock, unknownKeys } = frame;
   if (wallMs > WALL_MS_MAX) throw tooLate(sequence, frameEntity(frame), wallMs);
   if (Math.max(frame.entityLength, frame.scopeLength) > NAME_BYTES_MAX) throw tooLong(sequence, frame);
   const kept: Record<string, unknown> = {};
@@ -171,7 +171,7 @@ function batpak03Item({ slab, at }: LoadedFrame, sequence: number): AppendItem {
     null,
     isTime ? timestampUs : wallMs * 1000,
   );
-  item.placement = { clock, sequence, timestampUs, flags, counter, depth, lane };
+  item.placement = { clock, sequence, timestampUs, flags, counter, depth, lane, unknownKeys };
   return item;
 }
 

@@ -36,6 +36,8 @@ export interface Placement {
   readonly counter: number;
   readonly depth: number;
   readonly lane: number;
+  /** How many keys its frame has that no layout here has a field for. */
+  readonly unknownKeys?: number;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What only one of the layouts has a field for, converted there and back; and what has no room in the native one. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { crc32 } from "node:zlib";
 import { GrowingSink } from "../../src/base/byte-sink.ts";
 import { viewOf } from "../../src/base/msgpack.ts";
 import { decodeFrame, type Frame, type FrameFields } from "../../src/format/batpak03/frame.ts";
@@ -100,6 +101,22 @@ test("a native event comes back without metadata, and to the microsecond", async
   const [one, other] = ["/old", "/again"].map((directory) => firstFrame(disk.bytesOf(`${directory}/000001.fbat`)).timestampUs);
   assert.ok(Number(one) % 1000 > 0);
   assert.equal(other, one);
+});
+
+test("what later releases add to a frame is left out, and it is told of how many events", async () => {
+  const disk = await diskOf({}, {}, {});
+  const bytes = Buffer.from(disk.bytesOf(`${DIRECTORY}/000001.fbat`));
+  const first = firstFrame(bytes);
+  const added = Buffer.from("\xa5extra\x93\x01\x02\x03", "latin1");
+  const frame = Buffer.concat([bytes.subarray(FRAMES_AT, FRAMES_AT + first.length), added]);
+  frame[8]++;
+  frame.writeUInt32BE(frame.length - 8, 0);
+  frame.writeUInt32BE(crc32(frame.subarray(8)), 4);
+  const framesEnd = Number(bytes.readBigUInt64LE(bytes.length - 16));
+  const rest = bytes.subarray(FRAMES_AT + first.length, framesEnd);
+  const later = diskWith(new Map([["000001.fbat", Buffer.concat([bytes.subarray(0, FRAMES_AT), frame, rest])]]));
+  const { events, dropped } = await convertStore(DIRECTORY, "/native", { disk: later, layout: "native" });
+  assert.deepEqual([events, dropped.unknownKeys], [3, 1]);
 });
 
 test("a name that the native layout has no room for ends the conversion by its own name", async () => {

@@ -71,7 +71,7 @@ for (const name of fixtureNames()) {
     const kept = await keptOf(source);
     const { events, from, to, dropped } = await convertStore(source, join(directory, "native"), { layout: "native" });
     assert.deepEqual({ events, from, to }, { events: kept.length, from: "batpak-0.3", to: "native" });
-    assert.deepEqual(dropped, { metadata: 0, versions: 0, definitions: 0, removedKeys: 0 });
+    assert.deepEqual(dropped, { metadata: 0, versions: 0, definitions: 0, removedKeys: 0, unknownKeys: 0 });
     assert.deepEqual(await keptOf(join(directory, "native")), kept);
     assert.deepEqual(filesOf(source), before);
     await convertStore(join(directory, "native"), join(directory, "back"), { layout: "batpak-0.3" });
@@ -143,7 +143,7 @@ test("a native store becomes one of the original's layout: keys still answer, de
   await makeNative(source, false);
   const kept = await keptOf(source);
   const result = await convertStore(source, join(directory, "old"), { layout: "batpak-0.3", segmentBytesMax: 4096 });
-  assert.deepEqual(result.dropped, { metadata: 0, versions: 0, definitions: 1, removedKeys: 0 });
+  assert.deepEqual(result.dropped, { metadata: 0, versions: 0, definitions: 1, removedKeys: 0, unknownKeys: 0 });
   assert.deepEqual(await keptOf(join(directory, "old")), kept);
   const store = await Store.open(join(directory, "old"));
   const { nextSequence, segments } = await store.stats();
@@ -174,7 +174,7 @@ test("what the old layout has no room for ends the conversion, or is left out an
   });
   assert.ok(!existsSync(target));
   const { dropped, events } = await convertStore(source, target, { layout: "batpak-0.3", lossy: true });
-  assert.deepEqual(dropped, { metadata: 1, versions: 1, definitions: 2, removedKeys: 0 });
+  assert.deepEqual(dropped, { metadata: 1, versions: 1, definitions: 2, removedKeys: 0, unknownKeys: 0 });
   assert.equal((await keptOf(target)).length, events);
 });
 
@@ -428,7 +428,7 @@ test("keys of events that compaction removed are not lost without a word", async
   });
   assert.deepEqual(readdirSync(directory), ["source"]);
   const { dropped } = await convertStore(source, join(directory, "old"), { layout: "batpak-0.3", lossy: true });
-  assert.deepEqual(dropped, { metadata: 0, versions: 0, definitions: 1, removedKeys: removedEvents });
+  assert.deepEqual(dropped, { metadata: 0, versions: 0, definitions: 1, removedKeys: removedEvents, unknownKeys: 0 });
   // What it notes of the gaps that it inherits goes with its copies.
   const old = await Store.open(join(directory, "old"), { readOnly: true });
   assert.deepEqual((await old.verify()).problems, []);
