@@ -26,7 +26,7 @@ import { idTag } from "./index/id-tag.ts";
 import type { Interner } from "./index/interner.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
-import type { Batpak03Segment, WalkEnd } from "./log/batpak03-segment.ts";
+import { type Batpak03Segment, standsAlone, type WalkEnd } from "./log/batpak03-segment.ts";
 import { Batpak03Attempt, type Batpak03Log } from "./open-batpak03-attempt.ts";
 
 const PIECE_BYTES = 1024 * 1024;
@@ -302,6 +302,7 @@ class CheckpointEntries implements CheckpointVisitor {
     if (segment === undefined) return;
     this.#cursor = segment.framesOffset;
     this.attempt.rows.beginSegment(segment.id, Math.ceil(segment.end * this.#rowsPerByte));
+    if (standsAlone(segment)) this.attempt.rows.doubtBatch();
     if (segment.headerFault !== null && segment.fileBytes > 0)
       this.fault ??= `segment ${segment.id} is damaged at its head: ${segment.headerFault}`;
   }
@@ -349,6 +350,7 @@ class CheckpointEntries implements CheckpointVisitor {
       await this.#passWatermark(segments[last], isPast ? Number.POSITIVE_INFINITY : head.watermarkOffset, head.globalSequence);
       for (const segment of segments.slice(last + 1)) {
         rows.beginSegment(segment.id);
+        if (standsAlone(segment)) rows.doubtBatch();
         await this.#replay(segment, segment.framesOffset);
       }
     }

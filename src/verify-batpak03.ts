@@ -23,7 +23,7 @@ import { idTag } from "./index/id-tag.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
-import { type Batpak03Segment, lookAtSegment, readFooter, type WalkEnd, walkSegment } from "./log/batpak03-segment.ts";
+import { type Batpak03Segment, lookAtSegment, readFooter, standsAlone, type WalkEnd, walkSegment } from "./log/batpak03-segment.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -135,6 +135,7 @@ class Verification {
     this.#rows = rows instanceof ActiveSegmentIndex ? rows : null;
     this.#row = 0;
     await this.#openFooter(segment);
+    if (standsAlone(segment)) this.#tracker.doubt();
     const { files } = parts;
     const file = files.pin(id);
     try {

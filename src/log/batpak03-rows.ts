@@ -94,6 +94,11 @@ export class Batpak03Rows {
     this.#slots.push({ id, framesEnd: 0, sealed: false, rows });
   }
 
+  /** The segment that was begun is no rest of a batch, unless it ends one. */
+  doubtBatch(): void {
+    this.#tracker.doubt();
+  }
+
   endSegment(framesEnd: number, sealed: boolean): void {
     const slot = this.#slots[this.#slots.length - 1];
     slot.framesEnd = framesEnd;

@@ -69,6 +69,14 @@ export function lookAtSegment(file: DiskFile, id: number, limit: number): Batpak
 }
 
 /**
+ * Whether a segment is no rest of a batch that was begun before it, unless it has its COMMIT: a footer lists nothing that is not committed, and a segment is
+ * begun within a batch for a frame of it.
+ */
+export function standsAlone({ trailer, framesOffset }: Batpak03Segment): boolean {
+  return trailer !== null && (trailer.entryCount > 0 || trailer.tableOffset === framesOffset);
+}
+
+/**
  * Whether an array's header stands there. A frame ends in a name of the user's choice, which may look like a footer's trailer: one that leads to where
  * a frame begins would take that frame and all behind it for the footer. A frame's length begins with such a byte only past 2 GiB.
  */

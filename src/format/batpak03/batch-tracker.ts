@@ -5,14 +5,15 @@
  * 2. Otherwise everything after its BEGIN is dropped to the end of that segment. If that segment was sealed while the batch could still have
  *    been going on (a rotation in its midst), the rest of the batch lies in the next one: everything is dropped to the end of that one too.
  *    If it was not sealed, the process died there, and the next segment's events stand for themselves, unless the batch turns out whole after all:
- *    compaction and lost footers leave segments without a seal inside whole batches, any number of them.
+ *    compaction and lost footers leave segments without a seal inside whole batches, any number of them. The same holds of a next segment that cannot
+ *    be the rest (`doubt`): what has no COMMIT yet stands in no footer.
  * 3. A frame is neither accepted nor dropped before its batch is decided; decisions come in file order.
  * 4. Where damage took frames of a batch, what is left of it counts if its COMMIT is there, or all its events; and it ends nothing but itself:
  *    what comes behind it stands for itself.
  *
  *   idle ──BEGIN──▶ open ──COMMIT, whole──▶ idle
  *                   open ──anything else──▶ dropping ──end of segment──▶ idle
- *                   open ──end of segment──▶ open (sealed: `carried`; not sealed: `tentative`)
+ *                   open ──end of segment──▶ open (sealed: `carried`; not sealed: `tentative`) ──doubt──▶ open (`tentative`)
  */
 import { copyOf } from "../../base/msgpack.ts";
 import type { Frame } from "./frame.ts";
@@ -31,7 +32,7 @@ interface OpenBatch {
   /** The caller's numbers of the events so far, and how many of them stand in earlier segments. */
   readonly handles: number[];
   earlier: number;
-  /** An earlier segment ended without a seal inside this batch: only a whole batch proves that it went on. */
+  /** An earlier segment ended without a seal inside this batch, or is in doubt: only a whole batch proves that it went on. */
   tentative: boolean;
   /** Frames were lost inside it. */
   damaged: boolean;
@@ -140,6 +141,11 @@ export class BatchTracker {
     if (batch.tentative) return;
     batch.earlier = batch.handles.length;
     batch.tentative = !sealed;
+  }
+
+  /** The segment that begins is no rest of a batch, by its footer, unless it ends one. */
+  doubt(): void {
+    if (this.#state.kind === "open") this.#state.batch.tentative = true;
   }
 
   /** The log is over: an open batch has no COMMIT. */
