@@ -243,7 +243,7 @@ class Verification {
     if (frame.prevHashAt >= 0) expandHash(frame.bytes, frame.prevHashAt, met.previousHash, 0);
     if (frame.eventHashAt >= 0) expandHash(frame.bytes, frame.eventHashAt, met.hash, 0);
     met.inIndex = this.#compareRow(segmentId, frame, offset, met.entityId);
-    this.#tracker.event(this.#heldCount++);
+    this.#tracker.event(this.#heldCount++, frame.timestampUs);
     this.#forgetDecided();
   }
 

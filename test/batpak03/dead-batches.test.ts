@@ -36,11 +36,13 @@ function unfinished(size: number): Uint8Array {
   return Buffer.concat([sink.copy(), encodeFooter(sink.position, [])]);
 }
 
-function singles(segmentId: number, count: number): Uint8Array {
+function singles(segmentId: number, count: number, isSealed = true, isBatch = false): Uint8Array {
   const sink = new GrowingSink();
   const builder = new SegmentBuilder(sink, { segmentId, createdNs: CREATED_NS, segmentBytesMax: 65_536 });
-  for (let n = 0; n < count; n++) builder.append(sink, fieldsOf(n), n);
-  return Buffer.concat([sink.copy(), ...builder.seal()]);
+  if (isBatch) builder.beginBatch(sink, count, 0, MS * 1000 + 1, MS);
+  for (let n = 0; n < count; n++) builder.append(sink, { ...fieldsOf(n), timestampUs: MS * 1000 + n + 1 }, n);
+  if (isBatch) builder.commitBatch(sink, MS * 1000 + 1, MS);
+  return isSealed ? Buffer.concat([sink.copy(), ...builder.seal()]) : sink.copy();
 }
 
 // Found by `npm run interop`: the original was killed there, and the events that it acknowledged when it was started again were dropped with the batch.
@@ -66,6 +68,31 @@ test("what stands in a footer behind a batch that was never ended is no rest of 
         if (options.readOnly !== true) await store.append({ entity: "later", scope: "s" }, rawEvent(0xf001, 1));
         await store.close();
       }
+    }
+  }
+});
+
+// Where it was killed once more there is no footer. The original looks at its clock once for a batch.
+test("what is of another time in a segment behind a batch that was never ended is no rest of it", async () => {
+  await loadHashing();
+  for (const [size, isBatch] of [ITEMS + 1, ITEMS + SINGLES, 20].flatMap((size) => [[size, false] as const, [size, true] as const])) {
+    const disk = diskWith(
+      new Map([
+        ["000001.fbat", unfinished(size)],
+        ["000002.fbat", singles(2, SINGLES, false, isBatch)],
+      ]),
+    );
+    for (const options of [{ readOnly: true }, {}, { readOnly: true }]) {
+      const store = await Store.open(DIRECTORY, { disk, ...options });
+      const events = await store.read({ sequence: { before: SINGLES } }).toArray();
+      assert.deepEqual(
+        events.map(({ data }) => (data as { n: number }).n),
+        [0, 1, 2, 3, 4],
+        `${size} ${isBatch} ${store.openReport.reasons.join()}`,
+      );
+      assert.ok((await store.verify()).problems.every(({ code, segmentId }) => code === "INDEX_MISMATCH" && segmentId === 1));
+      if (options.readOnly !== true) await store.append({ entity: "later", scope: "s" }, rawEvent(0xf001, 1));
+      await store.close();
     }
   }
 });
