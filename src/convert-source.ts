@@ -7,7 +7,9 @@ import { rest } from "./base/rest.ts";
 import { StoreError } from "./base/store-error.ts";
 import { getUint64 } from "./base/u64.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
-import { decodeFrame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
+import { NAME_BYTES_MAX } from "./events/coordinate.ts";
+import { decodeFrame, type Frame, frameEntity, frameScope } from "./format/batpak03/frame.ts";
+import { U32_MAX } from "./format/batpak03/layout.ts";
 import { payloadBytes } from "./format/batpak03/payload.ts";
 import { nativeFrames } from "./format/native/frame-format.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
@@ -15,7 +17,7 @@ import { causationAt, correlationAt, entityStart, frameLength, metadataStart, pa
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
-import { AppendItem, StoredPayload } from "./log/append-request.ts";
+import { AppendItem, type Placement, StoredPayload } from "./log/append-request.ts";
 import type { LoadedFrame } from "./log/frame-loader.ts";
 import { RowSearch } from "./log/row-search.ts";
 import { systemRecordOf } from "./log/system-records.ts";
@@ -23,6 +25,8 @@ import type { Opened } from "./open-store.ts";
 
 /** Where the metadata of a converted event keeps what only the batpak 0.3 layout has fields for. */
 const METADATA_NAME = "batpak03";
+/** Numbers of a frame that are mostly zero: the original writes none but that, later releases of it have lanes. */
+const KEPT_NUMBERS = ["flags", "counter", "depth", "lane"] as const;
 
 /** Events that are read, taken apart and placed in one turn of the event loop. */
 const ROWS_AT_ONCE = 512;
@@ -118,12 +122,20 @@ function nativeItem({ slab, at }: LoadedFrame, sequence: number, isConverted: bo
 }
 
 /** What an earlier conversion noted beside the event. */
-function keptFields(kept: unknown, timeMicros: number): { timestampUs: number | bigint; flags: number } {
-  const { timestamp_us: time, flags } = (typeof kept === "object" && kept !== null ? kept : {}) as Record<string, unknown>;
+function keptFields(kept: unknown, timeMicros: number): Omit<Placement, "clock" | "sequence"> {
+  const noted = (typeof kept === "object" && kept !== null ? kept : {}) as Record<string, unknown>;
+  const time = noted.timestamp_us;
   const isTime = typeof time === "bigint" ? BigInt.asIntN(64, time) === time : Number.isSafeInteger(time);
+  const number = (name: (typeof KEPT_NUMBERS)[number]): number => {
+    const value = noted[name];
+    return typeof value === "number" && value >= 0 && value <= U32_MAX && Number.isInteger(value) ? value : 0;
+  };
   return {
     timestampUs: isTime ? (time as number | bigint) : timeMicros,
-    flags: typeof flags === "number" && flags >= 0 && flags <= 0xff && Number.isInteger(flags) ? flags : 0,
+    flags: number("flags"),
+    counter: number("counter"),
+    depth: number("depth"),
+    lane: number("lane"),
   };
 }
 
@@ -136,11 +148,14 @@ function batpak03Item({ slab, at }: LoadedFrame, sequence: number): AppendItem {
   const idAt = (from: number): Uint8Array => bytes.slice(from, from + 16);
   const id = idAt(frame.eventIdAt);
   const correlation = idAt(frame.correlationIdAt);
-  const { timestampUs, flags, wallMs, clock } = frame;
+  const { timestampUs, flags, counter, depth, lane, wallMs, clock, unknownKeys } = frame;
   if (wallMs > WALL_MS_MAX) throw tooLate(sequence, frameEntity(frame), wallMs);
+  if (Math.max(frame.entityLength, frame.scopeLength) > NAME_BYTES_MAX) throw tooLong(sequence, frame);
   const kept: Record<string, unknown> = {};
-  if (timestampUs !== wallMs * 1000) kept.timestamp_us = timestampUs;
-  if (flags !== 0) kept.flags = flags;
+  // A time of the native layout is in microseconds.
+  const isTime = typeof timestampUs === "number" && Math.floor(timestampUs / 1000) === wallMs;
+  if (!isTime) kept.timestamp_us = timestampUs;
+  for (const name of KEPT_NUMBERS) if (frame[name] !== 0) kept[name] = frame[name];
   const item = new AppendItem(
     frameEntity(frame),
     frameScope(frame),
@@ -154,9 +169,9 @@ function batpak03Item({ slab, at }: LoadedFrame, sequence: number): AppendItem {
     frame.causationIdAt < 0 ? null : idAt(frame.causationIdAt),
     Object.keys(kept).length === 0 ? null : { [METADATA_NAME]: kept },
     null,
-    wallMs * 1000,
+    isTime ? timestampUs : wallMs * 1000,
   );
-  item.placement = { clock, sequence, timestampUs, flags };
+  item.placement = { clock, sequence, timestampUs, flags, counter, depth, lane, unknownKeys };
   return item;
 }
 
@@ -164,6 +179,13 @@ function tooLate(sequence: number, entity: string, wallMs: number): StoreError<"
   const what = `the event with sequence ${sequence} of ${entity} is of the time ${wallMs} ms`;
   const message = `Cannot convert: ${what}, the native layout has room for times up to ${WALL_MS_MAX} ms, in the year 2255`;
   return new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout: "native", feature: "times after the year 2255" });
+}
+
+function tooLong(sequence: number, { entityLength, scopeLength }: Frame): StoreError<"UNSUPPORTED_BY_LAYOUT"> {
+  const [name, bytes] = entityLength > NAME_BYTES_MAX ? ["entity", entityLength] : ["scope", scopeLength];
+  const what = `the ${name} of the event with sequence ${sequence} takes ${bytes} bytes`;
+  const message = `Cannot convert: ${what}, the native layout has room for names up to ${NAME_BYTES_MAX} bytes`;
+  return new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout: "native", feature: `names of more than ${NAME_BYTES_MAX} bytes` });
 }
 
 function unreadable(sequence: number, reason: string): StoreError<"CORRUPT"> {

@@ -78,6 +78,8 @@ export interface ConversionResult {
     readonly definitions: number;
     /** Keys of events that compaction removed: when such an event is appended again it is stored, and not answered with its first receipt. */
     readonly removedKeys: number;
+    /** Events of the batpak 0.3 layout that lost what only later releases of the original write; it is left out in any case. */
+    readonly unknownKeys: number;
   };
   /** BLAKE3 of `conversion.jsonl`, 64 hex digits; a native store has it in a system record as well. */
   readonly sourceHeadsHash: string;
@@ -130,7 +132,7 @@ class Conversion {
   /** Of the source, which the copy keeps. */
   readonly #gaps = new GapLedger();
   #nextSequence = 0;
-  readonly #dropped = { metadata: 0, versions: 0, definitions: 0, removedKeys: 0 };
+  readonly #dropped = { metadata: 0, versions: 0, definitions: 0, removedKeys: 0, unknownKeys: 0 };
   #eventsTotal = 0;
 
   constructor(source: string, target: string, options: ConversionOptions) {
@@ -253,7 +255,7 @@ class Conversion {
       // It may fail while the next are read, long before it is waited for.
       taken.catch(() => {});
       flying.push(taken);
-      for (const item of batch) this.#noteGap(item);
+      for (const item of batch) this.#notePlace(item);
       events += batch.length;
       while (flying.length > 1024 || (flying.length > 0 && writer.acceptance.queuedBytes > FLYING_BYTES_MAX)) await flying.shift();
       if (events - told < PROGRESS_EVENTS) continue;
@@ -267,9 +269,10 @@ class Conversion {
     }
   }
 
-  #noteGap({ placement }: AppendItem): void {
+  #notePlace({ placement }: AppendItem): void {
     if (placement === null) return;
-    const { sequence } = placement;
+    const { sequence, unknownKeys = 0 } = placement;
+    if (unknownKeys > 0) this.#dropped.unknownKeys++;
     if (sequence !== this.#nextSequence) this.#gaps.note(this.#nextSequence, sequence);
     this.#nextSequence = sequence + 1;
   }
@@ -400,7 +403,8 @@ function differenceOf(one: AppendItem, other: AppendItem): string | null {
   if (one.placement?.clock !== other.placement?.clock) return "clock";
   if (one.placement?.sequence !== other.placement?.sequence) return "sequence";
   if (Math.floor(one.timeMicros / 1000) !== Math.floor(other.timeMicros / 1000)) return "time";
-  if (one.placement?.timestampUs !== other.placement?.timestampUs || one.placement?.flags !== other.placement?.flags) return "timestamp";
+  if (one.placement?.timestampUs !== other.placement?.timestampUs) return "timestamp";
+  for (const name of ["flags", "counter", "depth", "lane"] as const) if (one.placement?.[name] !== other.placement?.[name]) return name;
   if (!sameId(one.id, other.id)) return `id (${one.id === null ? "none" : formatId(one.id, 0)})`;
   if (!sameId(one.correlation, other.correlation)) return "correlation";
   if (!sameId(one.causation, other.causation)) return "causation";

@@ -6,7 +6,7 @@ import { inSteps } from "./base/rest.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { Batpak03Rows } from "./log/batpak03-rows.ts";
-import { type Batpak03Segment, lookAtSegment, walkSegment } from "./log/batpak03-segment.ts";
+import { type Batpak03Segment, lookAtSegment, standsAlone, walkSegment } from "./log/batpak03-segment.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
@@ -80,6 +80,7 @@ class Following {
     try {
       const segment: Batpak03Segment = lookAtSegment(file, id, limit);
       const start = from < 0 ? segment.framesOffset : from;
+      if (from < 0 && standsAlone(segment)) rows.doubtBatch();
       let isDamaged = segment.framesOffset === 0;
       let decidedEnd = start;
       const sink = {

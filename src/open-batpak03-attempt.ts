@@ -24,7 +24,7 @@ export interface Batpak03Log {
   readonly segments: readonly Batpak03Segment[];
   readonly mark: DurableMark | null;
   readonly limit: { readonly segmentId: number; readonly offset: number } | null;
-  /** Up to where the entries of a whole checkpoint lie, by segment, whether or not it was believed otherwise. */
+  /** Up to where a whole checkpoint knows of frames, by segment, whether or not it was believed otherwise. */
   claimedEnds: ReadonlyMap<number, number>;
 }
 

@@ -26,7 +26,7 @@ import { idTag } from "./index/id-tag.ts";
 import type { Interner } from "./index/interner.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
-import type { Batpak03Segment, WalkEnd } from "./log/batpak03-segment.ts";
+import { type Batpak03Segment, standsAlone, type WalkEnd } from "./log/batpak03-segment.ts";
 import { Batpak03Attempt, type Batpak03Log } from "./open-batpak03-attempt.ts";
 
 const PIECE_BYTES = 1024 * 1024;
@@ -63,6 +63,7 @@ export async function openByCheckpoint(disk: Disk, log: Batpak03Log): Promise<Ch
     const decoded = await decodeInPieces(file, size, entries);
     if (decoded.kind !== "ok") return ignored(decoded.reason);
     entries.noteClaimedEnd();
+    entries.noteWatermark(decoded.head);
     log.claimedEnds = entries.claimedEnds;
     const fault = entries.fault ?? (await entries.finish(decoded.head));
     if (fault !== null) return ignored(fault, entries.lost);
@@ -203,6 +204,14 @@ class CheckpointEntries implements CheckpointVisitor {
     if (this.#claimedId >= 0) this.claimedEnds.set(this.#claimedId, this.#claimedEnd);
   }
 
+  /** Behind the last entry the watermark tells of the COMMIT of a batch: up to the footer, which it counts as well. */
+  noteWatermark({ watermarkSegmentId: id, watermarkOffset }: DecodedCheckpoint["head"]): void {
+    const entriesEnd = this.claimedEnds.get(id);
+    const trailer = this.#log.segments.find((segment) => segment.id === id)?.trailer ?? null;
+    if (entriesEnd === undefined || trailer === null) return;
+    this.claimedEnds.set(id, Math.max(entriesEnd, Math.min(watermarkOffset, trailer.tableOffset)));
+  }
+
   #isVisible(entry: CheckpointEntry): boolean {
     const { limit } = this.#log;
     return limit === null || entry.segmentId < limit.segmentId || (entry.segmentId === limit.segmentId && entry.offset < limit.offset);
@@ -293,6 +302,7 @@ class CheckpointEntries implements CheckpointVisitor {
     if (segment === undefined) return;
     this.#cursor = segment.framesOffset;
     this.attempt.rows.beginSegment(segment.id, Math.ceil(segment.end * this.#rowsPerByte));
+    if (standsAlone(segment)) this.attempt.rows.doubtBatch();
     if (segment.headerFault !== null && segment.fileBytes > 0)
       this.fault ??= `segment ${segment.id} is damaged at its head: ${segment.headerFault}`;
   }
@@ -340,6 +350,7 @@ class CheckpointEntries implements CheckpointVisitor {
       await this.#passWatermark(segments[last], isPast ? Number.POSITIVE_INFINITY : head.watermarkOffset, head.globalSequence);
       for (const segment of segments.slice(last + 1)) {
         rows.beginSegment(segment.id);
+        if (standsAlone(segment)) rows.doubtBatch();
         await this.#replay(segment, segment.framesOffset);
       }
     }

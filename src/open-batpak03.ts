@@ -15,7 +15,7 @@ import type { DurableMark } from "./format/native/durable-mark.ts";
 import type { IndexSource, StoreIndex } from "./index/store-index.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
-import { type Batpak03Segment, readFooter } from "./log/batpak03-segment.ts";
+import { type Batpak03Segment, readFooter, standsAlone } from "./log/batpak03-segment.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import { Batpak03Attempt, type Batpak03Log, lookAtSegments } from "./open-batpak03-attempt.ts";
 import { openByCheckpoint } from "./open-batpak03-checkpoint.ts";
@@ -117,13 +117,12 @@ class Batpak03Opening {
   }
 
   async #footerOf(segment: Batpak03Segment): Promise<Footer | null> {
-    if (segment.trailer === null) return null;
     const { files } = this.#input;
     const file = files.pin(segment.id);
     try {
-      const footer = await readFooter(file, segment, segment.trailer);
+      const footer = await readFooter(file, segment);
       const fault = footer instanceof Footer ? await inSteps(misplacedEntry(footer, segment.framesOffset)) : footer;
-      if (fault === null) return footer as Footer;
+      if (fault === null) return footer as Footer | null;
       this.#reasons.push(`the footer of segment ${segment.id} is ignored: ${fault.reason}`);
       return null;
     } finally {
@@ -137,6 +136,7 @@ class Batpak03Opening {
     const { rows } = attempt;
     for (const segment of this.#log.segments) {
       rows.beginSegment(segment.id);
+      if (standsAlone(segment)) rows.doubtBatch();
       const footer = numbered.has(segment.id) ? await this.#footerOf(segment) : null;
       const numbers = footer === null ? null : new FooterNumbers(footer, attempt);
       const visit = (frame: Frame, offset: number): void =>

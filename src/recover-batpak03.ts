@@ -12,13 +12,13 @@ import { GrowingSink } from "./base/byte-sink.ts";
 import { inSteps } from "./base/rest.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
 import { readCheckpointHead } from "./format/batpak03/checkpoint-decoder.ts";
-import { decodeFooter, decodeTrailer, Footer, footerMismatch } from "./format/batpak03/footer.ts";
+import { Footer, footerMismatch } from "./format/batpak03/footer.ts";
 import { decodeFrame } from "./format/batpak03/frame.ts";
-import { FOOTER_TRAILER, SEGMENT_HEADER } from "./format/batpak03/layout.ts";
 import { SegmentBuilder } from "./format/batpak03/segment-builder.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
+import { lookAtSegment, readFooter } from "./log/batpak03-segment.ts";
 import { keepAside, settleTail } from "./log/recovery.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
@@ -103,19 +103,14 @@ function forgetNewest({ index }: OpenedNativeLog): void {
 
 /** False where a segment ends in a footer that is not whole. A checkpoint that was written after it is proof that it is. */
 async function footerHolds(disk: Disk, parts: NativeStoreParts, segment: SegmentEntry, file: DiskFile, size: number): Promise<boolean> {
-  const tail = new Uint8Array(Math.min(FOOTER_TRAILER.bytes, size));
-  await file.read(tail, 0, tail.length, size - tail.length);
-  const trailer = decodeTrailer(tail, size, SEGMENT_HEADER.mapAt);
-  if (trailer.kind === "absent") return true;
-  if (trailer.kind === "corrupt") return false;
+  const found = lookAtSegment(file, segment.id, Number.POSITIVE_INFINITY);
+  if (found.trailer === null) return found.footerFault === null;
   if (parts.log.route === "checkpoint") {
     const head = await checkpointHead(disk, parts.directory);
     if (head?.watermarkSegmentId === segment.id && head.watermarkOffset === size) return true;
   }
-  const region = new Uint8Array(size - trailer.tableOffset);
-  await file.read(region, 0, region.length, trailer.tableOffset);
-  const footer = await inSteps(decodeFooter(region, trailer));
-  return footer instanceof Footer && trailer.tableOffset === segment.framesEnd && (await inSteps(listsAll(footer, parts, segment)));
+  const footer = await readFooter(file, found);
+  return footer instanceof Footer && footer.tableOffset === segment.framesEnd && (await inSteps(listsAll(footer, parts, segment)));
 }
 
 async function checkpointHead(disk: Disk, directory: string): Promise<ReturnType<typeof readCheckpointHead>> {

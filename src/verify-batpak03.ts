@@ -23,12 +23,12 @@ import { idTag } from "./index/id-tag.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
-import { type Batpak03Segment, lookAtSegment, readFooter, type WalkEnd, walkSegment } from "./log/batpak03-segment.ts";
+import { type Batpak03Segment, lookAtSegment, readFooter, standsAlone, type WalkEnd, walkSegment } from "./log/batpak03-segment.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { Disk } from "./disk/disk.ts";
 import { checkBatpak03Checkpoint } from "./verify-batpak03-checkpoint.ts";
-import { CONVERSION_FILE } from "./open-directory.ts";
+import { CONVERSION_FILE, readerView } from "./open-directory.ts";
 import type { ProblemList } from "./verify-problems.ts";
 
 export interface VerifyBatpak03Input {
@@ -98,11 +98,20 @@ class Verification {
       const segment = lookAtSegment(files.file(id), id, isGrowing ? this.#visible.offset : Number.POSITIVE_INFINITY);
       this.#checkPlace(before, segment);
       await this.#segment(segment, entry);
+      if (isGrowing) await this.#checkRest(segment);
       before = segment;
     }
     this.#tracker.end();
     await checkBatpak03Checkpoint(disk, parts, problems, () => this.#input.rest(this.#events, this.#visible.segmentId));
     return { events: this.#events, entities: this.#heads.liveEntities };
+  }
+
+  /** Behind what is visible of the newest segment: where nobody writes there, a footer that cannot be used. */
+  async #checkRest({ id, end, fileBytes }: Batpak03Segment): Promise<void> {
+    const { disk, parts, problems } = this.#input;
+    if (end >= fileBytes || (await readerView(disk, parts.directory)).writer) return;
+    const fault = footerFaultOf(lookAtSegment(parts.files.file(id), id, Number.POSITIVE_INFINITY));
+    if (fault !== null) problems.at("INDEX_UNUSABLE", id, fileBytes, fault);
   }
 
   /** Compaction merges segments into the first of them, without a footer: ids may be missing behind such a one only. */
@@ -126,6 +135,7 @@ class Verification {
     this.#rows = rows instanceof ActiveSegmentIndex ? rows : null;
     this.#row = 0;
     await this.#openFooter(segment);
+    if (standsAlone(segment)) this.#tracker.doubt();
     const { files } = parts;
     const file = files.pin(id);
     try {
@@ -164,14 +174,13 @@ class Verification {
   async #openFooter(segment: Batpak03Segment): Promise<void> {
     this.#footer = null;
     this.#footerEntry = 0;
-    const { footerFault } = segment;
-    const isUnusable = footerFault !== null && !footerFault.includes("later release");
-    this.#footerFault = isUnusable ? { offset: segment.fileBytes, reason: footerFault } : null;
+    const reason = footerFaultOf(segment);
+    this.#footerFault = reason === null ? null : { offset: segment.fileBytes, reason };
     if (segment.trailer === null) return;
     const { files } = this.#input.parts;
     const file = files.pin(segment.id);
     try {
-      const footer = await readFooter(file, segment, segment.trailer);
+      const footer = await readFooter(file, segment);
       const fault = footer instanceof Footer ? await inSteps(misplacedEntry(footer, segment.framesOffset)) : footer;
       if (fault === null) this.#footer = footer as Footer;
       else this.#footerFault = { offset: segment.trailer.tableOffset, reason: fault.reason };
@@ -234,7 +243,7 @@ class Verification {
     if (frame.prevHashAt >= 0) expandHash(frame.bytes, frame.prevHashAt, met.previousHash, 0);
     if (frame.eventHashAt >= 0) expandHash(frame.bytes, frame.eventHashAt, met.hash, 0);
     met.inIndex = this.#compareRow(segmentId, frame, offset, met.entityId);
-    this.#tracker.event(this.#heldCount++);
+    this.#tracker.event(this.#heldCount++, frame.timestampUs);
     this.#forgetDecided();
   }
 
@@ -312,6 +321,11 @@ class Verification {
     if (this.#row < rows.rowAtSequence(this.#visible.sequence))
       this.#input.problems.at("INDEX_MISMATCH", segmentId, rows.offsetAt(this.#row), `row ${this.#row} of the index names no event`);
   }
+}
+
+/** Why a footer cannot be used; of a later release's, nothing is said. */
+function footerFaultOf({ footerFault }: Batpak03Segment): string | null {
+  return footerFault?.includes("later release") === true ? null : footerFault;
 }
 
 function newMet(): Met {

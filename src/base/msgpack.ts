@@ -21,6 +21,8 @@ export interface MsgpackReader {
   fault: string | null;
   /** Whether the fault is that the bytes ended. */
   short: boolean;
+  /** How many keys of maps were passed over with their values, since nobody knows them. */
+  unknownKeys: number;
 }
 
 /** A view with the same offsets as `bytes`. */
@@ -35,7 +37,7 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
 
 /** A reader of `bytes[position, limit)`. */
 export function msgpackReader(bytes: Uint8Array, view: DataView, position: number, limit: number): MsgpackReader {
-  return { bytes, view, position, limit, fault: null, short: false };
+  return { bytes, view, position, limit, fault: null, short: false, unknownKeys: 0 };
 }
 
 /** Notes the first fault; later ones do not replace it. */

@@ -10,19 +10,20 @@
  */
 import { assert } from "../base/assert.ts";
 import { sameBytes } from "../base/hex.ts";
-import { inSteps, rest } from "../base/rest.ts";
+import { rest } from "../base/rest.ts";
 import type { Disk, DiskFile } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import type { CheckpointEntryFields } from "../format/batpak03/checkpoint.ts";
 import { CheckpointEncoder } from "../format/batpak03/checkpoint-encoder.ts";
-import { decodeFooter, decodeTrailer, Footer, readFooterId } from "../format/batpak03/footer.ts";
+import { Footer, readFooterId } from "../format/batpak03/footer.ts";
 import { decodeFrame, type Frame } from "../format/batpak03/frame.ts";
 import { expandHash } from "../format/batpak03/hash-array.ts";
-import { FOOTER_TRAILER, HASH_BYTES, ID_BYTES, SEGMENT_HEADER } from "../format/batpak03/layout.ts";
+import { HASH_BYTES, ID_BYTES } from "../format/batpak03/layout.ts";
 import { CHECKPOINT_FILE } from "../format/native/checkpoint.ts";
 import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { idTag } from "../index/id-tag.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { lookAtSegment, readFooter } from "../log/batpak03-segment.ts";
 import type { FrameSource } from "../log/frame-source.ts";
 import type { SegmentFiles } from "../log/segment-files.ts";
 
@@ -192,14 +193,7 @@ class CheckpointWriting {
     const { files } = this.#input;
     const file = files.pin(segment.id);
     try {
-      const size = await file.size();
-      const tail = new Uint8Array(Math.min(FOOTER_TRAILER.bytes, size));
-      await file.read(tail, 0, tail.length, size - tail.length);
-      const trailer = decodeTrailer(tail, size, SEGMENT_HEADER.mapAt);
-      if (trailer.kind !== "ok") return null;
-      const region = new Uint8Array(size - trailer.tableOffset);
-      await file.read(region, 0, region.length, trailer.tableOffset);
-      const footer = await inSteps(decodeFooter(region, trailer));
+      const footer = await readFooter(file, lookAtSegment(file, segment.id, Number.POSITIVE_INFINITY));
       return footer instanceof Footer ? footer : null;
     } finally {
       files.unpin(segment.id);

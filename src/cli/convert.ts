@@ -41,8 +41,12 @@ export function addConvert(program: Command, terminal: Terminal): void {
         });
         terminal.endProgress();
         const { directory, events, entities, to, dropped, sourceHeadsHash } = result;
+        const names: Readonly<Record<string, string>> = {
+          removedKeys: "keys of removed events",
+          unknownKeys: "what later releases add to events",
+        };
         for (const [member, count] of Object.entries(dropped)) {
-          const what = member === "removedKeys" ? "keys of removed events" : member;
+          const what = names[member] ?? member;
           if (count > 0) terminal.tell(`The layout ${to} has no room for ${what}: ${count} left out`);
         }
         const lines = [

@@ -33,6 +33,11 @@ export interface Placement {
   /** What the batpak 0.3 layout keeps besides. */
   readonly timestampUs: number | bigint;
   readonly flags: number;
+  readonly counter: number;
+  readonly depth: number;
+  readonly lane: number;
+  /** How many keys its frame has that no layout here has a field for. */
+  readonly unknownKeys?: number;
 }
 
 /**

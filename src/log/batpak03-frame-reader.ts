@@ -12,6 +12,8 @@ import { FRAME_PREFIX } from "../format/batpak03/layout.ts";
 import { mayBeginFrame } from "../format/batpak03/resync.ts";
 
 const WINDOW_BYTES = 1024 * 1024;
+/** No more can be read at once. A file of holes claims it at no cost, and its checksum may be right. */
+const FRAME_BYTES_MAX = 2 ** 31 - 1;
 /** A candidate for a frame needs this much to be looked at. */
 const CANDIDATE_BYTES = FRAME_PREFIX.body + 2;
 /** While looking for the next frame, so much may be checksummed in vain, as a multiple of what is searched; then a frame is assumed. */
@@ -90,6 +92,10 @@ export class FrameReader {
 
   #nextLarge(length: number): Frame | null {
     const { position } = this;
+    if (length > FRAME_BYTES_MAX) {
+      this.fault = `the frame takes ${length} bytes, at most ${FRAME_BYTES_MAX} are read`;
+      return null;
+    }
     if (!this.#isWhole(position, length)) {
       this.fault = "the frame's CRC does not match its body";
       return null;
@@ -133,7 +139,7 @@ export class FrameReader {
       for (let at = 0; at <= last; at++) {
         if (!mayBeginFrame(this.#bytes, at)) continue;
         const length = this.#view.getUint32(at + FRAME_PREFIX.length) + FRAME_PREFIX.body;
-        if (length === FRAME_PREFIX.body || length > end - from - at) continue;
+        if (length === FRAME_PREFIX.body || length > Math.min(FRAME_BYTES_MAX, end - from - at)) continue;
         this.#checkable -= length;
         if (this.#checkable < 0) return "unknown";
         this.position = from + at;

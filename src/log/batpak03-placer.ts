@@ -145,7 +145,8 @@ export class Batpak03Placer implements FramePlacer {
       const isBatch = last > from;
       if (isBatch) {
         const began = clock.nowMicros();
-        builder.beginBatch(group, to - from, index.acceptedSequence, began, Math.floor(began / 1000));
+        const first = items[from].placement?.sequence ?? index.acceptedSequence;
+        builder.beginBatch(group, to - from, first, began, Math.floor(began / 1000));
       }
       for (let i = from; i < to; i++) this.#placeItem(group, builder, items[i], staged, shift, now, i === last);
       if (isBatch) {
@@ -227,6 +228,9 @@ export class Batpak03Placer implements FramePlacer {
     fields.timestampUs = item.placement?.timestampUs ?? timestampUs;
     fields.wallMs = wallMs;
     fields.flags = item.placement?.flags ?? 0;
+    fields.counter = item.placement?.counter ?? 0;
+    fields.depth = item.placement?.depth ?? 0;
+    fields.lane = item.placement?.lane ?? 0;
     fields.clock = item.placement?.clock ?? heads.clock(entityId) + 1;
     fields.payloadSize = payload.length;
     fields.eventKind = item.kind;

@@ -94,6 +94,11 @@ export class Batpak03Rows {
     this.#slots.push({ id, framesEnd: 0, sealed: false, rows });
   }
 
+  /** The segment that was begun is no rest of a batch, unless it ends one. */
+  doubtBatch(): void {
+    this.#tracker.doubt();
+  }
+
   endSegment(framesEnd: number, sealed: boolean): void {
     const slot = this.#slots[this.#slots.length - 1];
     slot.framesEnd = framesEnd;
@@ -138,18 +143,18 @@ export class Batpak03Rows {
     row.claim = claim;
     row.hashIn = bytes;
     row.hashAt = frame.eventHashAt;
-    this.event();
+    this.event(frame.timestampUs);
   }
 
   /** The event in `row` comes next. */
-  event(): void {
+  event(timestampUs: number | bigint | null = null): void {
     const { row } = this;
     row.slot = this.#slots.length - 1;
     if (this.#tracker.idle) return this.#accept(row, true);
     let held = this.#held[this.#heldCount];
     if (held === undefined) this.#held.push((held = emptyRow()));
     copyRow(row, held);
-    this.#tracker.event(this.#heldCount++);
+    this.#tracker.event(this.#heldCount++, timestampUs);
     this.#forgetDecided();
   }
 

@@ -3,9 +3,11 @@
  * where they end: at the footer, at a torn write, or behind damage.
  *
  * Of a bad frame:
- * 1. Where `durable.mark` names the segment (the newest), it is damage before the synced position, a torn tail from there on.
- * 2. Elsewhere it is damage if a whole frame follows it in the segment, or a footer or an entry of the checkpoint lies at or past it; else it is a
- *    torn tail, as the original leaves one behind when it dies: it never cuts, and goes on in a new segment.
+ * 1. Where `durable.mark` names the segment (the newest), it is damage before the synced position, or before what a checkpoint lists, which is written of
+ *    synced frames only, and a torn tail from there on.
+ * 2. Elsewhere it is damage if a whole frame follows it in the segment, or a footer or an entry of the checkpoint lies at or past it, or the file ends
+ *    in a footer that cannot be used and a frame was begun where it is bad; else it is a torn tail, as the original leaves one behind when it dies: it
+ *    never cuts, and goes on in a new segment.
  * 3. A header that cannot be read, with no frame behind it and nothing that speaks of any, is a torn one, unless it is one that no crash leaves: that
  *    of another program's file, or of a later version's. It has no checksum: before whole frames it passes for damaged in any case.
  * 4. What no reader may see yet (at or past a living writer's visible position) is not looked at.
@@ -15,15 +17,18 @@ import { inSteps } from "../base/rest.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { decodeFooter, decodeTrailer, type Footer, type FooterTrailer } from "../format/batpak03/footer.ts";
 import { type Frame, isBatchMarker, unreadableFault } from "../format/batpak03/frame.ts";
-import { FOOTER_TRAILER, SEGMENT_HEADER } from "../format/batpak03/layout.ts";
+import { FOOTER_TRAILER, FRAME_PREFIX, SEGMENT_HEADER } from "../format/batpak03/layout.ts";
 import { type Corrupt, corrupt, type Foreign } from "../format/batpak03/outcome.ts";
+import { mayBeginFrame } from "../format/batpak03/resync.ts";
 import { decodeSegmentHeader } from "../format/batpak03/segment.ts";
 import type { FrameReader } from "./batpak03-frame-reader.ts";
 
+/** A frame's prefix, and how its body begins. */
+const FRAME_START_BYTES = FRAME_PREFIX.body + 2;
 /** Frames that are visited in one step, if they are not more than a window. */
 const FRAMES_PER_STEP = 256;
-/** A footer of more bytes is not read: it would have to be held at once. */
-const FOOTER_BYTES_MAX = 256 * 1024 * 1024;
+/** A footer of more bytes is not read: it would have to be held at once. One of the smallest events there are, in a segment of 1 GiB, takes 400 MiB. */
+const FOOTER_BYTES_MAX = 512 * 1024 * 1024;
 
 export interface Batpak03Segment {
   readonly id: number;
@@ -64,6 +69,14 @@ export function lookAtSegment(file: DiskFile, id: number, limit: number): Batpak
 }
 
 /**
+ * Whether a segment is no rest of a batch that was begun before it, unless it has its COMMIT: a footer lists nothing that is not committed, and a segment is
+ * begun within a batch for a frame of it.
+ */
+export function standsAlone({ trailer, framesOffset }: Batpak03Segment): boolean {
+  return trailer !== null && (trailer.entryCount > 0 || trailer.tableOffset === framesOffset);
+}
+
+/**
  * Whether an array's header stands there. A frame ends in a name of the user's choice, which may look like a footer's trailer: one that leads to where
  * a frame begins would take that frame and all behind it for the footer. A frame's length begins with such a byte only past 2 GiB.
  */
@@ -73,9 +86,17 @@ function beginsTable(file: DiskFile, offset: number): boolean {
   return (tag[0] & 0xf0) === 0x90 || tag[0] === 0xdc || tag[0] === 0xdd;
 }
 
-/** Reads a segment's footer, whose trailer is there. */
-export async function readFooter(file: DiskFile, segment: Batpak03Segment, trailer: FooterTrailer): Promise<Footer | Corrupt> {
-  const bytes = segment.fileBytes - trailer.tableOffset;
+/** Whether a frame was begun there, and not a table of names: a whole frame's place in front of a footer that cannot be used. */
+function beginsFrame(file: DiskFile, offset: number): boolean {
+  const start = new Uint8Array(FRAME_START_BYTES);
+  file.readSync(start, 0, start.length, offset);
+  return mayBeginFrame(start, 0) && !beginsTable(file, offset);
+}
+
+/** Reads a segment's footer; null where there is none, or none that can be used, by the segment's tail. */
+export async function readFooter(file: DiskFile, { trailer, fileBytes }: Batpak03Segment): Promise<Footer | Corrupt | null> {
+  if (trailer === null) return null;
+  const bytes = fileBytes - trailer.tableOffset;
   if (bytes > FOOTER_BYTES_MAX) return corrupt(`the footer takes ${bytes} bytes, at most ${FOOTER_BYTES_MAX} are read`);
   const region = new Uint8Array(bytes);
   const count = await file.read(region, 0, bytes, trailer.tableOffset);
@@ -85,7 +106,7 @@ export async function readFooter(file: DiskFile, segment: Batpak03Segment, trail
 export interface WalkPolicy {
   /** Up to where `durable.mark` says that this segment was synced; -1 where it does not name it. */
   readonly syncedOffset: number;
-  /** Up to where entries of the checkpoint lie. */
+  /** Up to where a checkpoint knows of frames. */
   readonly claimedEnd: number;
 }
 
@@ -146,12 +167,14 @@ export function* walkSegment(
       return { framesEnd, atFooter: bad === tableOffset };
     }
     const reason = reader.fault;
-    if (policy.syncedOffset >= 0 && bad >= policy.syncedOffset && segment.end === segment.fileBytes) {
+    // The mark may be older than a checkpoint, of a file that is still the one that it speaks of.
+    const isListed = policy.claimedEnd > bad && policy.claimedEnd <= segment.fileBytes;
+    if (policy.syncedOffset >= 0 && bad >= policy.syncedOffset && segment.end === segment.fileBytes && !isListed) {
       sink.torn(bad, to - bad, reason);
       return { framesEnd, atFooter: false };
     }
     const next = yield* reader.findNext();
-    if (next === "none" && !isClaimedPast(segment, bad, to, policy)) {
+    if (next === "none" && !isClaimedPast(segment, bad, to, policy) && !(segment.footerFault !== null && beginsFrame(file, bad))) {
       // What an unusable footer leaves is no torn write.
       if (segment.footerFault === null) sink.torn(bad, to - bad, reason);
       return { framesEnd, atFooter: false };

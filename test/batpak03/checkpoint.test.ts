@@ -169,3 +169,33 @@ test("a wrong entry of the segment that was being written takes nothing away", a
   assert.ok((await store.verify()).problems.every(({ code }) => code === "CHECKPOINT_MISMATCH"));
   await store.close();
 });
+
+// The mark on disk may be older than the checkpoint, which is written of what is synced only. By the mark alone the writer cut what was acknowledged, as a torn tail.
+test("a bad frame before the end of what the checkpoint lists is damage, whatever an older mark says", async () => {
+  for (const isBatch of [false, true]) {
+    const disk = new SimulatedDisk();
+    const writer = await open(disk, { segmentBytesMax: 1024 * 1024 });
+    await fill(writer, 0, 2);
+    const mark = disk.bytesOf(MARK).slice();
+    const event = rawEvent(0xf001, { n: 2 });
+    await writer.append({ entity: "last", scope: "s" }, isBatch ? [event, event] : event);
+    await writer.close();
+    await replaced(disk, MARK, mark);
+    const path = `${DIRECTORY}/000001.fbat`;
+    const bytes = Buffer.from(disk.bytesOf(path));
+    // In the last frame: the event, or its batch's COMMIT.
+    bytes[Number(bytes.readBigUInt64LE(bytes.length - 16)) - 20] ^= 1;
+    await replaced(disk, path, bytes);
+    const reader = await open(disk, { readOnly: true });
+    assert.deepEqual(
+      reader.openReport.problems.map(({ code }) => code),
+      ["DAMAGED"],
+      isBatch ? "a COMMIT" : "an event",
+    );
+    assert.deepEqual(reader.openReport.tornTails, []);
+    assert.equal(await reader.count(), isBatch ? 4 : 2);
+    await reader.close();
+    await assert.rejects(open(disk), { code: "CORRUPT" });
+    assert.ok(Buffer.from(disk.bytesOf(path)).equals(bytes));
+  }
+});

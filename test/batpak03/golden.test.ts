@@ -17,7 +17,9 @@ function itemOf(row: FixtureRow): AppendItem {
   const causation = causation_id === null ? null : unhex(causation_id);
   const id = unhex(event_id);
   const item = new AppendItem(entity, scope, kind, 1, null, data, id, null, correlation, causation, null, null, header.timestamp_us);
-  item.placement = { clock: row.clock, sequence: row.global_sequence, timestampUs: header.timestamp_us, flags: header.flags };
+  const { timestamp_us: timestampUs, flags, position } = header;
+  const { counter, depth, lane } = position;
+  item.placement = { clock: row.clock, sequence: row.global_sequence, timestampUs, flags, counter, depth, lane };
   return item;
 }
 

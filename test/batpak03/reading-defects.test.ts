@@ -150,6 +150,11 @@ test("defect 8: a segment that is shorter than its checkpoint says is noticed", 
   assert.match(report.reasons.join("\n"), /the checkpoint is ignored/);
   assert.equal(report.problems.length, 1);
   await assert.rejects(Store.open(directory), (error) => isStoreError(error, "CORRUPT"));
+  // Whoever knows that nothing else is lost goes on with what is whole.
+  rmSync(join(directory, "index.ckpt"));
+  const store = await Store.open(directory);
+  assert.equal(await store.count(), 2);
+  await store.close();
 });
 
 test("defect 8: a footer's offsets cut nothing off", async () => {

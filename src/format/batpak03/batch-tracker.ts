@@ -5,14 +5,15 @@
  * 2. Otherwise everything after its BEGIN is dropped to the end of that segment. If that segment was sealed while the batch could still have
  *    been going on (a rotation in its midst), the rest of the batch lies in the next one: everything is dropped to the end of that one too.
  *    If it was not sealed, the process died there, and the next segment's events stand for themselves, unless the batch turns out whole after all:
- *    compaction and lost footers leave segments without a seal inside whole batches, any number of them.
+ *    compaction and lost footers leave segments without a seal inside whole batches, any number of them. The same holds of a next segment that cannot
+ *    be the rest (`doubt`): what has no COMMIT yet stands in no footer, and all events of a batch are of one time.
  * 3. A frame is neither accepted nor dropped before its batch is decided; decisions come in file order.
  * 4. Where damage took frames of a batch, what is left of it counts if its COMMIT is there, or all its events; and it ends nothing but itself:
  *    what comes behind it stands for itself.
  *
  *   idle ──BEGIN──▶ open ──COMMIT, whole──▶ idle
  *                   open ──anything else──▶ dropping ──end of segment──▶ idle
- *                   open ──end of segment──▶ open (sealed: `carried`; not sealed: `tentative`)
+ *                   open ──end of segment──▶ open (sealed: `carried`; not sealed: `tentative`) ──doubt──▶ open (`tentative`)
  */
 import { copyOf } from "../../base/msgpack.ts";
 import type { Frame } from "./frame.ts";
@@ -30,8 +31,12 @@ interface OpenBatch {
   readonly id: Uint8Array;
   /** The caller's numbers of the events so far, and how many of them stand in earlier segments. */
   readonly handles: number[];
+  /** The `timestamp_us` of the first of them, where it is known: the original looks at its clock once for all. */
+  timestampUs: number | bigint | null;
+  /** Whether its BEGIN stands in an earlier segment. */
+  carried: boolean;
   earlier: number;
-  /** An earlier segment ended without a seal inside this batch: only a whole batch proves that it went on. */
+  /** An earlier segment ended without a seal inside this batch, or is in doubt: only a whole batch proves that it went on. */
   tentative: boolean;
   /** Frames were lost inside it. */
   damaged: boolean;
@@ -71,14 +76,22 @@ export class BatchTracker {
   push(frame: Frame, handle: number): void {
     if (frame.eventKind === BATCH.beginKind) this.#begin(frame);
     else if (frame.eventKind === BATCH.commitKind) this.#commit(frame);
-    else this.event(handle);
+    else this.event(handle, frame.timestampUs);
   }
 
   #begin(frame: Frame): void {
-    if (this.#state.kind === "open") this.#contradict("another batch begins inside it");
+    if (this.#state.kind === "open") {
+      const { carried, earlier, handles } = this.#state.batch;
+      // A process begins none before it has ended the one before: another has begun the segment.
+      if (carried && handles.length === earlier) this.doubt();
+      this.#contradict("another batch begins inside it");
+    }
     if (this.#state.kind === "dropping") return;
     const id = copyOf(frame.bytes, frame.eventIdAt, frame.eventIdAt + ID_BYTES);
-    this.#state = { kind: "open", batch: { size: frame.payloadSize, id, handles: [], earlier: 0, tentative: false, damaged: false } };
+    this.#state = {
+      kind: "open",
+      batch: { size: frame.payloadSize, id, handles: [], timestampUs: null, carried: false, earlier: 0, tentative: false, damaged: false },
+    };
   }
 
   #commit(frame: Frame): void {
@@ -104,10 +117,13 @@ export class BatchTracker {
     if (this.#state.kind === "open") this.#state.batch.damaged = true;
   }
 
-  /** The same for an event of which only the place is known: an entry of a footer or a checkpoint. */
-  event(handle: number): void {
+  /** The same for an event; of one of which only the place is known, an entry of a checkpoint, there is no time. */
+  event(handle: number, timestampUs: number | bigint | null = null): void {
     const state = this.#state;
     if (state.kind === "open") {
+      const { batch } = state;
+      if (batch.carried && timestampUs !== null && batch.timestampUs !== null && timestampUs !== batch.timestampUs) this.doubt();
+      batch.timestampUs ??= timestampUs;
       if (state.batch.handles.length < state.batch.size) {
         state.batch.handles.push(handle);
         return;
@@ -138,8 +154,14 @@ export class BatchTracker {
     const { batch } = this.#state;
     // What stands behind the first segment without a seal stands for itself, if it turns out not to be the rest.
     if (batch.tentative) return;
+    batch.carried = true;
     batch.earlier = batch.handles.length;
     batch.tentative = !sealed;
+  }
+
+  /** The segment that begins is no rest of a batch, by its footer, unless it ends one. */
+  doubt(): void {
+    if (this.#state.kind === "open") this.#state.batch.tentative = true;
   }
 
   /** The log is over: an open batch has no COMMIT. */

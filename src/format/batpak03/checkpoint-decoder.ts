@@ -46,6 +46,9 @@ export interface DecodedCheckpoint {
   readonly entryCount: number;
 }
 
+/** Each takes a place in an array, however short it is. With as many names, the entries would be of gigabytes. */
+const STRINGS_MAX = 2 ** 24;
+
 type State = "prefix" | "root" | "key" | "number" | "strings" | "entries" | "end" | "failed";
 
 /**
@@ -180,6 +183,7 @@ export class CheckpointDecoder {
       const bytesLeft = fileBytesLeft - (reader.position - start);
       if (count * (field === 3 ? 1 : CHECKPOINT_ENTRY_BYTES_MIN) > bytesLeft)
         return void fail(reader, `${count} are announced where ${bytesLeft} bytes are left`);
+      if (field === 3 && count > STRINGS_MAX) return void fail(reader, `${count} strings are announced, at most ${STRINGS_MAX} are read`);
       if (field === 3) {
         this.#stringsLeft = count;
         this.#stringCount = count;

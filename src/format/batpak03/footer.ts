@@ -154,6 +154,8 @@ export function* decodeFooter(region: Uint8Array, trailer: FooterTrailer): Gener
     return corrupt("the footer is not of the size that its trailer states");
   const reader = msgpackReader(region, viewOf(region), 0, entriesAt);
   const count = readArrayHeader(reader);
+  const countMax = trailer.entryCount * 2;
+  if (count > countMax) return corrupt(`the footer has ${count} names, its ${trailer.entryCount} entries can have ${countMax}`);
   const strings: string[] = [];
   const known = new Set<string>();
   for (let index = 0; index < count && reader.fault === null; index++) {

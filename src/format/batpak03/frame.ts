@@ -89,6 +89,8 @@ export interface Frame {
   /** What stands under `payload`, whichever form it has; see `payloadBytes`. */
   payloadAt: number;
   payloadLength: number;
+  /** Keys that only later releases write. */
+  unknownKeys: number;
 }
 
 /** Reads the frame at `offset`; nothing at or past `limit` belongs to it. */
@@ -116,6 +118,7 @@ export function walkFrame(bytes: Uint8Array, view: DataView, offset: number, end
   readBody(reader, frame);
   if (reader.fault !== null) return corrupt(`the frame's body does not decode: ${reader.fault}`);
   if (reader.position !== end) return corrupt(`the frame's body ends ${end - reader.position} bytes early`);
+  frame.unknownKeys = reader.unknownKeys;
   return frame;
 }
 
@@ -147,6 +150,7 @@ function emptyFrame(bytes: Uint8Array, view: DataView, offset: number, length: n
     scopeLength: 0,
     payloadAt: 0,
     payloadLength: 0,
+    unknownKeys: 0,
   };
 }
 

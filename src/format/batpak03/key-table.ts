@@ -91,6 +91,7 @@ export function nextField(reader: MsgpackReader, map: MapCursor): number {
     map.pairsLeft--;
     const index = readKey(reader, table, map.expected);
     if (index < 0) {
+      reader.unknownKeys++;
       skipValue(reader);
       continue;
     }
