@@ -99,6 +99,7 @@ export async function openNativeLog(input: OpenNativeInput): Promise<OpenedNativ
   return await new NativeOpening(input).run();
 }
 
+const NO_STORE = new Uint8Array(16);
 /** Ten microseconds each, so five milliseconds a step. */
 const SIZES_PER_STEP = 512;
 
@@ -149,12 +150,10 @@ class NativeOpening {
     }
     const stale = [...log.replaced];
     const segments = await this.#judgeBroken(log.broken, log.segments, stale);
-    // Also before a segment whose header is broken: it is there.
-    const missing = missingIds(
-      segments,
-      log.broken.map(({ id }) => id),
-      checkpoint?.index.visible.segmentId ?? 1,
-    );
+    // Also before a segment whose header is broken: it is there. One that never began was made behind all others.
+    const begun = this.#neverBegun.map((id) => ({ id, header: standInHeader(NO_STORE, id, 0) }));
+    const broken = log.broken.map(({ id }) => id);
+    const missing = missingIds([...segments, ...begun], broken, checkpoint?.index.visible.segmentId ?? 1);
     for (const id of [...missing, ...this.#lostOf(segments)]) this.#damage(damageError(id, 0, "its file is missing"));
     await this.#takeSegments(segments, checkpoint !== null);
     this.#checkMark(segments);
@@ -341,18 +340,19 @@ class NativeOpening {
         this.#storeId = storeId;
         segments.push({ id, header: standInHeader(storeId, id, this.#generation) });
       } else if (outcome.kind === "foreign") this.#foreign(foreignFile(files.path(id), id, { kind: outcome.kind, reason: outcome.reason }));
-      else if (id === newest && whole.every((segment) => segment.id < id) && !this.#wasPictured(id, whole)) this.#neverBegun.push(id);
+      else if (id === newest && whole.every((segment) => segment.id < id) && !this.#wasBegun(id, segments)) this.#neverBegun.push(id);
       else this.#damage(damageError(id, 0, outcome.reason));
     }
     return segments.sort((a, b) => a.id - b.id);
   }
 
-  /** Whether the checkpoint, if it is of this store, has a frame of the segment: then it was begun, and synced up to there. */
-  #wasPictured(id: number, whole: readonly ListedSegment[]): boolean {
+  /** Whether the checkpoint, if it is of this store, has a synced frame of the segment, or the mark speaks of events and no other is there for them. */
+  #wasBegun(id: number, others: readonly ListedSegment[]): boolean {
+    if (others.length === 0 && (this.#input.mark?.visibleSequence ?? 0) > 0) return true;
     const { segmentId, offset } = this.#watermark;
     const storeId = this.#pictured?.storeId;
     if (segmentId !== id || offset <= SEGMENT_HEADER.bytes || storeId === undefined) return false;
-    return whole.every(({ header }) => sameBytes(header.storeId, 0, storeId, 0, 16));
+    return others.every(({ header }) => sameBytes(header.storeId, 0, storeId, 0, 16));
   }
 
   #foreign(error: StoreError<"CORRUPT">): void {

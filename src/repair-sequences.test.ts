@@ -36,6 +36,21 @@ const newestOf = (files: Files): string =>
     .sort()
     .at(-1) as string;
 
+/** Sixty events, the first two segments one: the files of before, and of now. */
+async function merged(): Promise<{ readonly before: Files; readonly files: Files }> {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 4096, events: [Counted] });
+  for (let n = 0; n < 60; n++) await store.append(at, Counted({ n }));
+  const before = filesOf(disk);
+  await store.compact({ query: { sequence: { from: 3, to: store.segments()[1].nextSequence - 4 } } });
+  assert.deepEqual(
+    store.segments().map(({ id }) => id),
+    [1, 3],
+  );
+  await store.close();
+  return { before, files: filesOf(disk) };
+}
+
 /** The last event's frame is flipped. */
 function withoutLast(files: Files, ...gone: readonly string[]): SimulatedDisk {
   const left = new Map(files);
@@ -134,4 +149,64 @@ test("where the only segment is all zeros and there is no mark, the checkpoint t
   const disk = diskWith(files);
   await assert.rejects(Store.open(DIRECTORY, { disk }), { code: "CORRUPT" });
   await goesOnWith(disk, 10);
+});
+
+// Found by a review: the only segment passed for one that was never begun, a writer made a new store, and retries were appended again.
+test("the only segment without a whole header was begun, if the mark speaks of events", async () => {
+  const files = new Map(await filled(10, 1 << 20, false));
+  files.delete("index.ckpt");
+  const bytes = files.get("000001.fbat") as Uint8Array;
+  for (const left of [new Uint8Array(0), bytes.slice(0, 60), new Uint8Array(bytes.length)]) {
+    const disk = diskWith(files.set("000001.fbat", left));
+    await assert.rejects(Store.open(DIRECTORY, { disk }), { code: "CORRUPT" });
+    const reader = await Store.open(DIRECTORY, { disk, readOnly: true });
+    assert.equal(reader.openReport.problems.length, 1);
+    await reader.close();
+    await goesOnWith(disk, 10);
+  }
+});
+
+// Found by a review: the file that a merged segment stands for passed for the newest, and the mark was removed without what it told.
+test("where the newest segment is gone and a file is left that compaction has replaced, no sequence is given twice", async () => {
+  const { before, files } = await merged();
+  const disk = diskWith(new Map(files).set("000002.fbat", before.get("000002.fbat") as Uint8Array));
+  disk.put(`${DIRECTORY}/${newestOf(files)}`, null);
+  disk.put(`${DIRECTORY}/index.ckpt`, null);
+  await goesOnWith(disk, 60);
+});
+
+// Found by a review: the store had to be repaired twice.
+test("what is missing between segments that both lost their headers is found by the first repair", async () => {
+  const { files } = await merged();
+  const [first, last] = ["000001.fbat", newestOf(files)].map((name) => files.get(name) as Uint8Array);
+  await goesOnWith(diskWith(new Map(files).set("000001.fbat", last).set(newestOf(files), first)), 60);
+});
+
+// Found by a review: nothing told that the segment before was gone.
+test("a segment that never began tells that the one before it was there", async () => {
+  for (const [gone, isKnown] of [
+    [["index.ckpt", "durable.mark"], false],
+    [[], true],
+  ] as const) {
+    const files = new Map(await filled(50, 4096, false));
+    const newest = newestOf(files);
+    for (const name of [newest, ...gone]) files.delete(name);
+    const neverBegun = `${String(Number.parseInt(newest, 10) + 1).padStart(6, "0")}.fbat`;
+    const damage = (): SimulatedDisk => diskWith(new Map(files).set(neverBegun, new Uint8Array(20)));
+    await assert.rejects(Store.open(DIRECTORY, { disk: damage() }), { code: "CORRUPT" });
+    const check = async (after: SimulatedDisk): Promise<void> => {
+      if (isKnown) return await isSoundWith(after, 50);
+      assert.deepEqual((await repairStore(DIRECTORY, { disk: after })).problems, []);
+      await (await Store.open(DIRECTORY, { disk: after })).close();
+    };
+    const whole = damage();
+    const { actions } = await repairStore(DIRECTORY, { disk: whole, apply: true });
+    assert.equal(
+      actions.some(({ message }) => message === `remove ${neverBegun}, which was never begun`),
+      true,
+      JSON.stringify(actions),
+    );
+    await check(whole);
+    await eachCutRepair(damage, check);
+  }
 });

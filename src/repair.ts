@@ -31,10 +31,11 @@ import { loadHashing } from "./kernel/frame-kernel.ts";
 import { type DamagedPlace, damagedPlace, missingPlace, type SegmentThere } from "./log/damaged-place.ts";
 import { type DamagedSegment, readDamagedSegment, rebuildSegment } from "./log/damaged-segment.ts";
 import { readMark } from "./log/mark-file.ts";
+import { standInHeader } from "./log/broken-header.ts";
 import { lostRecords, recordsInBlock, sequenceOfRecord, withRecords } from "./log/records-salvage.ts";
 import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
-import { listSegmentIds, readLog } from "./log/segment-list.ts";
+import { listSegmentIds, missingIds, readLog } from "./log/segment-list.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf, listDirectory, segmentsLostError } from "./open-directory.ts";
 import type { PicturedLog } from "./open-native.ts";
@@ -148,6 +149,9 @@ class Repair {
   #successor: Successor | null = null;
   /** The headers by id that are whole and in force. */
   #headers: ReadonlyMap<number, SegmentHeader> = new Map();
+  /** Ids of files that are no part of the log: one that was never begun, those that a merged segment stands for. */
+  #neverBegun: readonly number[] = [];
+  #replaced: readonly number[] = [];
 
   constructor(disk: Disk, directory: string, clock: Clock) {
     this.#disk = disk;
@@ -167,8 +171,11 @@ class Repair {
       const problems = await this.#findProblems(ids);
       if (problems.length === 0) return { problems, actions: [], applied: false, copies: null };
       await this.#identify(ids);
-      this.#places = await this.#placesOf(ids, problems);
-      this.#successor = this.#successorOf(Math.max(0, ...ids), problems);
+      const damaged = new Set(problems.map(({ segmentId }) => segmentId).filter((id) => id !== undefined));
+      this.#neverBegun = this.#neverBegun.filter((id) => !damaged.has(id));
+      const inLog = ids.filter((id) => !this.#replaced.includes(id) && !this.#neverBegun.includes(id));
+      this.#places = await this.#placesOf(inLog, damaged);
+      this.#successor = this.#successorOf(Math.max(0, ...inLog), damaged);
       const actions = await this.#plan();
       if (!apply) return { problems, actions, applied: false, copies: null };
       const copies = await this.#copyAside(problems, actions);
@@ -190,6 +197,7 @@ class Repair {
         this.#storeFound ??= parts.log.storeId ?? undefined;
         this.#records ??= parts.log.records;
         this.#pictured ??= parts.log.pictured ?? null;
+        if (this.#opened.size === 0) ({ neverBegun: this.#neverBegun, replaced: this.#replaced } = parts.log.unsettled);
         for (const problem of parts.log.problems) problems.set(problem.message, problem);
         for (const { id, firstSequence: first, nextSequence: next } of parts.log.index.segments) {
           // The first look is at the frames themselves.
@@ -218,11 +226,12 @@ class Repair {
     this.#generation = Math.max(mark?.generation ?? 0, ...segments.map(({ header }) => header.generation));
   }
 
-  async #placesOf(ids: readonly number[], problems: readonly StoreProblem[]): Promise<readonly DamagedPlace[]> {
+  /** `ids`: of the segments in the log whose files are there. */
+  async #placesOf(ids: readonly number[], damaged: ReadonlySet<number>): Promise<readonly DamagedPlace[]> {
     const present = new Set(ids);
-    const newest = Math.max(0, ...ids);
-    const damaged = new Set(problems.map((problem) => problem.segmentId).filter((id) => id !== undefined));
-    const all = [...new Set([...this.#opened.keys(), ...damaged])].filter((id) => id <= newest).sort((a, b) => a - b);
+    // Also before and between segments that have no header of their own, of which opening misses none.
+    const listed = ids.map((id) => ({ id, header: this.#headers.get(id) ?? standInHeader(this.#storeId, id, 0) }));
+    const all = [...ids, ...missingIds(listed, [], 1)].sort((a, b) => a - b);
     const there: SegmentThere[] = [];
     for (const id of all.filter((one) => present.has(one))) {
       const first = damaged.has(id) ? (await this.#readDamaged(id)).events[0] : this.#opened.get(id)?.first;
@@ -244,9 +253,9 @@ class Repair {
   }
 
   /** Consumers' positions and other stores may name the sequences of lost events: given again, the new ones would be taken for these. */
-  #successorOf(newest: number, problems: readonly StoreProblem[]): Successor | null {
+  #successorOf(newest: number, damaged: ReadonlySet<number>): Successor | null {
     const place = this.#places.find(({ isNewest }) => isNewest);
-    const isCut = problems.some(({ segmentId }) => segmentId !== undefined && segmentId > newest);
+    const isCut = Math.max(0, ...damaged) > newest;
     const due = place?.next ?? (isCut ? this.#opened.get(newest)?.next : undefined);
     if (due === undefined) return null;
     const first = Math.max(due, place?.given ?? 0, this.#mark?.visibleSequence ?? 0, this.#pictured?.nextSequence ?? 0);
@@ -286,6 +295,10 @@ class Repair {
       const message = `put an empty ${file} behind the newest segment, which begins with sequence ${first}: those from ${due} on were given to events that are lost`;
       actions.push({ kind: "add-segment", file, message });
     }
+    for (const file of this.#neverBegun.map(segmentName)) {
+      if (actions.some((action) => action.file === file)) continue;
+      actions.push({ kind: "remove-file", file, message: `remove ${file}, which was never begun` });
+    }
     for (const file of [CHECKPOINT_FILE, DURABLE_MARK_FILE]) {
       if ((await this.#disk.status(join(this.#directory, file))) === null) continue;
       actions.push({ kind: "remove-file", file, message: `remove ${file}, which speaks of the log as it was` });
@@ -308,8 +321,8 @@ class Repair {
     const name = `damaged-${repairedAt.replaceAll(/[:.]/g, "-")}`;
     const target = join(this.#directory, name);
     await this.#disk.makeDirectory(target);
-    for (const { file, kind } of actions) {
-      if (kind === "replace-missing-segment" || kind === "add-segment") continue;
+    for (const { file } of actions) {
+      if ((await this.#disk.status(join(this.#directory, file))) === null) continue;
       await replaceFile(this.#disk, target, file, this.#piecesOf(file));
     }
     // What was wrong and what was done about it, for whoever meets the holes later.
@@ -344,6 +357,7 @@ class Repair {
     };
     // First of all: from then on it is damage, whoever looks at it, that the one before has no seal.
     if (this.#successor !== null) await this.#addSuccessor(this.#successor);
+    for (const id of this.#neverBegun) await this.#remove(actions, segmentName(id));
     // That the newest is damaged, only the checkpoint and the mark may say: it is done before they go.
     await rebuild(true);
     // Before the others are done: once they are right, nothing would tell that it speaks of them as they were.
@@ -353,7 +367,7 @@ class Repair {
   }
 
   async #remove(actions: readonly RepairAction[], name: string): Promise<void> {
-    if (!actions.some(({ file }) => file === name)) return;
+    if (!actions.some(({ file, kind }) => file === name && kind === "remove-file")) return;
     await this.#disk.remove(join(this.#directory, name));
     await this.#disk.syncDirectory(this.#directory);
   }
