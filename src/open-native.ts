@@ -6,6 +6,7 @@ import { sameBytes } from "./base/hex.ts";
 import { inSteps, rest } from "./base/rest.ts";
 import { isStoreError, type StoreError } from "./base/store-error.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
+import { picturedBy, type PicturedLog } from "./checkpoint/pictured.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk } from "./disk/disk.ts";
 import { decodeCheckpointInSteps } from "./format/native/checkpoint.ts";
@@ -45,14 +46,6 @@ export interface OpenNativeInput {
   readonly limit: { readonly segmentId: number; readonly offset: number } | null;
   /** False: as if there were no checkpoint, or no index blocks either. */
   readonly routes?: { readonly checkpoint?: boolean; readonly blocks?: boolean };
-}
-
-/** A log as a checkpoint pictures it. */
-export interface PicturedLog {
-  readonly storeId: Uint8Array;
-  readonly nextSequence: number;
-  /** System records in force. */
-  readonly records: readonly Uint8Array[];
 }
 
 export interface OpenedNativeLog {
@@ -232,7 +225,7 @@ class NativeOpening {
   async #boundToLog(checkpoint: RestoredCheckpoint): Promise<RestoredCheckpoint | null> {
     const { files, segmentIds, limit } = this.#input;
     const { visible, segments } = checkpoint.index;
-    this.#pictured = { storeId: checkpoint.storeId, nextSequence: visible.sequence, records: checkpoint.records };
+    this.#pictured = picturedBy(checkpoint);
     if (
       limit !== null &&
       (limit.segmentId < visible.segmentId || (limit.segmentId === visible.segmentId && limit.offset < visible.offset))

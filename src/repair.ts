@@ -9,7 +9,7 @@
  *    missing segment is replaced by an empty one. Where sequences were given to events that are lost off the end of the log, an empty segment that begins
  *    behind them is put there before all this: no sequence is given twice.
  * 3. What speaks of the log as it was is removed: the checkpoint after the newest segment and before all others, the mark in the end. Commit point of
- *    each: the directory sync.
+ *    each: the directory sync. Until all is done the checkpoint lies under a temporary name, for whoever begins again: only it may tell some records.
  *
  * What was lost stays visible: `verify` goes on naming the entities whose chains have a hole.
  */
@@ -19,6 +19,7 @@ import { assertClock, type Clock, clockOrSystem } from "./base/clock.ts";
 import { sameBytes } from "./base/hex.ts";
 import { StoreError } from "./base/store-error.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
+import { CHECKPOINT_ASIDE, picturedAside, type PicturedLog } from "./checkpoint/pictured.ts";
 import { acquireDirectoryLock } from "./disk/directory-lock.ts";
 import { assertDisk, type Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
@@ -32,13 +33,12 @@ import { type DamagedPlace, damagedPlace, missingPlace, type SegmentThere } from
 import { type DamagedSegment, readDamagedSegment, rebuildSegment } from "./log/damaged-segment.ts";
 import { readMark } from "./log/mark-file.ts";
 import { standInHeader } from "./log/broken-header.ts";
-import { lostRecords, recordsInBlock, sequenceOfRecord, withRecords } from "./log/records-salvage.ts";
+import { kindsIn, lostRecords, recordsInBlock, sequenceOfRecord, unnamedKinds, withRecords } from "./log/records-salvage.ts";
 import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, missingIds, readLog } from "./log/segment-list.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf, listDirectory, segmentsLostError } from "./open-directory.ts";
-import type { PicturedLog } from "./open-native.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
 import { lockWaitOf } from "./store-options.ts";
@@ -138,6 +138,8 @@ class Repair {
   readonly #opened = new Map<number, Bounds>();
   /** The system records in force that whole frames tell. */
   #records: readonly Uint8Array[] | undefined;
+  /** Of each kind that events have, the sequence of the first of them. */
+  #kinds: ReadonlyMap<number, number> = new Map();
   #pictured: PicturedLog | null = null;
   /** Those that only the checkpoint tells. */
   #lostRecords: readonly Uint8Array[] = [];
@@ -197,7 +199,8 @@ class Repair {
         this.#storeFound ??= parts.log.storeId ?? undefined;
         this.#records ??= parts.log.records;
         this.#pictured ??= parts.log.pictured ?? null;
-        if (this.#opened.size === 0) ({ neverBegun: this.#neverBegun, replaced: this.#replaced } = parts.log.unsettled);
+        if (routes.blocks === false) this.#kinds = await kindsIn(parts.log.index);
+        if (routes.blocks === false) ({ neverBegun: this.#neverBegun, replaced: this.#replaced } = parts.log.unsettled);
         for (const problem of parts.log.problems) problems.set(problem.message, problem);
         for (const { id, firstSequence: first, nextSequence: next } of parts.log.index.segments) {
           // The first look is at the frames themselves.
@@ -207,6 +210,8 @@ class Repair {
         parts.files.closeAll();
       }
     }
+    // One that was cut off may have put it aside.
+    this.#pictured ??= await picturedAside(this.#disk, this.#directory);
     return [...problems.values()];
   }
 
@@ -223,7 +228,11 @@ class Repair {
     this.#lostRecords = lostRecords(this.#pictured?.records ?? [], this.#records ?? []);
     const { segments } = readLog(this.#files, ids);
     this.#headers = new Map(segments.map(({ id, header }) => [id, header]));
-    this.#generation = Math.max(mark?.generation ?? 0, ...segments.map(({ header }) => header.generation));
+    this.#generation = Math.max(
+      this.#mark?.generation ?? 0,
+      this.#pictured?.generation ?? 0,
+      ...segments.map(({ header }) => header.generation),
+    );
   }
 
   /** `ids`: of the segments in the log whose files are there. */
@@ -246,7 +255,7 @@ class Repair {
       const bound = there.find((other) => other.id > id && other.first !== null)?.first ?? Number.POSITIVE_INFINITY;
       // One that is said to end behind the events of the next is not sound either.
       const isSound = next !== undefined && next <= bound;
-      if (!isSound) places.push(present.has(id) ? await this.#placeOf(id, due, there) : missingPlace(id, due, this.#generation));
+      if (!isSound) places.push(present.has(id) ? await this.#placeOf(id, due, there) : missingPlace(id, due, this.#mayBeCompacted));
       due = isSound ? next : places[places.length - 1].next;
     }
     return places;
@@ -263,22 +272,29 @@ class Repair {
     return first === due ? null : { id: Math.max(newest, replacesTo) + 1, first, due };
   }
 
+  /** The mark and the checkpoint know of every compaction. */
+  get #mayBeCompacted(): boolean {
+    return this.#generation > 0 || (this.#mark === null && this.#pictured === null);
+  }
+
   async #placeOf(id: number, due: number, there: readonly SegmentThere[]): Promise<DamagedPlace> {
     const segment = await this.#readDamaged(id);
     if (segment.retention !== null) this.#generation = Math.max(1, this.#generation, segment.retention.generation);
     const header = this.#headers.get(id) ?? null;
     const behind = there.filter((other) => other.id > id);
-    return damagedPlace({ id, segment, header, due, behind, generation: this.#generation });
+    return damagedPlace({ id, segment, header, due, behind, generation: this.#generation, mayBeCompacted: this.#mayBeCompacted });
   }
 
   async #plan(): Promise<RepairAction[]> {
     const actions: RepairAction[] = [];
+    const unnamed = this.#unnamed();
     for (const place of this.#places) {
       const { id, isThere, lost } = place;
       const file = segmentName(id);
       const { segment, recordsPutBack } = await this.#salvage(place);
       const records = `${recordsPutBack} system record${recordsPutBack === 1 ? "" : "s"}`;
-      const losses = lost.length === 0 ? "" : `; of its record of what compaction removed is lost: ${lost.join("; ")}`;
+      const removed = lost.length === 0 ? "" : `; of its record of what compaction removed is lost: ${lost.join("; ")}`;
+      const losses = `${removed}${namesLost(unnamed.filter((kind) => this.#placeOfName(kind) === place))}`;
       if (isThere) {
         const more = recordsPutBack === 0 ? "" : ` and ${records} that its index block or the checkpoint repeats`;
         const right = sourceOf(segment, segment.frames.length - recordsPutBack);
@@ -300,10 +316,21 @@ class Repair {
       actions.push({ kind: "remove-file", file, message: `remove ${file}, which was never begun` });
     }
     for (const file of [CHECKPOINT_FILE, DURABLE_MARK_FILE]) {
-      if ((await this.#disk.status(join(this.#directory, file))) === null) continue;
+      if ((await this.#disk.status(this.#pathOf(file))) === null) continue;
       actions.push({ kind: "remove-file", file, message: `remove ${file}, which speaks of the log as it was` });
     }
     return actions;
+  }
+
+  /** The kinds of events that nothing names any more. */
+  #unnamed(): number[] {
+    const ofBlocks = this.#places.filter(({ isThere }) => isThere).flatMap(({ id }) => recordsInBlock(this.#files, id, this.#storeId));
+    return unnamedKinds(this.#kinds.keys(), [...(this.#records ?? []), ...ofBlocks, ...this.#lostRecords]);
+  }
+
+  /** The last of the places in which a record of a kind's name may have stood: in front of the first event. */
+  #placeOfName(kind: number): DamagedPlace | undefined {
+    return this.#places.findLast(({ first }) => first <= (this.#kinds.get(kind) ?? -1));
   }
 
   /** Where a file is another segment of this store, whose frames count for nothing in this place. */
@@ -322,7 +349,7 @@ class Repair {
     const target = join(this.#directory, name);
     await this.#disk.makeDirectory(target);
     for (const { file } of actions) {
-      if ((await this.#disk.status(join(this.#directory, file))) === null) continue;
+      if ((await this.#disk.status(this.#pathOf(file))) === null) continue;
       await replaceFile(this.#disk, target, file, this.#piecesOf(file));
     }
     // What was wrong and what was done about it, for whoever meets the holes later.
@@ -334,7 +361,7 @@ class Repair {
 
   /** Whatever a file has become, it is copied: no more of it is in memory than a piece. */
   async *#piecesOf(name: string): AsyncGenerator<Uint8Array, void> {
-    const file = await this.#disk.open(join(this.#directory, name), "read");
+    const file = await this.#disk.open(this.#pathOf(name), "read");
     try {
       const piece = uninitializedBytes(PIECE_BYTES);
       for (let at = 0; ; ) {
@@ -361,14 +388,29 @@ class Repair {
     // That the newest is damaged, only the checkpoint and the mark may say: it is done before they go.
     await rebuild(true);
     // Before the others are done: once they are right, nothing would tell that it speaks of them as they were.
-    await this.#remove(actions, CHECKPOINT_FILE);
+    await this.#putCheckpointAside(actions);
     await rebuild(false);
     await this.#remove(actions, DURABLE_MARK_FILE);
+    if ((await this.#disk.status(this.#pathOf(CHECKPOINT_ASIDE))) === null) return;
+    await this.#disk.remove(this.#pathOf(CHECKPOINT_ASIDE));
+    await this.#disk.syncDirectory(this.#directory);
+  }
+
+  /** Nobody opens by it from then on, and its records are known until they are in the segments, should this be cut off. */
+  async #putCheckpointAside(actions: readonly RepairAction[]): Promise<void> {
+    if (this.#pictured === null) return await this.#remove(actions, CHECKPOINT_FILE);
+    if (!actions.some(({ file }) => file === CHECKPOINT_FILE)) return;
+    await this.#disk.rename(this.#pathOf(CHECKPOINT_FILE), this.#pathOf(CHECKPOINT_ASIDE));
+    await this.#disk.syncDirectory(this.#directory);
+  }
+
+  #pathOf(file: string): string {
+    return join(this.#directory, file);
   }
 
   async #remove(actions: readonly RepairAction[], name: string): Promise<void> {
     if (!actions.some(({ file, kind }) => file === name && kind === "remove-file")) return;
-    await this.#disk.remove(join(this.#directory, name));
+    await this.#disk.remove(this.#pathOf(name));
     await this.#disk.syncDirectory(this.#directory);
   }
 
@@ -415,6 +457,12 @@ class Repair {
     const createdMicros = this.#clock.nowMicros();
     return { storeId: this.#storeId, segmentId, firstSequence, generation: this.#generation, createdMicros };
   }
+}
+
+function namesLost(kinds: readonly number[]): string {
+  if (kinds.length === 0) return "";
+  const numbers = kinds.map((kind) => `0x${kind.toString(16).padStart(4, "0")}`).join(", ");
+  return `; nothing is left that names the kind${kinds.length === 1 ? "" : "s"} ${numbers} (a definition without a kind gets another one, and reads by it miss those events)`;
 }
 
 function sourceOf({ retention }: DamagedSegment, rightFrames: number): string {

@@ -8,7 +8,7 @@ import { getUint64 } from "./base/u64.ts";
 import { isStoreError } from "./base/store-error.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
-import { restoreCheckpoint } from "./checkpoint/restore.ts";
+import { NO_SOURCE, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
 import { decodeCheckpointInSteps } from "./format/native/checkpoint.ts";
 import { sortPairs } from "./format/native/index-block-sort.ts";
@@ -21,7 +21,7 @@ import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { Heads } from "./index/heads.ts";
 import { Interner } from "./index/interner.ts";
 import { PageCache } from "./index/page-cache.ts";
-import type { IndexSource, SegmentEntry } from "./index/store-index.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
 import { isBegunBlock, openBlock } from "./log/block-files.ts";
 import { segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, readHeader, replaces } from "./log/segment-list.ts";
@@ -463,9 +463,3 @@ class Verification {
     this.#checkpoint.meet({ segmentId, offset, events: this.#events, nextSequence: this.#sequences.next, heads: this.#heads });
   }
 }
-
-/** A checkpoint's index is looked at only where it holds rows itself. */
-function noIndex(segment: SegmentEntry): never {
-  throw new Error(`The index of segment ${segment.id} is not in the checkpoint`);
-}
-const NO_SOURCE: IndexSource = { hasId: () => false, loadIndex: noIndex, rebuildIndex: noIndex };

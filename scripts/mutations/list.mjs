@@ -369,8 +369,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "    await this.#remove(actions, CHECKPOINT_FILE);\n    await rebuild(false);\n",
-        "    await rebuild(false);\n    await this.#remove(actions, CHECKPOINT_FILE);\n",
+        "    await this.#putCheckpointAside(actions);\n    await rebuild(false);\n",
+        "    await rebuild(false);\n    await this.#putCheckpointAside(actions);\n",
       ],
     ],
     suites: ["changes"],
@@ -380,8 +380,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "await this.#disk.remove(join(this.#directory, name));\n    await this.#disk.syncDirectory(this.#directory);",
-        "await this.#disk.remove(join(this.#directory, name));",
+        "this.#pathOf(CHECKPOINT_ASIDE));\n    await this.#disk.syncDirectory(this.#directory);\n  }\n\n  #pathOf",
+        "this.#pathOf(CHECKPOINT_ASIDE));\n  }\n\n  #pathOf",
       ],
     ],
     suites: ["changes"],
