@@ -181,7 +181,7 @@ class Repair {
       const actions = await this.#plan();
       if (!apply) return { problems, actions, applied: false, copies: null };
       const copies = await this.#copyAside(problems, actions);
-      await this.#apply(actions);
+      await this.#apply();
       return { problems, actions, applied: true, copies };
     } finally {
       this.#files.closeAll();
@@ -375,7 +375,7 @@ class Repair {
     }
   }
 
-  async #apply(actions: readonly RepairAction[]): Promise<void> {
+  async #apply(): Promise<void> {
     const rebuild = async (isNewest: boolean): Promise<void> => {
       for (const place of this.#places.filter((one) => one.isNewest === isNewest)) {
         await replaceFile(this.#disk, this.#directory, segmentName(place.id), await this.#rebuild(place));
@@ -384,22 +384,19 @@ class Repair {
     };
     // First of all: from then on it is damage, whoever looks at it, that the one before has no seal.
     if (this.#successor !== null) await this.#addSuccessor(this.#successor);
-    for (const id of this.#neverBegun) await this.#remove(actions, segmentName(id));
+    await this.#remove(this.#neverBegun.filter((id) => id !== this.#successor?.id).map(segmentName));
     // That the newest is damaged, only the checkpoint and the mark may say: it is done before they go.
     await rebuild(true);
     // Before the others are done: once they are right, nothing would tell that it speaks of them as they were.
-    await this.#putCheckpointAside(actions);
+    await this.#putCheckpointAside();
     await rebuild(false);
-    await this.#remove(actions, DURABLE_MARK_FILE);
-    if ((await this.#disk.status(this.#pathOf(CHECKPOINT_ASIDE))) === null) return;
-    await this.#disk.remove(this.#pathOf(CHECKPOINT_ASIDE));
-    await this.#disk.syncDirectory(this.#directory);
+    await this.#remove([CHECKPOINT_ASIDE, DURABLE_MARK_FILE]);
   }
 
   /** Nobody opens by it from then on, and its records are known until they are in the segments, should this be cut off. */
-  async #putCheckpointAside(actions: readonly RepairAction[]): Promise<void> {
-    if (this.#pictured === null) return await this.#remove(actions, CHECKPOINT_FILE);
-    if (!actions.some(({ file }) => file === CHECKPOINT_FILE)) return;
+  async #putCheckpointAside(): Promise<void> {
+    if (this.#pictured === null) return await this.#remove([CHECKPOINT_FILE]);
+    if ((await this.#disk.status(this.#pathOf(CHECKPOINT_FILE))) === null) return;
     await this.#disk.rename(this.#pathOf(CHECKPOINT_FILE), this.#pathOf(CHECKPOINT_ASIDE));
     await this.#disk.syncDirectory(this.#directory);
   }
@@ -408,10 +405,9 @@ class Repair {
     return join(this.#directory, file);
   }
 
-  async #remove(actions: readonly RepairAction[], name: string): Promise<void> {
-    if (!actions.some(({ file, kind }) => file === name && kind === "remove-file")) return;
-    await this.#disk.remove(this.#pathOf(name));
-    await this.#disk.syncDirectory(this.#directory);
+  async #remove(names: readonly string[]): Promise<void> {
+    for (const path of names.map((name) => this.#pathOf(name))) if ((await this.#disk.status(path)) !== null) await this.#disk.remove(path);
+    if (names.length > 0) await this.#disk.syncDirectory(this.#directory);
   }
 
   async #readDamaged(id: number): Promise<DamagedSegment> {
