@@ -199,7 +199,7 @@ class Verification {
     const file = await this.#disk.open(files.path(id), "read");
     try {
       // Another process may have put a merged segment in its place since its header was read, and not have told so in the mark.
-      if (header !== null) files.assertGeneration(file, id, header.generation);
+      if (header !== null) files.assertGeneration(file, id, header);
       const size = await file.size();
       const to = id === this.#visible.segmentId ? Math.min(this.#visible.offset, size) : size;
       if (id === this.#visible.segmentId && size < this.#visible.offset)
