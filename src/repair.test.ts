@@ -55,6 +55,33 @@ async function repairAndCompare(disk: SimulatedDisk, before: Map<number, string>
   assert.equal((await repairStore(DIRECTORY, { disk })).actions.length, 0);
 }
 
+// Found by a review: a plan took the lock, made its file, and was refused where nothing can be written.
+test("a plan changes nothing and takes no lock; a writer that lives, before it or in its end, is told", async () => {
+  const disk = await makeStore(100);
+  disk.put(`${DIRECTORY}/lock`, null);
+  const bytes = disk.bytesOf(`${DIRECTORY}/000001.fbat`).slice();
+  bytes[2000] ^= 1;
+  disk.put(`${DIRECTORY}/000001.fbat`, bytes);
+  const [paths, operations] = [disk.paths(), disk.operationCount];
+  assert.equal((await repairStore(DIRECTORY, { disk })).actions[0].kind, "rebuild-segment");
+  assert.deepEqual([disk.paths(), disk.operationCount], [paths, operations]);
+  const store = await Store.open("/other", { disk });
+  await store.append({ entity: "e", scope: "s" }, Noted({ n: 1, text: "" }));
+  await assert.rejects(repairStore("/other", { disk }), { code: "LOCKED" });
+  const waiting = repairStore("/other", { disk, lockWaitMs: 10_000 });
+  await store.close();
+  assert.deepEqual((await waiting).problems, []);
+  let opened: Store | null = null;
+  const beside = Object.assign(delegateTo(disk), {
+    status: async (path: string) => {
+      if (path.endsWith("durable.mark")) opened ??= await Store.open("/other", { disk });
+      return await disk.status(path);
+    },
+  });
+  await assert.rejects(repairStore("/other", { disk: beside }), { code: "LOCKED" });
+  await (opened as unknown as Store).close();
+});
+
 test("a sound store is left alone", async () => {
   const disk = await makeStore(100);
   assert.deepEqual((await repairStore(DIRECTORY, { disk, apply: true })).actions, []);

@@ -20,7 +20,7 @@ import { sameBytes } from "./base/hex.ts";
 import { StoreError } from "./base/store-error.ts";
 import { uninitializedBytes } from "./base/uninitialized.ts";
 import { CHECKPOINT_ASIDE, picturedAside, type PicturedLog } from "./checkpoint/pictured.ts";
-import { acquireDirectoryLock } from "./disk/directory-lock.ts";
+import { acquireDirectoryLock, outlastHolder } from "./disk/directory-lock.ts";
 import { assertDisk, type Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
@@ -95,15 +95,24 @@ export async function repairStore(directory: string, options: RepairOptions = {}
     const listing = (await directoryExists(disk, directory)) ? await listDirectory(disk, directory) : null;
     if (listing === null || (listing.segmentIds.length === 0 && listing.orphans.length === 0)) throw noStoreIn(directory, "repair");
     if (listing.orphans.length > 0) throw segmentsLostError(directory, listing.orphans, "repair the store");
+    if (!apply) return await planWithoutLock(disk, directory, clock, waitMs);
     const lock = await acquireDirectoryLock(disk, directory, { waitMs, clock });
     try {
-      return await new Repair(disk, directory, clock).run(apply);
+      return await new Repair(disk, directory, clock).run(true);
     } finally {
       await lock.release();
     }
   } catch (error) {
     throw asStoreError("repair", directory, error);
   }
+}
+
+/** Changes nothing, and keeps no writer out: where one came meanwhile, what was seen may be what it was just changing. */
+async function planWithoutLock(disk: Disk, directory: string, clock: Clock, waitMs: number): Promise<RepairReport> {
+  await outlastHolder(disk, directory, { waitMs, clock });
+  const plan = await new Repair(disk, directory, clock).run(false);
+  await outlastHolder(disk, directory, { waitMs: 0, clock });
+  return plan;
 }
 
 /** The sequence that a segment begins with, and the one that follows on it. */
