@@ -18,7 +18,7 @@ import type { PageCache } from "./index/page-cache.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import { type IndexSource, type SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { checkBlock, openBlock, restoreFromBlock } from "./log/block-files.ts";
-import { standInHeader, storeOfFrames } from "./log/broken-header.ts";
+import { NO_STORE, standInHeader, storeOfFrames } from "./log/broken-header.ts";
 import type { LastFrame } from "./log/log-writer.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import { damageError, judgeTail } from "./log/recovery.ts";
@@ -92,7 +92,6 @@ export async function openNativeLog(input: OpenNativeInput): Promise<OpenedNativ
   return await new NativeOpening(input).run();
 }
 
-const NO_STORE = new Uint8Array(16);
 /** Ten microseconds each, so five milliseconds a step. */
 const SIZES_PER_STEP = 512;
 

@@ -186,3 +186,38 @@ test("the plan tells of kinds that nothing names any more", async () => {
   const other = await repairStore(DIRECTORY, { disk: withFlipped(disk, 1, [records[1].at - 200]) });
   assert(!other.actions[0].message.includes("nothing is left"), other.actions[0].message);
 });
+
+// Found by a review: the position went back without a word, and `verify` said that all was well.
+test("a consumer's position survives the loss of the newest segment, where that held nothing else and the checkpoint repeats it", async () => {
+  const disk = new SimulatedDisk();
+  const store = await open(disk, 4096);
+  let last = -1;
+  while (store.segments().length === 1) {
+    await store.append(account, Paid({ cents: 1 }));
+    const consumer = await store.consumer("billing", {}, { positionIn: "log" });
+    for await (const event of consumer) {
+      await consumer.commit(event);
+      last = event.sequence;
+      break;
+    }
+    await consumer.close();
+  }
+  assert.equal(store.segments()[1].firstSequence, last + 1);
+  await store.close();
+  const damage = (): SimulatedDisk => {
+    const copy = disk.diskAfterKill();
+    copy.put(pathOf(2), null);
+    return copy;
+  };
+  const { actions } = await repairStore(DIRECTORY, { disk: damage() });
+  assert.equal(actions[0].message, "put a 000002.fbat with 1 system record of the checkpoint behind the newest segment");
+  await eachCutRepair(damage, async (after) => {
+    const again = await open(after, 4096);
+    assert.deepEqual(
+      (await again.consumers()).map(({ position }) => position),
+      [last],
+    );
+    assert.deepEqual((await again.verify()).problems, []);
+    await again.close();
+  });
+});

@@ -5,6 +5,7 @@ import { framesOf } from "../test/crash/damage-ways.ts";
 import { eachCutRepair } from "../test/support/cut-repairs.ts";
 import { DIRECTORY, diskWith, type Files, filesOf } from "../test/support/small-stores.ts";
 import { defineEvent, type } from "./events/definition.ts";
+import { encodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { repairStore } from "./repair.ts";
 import { Store } from "./store.ts";
 import { SimulatedDisk } from "./testing/sim-disk.ts";
@@ -209,4 +210,47 @@ test("a segment that never began tells that the one before it was there", async 
     await check(whole);
     await eachCutRepair(damage, check);
   }
+});
+
+// Found by a review: the file became a segment, and before it a billion were missing, whose numbers took all memory.
+test("a file with any number for its name is told, and is no segment", async () => {
+  const files = await filled(50, 4096, false);
+  const stray = "900000000000000.fbat";
+  for (const [bytes, message] of [
+    [new Uint8Array(300).fill(7), `remove ${stray}, behind a gap, of which no frame is right (all its events go, if it had any)`],
+    [new Uint8Array(0), `remove ${stray}, which was never begun`],
+  ] as const) {
+    const disk = diskWith(new Map(files).set(stray, bytes));
+    const reader = await Store.open(DIRECTORY, { disk, readOnly: true });
+    assert.equal(await reader.count(), 50);
+    assert.equal((await reader.verify()).ok, false);
+    await reader.close();
+    const { actions, copies } = await repairStore(DIRECTORY, { disk, apply: true });
+    assert.deepEqual(
+      actions.map((action) => action.message),
+      [message, "remove index.ckpt, which speaks of the log as it was", "remove durable.mark, which speaks of the log as it was"],
+    );
+    assert.deepEqual(disk.bytesOf(`${DIRECTORY}/${copies}/${stray}`), bytes);
+    const store = await Store.open(DIRECTORY, { disk, events: [Counted] });
+    assert.deepEqual((await store.verify()).problems, []);
+    assert.equal((await store.append(at, Counted({ n: 50 }))).sequence, 50);
+    await store.close();
+  }
+});
+
+test("a forged header far behind all others takes neither memory nor time, and is not repaired", async () => {
+  const files = await filled(50, 4096, false);
+  const id = 900_000_000_000_000;
+  const storeId = (files.get("000001.fbat") as Uint8Array).slice(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16);
+  const header = { storeId, segmentId: id, firstSequence: 50, generation: 0, replacesFrom: 0, replacesTo: 0, createdMicros: 0 };
+  const disk = diskWith(new Map(files).set(`${id}.fbat`, encodeSegmentHeader(header)));
+  await assert.rejects(Store.open(DIRECTORY, { disk }), { code: "CORRUPT" });
+  const reader = await Store.open(DIRECTORY, { disk, readOnly: true });
+  assert.equal(await reader.count(), 50);
+  assert.equal((await reader.verify()).ok, false);
+  await reader.close();
+  await assert.rejects(repairStore(DIRECTORY, { disk, apply: true }), {
+    code: "CORRUPT",
+    message: /10000 segments or more are missing from 000003/,
+  });
 });

@@ -18,7 +18,6 @@ import { assertBoolean, assertOptions, assertPath } from "./base/arguments.ts";
 import { assertClock, type Clock, clockOrSystem } from "./base/clock.ts";
 import { sameBytes } from "./base/hex.ts";
 import { StoreError } from "./base/store-error.ts";
-import { uninitializedBytes } from "./base/uninitialized.ts";
 import { CHECKPOINT_ASIDE, picturedAside, type PicturedLog } from "./checkpoint/pictured.ts";
 import { acquireDirectoryLock, outlastHolder } from "./disk/directory-lock.ts";
 import { assertDisk, type Disk } from "./disk/disk.ts";
@@ -36,11 +35,12 @@ import { standInHeader } from "./log/broken-header.ts";
 import { kindsIn, lostRecords, recordsInBlock, sequenceOfRecord, unnamedKinds, withRecords } from "./log/records-salvage.ts";
 import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
-import { listSegmentIds, missingIds, readLog } from "./log/segment-list.ts";
+import { listSegmentIds, MISSING_MAX, missingIds, readLog } from "./log/segment-list.ts";
 import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf, listDirectory, segmentsLostError } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
+import { copyAside } from "./repair-copies.ts";
 import { lockWaitOf } from "./store-options.ts";
 
 export interface RepairOptions {
@@ -107,6 +107,13 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   }
 }
 
+function manyMissing(from: number): StoreError<"CORRUPT"> {
+  const reason = `${MISSING_MAX} segments or more are missing from ${segmentName(from)} on`;
+  return new StoreError("CORRUPT", `Cannot repair the store: ${reason}; move files behind these that are none of its segments elsewhere`, {
+    reason,
+  });
+}
+
 /** Changes nothing, and keeps no writer out: where one came meanwhile, what was seen may be what it was just changing. */
 async function planWithoutLock(disk: Disk, directory: string, clock: Clock, waitMs: number): Promise<RepairReport> {
   await outlastHolder(disk, directory, { waitMs, clock });
@@ -121,12 +128,14 @@ interface Bounds {
   readonly next: number;
 }
 
-/** An empty segment, which begins behind all sequences that were given. */
+/** A segment without events, which begins behind all sequences that were given. */
 interface Successor {
   readonly id: number;
   readonly first: number;
   /** The sequence that is due behind the newest segment. */
   readonly due: number;
+  /** Of those that only the checkpoint tells, those that stood behind it. */
+  readonly records: readonly Uint8Array[];
 }
 
 interface Salvage {
@@ -156,13 +165,15 @@ class Repair {
   #places: readonly DamagedPlace[] = [];
   /** The mark, where it is of this store. */
   #mark: DurableMark | null = null;
-  /** The segment to be put behind the newest; null where no sequence was given to an event that is lost off its end. */
+  /** The segment to be put behind the newest; null where no sequence was given to an event, and no record is known, that is lost off its end. */
   #successor: Successor | null = null;
   /** The headers by id that are whole and in force. */
   #headers: ReadonlyMap<number, SegmentHeader> = new Map();
   /** Ids of files that are no part of the log: one that was never begun, those that a merged segment stands for. */
   #neverBegun: readonly number[] = [];
   #replaced: readonly number[] = [];
+  /** Those behind a gap at the end that are no segments at all: were they made some, all the gap would be. */
+  #strays: readonly number[] = [];
 
   constructor(disk: Disk, directory: string, clock: Clock) {
     this.#disk = disk;
@@ -184,12 +195,13 @@ class Repair {
       await this.#identify(ids);
       const damaged = new Set(problems.map(({ segmentId }) => segmentId).filter((id) => id !== undefined));
       this.#neverBegun = this.#neverBegun.filter((id) => !damaged.has(id));
-      const inLog = ids.filter((id) => !this.#replaced.includes(id) && !this.#neverBegun.includes(id));
+      this.#strays = await this.#straysAmong(ids);
+      const inLog = ids.filter((id) => ![this.#replaced, this.#neverBegun, this.#strays].some((others) => others.includes(id)));
       this.#places = await this.#placesOf(inLog, damaged);
       this.#successor = this.#successorOf(Math.max(0, ...inLog), damaged);
       const actions = await this.#plan();
       if (!apply) return { problems, actions, applied: false, copies: null };
-      const copies = await this.#copyAside(problems, actions);
+      const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });
       await this.#apply();
       return { problems, actions, applied: true, copies };
     } finally {
@@ -244,12 +256,25 @@ class Repair {
     );
   }
 
+  async #straysAmong(ids: readonly number[]): Promise<readonly number[]> {
+    let end = ids.length;
+    for (; end > 1 && !this.#headers.has(ids[end - 1]); end--) {
+      const { frames, seal, retention } = await this.#readDamaged(ids[end - 1]);
+      if (frames.length > 0 || seal !== null || retention !== null) break;
+    }
+    let next = Math.max(ids[end - 1] + 1, ...[...this.#headers.values()].map(({ replacesTo }) => replacesTo + 1));
+    while (ids[end] <= next) next = Math.max(next, ids[end++] + 1);
+    return ids.slice(end);
+  }
+
   /** `ids`: of the segments in the log whose files are there. */
   async #placesOf(ids: readonly number[], damaged: ReadonlySet<number>): Promise<readonly DamagedPlace[]> {
     const present = new Set(ids);
     // Also before and between segments that have no header of their own, of which opening misses none.
     const listed = ids.map((id) => ({ id, header: this.#headers.get(id) ?? standInHeader(this.#storeId, id, 0) }));
-    const all = [...ids, ...missingIds(listed, [], 1)].sort((a, b) => a - b);
+    const missing = missingIds(listed, [], 1);
+    if (missing.length === MISSING_MAX) throw manyMissing(missing[0]);
+    const all = [...ids, ...missing].sort((a, b) => a - b);
     const there: SegmentThere[] = [];
     for (const id of all.filter((one) => present.has(one))) {
       const first = damaged.has(id) ? (await this.#readDamaged(id)).events[0] : this.#opened.get(id)?.first;
@@ -278,7 +303,8 @@ class Repair {
     if (due === undefined) return null;
     const first = Math.max(due, place?.given ?? 0, this.#mark?.visibleSequence ?? 0, this.#pictured?.nextSequence ?? 0);
     const replacesTo = place?.replacesTo ?? this.#headers.get(newest)?.replacesTo ?? 0;
-    return first === due ? null : { id: Math.max(newest, replacesTo) + 1, first, due };
+    const records = this.#lostRecords.filter((record) => this.#homeOf(sequenceOfRecord(record)) === undefined);
+    return first === due && records.length === 0 ? null : { id: Math.max(newest, replacesTo) + 1, first, due, records };
   }
 
   /** The mark and the checkpoint know of every compaction. */
@@ -301,28 +327,31 @@ class Repair {
       const { id, isThere, lost } = place;
       const file = segmentName(id);
       const { segment, recordsPutBack } = await this.#salvage(place);
-      const records = `${recordsPutBack} system record${recordsPutBack === 1 ? "" : "s"}`;
       const removed = lost.length === 0 ? "" : `; of its record of what compaction removed is lost: ${lost.join("; ")}`;
       const losses = `${removed}${namesLost(unnamed.filter((kind) => this.#placeOfName(kind) === place))}`;
       if (isThere) {
-        const more = recordsPutBack === 0 ? "" : ` and ${records} that its index block or the checkpoint repeats`;
+        const more = recordsPutBack === 0 ? "" : ` and ${recordsText(recordsPutBack)} that its index block or the checkpoint repeats`;
         const right = sourceOf(segment, segment.frames.length - recordsPutBack);
         const message = `write ${file} anew from ${right}${more}${losses}${this.#misplacedHint(id)}`;
         actions.push({ kind: "rebuild-segment", file, message });
       } else {
-        const what = recordsPutBack === 0 ? `an empty ${file}` : `a ${file} with ${records} of the checkpoint`;
-        actions.push({ kind: "replace-missing-segment", file, message: `put ${what} in the place of the one that is missing${losses}` });
+        const message = `put ${withoutEvents(file, recordsPutBack)} in the place of the one that is missing${losses}`;
+        actions.push({ kind: "replace-missing-segment", file, message });
       }
     }
     if (this.#successor !== null) {
-      const { id, first, due } = this.#successor;
+      const { id, first, due, records } = this.#successor;
       const file = segmentName(id);
-      const message = `put an empty ${file} behind the newest segment, which begins with sequence ${first}: those from ${due} on were given to events that are lost`;
+      const given = first === due ? "" : `, which begins with sequence ${first}: those from ${due} on were given to events that are lost`;
+      const message = `put ${withoutEvents(file, records.length)} behind the newest segment${given}`;
       actions.push({ kind: "add-segment", file, message });
     }
-    for (const file of this.#neverBegun.map(segmentName)) {
-      if (actions.some((action) => action.file === file)) continue;
-      actions.push({ kind: "remove-file", file, message: `remove ${file}, which was never begun` });
+    for (const id of this.#outOfLog()) {
+      const file = segmentName(id);
+      const why = this.#neverBegun.includes(id)
+        ? "which was never begun"
+        : "behind a gap, of which no frame is right (all its events go, if it had any)";
+      actions.push({ kind: "remove-file", file, message: `remove ${file}, ${why}${this.#misplacedHint(id)}` });
     }
     for (const file of [CHECKPOINT_FILE, DURABLE_MARK_FILE]) {
       if ((await this.#disk.status(this.#pathOf(file))) === null) continue;
@@ -342,6 +371,11 @@ class Repair {
     return this.#places.findLast(({ first }) => first <= (this.#kinds.get(kind) ?? -1));
   }
 
+  /** Ids of files that go, unless the successor takes their name. */
+  #outOfLog(): number[] {
+    return [...new Set([...this.#neverBegun, ...this.#strays])].filter((id) => id !== this.#successor?.id);
+  }
+
   /** Where a file is another segment of this store, whose frames count for nothing in this place. */
   #misplacedHint(id: number): string {
     const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
@@ -349,39 +383,6 @@ class Repair {
     if (outcome.kind !== "ok" || outcome.header.segmentId === id || !sameBytes(outcome.header.storeId, 0, this.#storeId, 0, 16)) return "";
     const other = segmentName(outcome.header.segmentId);
     return `; by its header it is ${other}: if it only got a wrong name, give it its own instead of repairing, and nothing of it is lost`;
-  }
-
-  /** Copies every file that will be changed. Commit point: the sync of the directory that holds the copies. */
-  async #copyAside(problems: readonly StoreProblem[], actions: readonly RepairAction[]): Promise<string> {
-    const repairedAt = new Date(Math.floor(this.#clock.nowMicros() / 1000)).toISOString();
-    const name = `damaged-${repairedAt.replaceAll(/[:.]/g, "-")}`;
-    const target = join(this.#directory, name);
-    await this.#disk.makeDirectory(target);
-    for (const { file } of actions) {
-      if ((await this.#disk.status(this.#pathOf(file))) === null) continue;
-      await replaceFile(this.#disk, target, file, this.#piecesOf(file));
-    }
-    // What was wrong and what was done about it, for whoever meets the holes later.
-    const record = JSON.stringify({ repairedAt, problems, actions }, null, 2);
-    await replaceFile(this.#disk, target, "repair.json", new TextEncoder().encode(`${record}\n`));
-    await this.#disk.syncDirectory(this.#directory);
-    return name;
-  }
-
-  /** Whatever a file has become, it is copied: no more of it is in memory than a piece. */
-  async *#piecesOf(name: string): AsyncGenerator<Uint8Array, void> {
-    const file = await this.#disk.open(this.#pathOf(name), "read");
-    try {
-      const piece = uninitializedBytes(PIECE_BYTES);
-      for (let at = 0; ; ) {
-        const count = await file.read(piece, 0, piece.length, at);
-        if (count === 0) return;
-        yield piece.subarray(0, count);
-        at += count;
-      }
-    } finally {
-      await file.close();
-    }
   }
 
   async #apply(): Promise<void> {
@@ -393,7 +394,7 @@ class Repair {
     };
     // First of all: from then on it is damage, whoever looks at it, that the one before has no seal.
     if (this.#successor !== null) await this.#addSuccessor(this.#successor);
-    await this.#remove(this.#neverBegun.filter((id) => id !== this.#successor?.id).map(segmentName));
+    await this.#remove(this.#outOfLog().map(segmentName));
     // That the newest is damaged, only the checkpoint and the mark may say: it is done before they go.
     await rebuild(true);
     // Before the others are done: once they are right, nothing would tell that it speaks of them as they were.
@@ -450,9 +451,8 @@ class Repair {
     return await rebuildSegment({ bytes, frames, header, record, nextSequence });
   }
 
-  async #addSuccessor({ id, first }: Successor): Promise<void> {
+  async #addSuccessor({ id, first, records }: Successor): Promise<void> {
     const header = { ...this.#headerOf(id, first), replacesFrom: 0, replacesTo: 0 };
-    const records = this.#lostRecords.filter((record) => this.#homeOf(sequenceOfRecord(record)) === undefined);
     const { bytes, frames } = withRecords(NOTHING, records);
     const made = await rebuildSegment({ bytes, frames, header, record: null, nextSequence: null });
     await replaceFile(this.#disk, this.#directory, segmentName(id), made);
@@ -462,6 +462,14 @@ class Repair {
     const createdMicros = this.#clock.nowMicros();
     return { storeId: this.#storeId, segmentId, firstSequence, generation: this.#generation, createdMicros };
   }
+}
+
+function recordsText(records: number): string {
+  return `${records} system record${records === 1 ? "" : "s"}`;
+}
+
+function withoutEvents(file: string, records: number): string {
+  return records === 0 ? `an empty ${file}` : `a ${file} with ${recordsText(records)} of the checkpoint`;
 }
 
 function namesLost(kinds: readonly number[]): string {
@@ -474,8 +482,6 @@ function sourceOf({ retention }: DamagedSegment, rightFrames: number): string {
   if (rightFrames > 0) return `its ${rightFrames} right frame${rightFrames === 1 ? "" : "s"}`;
   return retention === null ? "nothing (no frame of it is right, all its events go)" : "its record of what compaction removed";
 }
-
-const PIECE_BYTES = 1024 * 1024;
 
 /** Of a segment whose file is missing. */
 const NOTHING: DamagedSegment = { bytes: new Uint8Array(0), frames: [], events: [], nextOfRecords: 0, seal: null, retention: null };

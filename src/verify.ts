@@ -23,8 +23,9 @@ import { Interner } from "./index/interner.ts";
 import { PageCache } from "./index/page-cache.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import { isBegunBlock, openBlock } from "./log/block-files.ts";
+import { NO_STORE, standInHeader } from "./log/broken-header.ts";
 import { segmentName } from "./log/segment-files.ts";
-import { listSegmentIds, readHeader, replaces } from "./log/segment-list.ts";
+import { listSegmentIds, missingIds, readHeader, replaces } from "./log/segment-list.ts";
 import { onlyZeros } from "./log/segment-scan.ts";
 import { Retention } from "./log/retention.ts";
 import { RetentionCheck } from "./log/verify-retention.ts";
@@ -171,13 +172,9 @@ class Verification {
       const segment = header === null ? null : { id, header };
       return segment === null || !found.some((other) => other.header !== null && replaces(other.header, segment));
     });
-    let next = 1;
-    for (const { id, header } of log) {
-      const from = header !== null && header.replacesFrom > 0 ? Math.min(header.replacesFrom, id) : id;
-      for (; next < from; next++) this.#at("SEGMENT_MISSING", next, 0, `${segmentName(next)} is not there`);
-      next = Math.max(id, header?.replacesTo ?? 0) + 1;
-    }
-    for (; next <= this.#visible.segmentId; next++) this.#at("SEGMENT_MISSING", next, 0, `${segmentName(next)} is not there`);
+    const listed = log.map(({ id, header }) => ({ id, header: header ?? standInHeader(NO_STORE, id, 0) }));
+    const end = { id: this.#visible.segmentId + 1, header: standInHeader(NO_STORE, this.#visible.segmentId + 1, 0) };
+    for (const id of missingIds([...listed, end], [], 1)) this.#at("SEGMENT_MISSING", id, 0, `${segmentName(id)} is not there`);
     return log;
   }
 
