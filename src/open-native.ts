@@ -338,9 +338,10 @@ class NativeOpening {
     return segments.sort((a, b) => a.id - b.id);
   }
 
-  /** Whether the checkpoint, if it is of this store, has a synced frame of the segment, or the mark speaks of events and no other is there for them. */
+  /** Whether the checkpoint, if it is of this store, has a synced frame of the segment, or it or the mark speaks of events and no other is there for them. */
   #wasBegun(id: number, others: readonly ListedSegment[]): boolean {
-    if (others.length === 0 && (this.#input.mark?.visibleSequence ?? 0) > 0) return true;
+    const spokenOf = Math.max(this.#input.mark?.visibleSequence ?? 0, this.#pictured?.nextSequence ?? 0);
+    if (others.length === 0 && spokenOf > 0) return true;
     const { segmentId, offset } = this.#watermark;
     const storeId = this.#pictured?.storeId;
     if (segmentId !== id || offset <= SEGMENT_HEADER.bytes || storeId === undefined) return false;

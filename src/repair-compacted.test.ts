@@ -221,6 +221,13 @@ test("of a record that is gone altogether it is said so", async () => {
     const { actions } = await repairStore(DIRECTORY, { disk: gone });
     assert.match(actions[0].message, /is lost: all of it, if it had one \(a retry/);
   }
+  // The files of the first and the last of three, each under the other's name: the first is the newest that is left.
+  const swapped = damaged((files) => {
+    for (const name of ["000007.fbat", "000008.fbat", "000009.fbat"]) files.delete(name);
+    files.set("000001.fbat", store.files.get("000010.fbat") as Uint8Array).set("000010.fbat", store.files.get("000001.fbat") as Uint8Array);
+  });
+  const { actions } = await repairStore(DIRECTORY, { disk: swapped });
+  assert.match(actions[0].message, /^write 000001.fbat .* is lost: all of it, if it had one \(a retry/);
 });
 
 test("segments that a compaction had replaced and not yet removed do not come back with the header of the one that replaced them broken", async () => {

@@ -29,13 +29,13 @@ export async function copyAside(
   return name;
 }
 
-/** Whatever a file has become, it is copied: no more of it is in memory than a piece. */
-async function* piecesOf(disk: Disk, path: string): AsyncGenerator<Uint8Array, void> {
+/** The file's bytes, or the first of them: whatever it has become, no more of it is in memory than a piece. */
+export async function* piecesOf(disk: Disk, path: string, bytes = Number.POSITIVE_INFINITY): AsyncGenerator<Uint8Array, void> {
   const file = await disk.open(path, "read");
   try {
     const piece = uninitializedBytes(PIECE_BYTES);
-    for (let at = 0; ; ) {
-      const count = await file.read(piece, 0, piece.length, at);
+    for (let at = 0; at < bytes; ) {
+      const count = await file.read(piece, 0, Math.min(piece.length, bytes - at), at);
       if (count === 0) return;
       yield piece.subarray(0, count);
       at += count;

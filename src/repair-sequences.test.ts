@@ -212,6 +212,15 @@ test("a segment that never began tells that the one before it was there", async 
   }
 });
 
+test("the same where the segments before it are gone, if the checkpoint speaks of events", async () => {
+  const files = new Map(await filled(50, 4096, false));
+  files.delete("durable.mark");
+  for (const name of files.keys()) if (name.endsWith(".fbat") && name !== newestOf(files)) files.delete(name);
+  const disk = diskWith(files.set(newestOf(files), new Uint8Array(20)));
+  await assert.rejects(Store.open(DIRECTORY, { disk }), { code: "CORRUPT" });
+  await goesOnWith(disk, 50);
+});
+
 // Found by a review: the file became a segment, and before it a billion were missing, whose numbers took all memory.
 test("a file with any number for its name is told, and is no segment", async () => {
   const files = await filled(50, 4096, false);

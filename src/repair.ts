@@ -40,8 +40,10 @@ import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf, listDirectory, segmentsLostError } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
-import { copyAside } from "./repair-copies.ts";
+import { copyAside, piecesOf } from "./repair-copies.ts";
+import { namesLost, recordsText, sourceOf, withoutEvents } from "./repair-words.ts";
 import { lockWaitOf } from "./store-options.ts";
+import { verifyStore } from "./verify.ts";
 
 export interface RepairOptions {
   /** False (default): only says what it would do. */
@@ -126,6 +128,8 @@ async function planWithoutLock(disk: Disk, directory: string, clock: Clock, wait
 interface Bounds {
   readonly first: number;
   readonly next: number;
+  /** Where its frames end. */
+  readonly framesEnd: number;
 }
 
 /** A segment without events, which begins behind all sequences that were given. */
@@ -161,6 +165,9 @@ class Repair {
   #pictured: PicturedLog | null = null;
   /** Those that only the checkpoint tells. */
   #lostRecords: readonly Uint8Array[] = [];
+  /** What is wrong with index blocks, and the segments that get another one: they are whole. */
+  #ofBlocks: readonly StoreProblem[] = [];
+  #badBlocks: readonly number[] = [];
   /** What becomes of each segment that is damaged or missing, ascending. */
   #places: readonly DamagedPlace[] = [];
   /** The mark, where it is of this store. */
@@ -174,6 +181,8 @@ class Repair {
   #replaced: readonly number[] = [];
   /** Those behind a gap at the end that are no segments at all: were they made some, all the gap would be. */
   #strays: readonly number[] = [];
+  /** The last that was a segment, as far as anything tells. */
+  #last = 0;
 
   constructor(disk: Disk, directory: string, clock: Clock) {
     this.#disk = disk;
@@ -190,19 +199,26 @@ class Repair {
         const message = `Cannot repair the store: it has the batpak 0.3 layout, only native stores can be repaired; ${remedyOf(layout)}`;
         throw new StoreError("UNSUPPORTED_BY_LAYOUT", message, { layout, feature: "repair" });
       }
-      const problems = await this.#findProblems(ids);
+      const damage = await this.#findProblems(ids);
+      const damaged = new Set(damage.map(({ segmentId }) => segmentId).filter((id) => id !== undefined));
+      // A damaged segment loses its block anyway.
+      const ofBlocks = this.#ofBlocks.filter(({ segmentId }) => segmentId !== undefined && !damaged.has(segmentId));
+      const problems = [...damage, ...ofBlocks];
       if (problems.length === 0) return { problems, actions: [], applied: false, copies: null };
       await this.#identify(ids);
-      const damaged = new Set(problems.map(({ segmentId }) => segmentId).filter((id) => id !== undefined));
       this.#neverBegun = this.#neverBegun.filter((id) => !damaged.has(id));
       this.#strays = await this.#straysAmong(ids);
+      this.#last = Math.max(...damaged, ...this.#strays);
       const inLog = ids.filter((id) => ![this.#replaced, this.#neverBegun, this.#strays].some((others) => others.includes(id)));
       this.#places = await this.#placesOf(inLog, damaged);
       this.#successor = this.#successorOf(Math.max(0, ...inLog), damaged);
-      const actions = await this.#plan();
+      this.#badBlocks = [...new Set(ofBlocks.map(({ segmentId }) => segmentId as number))].filter((id) =>
+        this.#places.every((place) => place.id !== id),
+      );
+      const actions = await this.#plan(damage.length > 0);
       if (!apply) return { problems, actions, applied: false, copies: null };
       const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });
-      await this.#apply();
+      await this.#apply(actions);
       return { problems, actions, applied: true, copies };
     } finally {
       this.#files.closeAll();
@@ -213,7 +229,7 @@ class Repair {
   async #findProblems(segmentIds: readonly number[]): Promise<StoreProblem[]> {
     const mark = await readMark(this.#disk, this.#directory);
     const problems = new Map<string, StoreProblem>();
-    for (const routes of [{ checkpoint: false, blocks: false }, {}]) {
+    for (const routes of [{ checkpoint: false, blocks: false }, { blocks: true }]) {
       const parts = prepareNative(this.#disk, this.#directory, 1024 * 1024, "native");
       try {
         await readNativeLog(this.#disk, parts, { segmentIds, mark, tolerant: true, limit: null, routes });
@@ -223,10 +239,11 @@ class Repair {
         if (routes.blocks === false) this.#kinds = await kindsIn(parts.log.index);
         if (routes.blocks === false) ({ neverBegun: this.#neverBegun, replaced: this.#replaced } = parts.log.unsettled);
         for (const problem of parts.log.problems) problems.set(problem.message, problem);
-        for (const { id, firstSequence: first, nextSequence: next } of parts.log.index.segments) {
+        for (const { id, firstSequence: first, nextSequence: next, framesEnd } of parts.log.index.segments) {
           // The first look is at the frames themselves.
-          if (!this.#opened.has(id)) this.#opened.set(id, { first, next });
+          if (!this.#opened.has(id)) this.#opened.set(id, { first, next, framesEnd });
         }
+        if (routes.blocks !== false) this.#ofBlocks = (await verifyStore(this.#disk, parts, {}, true)).problems.filter(isOfBlock);
       } finally {
         parts.files.closeAll();
       }
@@ -317,10 +334,11 @@ class Repair {
     if (segment.retention !== null) this.#generation = Math.max(1, this.#generation, segment.retention.generation);
     const header = this.#headers.get(id) ?? null;
     const behind = there.filter((other) => other.id > id);
-    return damagedPlace({ id, segment, header, due, behind, generation: this.#generation, mayBeCompacted: this.#mayBeCompacted });
+    const [generation, mayBeCompacted] = [this.#generation, this.#mayBeCompacted];
+    return damagedPlace({ id, segment, header, due, behind, generation, mayBeCompacted, hadBehind: this.#last > id });
   }
 
-  async #plan(): Promise<RepairAction[]> {
+  async #plan(isDamaged: boolean): Promise<RepairAction[]> {
     const actions: RepairAction[] = [];
     const unnamed = this.#unnamed();
     for (const place of this.#places) {
@@ -353,7 +371,11 @@ class Repair {
         : "behind a gap, of which no frame is right (all its events go, if it had any)";
       actions.push({ kind: "remove-file", file, message: `remove ${file}, ${why}${this.#misplacedHint(id)}` });
     }
-    for (const file of [CHECKPOINT_FILE, DURABLE_MARK_FILE]) {
+    for (const file of this.#badBlocks.map(segmentName)) {
+      const message = `write ${file} anew without its index block, which is bad: the next writer makes another`;
+      actions.push({ kind: "rebuild-segment", file, message });
+    }
+    for (const file of isDamaged ? [CHECKPOINT_FILE, DURABLE_MARK_FILE] : [CHECKPOINT_FILE]) {
       if ((await this.#disk.status(this.#pathOf(file))) === null) continue;
       actions.push({ kind: "remove-file", file, message: `remove ${file}, which speaks of the log as it was` });
     }
@@ -385,7 +407,7 @@ class Repair {
     return `; by its header it is ${other}: if it only got a wrong name, give it its own instead of repairing, and nothing of it is lost`;
   }
 
-  async #apply(): Promise<void> {
+  async #apply(actions: readonly RepairAction[]): Promise<void> {
     const rebuild = async (isNewest: boolean): Promise<void> => {
       for (const place of this.#places.filter((one) => one.isNewest === isNewest)) {
         await replaceFile(this.#disk, this.#directory, segmentName(place.id), await this.#rebuild(place));
@@ -400,7 +422,11 @@ class Repair {
     // Before the others are done: once they are right, nothing would tell that it speaks of them as they were.
     await this.#putCheckpointAside();
     await rebuild(false);
-    await this.#remove([CHECKPOINT_ASIDE, DURABLE_MARK_FILE]);
+    for (const id of this.#badBlocks) {
+      const pieces = piecesOf(this.#disk, this.#files.path(id), this.#opened.get(id)?.framesEnd);
+      await replaceFile(this.#disk, this.#directory, segmentName(id), pieces);
+    }
+    await this.#remove(actions.some(({ file }) => file === DURABLE_MARK_FILE) ? [CHECKPOINT_ASIDE, DURABLE_MARK_FILE] : [CHECKPOINT_ASIDE]);
   }
 
   /** Nobody opens by it from then on, and its records are known until they are in the segments, should this be cut off. */
@@ -464,23 +490,8 @@ class Repair {
   }
 }
 
-function recordsText(records: number): string {
-  return `${records} system record${records === 1 ? "" : "s"}`;
-}
-
-function withoutEvents(file: string, records: number): string {
-  return records === 0 ? `an empty ${file}` : `a ${file} with ${recordsText(records)} of the checkpoint`;
-}
-
-function namesLost(kinds: readonly number[]): string {
-  if (kinds.length === 0) return "";
-  const numbers = kinds.map((kind) => `0x${kind.toString(16).padStart(4, "0")}`).join(", ");
-  return `; nothing is left that names the kind${kinds.length === 1 ? "" : "s"} ${numbers} (a definition without a kind gets another one, and reads by it miss those events)`;
-}
-
-function sourceOf({ retention }: DamagedSegment, rightFrames: number): string {
-  if (rightFrames > 0) return `its ${rightFrames} right frame${rightFrames === 1 ? "" : "s"}`;
-  return retention === null ? "nothing (no frame of it is right, all its events go)" : "its record of what compaction removed";
+function isOfBlock({ code }: StoreProblem): boolean {
+  return code === "INDEX_UNUSABLE" || code === "INDEX_MISMATCH";
 }
 
 /** Of a segment whose file is missing. */

@@ -76,10 +76,10 @@ const CACHE_BYTES = 16 * 1024 * 1024;
 const ROWS_PER_STEP = 4096;
 const ROWS_AN_ENTITY = 8;
 
-/** Verifies everything visible; problems that opening met are told as well. */
-export async function verifyStore(disk: Disk, parts: NativeStoreParts, options: VerifyOptions): Promise<VerifyResult> {
+/** Verifies everything visible; problems that opening met are told as well. `isAlone`: nobody writes, whatever the lock says, which the caller may have. */
+export async function verifyStore(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, isAlone = false): Promise<VerifyResult> {
   if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options);
-  return await new Verification(disk, parts, options).run();
+  return await new Verification(disk, parts, options, isAlone).run();
 }
 
 async function verifyOtherLayout(disk: Disk, parts: NativeStoreParts, { signal, onProgress }: VerifyOptions): Promise<VerifyResult> {
@@ -99,6 +99,7 @@ class Verification {
   readonly #disk: Disk;
   readonly #parts: NativeStoreParts;
   readonly #options: VerifyOptions;
+  readonly #isAlone: boolean;
   readonly #problems: StoreProblem[] = [];
   #problemCount = 0;
   readonly #entities = new Interner();
@@ -122,8 +123,9 @@ class Verification {
   readonly #eventsTotal: number;
   readonly #opened: ReadonlyMap<number, { hasBlock: boolean; sealed: boolean; framesEnd: number }>;
 
-  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions) {
+  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, isAlone: boolean) {
     this.#disk = disk;
+    this.#isAlone = isAlone;
     this.#parts = parts;
     this.#options = options;
     const { index } = parts.log;
@@ -237,7 +239,7 @@ class Verification {
   async #isBegun(reason: string, id: number, file: DiskFile, size: number): Promise<boolean> {
     const { frames, log, directory } = this.#parts;
     if (frames.unwritten !== null || !reason.endsWith(NO_INDEX_TRAILER)) return false;
-    if ((await readerView(this.#disk, directory)).writer) return true;
+    if (!this.#isAlone && (await readerView(this.#disk, directory)).writer) return true;
     const segment = log.index.segmentWithId(id);
     if (!(segment?.index instanceof ActiveSegmentIndex) || this.#damagedHere) return false;
     return await isBegunBlock({ index: log.index, frames, storeId: log.storeId as Uint8Array, segment }, file, size);

@@ -347,8 +347,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });\n      await this.#apply();",
-        "await this.#apply();\n      const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });",
+        "const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });\n      await this.#apply(actions);",
+        "await this.#apply(actions);\n      const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });",
       ],
     ],
     suites: ["changes"],

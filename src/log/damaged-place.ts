@@ -49,6 +49,8 @@ export interface DamagedPlaceInput {
   readonly generation: number;
   /** Whether compaction may have made any of its segments: false only where something tells that none was. */
   readonly mayBeCompacted: boolean;
+  /** Whether segments came behind it, though none of them is left: the newest is never compacted. */
+  readonly hadBehind: boolean;
 }
 
 const WITHOUT = "(a retry of removed events with keys or given ids appends them again, and verify takes removed events for lost)";
@@ -87,7 +89,8 @@ export function damagedPlace(input: DamagedPlaceInput): DamagedPlace {
   const isCompacted = retention !== null || (header?.replacesFrom ?? 0) > 0;
   const isNewest = input.behind.length === 0;
   // The newest is never compacted.
-  const mayLack = isCompacted || (header === null && mayBeCompacted && !isNewest && frames[0]?.offset !== SEGMENT_HEADER.bytes);
+  const mayLack =
+    isCompacted || (header === null && mayBeCompacted && (!isNewest || input.hadBehind) && frames[0]?.offset !== SEGMENT_HEADER.bytes);
   return {
     id,
     isNewest,
