@@ -1,5 +1,7 @@
 /** What the plan of a repair says. */
+import { StoreError } from "./base/store-error.ts";
 import type { DamagedSegment } from "./log/damaged-segment.ts";
+import { segmentName } from "./log/segment-files.ts";
 
 export function recordsText(records: number): string {
   return `${records} system record${records === 1 ? "" : "s"}`;
@@ -18,4 +20,11 @@ export function namesLost(kinds: readonly number[]): string {
 export function sourceOf({ retention }: DamagedSegment, rightFrames: number): string {
   if (rightFrames > 0) return `its ${rightFrames} right frame${rightFrames === 1 ? "" : "s"}`;
   return retention === null ? "nothing (no frame of it is right, all its events go)" : "its record of what compaction removed";
+}
+
+export function manyMissing(ids: readonly number[]): StoreError<"CORRUPT"> {
+  const reason = `${ids.length} segments or more are missing from ${segmentName(ids[0])} on`;
+  return new StoreError("CORRUPT", `Cannot repair the store: ${reason}; move files behind these that are none of its segments elsewhere`, {
+    reason,
+  });
 }

@@ -1,9 +1,13 @@
 /** Repair, on stores damaged in every way that opening for writing refuses. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { crc32 } from "node:zlib";
 import { delegateTo } from "./disk/delegate-disk.ts";
 import type { FileMode } from "./disk/disk.ts";
 import { defineEvent, type } from "./events/definition.ts";
+import { frameLength, frameSeed, segmentSeed } from "./format/native/frame.ts";
+import { FRAME } from "./format/native/frame-layout.ts";
+import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { repairStore } from "./repair.ts";
 import { Store } from "./store.ts";
 import { SimulatedDisk } from "./testing/sim-disk.ts";
@@ -238,11 +242,10 @@ test("a bad index block is offered to be made anew, and nothing else is changed"
   const path = `${DIRECTORY}/000001.fbat`;
   const whole = disk.bytesOf(path).slice();
   const before = await readAll(disk);
-  // In a page, in the root, and without its end.
+  // In a page, and in the root.
   for (const [change, code] of [
     [(bytes: Uint8Array) => bytes.fill(bytes[bytes.length - 3000] ^ 1, bytes.length - 3000, bytes.length - 2999), "INDEX_MISMATCH"],
-    [(bytes: Uint8Array) => bytes.fill(bytes[bytes.length - 30] ^ 1, bytes.length - 30, bytes.length - 29), "INDEX_UNUSABLE"],
-    [(bytes: Uint8Array) => bytes.fill(0, bytes.length - 10), "INDEX_UNUSABLE"],
+    [(bytes: Uint8Array) => bytes.fill(bytes[bytes.length - 100] ^ 1, bytes.length - 100, bytes.length - 99), "INDEX_UNUSABLE"],
   ] as const) {
     const damaged = disk.diskAfterKill();
     damaged.put(path, change(whole.slice()));
@@ -261,4 +264,23 @@ test("a bad index block is offered to be made anew, and nothing else is changed"
     await (await Store.open(DIRECTORY, { disk: damaged })).close();
     assert.deepEqual(damaged.bytesOf(path), whole);
   }
+});
+
+test("an index block that says otherwise than the frames is no damage: it may be the frames that were changed", async () => {
+  const disk = await makeStore(600);
+  const path = `${DIRECTORY}/000001.fbat`;
+  const bytes = disk.bytesOf(path).slice();
+  const view = new DataView(bytes.buffer);
+  const seed = segmentSeed(bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16), 1);
+  // The second frame: the first is the name's record.
+  const at = SEGMENT_HEADER.bytes + frameLength(view, SEGMENT_HEADER.bytes);
+  view.setUint16(at + FRAME.kind, 0x1777, true);
+  const end = at + frameLength(view, at);
+  view.setUint32(at + FRAME.crc, crc32(bytes.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
+  disk.put(path, bytes);
+  assert.deepEqual((await repairStore(DIRECTORY, { disk, apply: true })).problems, []);
+  const store = await Store.open(DIRECTORY, { disk, readOnly: true });
+  const { problems } = await store.verify();
+  assert(problems.some(({ code }) => code === "INDEX_MISMATCH"));
+  await store.close();
 });

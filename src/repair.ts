@@ -36,12 +36,12 @@ import { kindsIn, lostRecords, recordsInBlock, sequenceOfRecord, unnamedKinds, w
 import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, MISSING_MAX, missingIds, readLog } from "./log/segment-list.ts";
-import { prepareNative, readNativeLog } from "./native-engine.ts";
+import { type NativeStoreParts, prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf, listDirectory, segmentsLostError } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
 import { copyAside, piecesOf } from "./repair-copies.ts";
-import { namesLost, recordsText, sourceOf, withoutEvents } from "./repair-words.ts";
+import { manyMissing, namesLost, recordsText, sourceOf, withoutEvents } from "./repair-words.ts";
 import { lockWaitOf } from "./store-options.ts";
 import { verifyStore } from "./verify.ts";
 
@@ -107,13 +107,6 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   } catch (error) {
     throw asStoreError("repair", directory, error);
   }
-}
-
-function manyMissing(from: number): StoreError<"CORRUPT"> {
-  const reason = `${MISSING_MAX} segments or more are missing from ${segmentName(from)} on`;
-  return new StoreError("CORRUPT", `Cannot repair the store: ${reason}; move files behind these that are none of its segments elsewhere`, {
-    reason,
-  });
 }
 
 /** Changes nothing, and keeps no writer out: where one came meanwhile, what was seen may be what it was just changing. */
@@ -236,14 +229,14 @@ class Repair {
         this.#storeFound ??= parts.log.storeId ?? undefined;
         this.#records ??= parts.log.records;
         this.#pictured ??= parts.log.pictured ?? null;
-        if (routes.blocks === false) this.#kinds = await kindsIn(parts.log.index);
-        if (routes.blocks === false) ({ neverBegun: this.#neverBegun, replaced: this.#replaced } = parts.log.unsettled);
+        if (!routes.blocks) this.#kinds = await kindsIn(parts.log.index);
+        if (!routes.blocks) ({ neverBegun: this.#neverBegun, replaced: this.#replaced } = parts.log.unsettled);
         for (const problem of parts.log.problems) problems.set(problem.message, problem);
         for (const { id, firstSequence: first, nextSequence: next, framesEnd } of parts.log.index.segments) {
           // The first look is at the frames themselves.
           if (!this.#opened.has(id)) this.#opened.set(id, { first, next, framesEnd });
         }
-        if (routes.blocks !== false) this.#ofBlocks = (await verifyStore(this.#disk, parts, {}, true)).problems.filter(isOfBlock);
+        if (routes.blocks) this.#ofBlocks = await problemsOfBlocks(this.#disk, parts);
       } finally {
         parts.files.closeAll();
       }
@@ -290,7 +283,7 @@ class Repair {
     // Also before and between segments that have no header of their own, of which opening misses none.
     const listed = ids.map((id) => ({ id, header: this.#headers.get(id) ?? standInHeader(this.#storeId, id, 0) }));
     const missing = missingIds(listed, [], 1);
-    if (missing.length === MISSING_MAX) throw manyMissing(missing[0]);
+    if (missing.length === MISSING_MAX) throw manyMissing(missing);
     const all = [...ids, ...missing].sort((a, b) => a - b);
     const there: SegmentThere[] = [];
     for (const id of all.filter((one) => present.has(one))) {
@@ -490,8 +483,11 @@ class Repair {
   }
 }
 
-function isOfBlock({ code }: StoreProblem): boolean {
-  return code === "INDEX_UNUSABLE" || code === "INDEX_MISMATCH";
+/** A block of which every page can be used is left as it is, whatever it says: it may be the frames that were changed. */
+async function problemsOfBlocks(disk: Disk, parts: NativeStoreParts): Promise<StoreProblem[]> {
+  const bad = new Set<number>();
+  const { problems } = await verifyStore(disk, parts, {}, bad);
+  return problems.filter(({ code, segmentId }) => code.startsWith("INDEX_") && bad.has(segmentId ?? 0));
 }
 
 /** Of a segment whose file is missing. */

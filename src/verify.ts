@@ -76,10 +76,20 @@ const CACHE_BYTES = 16 * 1024 * 1024;
 const ROWS_PER_STEP = 4096;
 const ROWS_AN_ENTITY = 8;
 
-/** Verifies everything visible; problems that opening met are told as well. `isAlone`: nobody writes, whatever the lock says, which the caller may have. */
-export async function verifyStore(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, isAlone = false): Promise<VerifyResult> {
+/**
+ * Verifies everything visible; problems that opening met are told as well.
+ *
+ * @param badBlocks where given, the ids of segments with blocks that cannot be used are added, the newest segment's among them; one without its end passes
+ * for one that a writer had begun, whether or not the lock says that one lives
+ */
+export async function verifyStore(
+  disk: Disk,
+  parts: NativeStoreParts,
+  options: VerifyOptions,
+  badBlocks: Set<number> | null = null,
+): Promise<VerifyResult> {
   if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options);
-  return await new Verification(disk, parts, options, isAlone).run();
+  return await new Verification(disk, parts, options, badBlocks).run();
 }
 
 async function verifyOtherLayout(disk: Disk, parts: NativeStoreParts, { signal, onProgress }: VerifyOptions): Promise<VerifyResult> {
@@ -99,7 +109,7 @@ class Verification {
   readonly #disk: Disk;
   readonly #parts: NativeStoreParts;
   readonly #options: VerifyOptions;
-  readonly #isAlone: boolean;
+  readonly #badBlocks: Set<number> | null;
   readonly #problems: StoreProblem[] = [];
   #problemCount = 0;
   readonly #entities = new Interner();
@@ -123,9 +133,9 @@ class Verification {
   readonly #eventsTotal: number;
   readonly #opened: ReadonlyMap<number, { hasBlock: boolean; sealed: boolean; framesEnd: number }>;
 
-  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, isAlone: boolean) {
+  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, badBlocks: Set<number> | null) {
     this.#disk = disk;
-    this.#isAlone = isAlone;
+    this.#badBlocks = badBlocks;
     this.#parts = parts;
     this.#options = options;
     const { index } = parts.log;
@@ -205,7 +215,8 @@ class Verification {
         this.#at("FRAME_DAMAGED", id, size, "the file ends before what is visible");
       const sealedByNow = this.#opened.get(id);
       // A writer makes one that is missing in the background; one that was found bad stays until the next opening. For a reader what is there counts.
-      const mayHaveBlock = !isNewest && (this.#parts.frames.unwritten === null || (sealedByNow?.hasBlock ?? true));
+      const mayHaveBlock =
+        (!isNewest || this.#badBlocks !== null) && (this.#parts.frames.unwritten === null || (sealedByNow?.hasBlock ?? true));
       const block = mayHaveBlock ? this.#openComparisons(id) : this.#openComparisons(id, false);
       // A checkpoint may picture a segment that had no frame yet.
       if (header !== null) this.#meetCheckpoint(SEGMENT_HEADER.bytes);
@@ -239,7 +250,7 @@ class Verification {
   async #isBegun(reason: string, id: number, file: DiskFile, size: number): Promise<boolean> {
     const { frames, log, directory } = this.#parts;
     if (frames.unwritten !== null || !reason.endsWith(NO_INDEX_TRAILER)) return false;
-    if (!this.#isAlone && (await readerView(this.#disk, directory)).writer) return true;
+    if (this.#badBlocks !== null || (await readerView(this.#disk, directory)).writer) return true;
     const segment = log.index.segmentWithId(id);
     if (!(segment?.index instanceof ActiveSegmentIndex) || this.#damagedHere) return false;
     return await isBegunBlock({ index: log.index, frames, storeId: log.storeId as Uint8Array, segment }, file, size);
@@ -248,6 +259,7 @@ class Verification {
   /** A writer goes by the frames where a block is bad, as if a look-up had met it: its next checkpoint has their rows, and the next opening writes a block. */
   #leaveBlock(id: number): void {
     const { frames, log } = this.#parts;
+    this.#badBlocks?.add(id);
     if (frames.unwritten !== null && !this.#damagedHere && log.index.segmentWithId(id)?.indexOnDisk === true) log.index.rebuildIndex(id);
   }
 
