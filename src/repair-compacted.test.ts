@@ -228,6 +228,10 @@ test("of a record that is gone altogether it is said so", async () => {
   });
   const { actions } = await repairStore(DIRECTORY, { disk: swapped });
   assert.match(actions[0].message, /^write 000001.fbat .* is lost: all of it, if it had one \(a retry/);
+  // The mark alone tells that others followed.
+  for (const name of ["000010.fbat", "index.ckpt"]) swapped.put(`${DIRECTORY}/${name}`, null);
+  const alone = await repairStore(DIRECTORY, { disk: swapped });
+  assert.match(alone.actions[0].message, /^write 000001.fbat .* is lost: all of it, if it had one \(a retry/);
 });
 
 test("segments that a compaction had replaced and not yet removed do not come back with the header of the one that replaced them broken", async () => {

@@ -201,7 +201,7 @@ class Repair {
       await this.#identify(ids);
       this.#neverBegun = this.#neverBegun.filter((id) => !damaged.has(id));
       this.#strays = await this.#straysAmong(ids);
-      this.#last = Math.max(...damaged, ...this.#strays);
+      this.#last = Math.max(this.#mark?.syncedSegment ?? 0, ...damaged, ...this.#strays);
       const inLog = ids.filter((id) => ![this.#replaced, this.#neverBegun, this.#strays].some((others) => others.includes(id)));
       this.#places = await this.#placesOf(inLog, damaged);
       this.#successor = this.#successorOf(Math.max(0, ...inLog), damaged);
