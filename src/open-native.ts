@@ -6,6 +6,7 @@ import { sameBytes } from "./base/hex.ts";
 import { inSteps, rest } from "./base/rest.ts";
 import { isStoreError, type StoreError } from "./base/store-error.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
+import { picturedBy, type PicturedLog } from "./checkpoint/pictured.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk } from "./disk/disk.ts";
 import { decodeCheckpointInSteps } from "./format/native/checkpoint.ts";
@@ -17,7 +18,7 @@ import type { PageCache } from "./index/page-cache.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import { type IndexSource, type SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { checkBlock, openBlock, restoreFromBlock } from "./log/block-files.ts";
-import { standInHeader, storeOfFrames } from "./log/broken-header.ts";
+import { NO_STORE, standInHeader, storeOfFrames } from "./log/broken-header.ts";
 import type { LastFrame } from "./log/log-writer.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import { damageError, judgeTail } from "./log/recovery.ts";
@@ -45,14 +46,6 @@ export interface OpenNativeInput {
   readonly limit: { readonly segmentId: number; readonly offset: number } | null;
   /** False: as if there were no checkpoint, or no index blocks either. */
   readonly routes?: { readonly checkpoint?: boolean; readonly blocks?: boolean };
-}
-
-/** A log as a checkpoint pictures it. */
-export interface PicturedLog {
-  readonly storeId: Uint8Array;
-  readonly nextSequence: number;
-  /** System records in force. */
-  readonly records: readonly Uint8Array[];
 }
 
 export interface OpenedNativeLog {
@@ -149,12 +142,10 @@ class NativeOpening {
     }
     const stale = [...log.replaced];
     const segments = await this.#judgeBroken(log.broken, log.segments, stale);
-    // Also before a segment whose header is broken: it is there.
-    const missing = missingIds(
-      segments,
-      log.broken.map(({ id }) => id),
-      checkpoint?.index.visible.segmentId ?? 1,
-    );
+    // Also before a segment whose header is broken: it is there. One that never began was made behind all others.
+    const begun = this.#neverBegun.map((id) => ({ id, header: standInHeader(NO_STORE, id, 0) }));
+    const broken = log.broken.map(({ id }) => id);
+    const missing = missingIds([...segments, ...begun], broken, checkpoint?.index.visible.segmentId ?? 1);
     for (const id of [...missing, ...this.#lostOf(segments)]) this.#damage(damageError(id, 0, "its file is missing"));
     await this.#takeSegments(segments, checkpoint !== null);
     this.#checkMark(segments);
@@ -233,7 +224,7 @@ class NativeOpening {
   async #boundToLog(checkpoint: RestoredCheckpoint): Promise<RestoredCheckpoint | null> {
     const { files, segmentIds, limit } = this.#input;
     const { visible, segments } = checkpoint.index;
-    this.#pictured = { storeId: checkpoint.storeId, nextSequence: visible.sequence, records: checkpoint.records };
+    this.#pictured = picturedBy(checkpoint);
     if (
       limit !== null &&
       (limit.segmentId < visible.segmentId || (limit.segmentId === visible.segmentId && limit.offset < visible.offset))
@@ -337,18 +328,20 @@ class NativeOpening {
         this.#storeId = storeId;
         segments.push({ id, header: standInHeader(storeId, id, this.#generation) });
       } else if (outcome.kind === "foreign") this.#foreign(foreignFile(files.path(id), id, { kind: outcome.kind, reason: outcome.reason }));
-      else if (id === newest && whole.every((segment) => segment.id < id) && !this.#wasPictured(id, whole)) this.#neverBegun.push(id);
+      else if (id === newest && whole.every((segment) => segment.id < id) && !this.#wasBegun(id, segments)) this.#neverBegun.push(id);
       else this.#damage(damageError(id, 0, outcome.reason));
     }
     return segments.sort((a, b) => a.id - b.id);
   }
 
-  /** Whether the checkpoint, if it is of this store, has a frame of the segment: then it was begun, and synced up to there. */
-  #wasPictured(id: number, whole: readonly ListedSegment[]): boolean {
+  /** Whether the checkpoint, if it is of this store, has a synced frame of the segment, or it or the mark speaks of events and no other is there for them. */
+  #wasBegun(id: number, others: readonly ListedSegment[]): boolean {
+    const spokenOf = Math.max(this.#input.mark?.visibleSequence ?? 0, this.#pictured?.nextSequence ?? 0);
+    if (others.length === 0 && spokenOf > 0) return true;
     const { segmentId, offset } = this.#watermark;
     const storeId = this.#pictured?.storeId;
     if (segmentId !== id || offset <= SEGMENT_HEADER.bytes || storeId === undefined) return false;
-    return whole.every(({ header }) => sameBytes(header.storeId, 0, storeId, 0, 16));
+    return others.every(({ header }) => sameBytes(header.storeId, 0, storeId, 0, 16));
   }
 
   #foreign(error: StoreError<"CORRUPT">): void {

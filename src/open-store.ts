@@ -18,7 +18,7 @@ import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
 import { unsupported } from "./log/batpak03-placer.ts";
 import { readMark } from "./log/mark-file.ts";
-import { segmentIdOf } from "./log/segment-files.ts";
+import { type SegmentFiles, segmentIdOf } from "./log/segment-files.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
 import { type NativeStoreParts, NativeWriter, prepareNative, readNativeLog } from "./native-engine.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
@@ -259,9 +259,14 @@ function replacedError(directory: string): StoreError<"STORE_REPLACED"> {
 /** All at once. Whoever has a file of before pinned reads on in it. */
 function takeParts(parts: NativeStoreParts, fresh: NativeStoreParts): void {
   const { files } = parts;
-  if (fresh.layout === "native") fresh.files.expectedGeneration = (id) => fresh.log.index.segmentWithId(id)?.generation ?? null;
+  if (fresh.layout === "native") fresh.files.expected = (id) => expectedHeader(fresh.log, id);
   Object.assign(parts, fresh);
   files.retire();
+}
+
+function expectedHeader({ index, storeId }: OpenedNativeLog, id: number): ReturnType<SegmentFiles["expected"]> {
+  const segment = index.segmentWithId(id);
+  return segment === undefined || storeId === null ? null : { storeId, generation: segment.generation };
 }
 
 function pauseAfter(attempt: number): Promise<void> {

@@ -1,9 +1,13 @@
 /** Repair, on stores damaged in every way that opening for writing refuses. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { crc32 } from "node:zlib";
 import { delegateTo } from "./disk/delegate-disk.ts";
 import type { FileMode } from "./disk/disk.ts";
 import { defineEvent, type } from "./events/definition.ts";
+import { frameLength, frameSeed, segmentSeed } from "./format/native/frame.ts";
+import { FRAME } from "./format/native/frame-layout.ts";
+import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { repairStore } from "./repair.ts";
 import { Store } from "./store.ts";
 import { SimulatedDisk } from "./testing/sim-disk.ts";
@@ -54,6 +58,33 @@ async function repairAndCompare(disk: SimulatedDisk, before: Map<number, string>
   assert(before.size - kept <= lostMax, `${before.size - kept} events were lost`);
   assert.equal((await repairStore(DIRECTORY, { disk })).actions.length, 0);
 }
+
+// Found by a review: a plan took the lock, made its file, and was refused where nothing can be written.
+test("a plan changes nothing and takes no lock; a writer that lives, before it or in its end, is told", async () => {
+  const disk = await makeStore(100);
+  disk.put(`${DIRECTORY}/lock`, null);
+  const bytes = disk.bytesOf(`${DIRECTORY}/000001.fbat`).slice();
+  bytes[2000] ^= 1;
+  disk.put(`${DIRECTORY}/000001.fbat`, bytes);
+  const [paths, operations] = [disk.paths(), disk.operationCount];
+  assert.equal((await repairStore(DIRECTORY, { disk })).actions[0].kind, "rebuild-segment");
+  assert.deepEqual([disk.paths(), disk.operationCount], [paths, operations]);
+  const store = await Store.open("/other", { disk });
+  await store.append({ entity: "e", scope: "s" }, Noted({ n: 1, text: "" }));
+  await assert.rejects(repairStore("/other", { disk }), { code: "LOCKED" });
+  const waiting = repairStore("/other", { disk, lockWaitMs: 10_000 });
+  await store.close();
+  assert.deepEqual((await waiting).problems, []);
+  let opened: Store | null = null;
+  const beside = Object.assign(delegateTo(disk), {
+    status: async (path: string) => {
+      if (path.endsWith("durable.mark")) opened ??= await Store.open("/other", { disk });
+      return await disk.status(path);
+    },
+  });
+  await assert.rejects(repairStore("/other", { disk: beside }), { code: "LOCKED" });
+  await (opened as unknown as Store).close();
+});
 
 test("a sound store is left alone", async () => {
   const disk = await makeStore(100);
@@ -203,4 +234,53 @@ test("a crash between any two steps leaves a directory that can be repaired agai
     }
   }
   console.log(`${steps * 2} crashes of a repair survived`);
+});
+
+// Found by a review: a repair offered nothing, and `verify` went on telling of it.
+test("a bad index block is offered to be made anew, and nothing else is changed", async () => {
+  const disk = await makeStore(600);
+  const path = `${DIRECTORY}/000001.fbat`;
+  const whole = disk.bytesOf(path).slice();
+  const before = await readAll(disk);
+  // In a page, and in the root.
+  for (const [change, code] of [
+    [(bytes: Uint8Array) => bytes.fill(bytes[bytes.length - 3000] ^ 1, bytes.length - 3000, bytes.length - 2999), "INDEX_MISMATCH"],
+    [(bytes: Uint8Array) => bytes.fill(bytes[bytes.length - 100] ^ 1, bytes.length - 100, bytes.length - 99), "INDEX_UNUSABLE"],
+  ] as const) {
+    const damaged = disk.diskAfterKill();
+    damaged.put(path, change(whole.slice()));
+    const plan = await repairStore(DIRECTORY, { disk: damaged });
+    assert.deepEqual([...new Set(plan.problems.map((problem) => problem.code))], [code]);
+    assert.deepEqual(
+      plan.actions.map(({ message }) => message),
+      [
+        "write 000001.fbat anew without its index block, which is bad: the next writer makes another",
+        "remove index.ckpt, which speaks of the log as it was",
+      ],
+    );
+    assert.deepEqual((await repairStore(DIRECTORY, { disk: damaged, apply: true })).actions, plan.actions);
+    assert.deepEqual((await repairStore(DIRECTORY, { disk: damaged })).problems, []);
+    assert.deepEqual(await readAll(damaged), before);
+    await (await Store.open(DIRECTORY, { disk: damaged })).close();
+    assert.deepEqual(damaged.bytesOf(path), whole);
+  }
+});
+
+test("an index block that says otherwise than the frames is no damage: it may be the frames that were changed", async () => {
+  const disk = await makeStore(600);
+  const path = `${DIRECTORY}/000001.fbat`;
+  const bytes = disk.bytesOf(path).slice();
+  const view = new DataView(bytes.buffer);
+  const seed = segmentSeed(bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16), 1);
+  // The second frame: the first is the name's record.
+  const at = SEGMENT_HEADER.bytes + frameLength(view, SEGMENT_HEADER.bytes);
+  view.setUint16(at + FRAME.kind, 0x1777, true);
+  const end = at + frameLength(view, at);
+  view.setUint32(at + FRAME.crc, crc32(bytes.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
+  disk.put(path, bytes);
+  assert.deepEqual((await repairStore(DIRECTORY, { disk, apply: true })).problems, []);
+  const store = await Store.open(DIRECTORY, { disk, readOnly: true });
+  const { problems } = await store.verify();
+  assert(problems.some(({ code }) => code === "INDEX_MISMATCH"));
+  await store.close();
 });

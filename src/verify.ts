@@ -8,7 +8,7 @@ import { getUint64 } from "./base/u64.ts";
 import { isStoreError } from "./base/store-error.ts";
 import { decodeUtf8 } from "./base/utf8-decode.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
-import { restoreCheckpoint } from "./checkpoint/restore.ts";
+import { NO_SOURCE, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
 import { decodeCheckpointInSteps } from "./format/native/checkpoint.ts";
 import { sortPairs } from "./format/native/index-block-sort.ts";
@@ -21,10 +21,11 @@ import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { Heads } from "./index/heads.ts";
 import { Interner } from "./index/interner.ts";
 import { PageCache } from "./index/page-cache.ts";
-import type { IndexSource, SegmentEntry } from "./index/store-index.ts";
+import type { SegmentEntry } from "./index/store-index.ts";
 import { isBegunBlock, openBlock } from "./log/block-files.ts";
+import { NO_STORE, standInHeader } from "./log/broken-header.ts";
 import { segmentName } from "./log/segment-files.ts";
-import { HEADERS_PER_STEP, listSegmentIds, readHeader, replaces } from "./log/segment-list.ts";
+import { HEADERS_PER_STEP, listSegmentIds, missingIds, readHeader, replaces } from "./log/segment-list.ts";
 import { onlyZeros } from "./log/segment-scan.ts";
 import { Retention } from "./log/retention.ts";
 import { RetentionCheck } from "./log/verify-retention.ts";
@@ -75,10 +76,20 @@ const CACHE_BYTES = 16 * 1024 * 1024;
 const ROWS_PER_STEP = 4096;
 const ROWS_AN_ENTITY = 8;
 
-/** Verifies everything visible; problems that opening met are told as well. */
-export async function verifyStore(disk: Disk, parts: NativeStoreParts, options: VerifyOptions): Promise<VerifyResult> {
+/**
+ * Verifies everything visible; problems that opening met are told as well.
+ *
+ * @param badBlocks where given, the ids of segments with blocks that cannot be used are added, the newest segment's among them; one without its end passes
+ * for one that a writer had begun, whether or not the lock says that one lives
+ */
+export async function verifyStore(
+  disk: Disk,
+  parts: NativeStoreParts,
+  options: VerifyOptions,
+  badBlocks: Set<number> | null = null,
+): Promise<VerifyResult> {
   if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options);
-  return await new Verification(disk, parts, options).run();
+  return await new Verification(disk, parts, options, badBlocks).run();
 }
 
 async function verifyOtherLayout(disk: Disk, parts: NativeStoreParts, { signal, onProgress }: VerifyOptions): Promise<VerifyResult> {
@@ -98,6 +109,7 @@ class Verification {
   readonly #disk: Disk;
   readonly #parts: NativeStoreParts;
   readonly #options: VerifyOptions;
+  readonly #badBlocks: Set<number> | null;
   readonly #problems: StoreProblem[] = [];
   #problemCount = 0;
   readonly #entities = new Interner();
@@ -121,8 +133,9 @@ class Verification {
   readonly #eventsTotal: number;
   readonly #opened: ReadonlyMap<number, { hasBlock: boolean; sealed: boolean; framesEnd: number }>;
 
-  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions) {
+  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, badBlocks: Set<number> | null) {
     this.#disk = disk;
+    this.#badBlocks = badBlocks;
     this.#parts = parts;
     this.#options = options;
     const { index } = parts.log;
@@ -170,13 +183,9 @@ class Verification {
     }
     const merged = found.flatMap(({ header }) => (header === null || header.replacesFrom === 0 ? [] : [header]));
     const log = found.filter(({ id, header }) => header === null || !merged.some((other) => replaces(other, { id, header })));
-    let next = 1;
-    for (const { id, header } of log) {
-      const from = header !== null && header.replacesFrom > 0 ? Math.min(header.replacesFrom, id) : id;
-      for (; next < from; next++) this.#at("SEGMENT_MISSING", next, 0, `${segmentName(next)} is not there`);
-      next = Math.max(id, header?.replacesTo ?? 0) + 1;
-    }
-    for (; next <= this.#visible.segmentId; next++) this.#at("SEGMENT_MISSING", next, 0, `${segmentName(next)} is not there`);
+    const listed = log.map(({ id, header }) => ({ id, header: header ?? standInHeader(NO_STORE, id, 0) }));
+    const end = { id: this.#visible.segmentId + 1, header: standInHeader(NO_STORE, this.#visible.segmentId + 1, 0) };
+    for (const id of missingIds([...listed, end], [], 1)) this.#at("SEGMENT_MISSING", id, 0, `${segmentName(id)} is not there`);
     return log;
   }
 
@@ -198,14 +207,15 @@ class Verification {
     const file = await this.#disk.open(files.path(id), "read");
     try {
       // Another process may have put a merged segment in its place since its header was read, and not have told so in the mark.
-      if (header !== null) files.assertGeneration(file, id, header.generation);
+      if (header !== null) files.assertGeneration(file, id, header);
       const size = await file.size();
       const to = id === this.#visible.segmentId ? Math.min(this.#visible.offset, size) : size;
       if (id === this.#visible.segmentId && size < this.#visible.offset)
         this.#at("FRAME_DAMAGED", id, size, "the file ends before what is visible");
       const sealedByNow = this.#opened.get(id);
       // A writer makes one that is missing in the background; one that was found bad stays until the next opening. For a reader what is there counts.
-      const mayHaveBlock = !isNewest && (this.#parts.frames.unwritten === null || (sealedByNow?.hasBlock ?? true));
+      const mayHaveBlock =
+        (!isNewest || this.#badBlocks !== null) && (this.#parts.frames.unwritten === null || (sealedByNow?.hasBlock ?? true));
       const block = mayHaveBlock ? this.#openComparisons(id) : this.#openComparisons(id, false);
       // A checkpoint may picture a segment that had no frame yet.
       if (header !== null) this.#meetCheckpoint(SEGMENT_HEADER.bytes);
@@ -239,7 +249,7 @@ class Verification {
   async #isBegun(reason: string, id: number, file: DiskFile, size: number): Promise<boolean> {
     const { frames, log, directory } = this.#parts;
     if (frames.unwritten !== null || !reason.endsWith(NO_INDEX_TRAILER)) return false;
-    if ((await readerView(this.#disk, directory)).writer) return true;
+    if (this.#badBlocks !== null || (await readerView(this.#disk, directory)).writer) return true;
     const segment = log.index.segmentWithId(id);
     if (!(segment?.index instanceof ActiveSegmentIndex) || this.#damagedHere) return false;
     return await isBegunBlock({ index: log.index, frames, storeId: log.storeId as Uint8Array, segment }, file, size);
@@ -248,6 +258,7 @@ class Verification {
   /** A writer goes by the frames where a block is bad, as if a look-up had met it: its next checkpoint has their rows, and the next opening writes a block. */
   #leaveBlock(id: number): void {
     const { frames, log } = this.#parts;
+    this.#badBlocks?.add(id);
     if (frames.unwritten !== null && !this.#damagedHere && log.index.segmentWithId(id)?.indexOnDisk === true) log.index.rebuildIndex(id);
   }
 
@@ -462,9 +473,3 @@ class Verification {
     this.#checkpoint.meet({ segmentId, offset, events: this.#events, nextSequence: this.#sequences.next, heads: this.#heads });
   }
 }
-
-/** A checkpoint's index is looked at only where it holds rows itself. */
-function noIndex(segment: SegmentEntry): never {
-  throw new Error(`The index of segment ${segment.id} is not in the checkpoint`);
-}
-const NO_SOURCE: IndexSource = { hasId: () => false, loadIndex: noIndex, rebuildIndex: noIndex };

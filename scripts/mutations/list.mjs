@@ -347,8 +347,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "const copies = await this.#copyAside(problems, actions);\n      await this.#apply(actions);",
-        "await this.#apply(actions);\n      const copies = await this.#copyAside(problems, actions);",
+        "const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });\n      await this.#apply(actions);",
+        "await this.#apply(actions);\n      const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });",
       ],
     ],
     suites: ["changes"],
@@ -369,8 +369,8 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "    await this.#remove(actions, CHECKPOINT_FILE);\n    await rebuild(false);\n",
-        "    await rebuild(false);\n    await this.#remove(actions, CHECKPOINT_FILE);\n",
+        "    await this.#putCheckpointAside();\n    await rebuild(false);\n",
+        "    await rebuild(false);\n    await this.#putCheckpointAside();\n",
       ],
     ],
     suites: ["changes"],
@@ -378,12 +378,7 @@ export const mutations = [
   {
     name: "repair: what it removed may come back",
     file: "src/repair.ts",
-    edits: [
-      [
-        "await this.#disk.remove(join(this.#directory, name));\n    await this.#disk.syncDirectory(this.#directory);",
-        "await this.#disk.remove(join(this.#directory, name));",
-      ],
-    ],
+    edits: [["if (names.length > 0) await this.#disk.syncDirectory(this.#directory);", ""]],
     suites: ["changes"],
   },
   {

@@ -28,8 +28,8 @@ export type CheckpointBytes =
 export type CheckpointFile = CheckpointBytes | { readonly kind: "absent" } | { readonly kind: "other"; readonly type: string };
 
 /** The checkpoint in this directory, as it was at one moment: all bytes are of one file, the one that was opened. */
-export async function readCheckpointFile(disk: Disk, directory: string): Promise<CheckpointFile> {
-  const path = join(directory, CHECKPOINT_FILE);
+export async function readCheckpointFile(disk: Disk, directory: string, name: string = CHECKPOINT_FILE): Promise<CheckpointFile> {
+  const path = join(directory, name);
   const status = await disk.status(path);
   if (status === null) return { kind: "absent" };
   if (status.type !== "file") return { kind: "other", type: status.type };

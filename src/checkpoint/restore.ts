@@ -31,6 +31,13 @@ const NAMES_PREPARED_MIN = 16_384;
 const SCOPES_PER_STEP = 65_536;
 const SEGMENTS_PER_STEP = 256;
 
+/** A checkpoint's index is looked at only where it holds rows itself. */
+function noIndex(segment: SegmentEntry): never {
+  throw new Error(`The index of segment ${segment.id} is not in the checkpoint`);
+}
+/** For whoever asks it nothing that another file knows. */
+export const NO_SOURCE: IndexSource = { hasId: () => false, loadIndex: noIndex, rebuildIndex: noIndex };
+
 /** Raised inside only, by the readers of fields. */
 class Unfit extends Error {}
 

@@ -74,13 +74,35 @@ export interface DirectoryLockOptions {
  * try { … } finally { await lock.release(); }
  */
 export async function acquireDirectoryLock(disk: Disk, directory: string, options: DirectoryLockOptions): Promise<DirectoryLock> {
+  return await outlast(disk, directory, options, () => attempt(disk, directory, options));
+}
+
+/**
+ * Waits until nobody has the directory for writing. Takes no lock and changes nothing: somebody may take it right behind that.
+ *
+ * @throws StoreError `LOCKED` while a holder lives; `IO` when the lock file cannot be read.
+ */
+export async function outlastHolder(disk: Disk, directory: string, options: DirectoryLockOptions): Promise<void> {
+  await outlast(disk, directory, options, async () => {
+    const holder = await readLockHolder(disk, directory);
+    return holder === null ? { lock: "none" as const } : { lock: null, heldBy: holder.identity, since: holder.since };
+  });
+}
+
+/** Asks again until there is an answer or it has waited long enough. */
+async function outlast<Lock>(
+  disk: Disk,
+  directory: string,
+  options: DirectoryLockOptions,
+  ask: () => Promise<Outcome<Lock>>,
+): Promise<Lock> {
   const deadlineMs = options.clock.monotonicMs() + options.waitMs;
   // Time asleep counts as well, so that a clock that stands still cannot make this wait for ever.
   let sleptMs = 0;
   for (;;) {
     options.signal?.throwIfAborted();
-    const outcome = await attempt(disk, directory, options);
-    if (outcome.lock !== null) return outcome.lock;
+    const outcome = await ask();
+    if (!("heldBy" in outcome)) return outcome.lock;
     const remainingMs = Math.min(deadlineMs - options.clock.monotonicMs(), options.waitMs - sleptMs);
     if (!(remainingMs > 0)) throw lockedError(disk, directory, outcome.heldBy, outcome.since);
     const pauseMs = Math.min(POLL_MS, Math.ceil(remainingMs));
@@ -107,8 +129,8 @@ export async function readLockHolder(disk: Disk, directory: string): Promise<Loc
   }
 }
 
-type Outcome =
-  | { readonly lock: DirectoryLock }
+type Outcome<Lock = DirectoryLock> =
+  | { readonly lock: Lock }
   | { readonly lock: null; readonly heldBy: ProcessIdentity | null; readonly since: Date | null };
 
 async function attempt(disk: Disk, directory: string, options: DirectoryLockOptions): Promise<Outcome> {

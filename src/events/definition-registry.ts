@@ -37,6 +37,11 @@ const FIRST_AUTOMATIC_KIND = DATA + 1;
 const EFFECT_CATEGORY = 0xd;
 const NONE: readonly Resolution[] = [];
 
+/** Whether a store may have given the kind to a definition that names none. */
+export function isAutomaticKind(kind: number): boolean {
+  return kind >= FIRST_AUTOMATIC_KIND && kind >>> 12 !== EFFECT_CATEGORY;
+}
+
 export class DefinitionRegistry {
   readonly #definitionByName = new Map<string, AnyDefinition>();
   /** Kinds claimed by definitions that name them. */

@@ -38,6 +38,9 @@ export async function storeOfFrames(
   }
 }
 
+/** Where nobody asks whose segment it is. */
+export const NO_STORE = new Uint8Array(16);
+
 /** What stands for the header of such a segment: it says no more than its name does. */
 export function standInHeader(storeId: Uint8Array, segmentId: number, generation: number): SegmentHeader {
   return { storeId, segmentId, firstSequence: 0, generation, replacesFrom: 0, replacesTo: 0, createdMicros: 0 };

@@ -47,14 +47,18 @@ export interface DamagedPlaceInput {
   readonly behind: readonly SegmentThere[];
   /** The newest generation that the log knows. */
   readonly generation: number;
+  /** Whether compaction may have made any of its segments: false only where something tells that none was. */
+  readonly mayBeCompacted: boolean;
+  /** Whether segments came behind it, though none of them is left: the newest is never compacted. */
+  readonly hadBehind: boolean;
 }
 
 const WITHOUT = "(a retry of removed events with keys or given ids appends them again, and verify takes removed events for lost)";
 const ALL = `all of it ${WITHOUT}`;
 const ALL_OF_ANY = `all of it, if it had one ${WITHOUT}`;
 
-export function missingPlace(id: number, due: number, generation: number): DamagedPlace {
-  const lost = generation > 0 ? [ALL_OF_ANY] : [];
+export function missingPlace(id: number, due: number, mayBeCompacted: boolean): DamagedPlace {
+  const lost = mayBeCompacted ? [ALL_OF_ANY] : [];
   return {
     id,
     isNewest: false,
@@ -71,7 +75,7 @@ export function missingPlace(id: number, due: number, generation: number): Damag
 }
 
 export function damagedPlace(input: DamagedPlaceInput): DamagedPlace {
-  const { id, segment, header, due, generation } = input;
+  const { id, segment, header, due, generation, mayBeCompacted } = input;
   const { events, retention, seal, frames } = segment;
   const behind = input.behind.filter((other) => !isReplaced(input, other));
   const bound = behind.find(({ first }) => first !== null)?.first ?? Number.POSITIVE_INFINITY;
@@ -85,7 +89,8 @@ export function damagedPlace(input: DamagedPlaceInput): DamagedPlace {
   const isCompacted = retention !== null || (header?.replacesFrom ?? 0) > 0;
   const isNewest = input.behind.length === 0;
   // The newest is never compacted.
-  const mayLack = isCompacted || (header === null && generation > 0 && !isNewest && frames[0]?.offset !== SEGMENT_HEADER.bytes);
+  const mayLack =
+    isCompacted || (header === null && mayBeCompacted && (!isNewest || input.hadBehind) && frames[0]?.offset !== SEGMENT_HEADER.bytes);
   return {
     id,
     isNewest,

@@ -3,18 +3,23 @@
  * for word, so a repair puts them back where they stood. Without the name of a kind the next writer would give that name another number, and no read by the
  * name would find the events before.
  */
+import { rest } from "../base/rest.ts";
 import { isStoreError } from "../base/store-error.ts";
 import { getUint64 } from "../base/u64.ts";
+import { isAutomaticKind } from "../events/definition-registry.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { frameFlags } from "../format/native/frame.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { isSystemFrame } from "../format/native/system-frame.ts";
+import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { PageCache } from "../index/page-cache.ts";
 import { IndexPageError } from "../index/sealed-segment-index.ts";
+import type { StoreIndex } from "../index/store-index.ts";
 import { openBlock } from "./block-files.ts";
 import type { DamagedSegment, RightFrame } from "./damaged-segment.ts";
 import { addRecordInForce } from "./records-in-force.ts";
 import type { SegmentFiles } from "./segment-files.ts";
+import { definitionRecordOf } from "./system-records.ts";
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const hashOf = (frame: Uint8Array): string => Buffer.from(frame.subarray(frame.length - FRAME.hashBytes)).toString("hex");
@@ -49,6 +54,24 @@ export function lostRecords(pictured: readonly Uint8Array[], found: readonly Uin
   const inForce: Uint8Array[] = [];
   for (const record of [...found, ...missing].toSorted((a, b) => clockOf(a) - clockOf(b))) addRecordInForce(inForce, record);
   return missing.filter((record) => inForce.includes(record));
+}
+
+/** Of each kind that events have, the sequence of the first of them. `index`: with the rows of all segments in memory. */
+export async function kindsIn({ segments }: StoreIndex): Promise<ReadonlyMap<number, number>> {
+  const first = new Map<number, number>();
+  for (const { index } of segments) {
+    if (!(index instanceof ActiveSegmentIndex)) continue;
+    const { kind } = index.columns;
+    for (let row = 0; row < index.rowCount; row++) if (!first.has(kind[row])) first.set(kind[row], index.sequenceAt(row));
+    await rest();
+  }
+  return first;
+}
+
+/** Those of these kinds that no record names, and that a definition without a kind may have had. */
+export function unnamedKinds(kinds: Iterable<number>, records: readonly Uint8Array[]): number[] {
+  const named = new Set(records.map((record) => definitionRecordOf(record)?.kind));
+  return [...kinds].filter((kind) => isAutomaticKind(kind) && !named.has(kind));
 }
 
 /** The segment with these records among its frames, but for those that it has. */

@@ -3,10 +3,11 @@
  * Names are `NNNNNN.fbat`, numbered from 1; a seventh digit simply appears, so they are sorted by number, never by name.
  */
 import { join } from "node:path";
+import { sameBytes } from "../base/hex.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { Disk, DiskFile } from "../disk/disk.ts";
 import { errorCode } from "../disk/system-error.ts";
-import { decodeSegmentHeader, SEGMENT_HEADER } from "../format/native/segment-header.ts";
+import { decodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "../format/native/segment-header.ts";
 
 const OPEN_FILES_MAX = 128;
 const SEGMENT_NAME = /^(\d{6,15})\.fbat$/;
@@ -28,6 +29,8 @@ function isOutOfDescriptors(error: unknown): boolean {
   return errorCode(error) === "EMFILE" || errorCode(error) === "ENFILE";
 }
 
+type ExpectedHeader = Pick<SegmentHeader, "storeId" | "generation">;
+
 export class SegmentFiles {
   readonly directory: string;
   readonly disk: Disk;
@@ -41,8 +44,8 @@ export class SegmentFiles {
   /** Told of a file that was replaced or removed, before anybody can read the new one. */
   onForget: (id: number) => void = () => {};
 
-  /** The generation that a segment's header must have, beside a writer that may compact; null: any. Asked when a file is opened. */
-  expectedGeneration: (id: number) => number | null = () => null;
+  /** What a segment's header must say, beside a writer that may compact; null: anything. Asked when a file is opened. */
+  expected: (id: number) => ExpectedHeader | null = () => null;
   /** Whether a file was found to be another than expected. */
   isOutdated = false;
   #retired = false;
@@ -104,7 +107,7 @@ export class SegmentFiles {
   }
 
   #openExpected(id: number): DiskFile {
-    const expected = this.expectedGeneration(id);
+    const expected = this.expected(id);
     if (expected === null) return this.disk.openSync(this.path(id));
     let file: DiskFile;
     try {
@@ -123,11 +126,12 @@ export class SegmentFiles {
   }
 
   /** Throws `COMPACTED` where the segment's file is of a later generation: another process has put a merged segment in its place. */
-  assertGeneration(file: DiskFile, id: number, expected: number): void {
+  assertGeneration(file: DiskFile, id: number, { storeId, generation }: ExpectedHeader): void {
     const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
     const outcome = decodeSegmentHeader(bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0)));
     // A broken header, or another segment's, says nothing of compactions, and generations only rise: what lies behind it is checked frame by frame.
-    if (outcome.kind === "ok" && outcome.header.segmentId === id && outcome.header.generation > expected) throw this.#outdatedError(id);
+    if (outcome.kind !== "ok" || outcome.header.segmentId !== id || outcome.header.generation <= generation) return;
+    if (sameBytes(outcome.header.storeId, 0, storeId, 0, storeId.length)) throw this.#outdatedError(id);
   }
 
   #outdatedError(id: number): StoreError<"COMPACTED"> {

@@ -101,15 +101,21 @@ export function replaces(newer: SegmentHeader, segment: ListedSegment): boolean 
   );
 }
 
-/** Ids from `firstId` up to the newest of these segments that are neither there nor replaced. `broken`: those of files without a whole header. */
+/** A file with any number for its name must not take the memory, or the time, of as many. */
+export const MISSING_MAX = 10_000;
+
+/**
+ * Ids from `firstId` up to the newest of these segments that are neither there nor replaced: the first of them, where they are very many. `broken`: those of
+ * files without a whole header.
+ */
 export function missingIds(segments: readonly ListedSegment[], broken: readonly number[], firstId: number): number[] {
   const missing: number[] = [];
   const present = new Set(broken);
   let next = firstId;
   for (const { id, header } of segments) {
     const from = header.replacesFrom > 0 ? Math.min(header.replacesFrom, id) : id;
-    for (; next < from; next++) if (!present.has(next)) missing.push(next);
-    next = Math.max(id, header.replacesTo) + 1;
+    for (; next < from && missing.length < MISSING_MAX; next++) if (!present.has(next)) missing.push(next);
+    next = Math.max(next, id + 1, header.replacesTo + 1);
   }
   return missing;
 }

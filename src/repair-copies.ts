@@ -1,0 +1,46 @@
+/** The first step of a repair: everything that it will change is copied into a directory of its own, with the report, for whoever meets the holes later. */
+import { join } from "node:path";
+import type { Clock } from "./base/clock.ts";
+import { uninitializedBytes } from "./base/uninitialized.ts";
+import type { Disk } from "./disk/disk.ts";
+import { replaceFile } from "./disk/replace-file.ts";
+import type { RepairReport } from "./repair.ts";
+
+const PIECE_BYTES = 1024 * 1024;
+
+/** Copies every file that will be changed; gives the directory's name. Commit point: the sync of the directory that holds the copies. */
+export async function copyAside(
+  disk: Disk,
+  directory: string,
+  clock: Clock,
+  { problems, actions }: Pick<RepairReport, "problems" | "actions">,
+): Promise<string> {
+  const repairedAt = new Date(Math.floor(clock.nowMicros() / 1000)).toISOString();
+  const name = `damaged-${repairedAt.replaceAll(/[:.]/g, "-")}`;
+  const target = join(directory, name);
+  await disk.makeDirectory(target);
+  for (const { file } of actions) {
+    const path = join(directory, file);
+    if ((await disk.status(path)) !== null) await replaceFile(disk, target, file, piecesOf(disk, path));
+  }
+  const record = JSON.stringify({ repairedAt, problems, actions }, null, 2);
+  await replaceFile(disk, target, "repair.json", new TextEncoder().encode(`${record}\n`));
+  await disk.syncDirectory(directory);
+  return name;
+}
+
+/** The file's bytes, or the first of them: whatever it has become, no more of it is in memory than a piece. */
+export async function* piecesOf(disk: Disk, path: string, bytes = Number.POSITIVE_INFINITY): AsyncGenerator<Uint8Array, void> {
+  const file = await disk.open(path, "read");
+  try {
+    const piece = uninitializedBytes(PIECE_BYTES);
+    for (let at = 0; at < bytes; ) {
+      const count = await file.read(piece, 0, Math.min(piece.length, bytes - at), at);
+      if (count === 0) return;
+      yield piece.subarray(0, count);
+      at += count;
+    }
+  } finally {
+    await file.close();
+  }
+}
