@@ -28,6 +28,7 @@ import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
 import { type Batpak03Segment, standsAlone, type WalkEnd } from "./log/batpak03-segment.ts";
 import { Batpak03Attempt, type Batpak03Log } from "./open-batpak03-attempt.ts";
+import { FooterNumbers, soundFooter } from "./open-batpak03-footers.ts";
 
 const PIECE_BYTES = 1024 * 1024;
 /** The first pieces are smaller: all of this code is still cold, and takes several times as long for an entry. */
@@ -47,14 +48,29 @@ const EDGE_BYTES = 4096;
 export type CheckpointRoute =
   | { readonly kind: "ok"; readonly attempt: Batpak03Attempt; readonly replayed: number }
   | { readonly kind: "absent" }
-  | { readonly kind: "ignored"; readonly reason: string; readonly lost: { readonly segmentId: number; readonly offset: number } | null };
+  | {
+      readonly kind: "ignored";
+      readonly reason: string;
+      readonly lost: { readonly segmentId: number; readonly offset: number } | null;
+      /** Whether it is a footer behind it that contradicts the frames: without these it may be believed. */
+      readonly isOfFooters: boolean;
+    };
 
-/** Reads the log by its checkpoint. Notes in `log.claimedEnds` what a whole checkpoint says, also where it is ignored. */
-export async function openByCheckpoint(disk: Disk, log: Batpak03Log): Promise<CheckpointRoute> {
+/**
+ * Reads the log by its checkpoint. Notes in `log.claimedEnds` what a whole checkpoint says, also where it is ignored.
+ *
+ * @param byFooters whether frames past the watermark are numbered by the footers of their segments, where there are any
+ */
+export async function openByCheckpoint(disk: Disk, log: Batpak03Log, byFooters: boolean): Promise<CheckpointRoute> {
   const path = join(log.files.directory, CHECKPOINT_FILE);
   const status = await disk.status(path);
   if (status === null) return { kind: "absent" };
-  const ignored = (reason: string, lost: CheckpointEntries["lost"] = null): CheckpointRoute => ({ kind: "ignored", reason, lost });
+  const ignored = (reason: string, entries?: CheckpointEntries): CheckpointRoute => ({
+    kind: "ignored",
+    reason,
+    lost: entries?.lost ?? null,
+    isOfFooters: entries?.isOfFooters ?? false,
+  });
   if (status.type !== "file") return ignored(`it is a ${status.type}`);
   const file = await disk.open(path, "read");
   try {
@@ -65,10 +81,10 @@ export async function openByCheckpoint(disk: Disk, log: Batpak03Log): Promise<Ch
     entries.noteClaimedEnd();
     entries.noteWatermark(decoded.head);
     log.claimedEnds = entries.claimedEnds;
-    const fault = entries.fault ?? (await entries.finish(decoded.head));
-    if (fault !== null) return ignored(fault, entries.lost);
-    const { attempt } = entries;
-    return { kind: "ok", attempt, replayed: attempt.rows.events - attempt.rows.claimedEvents };
+    const fault = entries.fault ?? (await entries.finish(decoded.head, byFooters));
+    if (fault !== null) return ignored(fault, entries);
+    const { attempt, numbered } = entries;
+    return { kind: "ok", attempt, replayed: attempt.rows.events - attempt.rows.claimedEvents + numbered };
   } finally {
     await file.close();
   }
@@ -153,6 +169,9 @@ class CheckpointEntries implements CheckpointVisitor {
   fault: string | null = null;
   /** Where a segment ends that had more entries. */
   lost: { segmentId: number; offset: number } | null = null;
+  /** Events behind the watermark that footers numbered, and whether one of these contradicts its frames. */
+  numbered = 0;
+  isOfFooters = false;
   readonly #log: Batpak03Log;
   readonly #strings: string[] = [];
   /** Ids of the index by string, -1 where not asked for yet. */
@@ -332,7 +351,7 @@ class CheckpointEntries implements CheckpointVisitor {
   }
 
   /** What comes behind the entries: the rest up to the watermark, then frames that are replayed. Gives why the checkpoint is ignored, or null. */
-  async finish(head: DecodedCheckpoint["head"]): Promise<string | null> {
+  async finish(head: DecodedCheckpoint["head"], byFooters: boolean): Promise<string | null> {
     const { segments, limit } = this.#log;
     const { rows } = this.attempt;
     const watermark = segments.findIndex(({ id }) => id === head.watermarkSegmentId);
@@ -347,11 +366,12 @@ class CheckpointEntries implements CheckpointVisitor {
     }
     if (this.fault !== null) return this.fault;
     if (last >= 0) {
-      await this.#passWatermark(segments[last], isPast ? Number.POSITIVE_INFINITY : head.watermarkOffset, head.globalSequence);
+      const offset = isPast ? Number.POSITIVE_INFINITY : head.watermarkOffset;
+      await this.#passWatermark(segments[last], offset, head.globalSequence, byFooters);
       for (const segment of segments.slice(last + 1)) {
         rows.beginSegment(segment.id);
         if (standsAlone(segment)) rows.doubtBatch();
-        await this.#replay(segment, segment.framesOffset);
+        await this.#replay(segment, segment.framesOffset, byFooters);
       }
     }
     rows.finish();
@@ -360,7 +380,7 @@ class CheckpointEntries implements CheckpointVisitor {
     return this.fault ?? rows.fault ?? this.#edgesMismatch();
   }
 
-  async #passWatermark(segment: Batpak03Segment, watermark: number, allocator: number): Promise<void> {
+  async #passWatermark(segment: Batpak03Segment, watermark: number, allocator: number, byFooters: boolean): Promise<void> {
     const { rows, tornTails } = this.attempt;
     const torn = tornTails.length;
     const to = Math.min(watermark, segment.end);
@@ -371,14 +391,31 @@ class CheckpointEntries implements CheckpointVisitor {
       if (rows.idle) rows.index.acceptedSequence = Math.max(rows.index.acceptedSequence, allocator);
     }
     if (rest.atFooter || tornTails.length > torn) rows.endSegment(rest.framesEnd, rest.atFooter);
-    else await this.#replay(segment, Math.max(rest.framesEnd, to));
+    else await this.#replay(segment, Math.max(rest.framesEnd, to), byFooters);
   }
 
-  async #replay(segment: Batpak03Segment, from: number): Promise<void> {
+  async #replay(segment: Batpak03Segment, from: number, byFooters: boolean): Promise<void> {
     const { attempt } = this;
-    const walk = attempt.walk(segment, from, segment.end, (frame, offset) => attempt.rows.frame(frame, offset, -1, "free"));
-    const { framesEnd, atFooter } = await inSteps(walk);
-    attempt.rows.endSegment(framesEnd, atFooter);
+    const { rows } = attempt;
+    const numbers = byFooters && rows.fault === null ? await this.#numbersOf(segment, from) : null;
+    const visit = (frame: Frame, offset: number): void =>
+      numbers === null ? rows.frame(frame, offset, -1, "free") : numbers.frame(frame, offset);
+    const { framesEnd, atFooter } = await inSteps(attempt.walk(segment, from, segment.end, visit));
+    if (numbers !== null) {
+      numbers.finish(segment.id, atFooter);
+      this.numbered += numbers.passed;
+      this.isOfFooters ||= rows.fault !== null;
+    }
+    rows.endSegment(framesEnd, atFooter);
+  }
+
+  /** The footer of a segment behind the watermark, where its sequences go on from what was before: once the original had opened by a checkpoint, it began anew. */
+  async #numbersOf(segment: Batpak03Segment, from: number): Promise<FooterNumbers | null> {
+    const { rows } = this.attempt;
+    const footer = await soundFooter(this.#log.files, segment, () => {});
+    if (footer === null) return null;
+    const numbers = new FooterNumbers(footer, this.attempt, from);
+    return numbers.startsAt(Math.max(rows.nextAtLeast, rows.index.acceptedSequence)) ? numbers : null;
   }
 
   // The entries against frames.

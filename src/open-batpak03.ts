@@ -1,6 +1,6 @@
 /**
- * Opens a log of the batpak 0.3 layout: by its checkpoint and the frames past it, else by its frames, numbered by the footers of its segments,
- * else by its frames alone, numbered in file order. Each step down has its reason in the report. Changes nothing on disk.
+ * Opens a log of the batpak 0.3 layout: by its checkpoint and the frames past it, which footers number where they can, else by its frames, numbered by
+ * the footers of its segments, else by its frames alone, numbered in file order. Each step down has its reason in the report. Changes nothing on disk.
  *
  * Footers have no checksum, and stores exist whose footers are wrong: every entry is compared with its frame, so that a footer adds the
  * sequences, which no frame holds, and nothing else. They are believed if each fits its segment's events one by one, and if they ascend from
@@ -9,16 +9,17 @@
  */
 import { inSteps } from "./base/rest.ts";
 import type { Disk } from "./disk/disk.ts";
-import { Footer, footerMismatch, misplacedEntry } from "./format/batpak03/footer.ts";
-import { type Frame, isBatchMarker } from "./format/batpak03/frame.ts";
+import type { Footer } from "./format/batpak03/footer.ts";
+import type { Frame } from "./format/batpak03/frame.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import type { IndexSource, StoreIndex } from "./index/store-index.ts";
 import { FrameReader } from "./log/batpak03-frame-reader.ts";
 import { SEQUENCE_MAX } from "./log/batpak03-rows.ts";
-import { type Batpak03Segment, readFooter, standsAlone } from "./log/batpak03-segment.ts";
+import { type Batpak03Segment, standsAlone } from "./log/batpak03-segment.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import { Batpak03Attempt, type Batpak03Log, lookAtSegments } from "./open-batpak03-attempt.ts";
 import { openByCheckpoint } from "./open-batpak03-checkpoint.ts";
+import { FooterNumbers, soundFooter } from "./open-batpak03-footers.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenRoute } from "./open-report.ts";
 
@@ -73,7 +74,12 @@ class Batpak03Opening {
 
   async #byCheckpoint(): Promise<Batpak03Attempt | null> {
     if (this.#input.routes?.checkpoint === false) return this.#refuse("the checkpoint is ignored: it was not asked for");
-    const outcome = await openByCheckpoint(this.#input.disk, this.#log);
+    const { disk, routes } = this.#input;
+    let outcome = await openByCheckpoint(disk, this.#log, routes?.blocks !== false);
+    if (outcome.kind === "ignored" && outcome.isOfFooters) {
+      this.#refuse(`the footers behind the checkpoint are ignored: ${outcome.reason}`);
+      outcome = await openByCheckpoint(disk, this.#log, false);
+    }
     if (outcome.kind === "absent") return this.#input.segmentIds.length === 0 ? null : this.#refuse("there is no checkpoint");
     if (outcome.kind === "ok") {
       this.#replayed = outcome.replayed;
@@ -117,17 +123,7 @@ class Batpak03Opening {
   }
 
   async #footerOf(segment: Batpak03Segment): Promise<Footer | null> {
-    const { files } = this.#input;
-    const file = files.pin(segment.id);
-    try {
-      const footer = await readFooter(file, segment);
-      const fault = footer instanceof Footer ? await inSteps(misplacedEntry(footer, segment.framesOffset)) : footer;
-      if (fault === null) return footer as Footer | null;
-      this.#reasons.push(`the footer of segment ${segment.id} is ignored: ${fault.reason}`);
-      return null;
-    } finally {
-      files.unpin(segment.id);
-    }
+    return await soundFooter(this.#input.files, segment, (reason) => void this.#refuse(reason));
   }
 
   /** Reads all frames; the segments in `numbered` are numbered by their footers. */
@@ -138,7 +134,7 @@ class Batpak03Opening {
       rows.beginSegment(segment.id);
       if (standsAlone(segment)) rows.doubtBatch();
       const footer = numbered.has(segment.id) ? await this.#footerOf(segment) : null;
-      const numbers = footer === null ? null : new FooterNumbers(footer, attempt);
+      const numbers = footer === null ? null : new FooterNumbers(footer, attempt, segment.framesOffset);
       const visit = (frame: Frame, offset: number): void =>
         numbers === null ? rows.frame(frame, offset, -1, "free") : numbers.frame(frame, offset);
       const { framesEnd, atFooter } = await inSteps(attempt.walk(segment, segment.framesOffset, segment.end, visit));
@@ -227,50 +223,5 @@ class Batpak03Opening {
       break;
     }
     return id;
-  }
-}
-
-/** Gives a segment's events the sequences of its footer, as long as each entry is what its frame says. */
-class FooterNumbers {
-  readonly #footer: Footer;
-  readonly #attempt: Batpak03Attempt;
-  #entry = 0;
-  /** How many problems of the attempt have been taken into account. */
-  #problems: number;
-
-  constructor(footer: Footer, attempt: Batpak03Attempt) {
-    this.#footer = footer;
-    this.#attempt = attempt;
-    this.#problems = attempt.problems.length;
-  }
-
-  frame(frame: Frame, offset: number): void {
-    const { rows } = this.#attempt;
-    const footer = this.#footer;
-    this.#passLost(offset);
-    const entry = this.#entry;
-    if (isBatchMarker(frame) || entry === footer.entryCount || footer.frameOffset(entry) !== offset)
-      return rows.frame(frame, offset, -1, "unclaimed");
-    const mismatch = footerMismatch(footer, entry, frame, offset);
-    if (mismatch !== null) rows.fault ??= `entry ${entry} differs from its frame at offset ${offset}: ${mismatch}`;
-    this.#entry++;
-    rows.frame(frame, offset, footer.globalSequence(entry), "claimed");
-  }
-
-  /** The entries of frames that damage has taken, before `offset`, keep their sequences to themselves. */
-  #passLost(offset: number): void {
-    const { problems } = this.#attempt;
-    const lost = problems.length === this.#problems ? Number.POSITIVE_INFINITY : (problems[this.#problems].offset ?? 0);
-    this.#problems = problems.length;
-    const footer = this.#footer;
-    if (this.#entry < footer.entryCount && footer.frameOffset(this.#entry) < lost) return;
-    while (this.#entry < footer.entryCount && footer.frameOffset(this.#entry) < offset) this.#entry++;
-  }
-
-  finish(segmentId: number, atFooter: boolean): void {
-    const { rows } = this.#attempt;
-    this.#passLost(Number.POSITIVE_INFINITY);
-    if (this.#entry < this.#footer.entryCount) rows.fault ??= `entry ${this.#entry} of segment ${segmentId} names no event`;
-    if (!atFooter) rows.fault ??= `that of segment ${segmentId} does not begin where its frames end`;
   }
 }
