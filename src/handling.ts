@@ -91,7 +91,10 @@ export class Handling {
     }
     assertSignal(signal, "handle the command");
     signal?.throwIfAborted();
-    return await this.#inTurn(coordinate.entity, signal, () => this.#decideAndAppend(coordinate, decider, command, options, retries));
+    // Whoever calls may use both for the next command before it is this one's turn.
+    const { entity, scope } = coordinate;
+    const own = { ...options };
+    return await this.#inTurn(entity, signal, () => this.#decideAndAppend({ entity, scope }, decider, command, own, retries));
   }
 
   /** Does the work when the commands on this entity that came before are done. */
