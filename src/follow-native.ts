@@ -9,7 +9,7 @@ import { segmentSeed } from "./format/native/frame.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { followBatpak03 } from "./follow-batpak03.ts";
 import type { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
-import type { SegmentEntry } from "./index/store-index.ts";
+import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { openBlock, takeBlock } from "./log/block-files.ts";
 import { replayRun, type ReplayTarget } from "./log/replay.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
@@ -92,16 +92,15 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
             replayRun(target, entry, run, (error) => {
               throw error;
             });
+            // Names, heads and numbers of events tell of it at once, and others may look between two commits.
+            show(index, entry);
           },
         });
       }
     } finally {
       await file.close();
     }
-    segment.visibleFrames = segment.frames;
-    index.visible.segmentId = segment.id;
-    index.visible.offset = segment.framesEnd;
-    index.visible.sequence = index.acceptedSequence;
+    show(index, segment);
     // What the mark calls visible is there. Where it cannot be come to, reading anew tells why.
     const isAllThere = mark === null || (to !== undefined && to <= segment.framesEnd);
     if (!segment.sealed) return isAllThere;
@@ -116,6 +115,14 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     segment = newSegmentEntry(index, next, header.header.generation);
     index.segments.push(segment);
   }
+}
+
+/** What is taken up of the newest segment is visible. */
+function show(index: StoreIndex, segment: SegmentEntry): void {
+  segment.visibleFrames = segment.frames;
+  index.visible.segmentId = segment.id;
+  index.visible.offset = segment.framesEnd;
+  index.visible.sequence = index.acceptedSequence;
 }
 
 /** What is looked at; null where a file is gone: compacted, or only begun by a writer that was killed. */
