@@ -23,7 +23,7 @@ import { keyedId, parseId } from "./events/id.ts";
 import { DATA, SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
 import { clampGivenTimes } from "./given-times.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
-import type { Acceptance } from "./log/acceptance.ts";
+import type { Acceptance, KeptPlace } from "./log/acceptance.ts";
 import { AppendItem, type ConditionResult, type ExpectedState } from "./log/append-request.ts";
 import { CommitGroup } from "./log/commit-group.ts";
 import type { FramePlacer } from "./log/frame-placer.ts";
@@ -89,10 +89,12 @@ export class Appending {
     return this.#parts.limits;
   }
 
+  /** @param place where the append is to stand, if it is encoded within the call; what its schemas and getters append waits behind it */
   append(
     coordinate: Coordinate,
     events: AnyNewEvent | readonly AnyNewEvent[],
     options: AppendOptions = NO_OPTIONS,
+    place: KeptPlace | null = null,
   ): Promise<Receipt | Receipt[]> {
     const single = !Array.isArray(events);
     const receipts = new PromisedReceipts(single);
@@ -107,7 +109,7 @@ export class Appending {
         // What is wrong with the call is so without an event, too.
         if (items.length === 0) this.#item(coordinate, ANY_EVENT, options, 0, null);
       }
-      this.#validate(items, options.signal ?? null, receipts);
+      this.#validate(items, options.signal ?? null, receipts, place);
     } catch (error) {
       receipts.reject(error);
     }
@@ -199,7 +201,7 @@ export class Appending {
   }
 
   /** Lets the schemas answer. Until one that is asynchronous has, the append holds up nobody. */
-  #validate(items: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts): void {
+  #validate(items: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts, place: KeptPlace | null = null): void {
     const { batchEventsMax } = this.#parts.limits;
     if (items.length > batchEventsMax) throw tooLarge("the number of events in the batch", items.length, batchEventsMax);
     signal?.throwIfAborted();
@@ -217,7 +219,7 @@ export class Appending {
       } else item.data = output;
     }
     if (items.length === 0) receipts.resolve([]);
-    else if (pending === null) this.#enter(items, signal, receipts);
+    else if (pending === null) this.#enter(items, signal, receipts, place);
     else this.#awaitAnswers(pending, items, signal, receipts);
   }
 
@@ -240,7 +242,7 @@ export class Appending {
       cancel();
       try {
         this.#parts.assertWritable();
-        this.#enter(items, signal, receipts);
+        this.#enter(items, signal, receipts, null);
       } catch (error) {
         receipts.reject(error);
       }
@@ -248,9 +250,9 @@ export class Appending {
   }
 
   /** Stages the append, or makes it wait for room. */
-  #enter(items: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts): void {
+  #enter(items: readonly AppendItem[], signal: AbortSignal | null, receipts: PromisedReceipts, place: KeptPlace | null): void {
     const { acceptance } = this.#parts;
-    if (acceptance.mustWait || !this.#tryStage(items, signal, receipts)) {
+    if ((acceptance.mustWait && place?.isKept !== true) || !this.#tryStage(items, signal, receipts)) {
       acceptance.wait(() => this.#tryStage(items, signal, receipts), receipts, signal);
     }
   }

@@ -74,6 +74,7 @@ class Following {
   /** Takes a segment's frames, from its first one where `from` is -1. `isOver`: a later segment is there. False where something is damaged. */
   async take(id: number, from: number, isOver: boolean): Promise<boolean> {
     const { rows } = this;
+    const { visible } = rows.index;
     const { files } = this.#parts;
     const limit = this.#ends.get(id) ?? Number.POSITIVE_INFINITY;
     const file = files.pin(id);
@@ -86,7 +87,12 @@ class Following {
       const sink = {
         frame: (frame: Parameters<Batpak03Rows["frame"]>[0], offset: number) => {
           rows.frame(frame, offset, -1, "free");
-          if (rows.idle) decidedEnd = offset + frame.length;
+          if (!rows.idle) return;
+          decidedEnd = offset + frame.length;
+          // Names, heads and numbers of events tell of it at once, and others may look between two frames.
+          visible.segmentId = id;
+          visible.offset = decidedEnd;
+          visible.sequence = rows.index.acceptedSequence;
         },
         damage: () => {
           isDamaged = true;

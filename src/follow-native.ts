@@ -9,7 +9,7 @@ import { segmentSeed } from "./format/native/frame.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { followBatpak03 } from "./follow-batpak03.ts";
 import type { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
-import type { SegmentEntry } from "./index/store-index.ts";
+import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { openBlock, takeBlock } from "./log/block-files.ts";
 import { replayRun, type ReplayTarget } from "./log/replay.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
@@ -81,10 +81,7 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     } finally {
       await file.close();
     }
-    segment.visibleFrames = segment.frames;
-    index.visible.segmentId = segment.id;
-    index.visible.offset = segment.framesEnd;
-    index.visible.sequence = index.acceptedSequence;
+    show(index, segment);
     // What the mark calls visible is there. Where it cannot be come to, reading anew tells why.
     const isAllThere = mark === null || (to !== undefined && to <= segment.framesEnd);
     const next = segment.sealed ? await segmentBehind(input, segment) : null;
@@ -93,6 +90,14 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     segment = next;
     index.segments.push(segment);
   }
+}
+
+/** What is taken up of the newest segment is visible. */
+function show(index: StoreIndex, segment: SegmentEntry): void {
+  segment.visibleFrames = segment.frames;
+  index.visible.segmentId = segment.id;
+  index.visible.offset = segment.framesEnd;
+  index.visible.sequence = index.acceptedSequence;
 }
 
 /** Up to which offset the mark lets the segment be shown; undefined: all of it. */
@@ -121,6 +126,8 @@ async function takeUpSegment(
       replayRun(target, segment, run, (error) => {
         throw error;
       });
+      // Names, heads and numbers of events tell of it at once, and others may look between two commits.
+      show(parts.log.index, segment);
     },
   });
   return true;

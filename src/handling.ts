@@ -91,7 +91,10 @@ export class Handling {
     }
     assertSignal(signal, "handle the command");
     signal?.throwIfAborted();
-    return await this.#inTurn(coordinate.entity, signal, () => this.#decideAndAppend(coordinate, decider, command, options, retries));
+    // Whoever calls may use both for the next command before it is this one's turn.
+    const { entity, scope } = coordinate;
+    const own = { ...options };
+    return await this.#inTurn(entity, signal, () => this.#decideAndAppend({ entity, scope }, decider, command, own, retries));
   }
 
   /** Does the work when the commands on this entity that came before are done. */
@@ -168,9 +171,11 @@ export class Handling {
     if (isLater) place?.leave();
     const events = eventsOf(isLater ? await this.#unlessGivenUp(decision, signal) : decision);
     if (events.length === 0) return [];
-    const append = (): Promise<Receipt[]> => this.#append(coordinate, events, expect, options);
+    const appending = this.#append(coordinate, events, expect, options, place);
+    // It is taken by now, or lost to a schema that answers later.
+    place?.leave();
     try {
-      return await (place === null ? append() : place.use(append));
+      return await appending;
     } catch (error) {
       // The same command was under way twice and came to different events: the first to be accepted is the answer.
       const first = isStoreError(error, "IDEMPOTENCY_MISMATCH") ? this.#receiptsOf(entity, commandId) : null;
@@ -185,16 +190,17 @@ export class Handling {
     events: readonly AnyNewEvent[],
     expect: Expectation,
     { commandId, causedBy, correlationId, metadata, signal }: HandleOptions,
+    place: KeptPlace | null,
   ): Promise<Receipt[]> {
-    const receipts = await tracedAppend(this.#access, coordinate, events, {
+    const options = {
       expect,
       ...(commandId === undefined ? {} : { idempotencyKey: commandId }),
       ...(causedBy === undefined ? {} : { causedBy }),
       ...(correlationId === undefined ? {} : { correlationId }),
       ...(metadata === undefined ? {} : { metadata }),
       signal,
-    });
-    return receipts as Receipt[];
+    };
+    return (await tracedAppend(this.#access, coordinate, events, options, place)) as Receipt[];
   }
 
   /** The state as it is visible now, and what the log must look like for a decision upon it to count. */

@@ -5,6 +5,7 @@ import type { Coordinate } from "./events/coordinate.ts";
 import type { AnyNewEvent } from "./events/definition.ts";
 import type { Receipt } from "./events/event.ts";
 import { appendCommitting } from "./consuming.ts";
+import type { KeptPlace } from "./log/acceptance.ts";
 import type { StoreAccess } from "./store-access.ts";
 
 /** Appends for `store.append`, where somebody listens. What is wrong comes as a rejection, as where nobody does. */
@@ -13,16 +14,18 @@ export function tracedAppend(
   coordinate: Coordinate,
   events: AnyNewEvent | readonly AnyNewEvent[],
   options: AppendOptions | undefined,
+  place: KeptPlace | null = null,
 ): Promise<Receipt | Receipt[]> {
   const { writer } = access;
   if (writer === null) return Promise.reject(access.readOnlyError("append"));
   const message = { directory: access.directory, entity: "", scope: "", events: Array.isArray(events) ? events.length : 1 };
-  let append = (): Promise<Receipt | Receipt[]> => writer.appending.append(coordinate, events, options);
+  let append = (): Promise<Receipt | Receipt[]> => writer.appending.append(coordinate, events, options, place);
   try {
     // Read once, so that what is told is what is appended, and a getter is asked no oftener than without a listener.
     const { entity, scope } = coordinate ?? {};
     Object.assign(message, { entity, scope });
-    if (typeof coordinate === "object" && coordinate !== null) append = () => writer.appending.append({ entity, scope }, events, options);
+    if (typeof coordinate === "object" && coordinate !== null)
+      append = () => writer.appending.append({ entity, scope }, events, options, place);
   } catch (error) {
     append = () => Promise.reject(error as Error);
   }

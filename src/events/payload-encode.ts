@@ -269,7 +269,7 @@ function writeObject(sink: ByteSink, value: object, depth: number): void {
     return writeArray(sink, value, depth);
   }
   if (prototype === null) return writeMembers(sink, value as Record<string, unknown>, depth);
-  if (isUint8Array(value)) return writeBinary(sink, value);
+  if (isUint8Array(value)) return writeBinary(sink, value, depth);
   if (isDate(value)) return writeDate(sink, value, depth);
   if (isForeignObjectPrototype(prototype)) return writeMembers(sink, value as Record<string, unknown>, depth);
   return refuse(depth, describeInstance(value));
@@ -371,12 +371,22 @@ function writeArray(sink: ByteSink, items: readonly unknown[], depth: number): v
   ancestors[depth] = null;
 }
 
-function writeBinary(sink: ByteSink, value: Uint8Array): void {
+function writeBinary(sink: ByteSink, value: Uint8Array, depth: number): void {
   const byteLength = value.length;
+  if (byteLength === 0 && isDetached(value)) refuse(depth, "a Uint8Array whose bytes were transferred to another thread or array");
   writeHeader(sink, byteLength, 0, 0, 0xc4);
   if (sink.capacity - sink.position < byteLength) sink.grow(byteLength);
   sink.bytes.set(value, sink.position);
   sink.position += byteLength;
+}
+
+/** `ArrayBuffer.prototype.detached` is not there before Node 22. */
+function isDetached({ buffer }: Uint8Array): boolean {
+  try {
+    return new Uint8Array(buffer).length < 0;
+  } catch {
+    return true;
+  }
 }
 
 function writeDate(sink: ByteSink, value: Date, depth: number): void {

@@ -271,6 +271,9 @@ test("what would not come back is refused with its path", () => {
   refused({ a: Promise.resolve() }, "$.a", /Promise/);
   refused({ a: new Float64Array(1) }, "$.a", /Float64Array/);
   refused({ a: new ArrayBuffer(1) }, "$.a", /ArrayBuffer/);
+  const sent = new Uint8Array(8);
+  structuredClone(sent.buffer, { transfer: [sent.buffer] });
+  refused({ a: [1, sent] }, "$.a[1]", /transferred/);
   refused({ a: new (class List extends Array {})() }, "$.a", /List/);
   refused({ a: new Date(Number.NaN) }, "$.a", /invalid Date/);
   refused({ a: JSON.parse('{"__proto__":1}') as unknown }, "$.a.__proto__", /__proto__/);

@@ -45,8 +45,8 @@ export interface AcceptanceParts {
 export interface KeptPlace {
   /** Everything before it is visible, and nothing more is accepted while it is kept; or it is left, as where the store is closing or poisoned. */
   readonly reached: Promise<void>;
-  /** Makes the append, which takes the place if it is encoded within the call, and leaves. */
-  use<Result>(append: () => Result): Result;
+  /** Whether it is: the append that it is kept for goes by those who wait behind it. */
+  readonly isKept: boolean;
   /** Lets in who waits behind it. Idempotent. */
   leave(): void;
 }
@@ -97,8 +97,6 @@ export class Acceptance {
   #admitting = false;
   /** Leaves each place that is kept. */
   readonly #placesKept = new Set<() => void>();
-  /** The append is being made that a place was kept for: it passes by those who wait behind the place. */
-  #usingPlace = false;
   /** The most bytes that were ever queued at once. */
   queuedBytesPeak = 0;
 
@@ -133,7 +131,6 @@ export class Acceptance {
 
   /** Whether a request must wait for room before it may be staged at all. */
   get mustWait(): boolean {
-    if (this.#usingPlace) return false;
     return this.#waiting.length > 0 || (this.queuedBytes >= this.#parts.queuedBytesMax && this.queuedBytes > 0);
   }
 
@@ -175,19 +172,16 @@ export class Acceptance {
       tellReached();
       if (this.#waiting.remove(waiting)) this.drain();
     };
-    const use = <Result>(append: () => Result): Result => {
-      this.#usingPlace = !waiting.isGone;
-      try {
-        return append();
-      } finally {
-        this.#usingPlace = false;
-        leave();
-      }
-    };
     this.#placesKept.add(leave);
     this.#waiting.push(waiting);
     this.drain();
-    return { reached, use, leave };
+    return {
+      reached,
+      leave,
+      get isKept() {
+        return !waiting.isGone;
+      },
+    };
   }
 
   /**

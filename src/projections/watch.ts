@@ -38,6 +38,19 @@ async function* watched<State>(
   }
 }
 
+/** Keeps a state on disk, folded for that alone: the one that is watched may have been changed by whoever was given it. */
+async function keptAnew<State>(
+  projection: Projection<State>,
+  source: WatchSource,
+  bound: number,
+  signal: AbortSignal | undefined,
+): Promise<Projected<State>> {
+  const fold = new Fold(projection, source);
+  await fold.restore(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
+  await fold.advance(bound, { signal });
+  return fold.result;
+}
+
 async function* states<State>(
   projection: Projection<State>,
   source: WatchSource,
@@ -48,12 +61,19 @@ async function* states<State>(
   const fold = new Fold(projection, source);
   await fold.restore(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
   let seen = -1;
+  let keepFrom = Number.POSITIVE_INFINITY;
   while (!ending.isEnded) {
     const bound = source.visible();
     const { events } = fold.result;
     const first = seen < 0;
-    await fold.advance(bound, { signal });
+    await fold.advance(bound, { signal, keep: first });
     seen = bound;
+    if (first) keepFrom = fold.result.events + projection.snapshotEveryEvents;
+    else if (fold.result.events >= keepFrom && source.writable && source.origin() !== null) {
+      const { eventsRead } = await keptAnew(projection, source, bound, signal);
+      // Where nothing could be kept, all of it was read: not again before as much has come.
+      keepFrom = fold.result.events + Math.max(projection.snapshotEveryEvents, eventsRead);
+    }
     if (first || fold.result.events > events) yield fold.result;
     while (source.visible() <= seen) {
       signal?.throwIfAborted();

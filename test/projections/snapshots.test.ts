@@ -293,3 +293,29 @@ test("what a kill left half written is removed by the next process that writes t
   assert.ok(!disk.paths().includes(leftover));
   await store.close();
 });
+
+// It was the state that goes to disk: whoever sorted it for display had it so from every later opening.
+test("what a watcher does with its state is not kept on disk, and what the events come to is", async () => {
+  const disk = new SimulatedDisk();
+  const Cents = defineProjection({
+    name: "cents",
+    events: [Deposited],
+    initial: { list: [] as number[] },
+    on: { Deposited: ({ list }, { data }) => ({ list: [...list, data.cents] }) },
+    snapshot: { everyEvents: 3 },
+  });
+  const store = await openAccounts(disk);
+  const watching = store.watch(Cents, "a");
+  for (let cents = 0; cents <= 10; cents++) {
+    const { value } = await watching.next();
+    value?.state.list.sort((first, second) => second - first);
+    await store.append(at("a"), Deposited({ cents }));
+  }
+  await watching.return(undefined);
+  await store.close();
+  const again = await openAccounts(disk);
+  const { state, events, eventsRead } = await again.project(Cents, "a");
+  assert.deepEqual([state.list, events], [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 11]);
+  assert.ok(eventsRead <= 3, `${eventsRead} events read`);
+  await again.close();
+});

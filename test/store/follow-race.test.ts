@@ -155,3 +155,33 @@ test("a reader whose definition claims a kind that the writer records is told so
   await reader.close();
   await writer.close();
 });
+
+for (const layout of ["native", "batpak-0.3"] as const)
+  test(`while a reader takes events up, it tells of none that it does not read (${layout})`, async () => {
+    const disk = new SimulatedDisk();
+    const writer = await Store.open("/store", { disk, layout, durability: "os", checkpoint: false });
+    await writer.append(at, event(0));
+    const reader = await Store.open("/store", { disk: disk.asProcess(7), readOnly: true });
+    const more = Array.from({ length: 20_000 }, (_, number) => writer.append({ entity: `e${number}`, scope: "s" }, event(number)));
+    await Promise.all(more);
+    let isDone = false;
+    const refreshing = reader.refresh().then(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      // All of this is told of one moment.
+      const [newest, count, stats, last] = await Promise.all([
+        reader.read({}, { direction: "backward" }).first(),
+        reader.count(),
+        reader.stats(),
+        reader.head("e19999"),
+      ]);
+      const read = (newest?.sequence ?? -1) + 1;
+      assert.deepEqual([count, stats.events, (last?.sequence ?? -1) < read], [read, read, true]);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await refreshing;
+    assert.equal(await reader.count(), 20_001);
+    await reader.close();
+    await writer.close();
+  });

@@ -1,7 +1,7 @@
 /** A payload's getter runs while the payload is encoded where it will be written: whatever it does there, the store stays whole. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { defineEvent, isStoreError, Store } from "../../src/index.ts";
+import { defineDecider, defineEvent, isStoreError, Store, type } from "../../src/index.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 
 const at = { entity: "a", scope: "s" };
@@ -129,5 +129,38 @@ test("a raw event whose getters answer otherwise the second time is stored as it
   await store.append(at, shifty);
   const [stored] = await store.read().toArray();
   assert.deepEqual([stored.kind, stored.version], [0x1001, 3]);
+  await store.close();
+});
+
+test("what a schema appends within a command that has a place kept waits behind those who wait for the place", async () => {
+  const store = await Store.open("/store", { disk: new SimulatedDisk() });
+  let attempt = 0;
+  const others: Promise<unknown>[] = [];
+  const append = (entity: string): void => void others.push(store.append({ entity, scope: "s" }, event(attempt)));
+  const Told = defineEvent("Told", {
+    schema: {
+      "~standard": {
+        ...type<{ n: number }>()["~standard"],
+        validate: (value) => {
+          if (attempt === 4) append("of the schema");
+          return { value: value as { n: number } };
+        },
+      },
+    },
+  });
+  const Late = defineDecider({
+    events: [Told],
+    initial: 0,
+    decide: (_command: null, n) => {
+      // Too late three times; then with a place kept, behind which somebody waits.
+      append(++attempt < 4 ? "a" : "of somebody else");
+      return Told({ n });
+    },
+    evolve: { Told: (n: number) => n + 1 },
+  });
+  await store.handle(at, Late, null);
+  await Promise.all(others);
+  const entities = (await store.read().toArray()).map(({ entity }) => entity);
+  assert.deepEqual(entities, ["a", "a", "a", "a", "of somebody else", "of the schema"]);
   await store.close();
 });

@@ -155,7 +155,7 @@ for (const layout of ["native", "batpak-0.3"] as const) {
   });
 }
 
-test("who begins to wait in a reader that has taken up an event and does not show it yet is told of that event", async () => {
+test("who comes to a reader that is taking events up is given what it has taken up, and told of what comes", async () => {
   const disk = new SimulatedDisk();
   const writer = await Store.open("/store", { disk });
   await writer.append({ entity: "a", scope: "s" }, Even({ n: 0 }));
@@ -171,23 +171,24 @@ test("who begins to wait in a reader that has taken up an event and does not sho
     return file;
   };
   const reader = await Store.open("/store", { disk: stopping, readOnly: true });
-  const next = (entity: string): Promise<IteratorResult<{ sequence: number }, undefined>> =>
-    reader.subscribe({ entity }, { after: "end" })[Symbol.asyncIterator]().next();
-  const ofB = next("b");
+  const next = (entity: string, after: number | "end"): Promise<IteratorResult<{ sequence: number }, undefined>> =>
+    reader.subscribe({ entity }, { after })[Symbol.asyncIterator]().next();
+  const ofB = next("b", "end");
   isArmed = true;
   await writer.append({ entity: "a", scope: "s" }, Even({ n: 1 }));
   await stopped.reached;
-  assert.equal(await reader.count({}), 1);
+  assert.equal(await reader.count({}), 2);
+  assert.equal((await next("a", 0)).value?.sequence, 1);
   let told = -1;
-  const ofA = next("a").then(({ value }) => {
+  const ofA = next("a", "end").then(({ value }) => {
     told = value?.sequence ?? -1;
   });
   stopped.open();
   // A look later.
-  await writer.append({ entity: "b", scope: "t" }, Even({ n: 2 }));
+  await writer.appendBatch(["b", "a"].map((entity) => ({ coordinate: { entity, scope: "t" }, event: Even({ n: 2 }) })));
   assert.equal((await ofB).value?.sequence, 2);
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-  assert.equal(told, 1);
+  assert.equal(told, 3);
   await ofA;
   await reader.close();
   await writer.close();
