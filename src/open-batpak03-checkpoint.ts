@@ -46,7 +46,8 @@ const ROWS_MARGIN = 1.1;
 const EDGE_BYTES = 4096;
 
 export type CheckpointRoute =
-  | { readonly kind: "ok"; readonly attempt: Batpak03Attempt; readonly replayed: number }
+  /** `reasons`: why footers behind it are ignored. */
+  | { readonly kind: "ok"; readonly attempt: Batpak03Attempt; readonly replayed: number; readonly reasons: readonly string[] }
   | { readonly kind: "absent" }
   | {
       readonly kind: "ignored";
@@ -83,8 +84,8 @@ export async function openByCheckpoint(disk: Disk, log: Batpak03Log, byFooters: 
     log.claimedEnds = entries.claimedEnds;
     const fault = entries.fault ?? (await entries.finish(decoded.head, byFooters));
     if (fault !== null) return ignored(fault, entries);
-    const { attempt, numbered } = entries;
-    return { kind: "ok", attempt, replayed: attempt.rows.events - attempt.rows.claimedEvents + numbered };
+    const { attempt, numbered, reasons } = entries;
+    return { kind: "ok", attempt, replayed: attempt.rows.events - attempt.rows.claimedEvents + numbered, reasons };
   } finally {
     await file.close();
   }
@@ -172,6 +173,7 @@ class CheckpointEntries implements CheckpointVisitor {
   /** Events behind the watermark that footers numbered, and whether one of these contradicts its frames. */
   numbered = 0;
   isOfFooters = false;
+  readonly reasons: string[] = [];
   readonly #log: Batpak03Log;
   readonly #strings: string[] = [];
   /** Ids of the index by string, -1 where not asked for yet. */
@@ -412,10 +414,13 @@ class CheckpointEntries implements CheckpointVisitor {
   /** The footer of a segment behind the watermark, where its sequences go on from what was before: once the original had opened by a checkpoint, it began anew. */
   async #numbersOf(segment: Batpak03Segment, from: number): Promise<FooterNumbers | null> {
     const { rows } = this.attempt;
-    const footer = await soundFooter(this.#log.files, segment, () => {});
+    const footer = await soundFooter(this.#log.files, segment, (reason) => this.reasons.push(reason));
     if (footer === null) return null;
     const numbers = new FooterNumbers(footer, this.attempt, from);
-    return numbers.startsAt(Math.max(rows.nextAtLeast, rows.index.acceptedSequence)) ? numbers : null;
+    const due = Math.max(rows.nextAtLeast, rows.index.acceptedSequence);
+    if (numbers.next >= due) return numbers;
+    this.reasons.push(`the footer of segment ${segment.id} is ignored: it begins with sequence ${numbers.next}, ${due} is due`);
+    return null;
   }
 
   // The entries against frames.

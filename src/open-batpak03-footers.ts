@@ -38,9 +38,9 @@ export class FooterNumbers {
     this.#first = this.#entry;
   }
 
-  /** Whether the sequences that it gives come at or behind this one. */
-  startsAt(sequence: number): boolean {
-    return this.#entry === this.#footer.entryCount || this.#footer.globalSequence(this.#entry) >= sequence;
+  /** The sequence that it gives next; infinite where it has none. */
+  get next(): number {
+    return this.#entry < this.#footer.entryCount ? this.#footer.globalSequence(this.#entry) : Number.POSITIVE_INFINITY;
   }
 
   /** How many entries it has passed. */

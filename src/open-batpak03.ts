@@ -83,6 +83,7 @@ class Batpak03Opening {
     if (outcome.kind === "absent") return this.#input.segmentIds.length === 0 ? null : this.#refuse("there is no checkpoint");
     if (outcome.kind === "ok") {
       this.#replayed = outcome.replayed;
+      this.#reasons.push(...outcome.reasons);
       return outcome.attempt;
     }
     this.#lost = outcome.lost;
