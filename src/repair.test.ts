@@ -164,6 +164,16 @@ test("a segment that is missing before one whose header is broken is put in its 
 });
 
 // Found by a review: the plan said "from its right frames" where there were none, of files that only had each other's names.
+// Found by a review: the file became a segment, and the one before it was left without a seal. The store was refused until it was repaired once more.
+test("a foreign file right behind a newest segment that is whole costs no second repair", async () => {
+  const disk = await makeStore(500);
+  const before = await readAll(disk);
+  const newest = disk.paths().filter((path) => path.endsWith(".fbat")).length;
+  disk.put(`${DIRECTORY}/${String(newest + 1).padStart(6, "0")}.fbat`, new Uint8Array(300).fill(7));
+  await assert.rejects(Store.open(DIRECTORY, { disk }), { code: "CORRUPT" });
+  await repairAndCompare(disk, before, 0);
+});
+
 test("the plan tells how many frames are right, and which file is another segment under a wrong name", async () => {
   const disk = await makeStore(300);
   const swap = (): void => {

@@ -123,6 +123,7 @@ interface Bounds {
   readonly next: number;
   /** Where its frames end. */
   readonly framesEnd: number;
+  readonly sealed: boolean;
 }
 
 /** A segment without events, which begins behind all sequences that were given. */
@@ -232,9 +233,9 @@ class Repair {
         if (!routes.blocks) this.#kinds = await kindsIn(parts.log.index);
         if (!routes.blocks) ({ neverBegun: this.#neverBegun, replaced: this.#replaced } = parts.log.unsettled);
         for (const problem of parts.log.problems) problems.set(problem.message, problem);
-        for (const { id, firstSequence: first, nextSequence: next, framesEnd } of parts.log.index.segments) {
+        for (const { id, firstSequence: first, nextSequence: next, framesEnd, sealed } of parts.log.index.segments) {
           // The first look is at the frames themselves.
-          if (!this.#opened.has(id)) this.#opened.set(id, { first, next, framesEnd });
+          if (!this.#opened.has(id)) this.#opened.set(id, { first, next, framesEnd, sealed });
         }
         if (routes.blocks) this.#ofBlocks = await problemsOfBlocks(this.#disk, parts);
       } finally {
@@ -295,10 +296,11 @@ class Repair {
     for (const id of all) {
       // A compacted segment stands for it.
       if (id <= (places[places.length - 1]?.replacesTo ?? 0)) continue;
-      const next = damaged.has(id) ? undefined : this.#opened.get(id)?.next;
+      const opened = damaged.has(id) ? undefined : this.#opened.get(id);
+      const next = opened?.next;
       const bound = there.find((other) => other.id > id && other.first !== null)?.first ?? Number.POSITIVE_INFINITY;
-      // One that is said to end behind the events of the next is not sound either.
-      const isSound = next !== undefined && next <= bound;
+      // One that is said to end behind the events of the next is not sound either, nor one that lacks its seal: opening took a file behind it for none of the log's.
+      const isSound = next !== undefined && next <= bound && (opened?.sealed === true || id === all[all.length - 1]);
       if (!isSound) places.push(present.has(id) ? await this.#placeOf(id, due, there) : missingPlace(id, due, this.#mayBeCompacted));
       due = isSound ? next : places[places.length - 1].next;
     }
