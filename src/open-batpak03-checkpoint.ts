@@ -170,9 +170,8 @@ class CheckpointEntries implements CheckpointVisitor {
   fault: string | null = null;
   /** Where a segment ends that had more entries. */
   lost: { segmentId: number; offset: number } | null = null;
-  /** Events behind the watermark that footers numbered, and whether one of these contradicts its frames. */
+  /** Events behind the watermark that footers numbered. */
   numbered = 0;
-  isOfFooters = false;
   readonly reasons: string[] = [];
   readonly #log: Batpak03Log;
   readonly #strings: string[] = [];
@@ -189,10 +188,17 @@ class CheckpointEntries implements CheckpointVisitor {
   #claimedEnd = 0;
   /** Frame lengths of the last entries, by segment: what the columns do not keep. */
   readonly #lastEnds = new Map<number, number>();
+  /** Whether the events of a segment behind the watermark were numbered by its footer. */
+  #hasNumbered = false;
 
   constructor(log: Batpak03Log) {
     this.#log = log;
     this.attempt = new Batpak03Attempt(log);
+  }
+
+  /** Whether a footer contradicts the frames: it may show in a later segment, or in the end, that a batch of which it lists events is not whole. */
+  get isOfFooters(): boolean {
+    return this.#hasNumbered && this.attempt.rows.fault !== null;
   }
 
   string(text: string): void {
@@ -406,7 +412,7 @@ class CheckpointEntries implements CheckpointVisitor {
     if (numbers !== null) {
       numbers.finish(segment.id, atFooter);
       this.numbered += numbers.passed;
-      this.isOfFooters ||= rows.fault !== null;
+      this.#hasNumbered = true;
     }
     rows.endSegment(framesEnd, atFooter);
   }

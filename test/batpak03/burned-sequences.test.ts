@@ -2,8 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GrowingSink } from "../../src/base/byte-sink.ts";
-import type { FrameFields } from "../../src/format/batpak03/frame.ts";
-import { SegmentBuilder } from "../../src/format/batpak03/segment-builder.ts";
+import { encodeFooter, type FooterEntryFields } from "../../src/format/batpak03/footer.ts";
+import { encodeFrame, type FrameFields } from "../../src/format/batpak03/frame.ts";
+import { BATCH } from "../../src/format/batpak03/layout.ts";
+import { encodeSegmentHeader } from "../../src/format/batpak03/segment.ts";
+import { batchMarker, SegmentBuilder } from "../../src/format/batpak03/segment-builder.ts";
 import { Store } from "../../src/index.ts";
 import { blake3, loadHashing } from "../../src/kernel/frame-kernel.ts";
 import type { SimulatedDisk } from "../../src/testing/sim-disk.ts";
@@ -33,10 +36,10 @@ function segmentOf(segmentId: number, sequences: readonly number[], isSealed = t
 }
 
 /** With a checkpoint of the first segment alone. */
-async function checkpointed(): Promise<SimulatedDisk> {
+async function checkpointed(sequences = [0, 1, 2]): Promise<SimulatedDisk> {
   await loadHashing();
   events = 0;
-  const disk = diskWith(new Map([["000001.fbat", segmentOf(1, [0, 1, 2])]]));
+  const disk = diskWith(new Map([["000001.fbat", segmentOf(1, sequences)]]));
   const store = await Store.open(DIRECTORY, { disk });
   await store.checkpoint();
   await store.close();
@@ -88,3 +91,23 @@ for (const [field, reason] of [
     assert.match(reasons, reason);
   });
 }
+
+// Found by a review: only in a later segment, or in the end, it showed that the batch was not whole. The checkpoint was ignored then, and all events had other sequences.
+test("a footer behind a checkpoint that lists events of a batch that was never ended leaves the checkpoint its sequences", async () => {
+  for (const isLast of [true, false]) {
+    const disk = await checkpointed([0, 5, 9]);
+    const sink = new GrowingSink();
+    encodeSegmentHeader(sink, { flags: 0, createdNs: BigInt(MS) * 1_000_000n, segmentId: 2 });
+    encodeFrame(sink, batchMarker(BATCH.beginKind, 2, 0, MS * 1000, MS));
+    const [frame, frameOffset] = [fieldsOf(99), sink.position];
+    const entry: FooterEntryFields = { frame, frameOffset, frameLength: encodeFrame(sink, frame), globalSequence: 20 };
+    disk.put(`${DIRECTORY}/000002.fbat`, Buffer.concat([sink.copy(), encodeFooter(sink.position, [entry])]));
+    if (!isLast) disk.put(`${DIRECTORY}/000003.fbat`, segmentOf(3, [0, 1]));
+    const { sequences, reasons } = await numbersOf(disk);
+    assert.deepEqual(sequences, isLast ? [0, 5, 9] : [0, 5, 9, 10, 11]);
+    assert.match(
+      reasons,
+      /^the footers behind the checkpoint are ignored: an entry names segment 2, offset \d+, where a batch is not whole/,
+    );
+  }
+});
