@@ -89,6 +89,7 @@ class Following {
           rows.frame(frame, offset, -1, "free");
           if (!rows.idle) return;
           decidedEnd = offset + frame.length;
+          rows.moveEnd(decidedEnd);
           // Names, heads and numbers of events tell of it at once, and others may look between two frames.
           visible.segmentId = id;
           visible.offset = decidedEnd;

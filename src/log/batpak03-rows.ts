@@ -100,9 +100,8 @@ export class Batpak03Rows {
   }
 
   endSegment(framesEnd: number, sealed: boolean): void {
-    const slot = this.#slots[this.#slots.length - 1];
-    slot.framesEnd = framesEnd;
-    slot.sealed = sealed;
+    this.moveEnd(framesEnd);
+    this.#slots[this.#slots.length - 1].sealed = sealed;
     this.#tracker.endSegment(sealed);
     // A segment that never began is removed by the next writer, and then proves nothing any more.
     this.carriesBatch = this.#tracker.carriesBatch || (this.carriesBatch && framesEnd === 0);
@@ -110,9 +109,12 @@ export class Batpak03Rows {
     this.#forgetDecided();
   }
 
-  /** The frames of a segment that goes on end here, for now. */
+  /** The frames of the segment end here, for now: whoever reads its last event meanwhile looks no further. */
   moveEnd(framesEnd: number): void {
-    this.#slots[this.#slots.length - 1].framesEnd = framesEnd;
+    const slot = this.#slots.length - 1;
+    this.#slots[slot].framesEnd = framesEnd;
+    const entry = this.index.segments[slot];
+    if (entry !== undefined) entry.framesEnd = framesEnd;
   }
 
   /** Frames were lost here. */
