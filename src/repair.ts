@@ -205,7 +205,11 @@ class Repair {
       this.#last = Math.max(this.#mark?.syncedSegment ?? 0, ...damaged, ...this.#strays);
       const inLog = ids.filter((id) => ![this.#replaced, this.#neverBegun, this.#strays].some((others) => others.includes(id)));
       this.#places = await this.#placesOf(inLog, damaged);
-      this.#successor = this.#successorOf(Math.max(0, ...inLog), damaged);
+      const newest = Math.max(0, ...inLog);
+      this.#successor = this.#successorOf(newest, damaged);
+      // What another segment follows on has a seal.
+      if (this.#successor !== null && this.#opened.get(newest)?.sealed === false && !damaged.has(newest))
+        this.#places = [...this.#places, await this.#placeOf(newest, 0, [])];
       this.#badBlocks = [...new Set(ofBlocks.map(({ segmentId }) => segmentId as number))].filter((id) =>
         this.#places.every((place) => place.id !== id),
       );
@@ -297,12 +301,11 @@ class Repair {
       // A compacted segment stands for it.
       if (id <= (places[places.length - 1]?.replacesTo ?? 0)) continue;
       const opened = damaged.has(id) ? undefined : this.#opened.get(id);
-      const next = opened?.next;
       const bound = there.find((other) => other.id > id && other.first !== null)?.first ?? Number.POSITIVE_INFINITY;
       // One that is said to end behind the events of the next is not sound either, nor one that lacks its seal: opening took a file behind it for none of the log's.
-      const isSound = next !== undefined && next <= bound && (opened?.sealed === true || id === all[all.length - 1]);
+      const isSound = opened !== undefined && opened.next <= bound && (opened.sealed || id === all[all.length - 1]);
       if (!isSound) places.push(present.has(id) ? await this.#placeOf(id, due, there) : missingPlace(id, due, this.#mayBeCompacted));
-      due = isSound ? next : places[places.length - 1].next;
+      due = isSound ? opened.next : places[places.length - 1].next;
     }
     return places;
   }
