@@ -233,7 +233,7 @@ class NativeOpening {
     }
     const present = new Set(segmentIds);
     const missing = segments.find((segment) => !present.has(segment.id));
-    if (missing !== undefined) {
+    if (missing !== undefined && !present.has(visible.segmentId)) {
       // Whether it was replaced or lost is told by the headers, which the slower route reads.
       this.#proof = { storeId: checkpoint.storeId, generation: checkpoint.generation, segmentIds: segments.map((segment) => segment.id) };
       return this.#ignoreCheckpoint(`segment ${missing.id}, which it lists, is not there`);
@@ -253,17 +253,18 @@ class NativeOpening {
       this.#damage(damageError(visible.segmentId, size, `the log ends before the checkpoint's watermark: ${reason}`));
       return this.#ignoreCheckpoint(reason);
     }
+    const last = this.#lookAtLastFrame(checkpoint, header.storeId);
+    // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.
+    if (last === "other") this.#pictured = null;
+    if (last === "none") this.#watermark = visible;
+    if (last !== "same") return this.#ignoreCheckpoint(`the log has ${last === "none" ? "no" : "another"} frame where it ends`);
+    if (missing !== undefined) return this.#ignoreCheckpoint(`segment ${missing.id}, which it lists, is not there`);
     // Its frames, unread so far, may be gone together with the index block behind them. Reading would take the rest for all there is.
     for (const [position, { id, framesEnd }] of segments.entries()) {
       if ((position + 1) % SIZES_PER_STEP === 0) await rest();
       if (files.sizeOf(id) < framesEnd) return this.#ignoreCheckpoint(`segment ${id} is shorter than the ${framesEnd} bytes it speaks of`);
     }
-    const last = this.#lookAtLastFrame(checkpoint, header.storeId);
-    if (last === "same") return checkpoint;
-    // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.
-    if (last === "other") this.#pictured = null;
-    if (last === "none") this.#watermark = visible;
-    return this.#ignoreCheckpoint(last === "none" ? "the log has no frame where it ends" : "the log has another frame where it ends");
+    return checkpoint;
   }
 
   /** Segments that the checkpoint lists after the newest that is there, and that none replaces; `readLog` misses those before it. */
