@@ -16,7 +16,7 @@ import { assertBoolean, assertFunction, assertOptions, assertSignal } from "./ba
 import { traced } from "./base/diagnostics.ts";
 import { rest } from "./base/rest.ts";
 import { SharedLock } from "./base/shared-lock.ts";
-import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
+import { invalidArgument, isStoreError, outOfRange, StoreError } from "./base/store-error.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
 import type { StoredEvent } from "./events/event.ts";
@@ -166,7 +166,9 @@ export class Compacting {
     try {
       return await running;
     } catch (error) {
-      throw signal.aborted && error === signal.reason ? error : asStoreError("compact", access.directory, error);
+      // What ends the work while a file is written comes as the reason why that failed.
+      const ended = signal.aborted && (error === signal.reason || (isStoreError(error, "IO") && error.cause === signal.reason));
+      throw ended ? signal.reason : asStoreError("compact", access.directory, error);
     } finally {
       this.#running.delete(running);
     }

@@ -1,0 +1,60 @@
+/** Compactions of many events, and verifying what they left: how they end, and that the event loop has its turns. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { rawEvent } from "../../src/events/definition.ts";
+import { Store } from "../../src/store.ts";
+import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
+import { turnsDuring } from "../../src/testing/turn-counter.ts";
+import { hooked } from "./support/hooked-disk.ts";
+
+const DIRECTORY = "/store";
+const KIND = 0xf001;
+
+async function fill(store: Store, events: number, entities: number): Promise<void> {
+  for (let from = 0; from < events; from += 1024) {
+    const items = Array.from({ length: Math.min(1024, events - from) }, (_, i) => ({
+      coordinate: { entity: `e:${(from + i) % entities}`, scope: "s" },
+      event: rawEvent(KIND, { n: from + i }),
+      idempotencyKey: `k${from + i}`,
+    }));
+    await store.appendBatch(items);
+  }
+}
+
+test("a signal that is aborted while a merged segment is written ends the compaction with its reason", async () => {
+  const controller = new AbortController();
+  const reason = new Error("no more");
+  const memory = createMemoryDisk();
+  const disk = hooked(memory, (when, operation, path) => {
+    if (when === "after" && operation === "open" && path.includes("000001.fbat.")) controller.abort(reason);
+  });
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 8192 });
+  await fill(store, 4096, 4);
+  await assert.rejects(store.compact({ keepLast: 1, signal: controller.signal }), (error) => error === reason);
+  assert.deepEqual(
+    (await memory.list(DIRECTORY)).filter((name) => name.endsWith(".tmp")),
+    [],
+  );
+  assert.equal(await store.count(), 4096);
+  await store.close();
+});
+
+test("a record of many removed events is verified in steps", { timeout: 60_000 }, async () => {
+  const events = 64 * 1024;
+  const disk = createMemoryDisk();
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 32 * 1024 * 1024 });
+  await fill(store, events, 5000);
+  // Seals the segment that is to be compacted.
+  await store.append({ entity: "large", scope: "s" }, rawEvent(KIND, { pad: "x".repeat(15 * 1024 * 1024) }));
+  await store.append({ entity: "large", scope: "s" }, rawEvent(KIND, { pad: "x".repeat(15 * 1024 * 1024) }));
+  const { removedEvents } = await store.compact({ query: {} });
+  assert.ok(removedEvents > events / 2, String(removedEvents));
+  let before = 0;
+  const progress = ({ events: verified }: { events: number }): void => void (verified === 0 && before++);
+  const turns = await turnsDuring(async () => assert.deepEqual((await store.verify({ onProgress: progress })).problems, []));
+  // Clocks, sequences and rows of keys.
+  const due = removedEvents / 1024;
+  assert.ok(before >= due, `${before} rests before the first event, ${due} are due`);
+  assert.ok(turns >= due, `${turns} turns of ${due}`);
+  await store.close();
+});
