@@ -1,6 +1,7 @@
 /** Compactions of many events, and verifying what they left: how they end, and that the event loop has its turns. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Disk } from "../../src/disk/disk.ts";
 import { rawEvent } from "../../src/events/definition.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
@@ -56,5 +57,45 @@ test("a record of many removed events is verified in steps", { timeout: 60_000 }
   const due = removedEvents / 1024;
   assert.ok(before >= due, `${before} rests before the first event, ${due} are due`);
   assert.ok(turns >= due, `${turns} turns of ${due}`);
+  await store.close();
+});
+
+/** The disk, and how many files were opened synchronously in one turn of the event loop, at the most. */
+function countingOpens(disk: Disk): { readonly disk: Disk; readonly most: () => number; readonly stop: () => void } {
+  let [most, opens, stopped] = [0, 0, false];
+  const turn = (): void => {
+    opens = 0;
+    if (!stopped) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const counting = new Proxy(disk, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (name !== "openSync") return typeof value === "function" ? (value.bind(target) as unknown) : value;
+      return (path: string) => {
+        most = Math.max(most, ++opens);
+        return target.openSync(path);
+      };
+    },
+  });
+  return { disk: counting, most: () => most, stop: () => (stopped = true) };
+}
+
+test("of thousands of segments no step of a compaction looks at all", { timeout: 60_000 }, async () => {
+  const segments = 3000;
+  const counting = countingOpens(createMemoryDisk());
+  const options = { disk: counting.disk, segmentBytesMax: 4096, indexCacheBytes: 64 * 1024, durability: "os", checkpoint: false } as const;
+  const store = await Store.open(DIRECTORY, options);
+  for (let n = 0; n < segments; n++) await store.append({ entity: "e", scope: `s:${n}` }, rawEvent(KIND, { pad: "x".repeat(3500) }));
+  assert.ok(store.segments().length >= segments, String(store.segments().length));
+  const before = counting.most();
+  // The scopes of these are looked for in all segments, in vain; then all of these become one.
+  await store.compact({ query: { sequence: { from: 0, to: 9 } } });
+  assert.ok(counting.most() <= Math.max(before, segments / 2), `${counting.most()} files were opened in one turn, ${before} before`);
+  assert.equal((await store.scopes().toArray()).length, segments - 10);
+  await store.compact({ query: {} });
+  assert.ok(counting.most() <= Math.max(before, segments / 2), `${counting.most()} files were opened in one turn, ${before} before`);
+  assert.deepEqual(await store.scopes().toArray(), [`s:${segments - 1}`]);
+  counting.stop();
   await store.close();
 });
