@@ -1,7 +1,9 @@
 /** Compactions of many events, and verifying what they left: how they end, and that the event loop has its turns. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isStoreError } from "../../src/base/store-error.ts";
 import type { Disk } from "../../src/disk/disk.ts";
+import { systemError } from "../../src/disk/system-error.ts";
 import { rawEvent } from "../../src/events/definition.ts";
 import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
@@ -37,6 +39,23 @@ test("a signal that is aborted while a merged segment is written ends the compac
     [],
   );
   assert.equal(await store.count(), 4096);
+  await store.close();
+});
+
+test("a reader whose every look at the files meets one that is gone is told of compaction", async () => {
+  const memory = createMemoryDisk();
+  let gone = false;
+  const disk = hooked(memory, (when, operation, path) => {
+    if (gone && when === "before" && operation === "open" && path.endsWith("000001.fbat")) throw systemError("ENOENT", "open", path);
+  });
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 8192 });
+  await fill(store, 4096, 4);
+  const reader = await Store.open(DIRECTORY, { disk, readOnly: true });
+  gone = true;
+  await assert.rejects(reader.verify(), (error) => isStoreError(error, "COMPACTED"));
+  gone = false;
+  assert.deepEqual((await reader.verify()).problems, []);
+  await reader.close();
   await store.close();
 });
 
