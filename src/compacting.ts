@@ -14,9 +14,9 @@
  */
 import { assertBoolean, assertFunction, assertOptions, assertSignal } from "./base/arguments.ts";
 import { traced } from "./base/diagnostics.ts";
-import { rest } from "./base/rest.ts";
+import { Pace } from "./base/rest.ts";
 import { SharedLock } from "./base/shared-lock.ts";
-import { invalidArgument, outOfRange, StoreError } from "./base/store-error.ts";
+import { invalidArgument, isStoreError, outOfRange, StoreError } from "./base/store-error.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
 import type { StoredEvent } from "./events/event.ts";
@@ -89,9 +89,8 @@ const SEGMENT_BYTES_MIN = 4096;
 const SEGMENT_BYTES_LIMIT = 2 ** 30;
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 const MICROS_PER_MS = 1000;
-/** Scopes listed in a step, and looked for in all segments. */
+/** Scopes listed in a step. */
 const SCOPES_PER_STEP = 2048;
-const SCOPES_DROPPED_PER_STEP = 64;
 
 /** Refuses what `compact` does not take. */
 export function assertCompactOptions(options: CompactOptions): void {
@@ -166,7 +165,9 @@ export class Compacting {
     try {
       return await running;
     } catch (error) {
-      throw signal.aborted && error === signal.reason ? error : asStoreError("compact", access.directory, error);
+      // What ends the work while a file is written comes as the reason why that failed.
+      const ended = signal.aborted && (error === signal.reason || (isStoreError(error, "IO") && error.cause === signal.reason));
+      throw ended ? signal.reason : asStoreError("compact", access.directory, error);
     } finally {
       this.#running.delete(running);
     }
@@ -185,6 +186,7 @@ class Compaction {
   readonly #host: CompactionHost;
   readonly #options: CompactOptions;
   readonly #signal: AbortSignal;
+  readonly #pace = new Pace();
 
   constructor(access: StoreAccess, host: CompactionHost, options: CompactOptions, signal: AbortSignal) {
     this.#access = access;
@@ -194,7 +196,7 @@ class Compaction {
   }
 
   readonly #pause = async (): Promise<void> => {
-    await rest();
+    await this.#pace.rest();
     this.#signal.throwIfAborted();
     this.#access.writer?.log.queue.assertSound();
   };
@@ -269,7 +271,11 @@ class Compaction {
     const { files, frames, log } = this.#access.parts;
     const { index } = log;
     const entries = range.segments.map(({ entry }) => entry);
-    const bytesBefore = entries.reduce((sum, { id }) => sum + files.sizeOf(id), 0);
+    let bytesBefore = 0;
+    for (const { id } of entries) {
+      bytesBefore += files.sizeOf(id);
+      if (this.#pace.isDue) await this.#pause();
+    }
     const scopes = await this.#scopesOf(entries);
     const merged = await writeMergedFile({
       files,
@@ -291,10 +297,8 @@ class Compaction {
       // Where it was not renamed.
       if (index.segmentWithId(entries[0].id) !== merged.entry) await this.#access.disk.remove(merged.path).catch(() => {});
     }
-    let dropped = 0;
     for (const scope of scopes) {
-      index.dropEmptyScope(scope);
-      if (++dropped % SCOPES_DROPPED_PER_STEP === 0) await rest();
+      for (const _ of index.dropEmptyScope(scope, merged.entry)) if (this.#pace.isDue) await this.#pace.rest();
     }
     return bytesBefore - merged.bytes;
   }
@@ -307,8 +311,8 @@ class Compaction {
       for (let from = 0; ; from += SCOPES_PER_STEP) {
         const some = index.withSoundIndex(() => index.indexOf(entry).scopes(from, SCOPES_PER_STEP));
         for (const scope of some) scopes.add(scope);
+        if (this.#pace.isDue) await this.#pause();
         if (some.length < SCOPES_PER_STEP) break;
-        await this.#pause();
       }
     }
     return scopes;

@@ -228,7 +228,8 @@ function visibleBeside(mark: DurableMark, shown: OpenedNativeLog | undefined): {
   return isSameStore && visible.sequence > mark.visibleSequence ? { segmentId: visible.segmentId, offset: visible.offset } : marked;
 }
 
-function alwaysCompacted(error: unknown): StoreError<"COMPACTED"> {
+/** A file that is gone at every look at them all. */
+export function alwaysCompacted(error: unknown): StoreError<"COMPACTED"> {
   const segmentId = segmentIdOf(basename(String((error as NodeJS.ErrnoException).path))) ?? 0;
   const message = `Cannot read the store: its writer compacts without a pause, and segment ${segmentId} was gone again; try again when it rests`;
   return new StoreError("COMPACTED", message, { segmentId });

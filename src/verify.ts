@@ -75,6 +75,8 @@ const CACHE_BYTES = 16 * 1024 * 1024;
 /** So many rows of entities are compared before the event loop gets its turn; an entity itself counts for some. */
 const ROWS_PER_STEP = 4096;
 const ROWS_AN_ENTITY = 8;
+/** Entities whose removed events are passed over in one step. */
+const ENTITIES_PER_STEP = 1024;
 
 /**
  * Verifies everything visible; problems that opening met are told as well.
@@ -200,7 +202,7 @@ class Verification {
     this.#frames = 0;
     this.#damagedHere = false;
     this.#within.clear();
-    this.#retention = this.#openRetention(id, header);
+    this.#retention = await this.#openRetention(id, header);
     const isSequenceRight = header === null || header.firstSequence === this.#sequences.next;
     if (!isSequenceRight) this.#at("SEQUENCE_GAP", id, 0, `it begins at sequence ${header.firstSequence}, ${this.#sequences.next} is due`);
     if (header !== null) this.#sequences.next = Math.max(this.#sequences.next, header.firstSequence);
@@ -239,7 +241,7 @@ class Verification {
       await this.#finishComparisons();
       if (isUnusable || comparisons.some(({ hasBadPage }) => hasBadPage)) this.#leaveBlock(id);
       await this.#checkpoint?.finish(this.#entities, () => this.#rest());
-      this.#finishRetention();
+      await this.#finishRetention();
     } finally {
       await file.close();
     }
@@ -405,11 +407,11 @@ class Verification {
 
   // What compaction removed.
 
-  #openRetention(id: number, header: SegmentHeader | null): RetentionCheck | null {
+  async #openRetention(id: number, header: SegmentHeader | null): Promise<RetentionCheck | null> {
     if ((header?.retentionAt ?? 0) === 0) return null;
     try {
       const retention = Retention.of(this.#parts.files, this.#parts.frames, id);
-      const check = retention === null ? null : new RetentionCheck(retention);
+      const check = retention === null ? null : await RetentionCheck.of(retention, () => this.#rest());
       this.#removed += check?.removed ?? 0;
       return check;
     } catch (error) {
@@ -432,13 +434,15 @@ class Verification {
     }
   }
 
-  #finishRetention(): void {
+  async #finishRetention(): Promise<void> {
     const check = this.#retention;
     if (check === null || this.#damagedHere) return;
+    let entities = 0;
     for (const name of Array.from(check.left())) {
       const id = this.#entities.intern(name);
       this.#heads.ensure(id);
       this.#passRemoved(id, Number.POSITIVE_INFINITY);
+      if (++entities % ENTITIES_PER_STEP === 0) await this.#rest();
     }
     const problem = check.problem();
     if (problem !== null) this.#at("RETENTION_MISMATCH", this.#segmentId, 0, `its record of what was removed does not fit: ${problem}`);

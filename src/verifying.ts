@@ -6,6 +6,7 @@ import { errorCode } from "./disk/system-error.ts";
 import { SegmentFiles } from "./log/segment-files.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import { asStoreError } from "./open-directory.ts";
+import { alwaysCompacted } from "./open-store.ts";
 import { RENEWALS_MAX } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
 import { type VerifyOptions, type VerifyResult, verifyStore } from "./verify.ts";
@@ -31,7 +32,8 @@ export async function verifyOpen(access: StoreAccess, options: VerifyOptions): P
       if (result.ok || access.writer !== null || attempt === RENEWALS_MAX) return result;
     } catch (error) {
       const isPassing = isStoreError(error, "COMPACTED") || errorCode(error) === "ENOENT";
-      if (!isPassing || access.writer !== null || attempt === RENEWALS_MAX) throw asStoreError("verify", access.directory, error);
+      if (!isPassing || access.writer !== null) throw asStoreError("verify", access.directory, error);
+      if (attempt === RENEWALS_MAX) throw isStoreError(error) ? error : alwaysCompacted(error);
     }
     await new Promise((again) => setTimeout(again, Math.min(SETTLE_MS * 2 ** (attempt - 1), SETTLE_MS_MAX)));
     await access.refresh();

@@ -82,6 +82,8 @@ const UUID_VERSION_BYTE = 6;
 const ISSUED_VERSION = 7;
 
 const SCOPE_GUESSES = 256;
+/** Segments looked at in a step: their pages may have to be read. */
+const SEGMENTS_PER_STEP = 64;
 
 export class StoreIndex {
   /** By how a scope ends: the id of one that ends so, and one. */
@@ -186,12 +188,30 @@ export class StoreIndex {
     this.revision = Symbol("index");
   }
 
-  /** Takes the scope out of those that have events, unless a segment still holds one of it. */
-  dropEmptyScope(name: string): void {
+  /**
+   * Takes the scope out of those that have events, unless a segment still holds one of it. In steps, since there may be any number of segments; between
+   * two of them none is replaced. What is left of a scope mostly lies in the segment `near`, or behind it.
+   */
+  *dropEmptyScope(name: string, near: SegmentEntry): Generator<void, void> {
+    const { segments } = this;
+    const from = segments.indexOf(near);
+    let looks = 0;
+    const isIn = (segment: SegmentEntry): boolean => this.withSoundIndex(() => this.indexOf(segment).findScope(name) >= 0);
+    // Each step begins with the pause: no event comes between the look at the newest segment and what follows from it.
+    let newest = from;
+    for (let position = from; position < segments.length; position++) {
+      if (looks++ % SEGMENTS_PER_STEP === 0) yield;
+      newest = position;
+      if (isIn(segments[position])) return;
+    }
+    for (let position = from - 1; position >= 0; position--) {
+      if (looks++ % SEGMENTS_PER_STEP === 0) yield;
+      if (isIn(segments[position])) return;
+    }
+    for (; newest < segments.length; newest++) if (isIn(segments[newest])) return;
     const id = this.scopes.find(name);
-    const isHeld = this.withSoundIndex(() => this.segments.some((segment) => this.indexOf(segment).findScope(name) >= 0));
     // The next event of it is the first one again.
-    if (id >= 0 && !isHeld) this.scopeFirstSequence[id] = Number.POSITIVE_INFINITY;
+    if (id >= 0) this.scopeFirstSequence[id] = Number.POSITIVE_INFINITY;
   }
 
   /** The id of a scope; its first event's sequence is kept for `scopes()`. */

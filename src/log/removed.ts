@@ -186,10 +186,11 @@ export class Removed {
     for (let from = 0; from < sorted.length; from += KEYS_PER_FRAME) {
       const some = sorted.slice(from, from + KEYS_PER_FRAME);
       const ids = Buffer.concat(some.map(({ id }) => id));
+      // One view of all: see `viewOfId`.
+      const view = new DataView(ids.buffer, ids.byteOffset, ids.length);
       const where = new DataView(new ArrayBuffer(some.length * 8));
-      some.forEach(({ id, offset, number }, i) => {
-        const view = new DataView(id.buffer, id.byteOffset, 16);
-        filterAdd(filter, idTag(view, 0), idTag2(view, 0));
+      some.forEach(({ offset, number }, i) => {
+        filterAdd(filter, idTag(view, i * 16), idTag2(view, i * 16));
         where.setUint32(i * 8, offset, true);
         where.setUint32(i * 8 + 4, number, true);
       });

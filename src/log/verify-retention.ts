@@ -2,16 +2,36 @@
 import type { RemovedRun } from "../format/native/retention.ts";
 import type { Retention } from "./retention.ts";
 
+/** Looked at in one step: a record may tell of as many events as a segment held. */
+const ITEMS_PER_STEP = 1024;
+
 export class RetentionCheck {
   /** Events removed, as the summary says. */
   readonly removed: number;
   readonly #runs = new Map<string, { readonly runs: RemovedRun[]; next: number }>();
   readonly #sequences: [number, number][] = [];
   #nextSequences = 0;
-  readonly #contradiction: string | null;
+  #contradiction: string | null = null;
 
-  constructor(retention: Retention) {
-    this.removed = retention.summary.removed;
+  private constructor(removed: number) {
+    this.removed = removed;
+  }
+
+  /** Reads the record, with a pause after each step. */
+  static async of(retention: Retention, pause: () => Promise<void>): Promise<RetentionCheck> {
+    const check = new RetentionCheck(retention.summary.removed);
+    let items = 0;
+    for (const step of check.#read(retention)) {
+      items += step;
+      if (items < ITEMS_PER_STEP) continue;
+      items = 0;
+      await pause();
+    }
+    return check;
+  }
+
+  /** Gives how many items each step took. */
+  *#read(retention: Retention): Generator<number, void> {
     let byClock = 0;
     let bySequence = 0;
     for (const [name, runs] of retention.entities()) {
@@ -20,34 +40,32 @@ export class RetentionCheck {
       if (known === undefined) this.#runs.set(name, { runs, next: 0 });
       else for (const run of runs) known.runs.push(run);
       for (const { from, to } of runs) byClock += to - from + 1;
+      yield runs.length;
     }
     for (const [from, to] of retention.sequences()) {
       this.#sequences.push([from, to]);
       bySequence += to - from + 1;
+      yield 1;
     }
-    const rows = this.#unknownRows(retention);
-    this.#contradiction =
-      byClock !== this.removed || bySequence !== this.removed
-        ? `it counts ${this.removed} removed events, ${byClock} by clocks and ${bySequence} by sequences`
-        : rows > 0
-          ? `${rows} rows of removed events are of none that it lists`
-          : null;
+    let unknown = 0;
+    for (const rows of retention.batches()) {
+      for (const { sequence } of rows) if (!this.#isListed(sequence)) unknown++;
+      yield rows.length;
+    }
+    if (byClock !== this.removed || bySequence !== this.removed)
+      this.#contradiction = `it counts ${this.removed} removed events, ${byClock} by clocks and ${bySequence} by sequences`;
+    else if (unknown > 0) this.#contradiction = `${unknown} rows of removed events are of none that it lists`;
   }
 
-  #unknownRows(retention: Retention): number {
-    const isListed = (sequence: number): boolean => {
-      let low = 0;
-      let high = this.#sequences.length;
-      while (low < high) {
-        const middle = (low + high) >>> 1;
-        if (this.#sequences[middle][1] < sequence) low = middle + 1;
-        else high = middle;
-      }
-      return low < this.#sequences.length && this.#sequences[low][0] <= sequence;
-    };
-    let unknown = 0;
-    for (const rows of retention.batches()) for (const { sequence } of rows) if (!isListed(sequence)) unknown++;
-    return unknown;
+  #isListed(sequence: number): boolean {
+    let low = 0;
+    let high = this.#sequences.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#sequences[middle][1] < sequence) low = middle + 1;
+      else high = middle;
+    }
+    return low < this.#sequences.length && this.#sequences[low][0] <= sequence;
   }
 
   /** The first sequence of the next removed run that was not taken yet; infinity where there is none. */
