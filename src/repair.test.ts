@@ -84,6 +84,13 @@ test("a plan changes nothing and takes no lock; a writer that lives, before it o
   });
   await assert.rejects(repairStore("/other", { disk: beside }), { code: "LOCKED" });
   await (opened as unknown as Store).close();
+  // Who waits looks again behind it.
+  opened = null;
+  const again = repairStore("/other", { disk: beside, lockWaitMs: 10_000 });
+  while (opened === null) await new Promise((resolve) => setTimeout(resolve, 1));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await (opened as unknown as Store).close();
+  assert.deepEqual((await again).problems, []);
 });
 
 test("a sound store is left alone", async () => {

@@ -19,7 +19,7 @@ import { assertClock, type Clock, clockOrSystem } from "./base/clock.ts";
 import { sameBytes } from "./base/hex.ts";
 import { StoreError } from "./base/store-error.ts";
 import { CHECKPOINT_ASIDE, picturedAside, type PicturedLog } from "./checkpoint/pictured.ts";
-import { acquireDirectoryLock, outlastHolder } from "./disk/directory-lock.ts";
+import { acquireDirectoryLock, outlastHolder, readLockHolder } from "./disk/directory-lock.ts";
 import { assertDisk, type Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
@@ -109,12 +109,13 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   }
 }
 
-/** Changes nothing, and keeps no writer out: where one came meanwhile, what was seen may be what it was just changing. */
+/** Changes nothing, and keeps no writer out: where one came meanwhile, what was seen may be what it was just changing, and is looked at again behind it. */
 async function planWithoutLock(disk: Disk, directory: string, clock: Clock, waitMs: number): Promise<RepairReport> {
-  await outlastHolder(disk, directory, { waitMs, clock });
-  const plan = await new Repair(disk, directory, clock).run(false);
-  await outlastHolder(disk, directory, { waitMs: 0, clock });
-  return plan;
+  for (const deadlineMs = clock.monotonicMs() + waitMs; ; ) {
+    await outlastHolder(disk, directory, { waitMs: Math.max(0, deadlineMs - clock.monotonicMs()), clock });
+    const plan = await new Repair(disk, directory, clock).run(false);
+    if ((await readLockHolder(disk, directory)) === null) return plan;
+  }
 }
 
 /** The sequence that a segment begins with, and the one that follows on it. */
