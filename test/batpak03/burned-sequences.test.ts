@@ -3,35 +3,23 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GrowingSink } from "../../src/base/byte-sink.ts";
 import { encodeFooter, type FooterEntryFields } from "../../src/format/batpak03/footer.ts";
-import { encodeFrame, type FrameFields } from "../../src/format/batpak03/frame.ts";
+import { encodeFrame } from "../../src/format/batpak03/frame.ts";
 import { BATCH } from "../../src/format/batpak03/layout.ts";
 import { encodeSegmentHeader } from "../../src/format/batpak03/segment.ts";
 import { batchMarker, SegmentBuilder } from "../../src/format/batpak03/segment-builder.ts";
 import { Store } from "../../src/index.ts";
-import { blake3, loadHashing } from "../../src/kernel/frame-kernel.ts";
+import { loadHashing } from "../../src/kernel/frame-kernel.ts";
 import type { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { EVENT_MS, eventFields } from "../support/batpak03-events.ts";
 import { DIRECTORY, diskWith } from "../support/small-stores.ts";
-
-const MS = 1_700_000_000_000;
-
-/** An event of an entity of its own. */
-function fieldsOf(n: number): FrameFields {
-  const id = new Uint8Array(16).fill(n + 1);
-  const payload = Uint8Array.of(0x81, 0xa1, 0x6e, n);
-  const contentHash = Uint8Array.from(blake3(payload));
-  const names = { entity: `e${n}`, scope: "s", payloadForm: "bytes", payload, payloadSize: payload.length } as const;
-  const numbers = { timestampUs: MS * 1000, wallMs: MS, clock: 0, counter: 0, depth: 0, lane: 0, eventKind: 0xf001, flags: 0 };
-  const ids = { eventId: id, correlationId: id, causationId: null };
-  return { ...names, ...numbers, ...ids, contentHash, hashChain: { prevHash: new Uint8Array(32), eventHash: contentHash } };
-}
 
 let events = 0;
 
 /** A segment with an event for each of these sequences, which its footer tells. */
 function segmentOf(segmentId: number, sequences: readonly number[], isSealed = true): Uint8Array {
   const sink = new GrowingSink();
-  const builder = new SegmentBuilder(sink, { segmentId, createdNs: BigInt(MS) * 1_000_000n, segmentBytesMax: 65_536 });
-  for (const sequence of sequences) builder.append(sink, fieldsOf(events++), sequence);
+  const builder = new SegmentBuilder(sink, { segmentId, createdNs: BigInt(EVENT_MS) * 1_000_000n, segmentBytesMax: 65_536 });
+  for (const sequence of sequences) builder.append(sink, eventFields(events++), sequence);
   return isSealed ? Buffer.concat([sink.copy(), ...builder.seal()]) : sink.copy();
 }
 
@@ -97,9 +85,9 @@ test("a footer behind a checkpoint that lists events of a batch that was never e
   for (const isLast of [true, false]) {
     const disk = await checkpointed([0, 5, 9]);
     const sink = new GrowingSink();
-    encodeSegmentHeader(sink, { flags: 0, createdNs: BigInt(MS) * 1_000_000n, segmentId: 2 });
-    encodeFrame(sink, batchMarker(BATCH.beginKind, 2, 0, MS * 1000, MS));
-    const [frame, frameOffset] = [fieldsOf(99), sink.position];
+    encodeSegmentHeader(sink, { flags: 0, createdNs: BigInt(EVENT_MS) * 1_000_000n, segmentId: 2 });
+    encodeFrame(sink, batchMarker(BATCH.beginKind, 2, 0, EVENT_MS * 1000, EVENT_MS));
+    const [frame, frameOffset] = [eventFields(99), sink.position];
     const entry: FooterEntryFields = { frame, frameOffset, frameLength: encodeFrame(sink, frame), globalSequence: 20 };
     disk.put(`${DIRECTORY}/000002.fbat`, Buffer.concat([sink.copy(), encodeFooter(sink.position, [entry])]));
     if (!isLast) disk.put(`${DIRECTORY}/000003.fbat`, segmentOf(3, [0, 1]));

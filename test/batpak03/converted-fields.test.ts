@@ -7,35 +7,24 @@ import { viewOf } from "../../src/base/msgpack.ts";
 import { decodeFrame, type Frame, type FrameFields } from "../../src/format/batpak03/frame.ts";
 import { SegmentBuilder } from "../../src/format/batpak03/segment-builder.ts";
 import { convertStore, rawEvent, Store } from "../../src/index.ts";
-import { blake3, loadHashing } from "../../src/kernel/frame-kernel.ts";
+import { loadHashing } from "../../src/kernel/frame-kernel.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { EVENT_MS, eventFields } from "../support/batpak03-events.ts";
 import { DIRECTORY, diskWith } from "../support/small-stores.ts";
 
-const MS = 1_700_000_000_000;
 const FRAMES_AT = 57;
-
-function fieldsOf(n: number, given: Partial<FrameFields>): FrameFields {
-  const id = new Uint8Array(16).fill(n + 1);
-  const payload = Uint8Array.of(0x81, 0xa1, 0x6e, n);
-  const contentHash = Uint8Array.from(blake3(payload));
-  const names = { entity: `e${n}`, scope: "s", payloadForm: "bytes", payload, payloadSize: payload.length } as const;
-  const numbers = { timestampUs: MS * 1000, wallMs: MS, clock: 0, counter: 0, depth: 0, lane: 0, eventKind: 0xf001, flags: 0 };
-  const ids = { eventId: id, correlationId: id, causationId: null };
-  const hashes = { contentHash, hashChain: { prevHash: new Uint8Array(32), eventHash: contentHash } };
-  return { ...names, ...numbers, ...ids, ...hashes, ...given };
-}
 
 async function diskWithSegment(fill: (builder: SegmentBuilder, sink: GrowingSink) => void): Promise<SimulatedDisk> {
   await loadHashing();
   const sink = new GrowingSink();
-  const builder = new SegmentBuilder(sink, { segmentId: 1, createdNs: BigInt(MS) * 1_000_000n, segmentBytesMax: 65_536 });
+  const builder = new SegmentBuilder(sink, { segmentId: 1, createdNs: BigInt(EVENT_MS) * 1_000_000n, segmentBytesMax: 65_536 });
   fill(builder, sink);
   return diskWith(new Map([["000001.fbat", Buffer.concat([sink.copy(), ...builder.seal()])]]));
 }
 
 function diskOf(...events: readonly Partial<FrameFields>[]): Promise<SimulatedDisk> {
   return diskWithSegment((builder, sink) => {
-    for (const [n, given] of events.entries()) builder.append(sink, fieldsOf(n, given), n);
+    for (const [n, given] of events.entries()) builder.append(sink, eventFields(n, given), n);
   });
 }
 
@@ -48,8 +37,8 @@ function firstFrame(segment: Uint8Array): Frame {
 test("all that a frame of the old layout holds comes back, bytes and all", async () => {
   const disk = await diskOf(
     { flags: 0xff, counter: 9, depth: 2, lane: 3 },
-    { flags: 300, timestampUs: MS * 1000 + 999 },
-    { lane: 0xffff_ffff, timestampUs: MS * 1000 + 1000 },
+    { flags: 300, timestampUs: EVENT_MS * 1000 + 999 },
+    { lane: 0xffff_ffff, timestampUs: EVENT_MS * 1000 + 1000 },
     { timestampUs: -1 },
   );
   await convertStore(DIRECTORY, "/native", { disk, layout: "native" });
@@ -62,7 +51,7 @@ test("all that a frame of the old layout holds comes back, bytes and all", async
     [
       { batpak03: { flags: 0xff, counter: 9, depth: 2, lane: 3 } },
       { batpak03: { flags: 300 } },
-      { batpak03: { timestamp_us: MS * 1000 + 1000, lane: 0xffff_ffff } },
+      { batpak03: { timestamp_us: EVENT_MS * 1000 + 1000, lane: 0xffff_ffff } },
       { batpak03: { timestamp_us: -1 } },
     ],
   );
@@ -71,9 +60,9 @@ test("all that a frame of the old layout holds comes back, bytes and all", async
 
 test("behind numbers that were left out, a batch's markers have the number of its first event", async () => {
   const disk = await diskWithSegment((builder, sink) => {
-    builder.beginBatch(sink, 2, 1000, MS * 1000, MS);
-    for (const n of [0, 1]) builder.append(sink, fieldsOf(n, {}), 1000 + n);
-    builder.commitBatch(sink, MS * 1000, MS);
+    builder.beginBatch(sink, 2, 1000, EVENT_MS * 1000, EVENT_MS);
+    for (const n of [0, 1]) builder.append(sink, eventFields(n, {}), 1000 + n);
+    builder.commitBatch(sink, EVENT_MS * 1000, EVENT_MS);
   });
   await convertStore(DIRECTORY, "/native", { disk, layout: "native" });
   await convertStore("/native", "/back", { disk, layout: "batpak-0.3" });
@@ -87,7 +76,7 @@ test("behind numbers that were left out, a batch's markers have the number of it
 // Found by looking: a native event's microseconds came back as metadata that it never had.
 test("a native event comes back without metadata, and to the microsecond", async () => {
   const disk = new SimulatedDisk();
-  let nowMicros = MS * 1000 + 123;
+  let nowMicros = EVENT_MS * 1000 + 123;
   const clock = { nowMicros: () => (nowMicros += 457), monotonicMs: () => 0 };
   const store = await Store.open(DIRECTORY, { disk, clock });
   for (let n = 0; n < 10; n++) await store.append({ entity: "e", scope: "s" }, rawEvent(0xf001, { n }));

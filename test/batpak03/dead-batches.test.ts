@@ -3,46 +3,53 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GrowingSink } from "../../src/base/byte-sink.ts";
 import { encodeFooter } from "../../src/format/batpak03/footer.ts";
-import { encodeFrame, type FrameFields } from "../../src/format/batpak03/frame.ts";
+import { encodeFrame } from "../../src/format/batpak03/frame.ts";
 import { BATCH } from "../../src/format/batpak03/layout.ts";
 import { encodeSegmentHeader } from "../../src/format/batpak03/segment.ts";
 import { batchMarker, SegmentBuilder } from "../../src/format/batpak03/segment-builder.ts";
 import { rawEvent, Store } from "../../src/index.ts";
-import { blake3, loadHashing } from "../../src/kernel/frame-kernel.ts";
+import { loadHashing } from "../../src/kernel/frame-kernel.ts";
+import type { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { EVENT_MS, eventFields } from "../support/batpak03-events.ts";
 import { DIRECTORY, diskWith } from "../support/small-stores.ts";
 
-const MS = 1_700_000_000_000;
-const CREATED_NS = BigInt(MS) * 1_000_000n;
+const CREATED_NS = BigInt(EVENT_MS) * 1_000_000n;
 const ITEMS = 2;
 const SINGLES = 5;
-
-/** An event of an entity of its own. */
-function fieldsOf(n: number): FrameFields {
-  const id = new Uint8Array(16).fill(n + 1);
-  const payload = Uint8Array.of(0x81, 0xa1, 0x6e, n);
-  const contentHash = Uint8Array.from(blake3(payload));
-  const names = { entity: `e${n}`, scope: "s", payloadForm: "bytes", payload, payloadSize: payload.length } as const;
-  const numbers = { timestampUs: MS * 1000, wallMs: MS, clock: 0, counter: 0, depth: 0, lane: 0, eventKind: 0xf001, flags: 0 };
-  const ids = { eventId: id, correlationId: id, causationId: null };
-  return { ...names, ...numbers, ...ids, contentHash, hashChain: { prevHash: new Uint8Array(32), eventHash: contentHash } };
-}
 
 /** BEGIN and some items. What is not committed stands in no footer. */
 function unfinished(size: number): Uint8Array {
   const sink = new GrowingSink();
   encodeSegmentHeader(sink, { flags: 0, createdNs: CREATED_NS, segmentId: 1 });
-  encodeFrame(sink, batchMarker(BATCH.beginKind, size, 0, MS * 1000, MS));
-  for (let n = 0; n < ITEMS; n++) encodeFrame(sink, fieldsOf(100 + n));
+  encodeFrame(sink, batchMarker(BATCH.beginKind, size, 0, EVENT_MS * 1000, EVENT_MS));
+  for (let n = 0; n < ITEMS; n++) encodeFrame(sink, eventFields(100 + n));
   return Buffer.concat([sink.copy(), encodeFooter(sink.position, [])]);
 }
 
 function singles(segmentId: number, count: number, isSealed = true, isBatch = false): Uint8Array {
   const sink = new GrowingSink();
   const builder = new SegmentBuilder(sink, { segmentId, createdNs: CREATED_NS, segmentBytesMax: 65_536 });
-  if (isBatch) builder.beginBatch(sink, count, 0, MS * 1000 + 1, MS);
-  for (let n = 0; n < count; n++) builder.append(sink, { ...fieldsOf(n), timestampUs: MS * 1000 + n + 1 }, n);
-  if (isBatch) builder.commitBatch(sink, MS * 1000 + 1, MS);
+  if (isBatch) builder.beginBatch(sink, count, 0, EVENT_MS * 1000 + 1, EVENT_MS);
+  for (let n = 0; n < count; n++) builder.append(sink, { ...eventFields(n), timestampUs: EVENT_MS * 1000 + n + 1 }, n);
+  if (isBatch) builder.commitBatch(sink, EVENT_MS * 1000 + 1, EVENT_MS);
   return isSealed ? Buffer.concat([sink.copy(), ...builder.seal()]) : sink.copy();
+}
+
+/** A reader, a writer, and a reader behind it find the singles, and no damage; the writer goes on behind them. */
+async function assertSinglesStand(disk: SimulatedDisk, what: string): Promise<void> {
+  for (const options of [{ readOnly: true }, {}, { readOnly: true }]) {
+    const store = await Store.open(DIRECTORY, { disk, ...options });
+    const events = await store.read({ sequence: { before: SINGLES } }).toArray();
+    assert.deepEqual(
+      events.map(({ data }) => (data as { n: number }).n),
+      [0, 1, 2, 3, 4],
+      `${what} ${store.openReport.reasons.join()}`,
+    );
+    // Of what was never committed, no footer speaks.
+    assert.ok((await store.verify()).problems.every(({ code, segmentId }) => code === "INDEX_MISMATCH" && segmentId === 1));
+    if (options.readOnly !== true) await store.append({ entity: "later", scope: "s" }, rawEvent(0xf001, 1));
+    await store.close();
+  }
 }
 
 // Found by `npm run interop`: the original was killed there, and the events that it acknowledged when it was started again were dropped with the batch.
@@ -55,19 +62,7 @@ test("what stands in a footer behind a batch that was never ended is no rest of 
       const last = isEmptyFirst ? 3 : 2;
       files.set(`00000${last}.fbat`, singles(last, SINGLES));
       const disk = diskWith(files);
-      for (const options of [{ readOnly: true }, {}, { readOnly: true }]) {
-        const store = await Store.open(DIRECTORY, { disk, ...options });
-        const events = await store.read({ sequence: { before: SINGLES } }).toArray();
-        assert.deepEqual(
-          events.map(({ data }) => (data as { n: number }).n),
-          [0, 1, 2, 3, 4],
-          `${size} ${isEmptyFirst} ${store.openReport.reasons.join()}`,
-        );
-        // Of what was never committed, no footer speaks.
-        assert.ok((await store.verify()).problems.every(({ code, segmentId }) => code === "INDEX_MISMATCH" && segmentId === 1));
-        if (options.readOnly !== true) await store.append({ entity: "later", scope: "s" }, rawEvent(0xf001, 1));
-        await store.close();
-      }
+      await assertSinglesStand(disk, `${size} ${isEmptyFirst}`);
     }
   }
 });
@@ -82,17 +77,6 @@ test("what is of another time in a segment behind a batch that was never ended i
         ["000002.fbat", singles(2, SINGLES, false, isBatch)],
       ]),
     );
-    for (const options of [{ readOnly: true }, {}, { readOnly: true }]) {
-      const store = await Store.open(DIRECTORY, { disk, ...options });
-      const events = await store.read({ sequence: { before: SINGLES } }).toArray();
-      assert.deepEqual(
-        events.map(({ data }) => (data as { n: number }).n),
-        [0, 1, 2, 3, 4],
-        `${size} ${isBatch} ${store.openReport.reasons.join()}`,
-      );
-      assert.ok((await store.verify()).problems.every(({ code, segmentId }) => code === "INDEX_MISMATCH" && segmentId === 1));
-      if (options.readOnly !== true) await store.append({ entity: "later", scope: "s" }, rawEvent(0xf001, 1));
-      await store.close();
-    }
+    await assertSinglesStand(disk, `${size} ${isBatch}`);
   }
 });
