@@ -65,6 +65,7 @@ function readValue(depth: number): unknown {
   if (head < 0x90) return readMap(head & 0x0f, depth);
   if (head < 0xa0) return readArray(head & 0x0f, depth);
   if (head >= 0xe0) return head - 0x100;
+  if (head >= 0xcc && head <= 0xd3) return readInteger(head);
   return readLong(head, depth);
 }
 
@@ -88,15 +89,6 @@ function readLong(head: number, depth: number): unknown {
       return view.getFloat32(take(4));
     case 0xcb:
       return view.getFloat64(take(8));
-    case 0xcc:
-    case 0xcd:
-    case 0xce:
-    case 0xcf:
-    case 0xd0:
-    case 0xd1:
-    case 0xd2:
-    case 0xd3:
-      return readInteger(head);
     case 0xd4:
     case 0xd5:
     case 0xd6:

@@ -2,7 +2,7 @@
  * Texts that were decoded before, found by the bytes that they are written with: what comes again costs a comparison of words instead of a
  * new string. Bounded: texts of 1 to 32 ASCII characters, one for each slot, the last one noted.
  */
-const SLOTS_BITS = 10;
+const SLOTS_BITS = 12;
 const WORDS_PER_SLOT = 8;
 
 /** The longest text that is held, in bytes. */
@@ -22,7 +22,7 @@ export class TextCache {
 
   /** The text whose bytes are the `length` ones at `at`; null where it is not held. `length` is from 1 to `CACHED_BYTES_MAX`. */
   find(bytes: Uint8Array, view: DataView, at: number, length: number): string | null {
-    const slot = slotOf(bytes, at, length);
+    const slot = slotOf(bytes, view, at, length);
     const text = this.#texts[slot];
     if (text.length !== length) return null;
     const words = this.#words;
@@ -37,7 +37,7 @@ export class TextCache {
   note(text: string, bytes: Uint8Array, view: DataView, at: number, length: number): void {
     this.#lot = (Math.imul(this.#lot, 1_664_525) + 1_013_904_223) | 0;
     if (text.length !== length || this.#lot >>> LOT_SHIFT !== 0) return;
-    const slot = slotOf(bytes, at, length);
+    const slot = slotOf(bytes, view, at, length);
     this.#texts[slot] = text;
     let word = slot * WORDS_PER_SLOT;
     let index = at;
@@ -54,8 +54,14 @@ function oddWord(bytes: Uint8Array, at: number, count: number): number {
   return word;
 }
 
-function slotOf(bytes: Uint8Array, at: number, length: number): number {
-  const last = at + length - 1;
-  const mixed = bytes[at] ^ (bytes[last] << 8) ^ (bytes[at + (length >>> 1)] << 16) ^ (bytes[at + (length >>> 2)] << 12) ^ (length << 4);
-  return Math.imul(mixed, 0x9e37_79b1) >>> (32 - SLOTS_BITS);
+/** The first and the last eight bytes decide: names often differ in one character alone, as `item_11` and `item_21` do. */
+function slotOf(bytes: Uint8Array, view: DataView, at: number, length: number): number {
+  if (length < 4) return Math.imul(oddWord(bytes, at, length) ^ (length << 24), 0x9e37_79b1) >>> (32 - SLOTS_BITS);
+  const end = at + length;
+  let mixed = Math.imul(view.getUint32(at, true) ^ length, 0x85eb_ca6b) ^ view.getUint32(end - 4, true);
+  if (length > 8) {
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0xc2b2_ae35) ^ view.getUint32(at + 4, true);
+    if (length > 12) mixed = Math.imul(mixed ^ (mixed >>> 13), 0x27d4_eb2f) ^ view.getUint32(end - 8, true);
+  }
+  return Math.imul(mixed ^ (mixed >>> 16), 0x9e37_79b1) >>> (32 - SLOTS_BITS);
 }
