@@ -127,7 +127,7 @@ async function loadWhole(
   for (let i = from; i < from + count; i++) {
     const row = rows[i];
     try {
-      const slice = parts.frames.read(segment.id, index.offsetAt(row));
+      const slice = parts.frames.readRow(segment, index, row);
       whole.push({ slab: slice, at: slice.at, row });
     } catch (error) {
       if (!isStoreError(error, "CORRUPT")) throw error;

@@ -448,7 +448,7 @@ function confirmed(search: RowSearch, rows: Uint32Array, count: number, index: S
   const segmentIndex = index.indexOf(segment);
   let total = 0;
   for (let i = 0; i < count; i++) {
-    const { bytes, view, at } = frames.read(segment.id, segmentIndex.offsetAt(rows[i]));
+    const { bytes, view, at } = frames.readRow(segment, segmentIndex, rows[i]);
     if (search.confirms(frames.format, bytes, view, at, segmentIndex.sequenceAt(rows[i]))) total++;
   }
   return total;
@@ -479,7 +479,7 @@ async function findOnce(parts: ReadingParts, filters: readonly SearchFilter[], f
     for (let i = 0; i < count; i++) {
       const sequence = segmentIndex.sequenceAt(rows[i]);
       if (!search.needsFrames) return sequence;
-      const { bytes, view, at } = frames.read(segment.id, segmentIndex.offsetAt(rows[i]));
+      const { bytes, view, at } = frames.readRow(segment, segmentIndex, rows[i]);
       if (search.confirms(frames.format, bytes, view, at, sequence)) return sequence;
     }
   }

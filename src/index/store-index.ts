@@ -320,10 +320,9 @@ export class StoreIndex {
     for (const row of index.rowsByIdTag(tag)) {
       if (index.sequenceAt(row) >= sequenceBound) continue;
       const offset = index.offsetAt(row);
-      // How long the frame is at the most. A hint for reading: a forged index may say anything.
-      const end = row + 1 < index.rowCount ? index.offsetAt(row + 1) : segment.framesEnd;
-      if (!this.#source.hasId(segment, offset, id, end - offset)) continue;
-      const found = { segment, row, offset, bytesMax: end - offset };
+      const bytesMax = frameEnd(segment, index, row) - offset;
+      if (!this.#source.hasId(segment, offset, id, bytesMax)) continue;
+      const found = { segment, row, offset, bytesMax };
       this.#recent.note(tag, this.#positionOf(segment.id), found);
       return found;
     }
@@ -400,4 +399,9 @@ function isBefore(one: Uint8Array, other: Uint8Array): boolean {
     if (one[i] !== other[i]) return one[i] < other[i];
   }
   return false;
+}
+
+/** Where the row's frame ends at the latest. A hint for reading: an index that was forged may say anything. */
+export function frameEnd(segment: SegmentEntry, index: SegmentIndex, row: number): number {
+  return row + 1 < index.rowCount ? index.offsetAt(row + 1) : segment.framesEnd;
 }

@@ -7,7 +7,7 @@
 import { SpareList } from "../base/spare-list.ts";
 import type { Slab } from "../events/event.ts";
 import type { SegmentIndex } from "../index/segment-index.ts";
-import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { frameEnd, type SegmentEntry, type StoreIndex } from "../index/store-index.ts";
 import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
 import { type FrameSource, frameError } from "./frame-source.ts";
 import type { SegmentFiles } from "./segment-files.ts";
@@ -71,7 +71,7 @@ export class FrameLoader {
       const row = rows[from + count];
       const offset = index.offsetAt(row);
       const readFrom = isNeighbour(end, offset) ? end : offset;
-      end = this.#endOf(segment, index, row);
+      end = frameEnd(segment, index, row);
       bytes += end - readFrom;
     }
     return count;
@@ -82,7 +82,7 @@ export class FrameLoader {
     const index = this.#index.indexOf(segment);
     const start = index.offsetAt(rows[from]);
     const last = rows[from + count - 1];
-    const end = this.#endOf(segment, index, last);
+    const end = frameEnd(segment, index, last);
     if (count === 1 || end <= start || end - start > count * CLOSE_BYTES) {
       return this.#loadTogether(segment, index, rows, from, count) ?? this.#loadSingly(segment, index, rows, from, count);
     }
@@ -113,17 +113,11 @@ export class FrameLoader {
     spareKernels.give(kernel);
   }
 
-  /** Where the row's frame ends at the latest. */
-  #endOf(segment: SegmentEntry, index: SegmentIndex, row: number): number {
-    return row + 1 < index.rowCount ? index.offsetAt(row + 1) : segment.framesEnd;
-  }
-
   #loadSingly(segment: SegmentEntry, index: SegmentIndex, rows: Uint32Array, from: number, count: number): LoadedFrame[] {
     const loaded: LoadedFrame[] = [];
     for (let i = 0; i < count; i++) {
       const row = rows[from + i];
-      const offset = index.offsetAt(row);
-      const slice = this.#frames.read(segment.id, offset, count <= KEPT_PAGES_ROWS_MAX, this.#endOf(segment, index, row) - offset);
+      const slice = this.#frames.readRow(segment, index, row, count <= KEPT_PAGES_ROWS_MAX);
       loaded.push({ slab: slice, at: slice.at, row });
     }
     return loaded;
@@ -150,7 +144,7 @@ export class FrameLoader {
         // Offsets of an index that was forged need not ascend, so a frame's end may lie before it: what is read then is judged by its shape.
         for (; i < count && isNeighbour(end, offset); i++) {
           kernel.links[i] = offset;
-          end = Math.max(end, this.#endOf(segment, index, rows[from + i]));
+          end = Math.max(end, frameEnd(segment, index, rows[from + i]));
           if (i + 1 < count) offset = index.offsetAt(rows[from + i + 1]);
         }
         if (!(end > start && end - start <= block.bytes.length - at)) return null;

@@ -4,18 +4,22 @@
  */
 import { StoreError } from "../base/store-error.ts";
 import type { FrameCheck, FrameFormat } from "../format/frame-format.ts";
+import type { SegmentIndex } from "../index/segment-index.ts";
+import { frameEnd, type SegmentEntry } from "../index/store-index.ts";
 import type { FrameCache } from "./frame-cache.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import { type FrameSlice, SlabAllocator, newSlab } from "./slab.ts";
+import { type FrameSlice, newSlab, SLAB_BYTES, SlabAllocator } from "./slab.ts";
 
 /** Frames that are accepted but not written. Slices point into the group's own memory: not to be kept or handed out. */
 export interface UnwrittenFrames {
   find(segmentId: number, offset: number): FrameSlice | null;
 }
 
+/** So much is read of a frame whose length is not known, and no longer one is looked for among the pages that are held. */
 const FIRST_READ_BYTES = 640;
-/** What a frame is said to be at the most comes from an index: nothing shorter than this is believed. */
+/** What a frame is said to be at the most comes from an index: only what lies between these is believed, and none larger than a slab read at once. */
 const HINT_BYTES_MIN = 128;
+const HINT_BYTES_MAX = SLAB_BYTES;
 
 export class FrameSource {
   readonly format: FrameFormat;
@@ -46,13 +50,20 @@ export class FrameSource {
     // A look-up by id checks a frame and then gives it: the same one twice in a row.
     if (this.#lastSlice !== null && this.#lastOffset === offset && this.#lastSegmentId === segmentId) return this.#lastSlice;
     this.framesRead++;
-    const firstBytes = bytesMax < FIRST_READ_BYTES && bytesMax >= HINT_BYTES_MIN ? bytesMax : FIRST_READ_BYTES;
-    const slice = (keepPages ? this.#readCached(segmentId, offset, firstBytes) : null) ?? this.#readFile(segmentId, offset, firstBytes);
+    const firstBytes = bytesMax >= HINT_BYTES_MIN && bytesMax <= HINT_BYTES_MAX ? bytesMax : FIRST_READ_BYTES;
+    const mayBeHeld = keepPages && firstBytes <= FIRST_READ_BYTES;
+    const slice = (mayBeHeld ? this.#readCached(segmentId, offset, firstBytes) : null) ?? this.#readFile(segmentId, offset, firstBytes);
     this.#slabs.keep(slice, this.format.length(slice.view, slice.at));
     this.#lastSegmentId = segmentId;
     this.#lastOffset = offset;
     this.#lastSlice = slice;
     return slice;
+  }
+
+  /** The frame of a row, as `read` gives it. */
+  readRow(segment: SegmentEntry, index: SegmentIndex, row: number, keepPages = true): FrameSlice {
+    const offset = index.offsetAt(row);
+    return this.read(segment.id, offset, keepPages, frameEnd(segment, index, row) - offset);
   }
 
   /** Forgets what it holds: a segment was replaced. */

@@ -177,7 +177,7 @@ export function repeatedReceipts(
   const room = newRoom(count);
   return Array.from({ length: count }, (_, i) => {
     const row = first.row + i;
-    const { bytes, view, at } = frames.read(first.segment.id, segmentIndex.offsetAt(row));
+    const { bytes, view, at } = frames.readRow(first.segment, segmentIndex, row);
     return receiptOf(frames.format, bytes, view, at, segmentIndex.sequenceAt(row), durable, room);
   });
 }

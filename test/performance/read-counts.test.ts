@@ -101,6 +101,35 @@ test("a stream whose events lie apart: a read for each, of no more than the fram
   await store.close();
 });
 
+test("events of some kilobytes: a read for each, whether got or streamed", async () => {
+  const large = createMemoryDisk();
+  const writing = await Store.open("/store", { disk: large, segmentBytesMax: 8 << 20 });
+  const got: string[] = [];
+  for (let n = 0; n < 3000; n += 100) {
+    const batch = Array.from({ length: 100 }, (_, i) => ({
+      coordinate: { entity: `order:${(n + i) % ENTITIES}`, scope: "shop" },
+      event: rawEvent(0xf001, { text: `${n + i}`.repeat(800) }),
+    }));
+    got.push((await writing.appendBatch(batch))[n % 97].id);
+  }
+  await writing.close();
+  const counts: Counts = { reads: 0, bytes: 0 };
+  const store = await Store.open("/store", { disk: countingDisk(large, counts), readOnly: true });
+  const costOf = async (work: () => Promise<number>): Promise<number> => {
+    for (let time = 0; time < 3; time++) await work();
+    const before = counts.reads;
+    const events = await work();
+    return (counts.reads - before) / events;
+  };
+  const each = await costOf(async () => {
+    for (const id of got) assert.notEqual(await store.get(id), null);
+    return got.length;
+  });
+  const streamed = await costOf(async () => (await store.read({ entity: "order:7" }).toArray()).length);
+  assert.ok(each <= 1 && streamed <= 1, `${each} reads for each that is got, ${streamed} for each that is streamed`);
+  await store.close();
+});
+
 test("neighbours among events that lie apart are read at once", async () => {
   const { store, cost } = await opened();
   // Ten entities that come one after the other, then 190 others.
