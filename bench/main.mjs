@@ -1,7 +1,7 @@
 /**
  * npm run bench [-- --quick | --long] [--events N] [--only PART,PART] [--json FILE] [--plots DIR] [--dist DIR]
  *
- * Parts: appending, reading, long, queries, projecting, following, stores, sizes, opening, batpak03, pauses, history. `--long` takes history to 10,000,000 events.
+ * Parts: appending, reading, long, queries, projecting, following, stores, sizes, payloads, opening, batpak03, pauses, history. `--long` takes history to 10,000,000 events.
  *
  * Prints what things cost as ratios within this run. Installs nothing: the rivals come by `npm ci --prefix bench`.
  */
@@ -16,6 +16,7 @@ import { measureFollowing } from "./following.mjs";
 import { measureHistory } from "./history.mjs";
 import { measureBatpak03, measureOpening } from "./opening.mjs";
 import { measurePauses } from "./pauses.mjs";
+import { measurePayloads } from "./payloads.mjs";
 import { writePlots } from "./plots.mjs";
 import { measureProjecting } from "./projecting.mjs";
 import { measureQueries } from "./queries.mjs";
@@ -70,6 +71,7 @@ const PARTS = [
   "following",
   "stores",
   "sizes",
+  "payloads",
   "opening",
   "batpak03",
   "pauses",
@@ -91,6 +93,7 @@ if (parts.includes("projecting")) results.projecting = await step("projecting", 
 if (parts.includes("following")) results.following = await step("following", () => measureFollowing(input));
 if (parts.includes("stores")) results.stores = await step("many stores", () => measureStores(input));
 if (parts.includes("sizes")) results.sizes = await step("sizes", () => measureSizes(input));
+if (parts.includes("payloads")) results.payloads = await step("payloads", () => measurePayloads(input));
 if (parts.includes("opening")) {
   results.opening = await step("opening", () => measureOpening({ ...input, directory: results.reading.directory }));
 }

@@ -123,8 +123,23 @@ function sizeRows({ byBatch, byFlight, byPayload, byEntities, allocated }) {
   ];
 }
 
+function payloadRows(payloads) {
+  return Object.entries(payloads).map(([name, { bytes, ...races }]) => {
+    const parts = { batched: "batches of 100", got: "get", streamed: "a stream", replayed: "replay" };
+    const of = ([part, what]) => {
+      const { median: middle, least, most } = ratio(races[part], "batpak", "sqlite");
+      return `${what} ${middle.toFixed(2)}x (${least.toFixed(2)} to ${most.toFixed(2)})`;
+    };
+    const rates = Object.keys(parts).map((part) => number.format(median(races[part].batpak)));
+    return {
+      ...plain(`${name}, ${number.format(bytes)} bytes as JSON, against sqlite`, Object.entries(parts).map(of).join(" · ")),
+      absolute: `${rates.join(", ")}/s`,
+    };
+  });
+}
+
 export function rowsOf(
-  { appending, reading, long, queries, projecting, following, stores, sizes, opening, batpak03, pauses, history },
+  { appending, reading, long, queries, projecting, following, stores, sizes, payloads, opening, batpak03, pauses, history },
   events,
 ) {
   const rows = [];
@@ -179,6 +194,7 @@ export function rowsOf(
     rows.push(plain("memory of a small store, of 200 open at once", `${ours}; sqlite ${theirs}`));
   }
   if (sizes !== undefined) rows.push(...sizeRows(sizes));
+  if (payloads !== undefined) rows.push(...payloadRows(payloads));
   if (long !== undefined) {
     rows.push(atMost("first 10 events of one entity with all", [long.first], "ms", 1));
     rows.push(atMost("10 events from its middle", [long.middle], "ms", 1));

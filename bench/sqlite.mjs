@@ -1,11 +1,12 @@
 /** The rival: better-sqlite3, WAL, synchronous=FULL, the same columns and look-ups. It computes no hashes; its hash columns are filled in. */
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
-import { kindOf, payloadOf } from "./workload.mjs";
+import { kindOf, payloadOf as usualPayloadOf } from "./workload.mjs";
 
 const require = createRequire(import.meta.url);
 
-export function openSqlite(file) {
+/** @param payloadOf what event `number` says */
+export function openSqlite(file, payloadOf = usualPayloadOf) {
   const Database = require("better-sqlite3");
   const database = new Database(file);
   database.pragma("journal_mode = WAL");
@@ -20,11 +21,12 @@ export function openSqlite(file) {
     CREATE INDEX IF NOT EXISTS events_kind ON events (kind);
     CREATE INDEX IF NOT EXISTS events_scope ON events (scope);
   `);
-  return new SqliteStore(database);
+  return new SqliteStore(database, payloadOf);
 }
 
 class SqliteStore {
   #database;
+  #payloadOf;
   #insert;
   #get;
   #stream;
@@ -34,8 +36,9 @@ class SqliteStore {
   #hash = randomBytes(32);
   #sequence = 0;
 
-  constructor(database) {
+  constructor(database, payloadOf) {
     this.#database = database;
+    this.#payloadOf = payloadOf;
     this.#insert = database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?, 1, ?, ?, NULL, NULL, ?, ?, ?)");
     this.#get = database.prepare("SELECT * FROM events WHERE id = ?");
     this.#stream = database.prepare("SELECT * FROM events WHERE entity = ? ORDER BY clock");
@@ -62,7 +65,7 @@ class SqliteStore {
     const sequence = this.#sequence++;
     const id = Buffer.alloc(16);
     id.writeUIntBE(sequence, 0, 6);
-    const payload = JSON.stringify(payloadOf(number));
+    const payload = JSON.stringify(this.#payloadOf(number));
     this.#insert.run(sequence, id, entity, scope, kindOf(number), clock, Date.now() * 1000, this.#hash, this.#hash, payload);
     return id;
   }

@@ -152,10 +152,11 @@ function readString(byteLength: number): string {
 
 function readText(at: number, byteLength: number, known: TextCache): string {
   if (byteLength > CACHED_BYTES_MAX || byteLength === 0) return readUtf8(at, byteLength);
-  const cached = known.find(bytes, view, at, byteLength);
+  const isWorth = known.isWorth(byteLength);
+  const cached = isWorth ? known.find(bytes, view, at, byteLength) : null;
   if (cached !== null) return cached;
   const text = decodeShortAscii(bytes, at, at + byteLength) ?? readUtf8(at, byteLength);
-  known.note(text, bytes, view, at, byteLength);
+  if (isWorth) known.note(text, bytes, view, at, byteLength);
   return text;
 }
 

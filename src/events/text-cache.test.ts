@@ -68,6 +68,21 @@ test("objects of one shape whose last member never comes again keep the others' 
   );
 });
 
+test("texts of a length that hardly ever come again are passed by, and looked for again soon after they do", () => {
+  const cache = new TextCache();
+  const look = (text: string): boolean => {
+    if (!cache.isWorth(text.length)) return false;
+    if (find(cache, text) === null) cache.note(text, ...written(text));
+    return true;
+  };
+  let looked = 0;
+  for (let number = 0; number < 10_000; number++) if (look(`once-${String(number).padStart(6, "0")}`)) looked++;
+  assert.ok(looked > 100 && looked < 1000, `${looked} looks`);
+  assert.ok(look("again"), "another length is not concerned");
+  for (let round = 0; round < 1000; round++) for (const text of ["shipped-now", "shipped-yet"]) look(text);
+  for (let round = 0; round < 10; round++) assert.ok(look("shipped-now"));
+});
+
 test("text that is not ASCII is not held", () => {
   const cache = new TextCache();
   const bytes = new Uint8Array(Buffer.from("größe"));

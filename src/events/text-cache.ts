@@ -14,23 +14,52 @@ export const CACHED_BYTES_MAX = WORDS_PER_SLOT * 4;
  */
 const LOT_SHIFT = 30;
 
+/** A text that is held pays for so many that are not. */
+const CREDIT_OF_ONE = 2;
+const CREDIT_MAX = 128;
+/** One in so many texts is looked for where it is not worth it. */
+const LOOKED_FOR_EACH = 16;
+
 export class TextCache {
   readonly #texts: string[] = Array.from({ length: 1 << SLOTS_BITS }, () => "");
   /** The bytes of each text, in words of four, the last one padded with zeros. */
   readonly #words = new Uint32Array(WORDS_PER_SLOT << SLOTS_BITS);
   #lot = 0;
+  /** By length: how often texts were held of late, from 0 to `CREDIT_MAX`. */
+  readonly #credits = new Uint8Array(CACHED_BYTES_MAX + 1).fill(CREDIT_MAX);
+  #passedBy = 0;
+
+  /**
+   * Whether texts of this length are worth looking for: where they hardly ever come again, as with ids and prose, looking costs a third of
+   * making them. Some are looked for all the same, so that it shows when that changes.
+   */
+  isWorth(length: number): boolean {
+    if (this.#credits[length] !== 0) return true;
+    this.#passedBy = (this.#passedBy + 1) % LOOKED_FOR_EACH;
+    return this.#passedBy === 0;
+  }
 
   /** The text whose bytes are the `length` ones at `at`; null where it is not held. `length` is from 1 to `CACHED_BYTES_MAX`. */
   find(bytes: Uint8Array, view: DataView, at: number, length: number): string | null {
+    const text = this.#find(bytes, view, at, length);
+    const credit = this.#credits[length];
+    if (text === null) {
+      if (credit > 0) this.#credits[length] = credit - 1;
+    } else if (credit < CREDIT_MAX) this.#credits[length] = Math.min(credit + CREDIT_OF_ONE, CREDIT_MAX);
+    return text;
+  }
+
+  #find(bytes: Uint8Array, view: DataView, at: number, length: number): string | null {
     const slot = slotOf(bytes, view, at, length);
-    const text = this.#texts[slot];
-    if (text.length !== length) return null;
     const words = this.#words;
     let word = slot * WORDS_PER_SLOT;
     let index = at;
     for (const stop = at + length - 4; index <= stop; index += 4) if (words[word++] !== view.getUint32(index, true)) return null;
     const odd = length & 3;
-    return odd === 0 || words[word] === oddWord(bytes, index, odd) ? text : null;
+    if (odd !== 0 && words[word] !== oddWord(bytes, index, odd)) return null;
+    // Last: the words lie side by side, the text somewhere.
+    const text = this.#texts[slot];
+    return text.length === length ? text : null;
   }
 
   /** Notes that `text` is what the `length` bytes at `at` say, `length` as in `find`. Only ASCII is held, and not each text. */
