@@ -15,6 +15,9 @@ import { decodeShortAscii } from "../base/utf8-decode.ts";
 import { BIGINT_EXTENSION, DATE_MS_MAX, DEPTH_MAX, TIMESTAMP_EXTENSION } from "./payload-format.ts";
 import { CACHED_BYTES_MAX, TextCache } from "./text-cache.ts";
 
+/** How a float of 64 bits begins. */
+const DOUBLE = 0xcb;
+
 const NO_BYTES = new Uint8Array(0);
 const NO_VIEW = new DataView(NO_BYTES.buffer);
 
@@ -87,7 +90,7 @@ function readLong(head: number, depth: number): unknown {
       return readExtension(readLength(head - 0xc7));
     case 0xca:
       return view.getFloat32(take(4));
-    case 0xcb:
+    case DOUBLE:
       return view.getFloat64(take(8));
     case 0xd4:
     case 0xd5:
@@ -205,8 +208,17 @@ function readMap(count: number, depth: number): Record<string, unknown> {
 function readArray(count: number, depth: number): unknown[] {
   if (depth >= DEPTH_MAX) corrupt(`it is nested deeper than ${DEPTH_MAX} levels`);
   if (count > end - position) corrupt("an array has more items than bytes are left");
+  if (bytes[position] === DOUBLE) return readVector(count, depth);
   const items: unknown[] = [];
   for (let index = 0; index < count; index++) items.push(readValue(depth + 1));
+  return items;
+}
+
+/** An array that begins with a double, as vectors do. */
+function readVector(count: number, depth: number): unknown[] {
+  const items: unknown[] = [];
+  for (; items.length < count && bytes[position] === DOUBLE && end - position > 8; position += 9) items.push(view.getFloat64(position + 1));
+  while (items.length < count) items.push(readValue(depth + 1));
   return items;
 }
 
