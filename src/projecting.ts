@@ -106,7 +106,7 @@ export class Projecting {
       const known = types();
       const typeOf = (kind: number): EventType | null => known.get(kind) ?? access.registry.typeOf(kind);
       const reading = Object.create(access.reading, { typeOf: { value: typeOf } }) as typeof access.reading;
-      return { reading, searched: filters(known).map(searchFilter) };
+      return { known, reading, searched: filters(known).map(searchFilter) };
     });
     return {
       visible: () => access.visibleSequence,
@@ -115,6 +115,7 @@ export class Projecting {
         const how = { direction: "forward" as const, limit: Number.POSITIVE_INFINITY, signal, after };
         return new StoredReading(reading, searched, how, bound).batches();
       },
+      typeOf: (kind) => compiled().known.get(kind) ?? null,
       count: async (after, bound, kinds) => {
         const known = types();
         if (kinds !== undefined) for (const kind of known.keys()) if (!kinds.includes(kind)) known.delete(kind);

@@ -22,11 +22,12 @@ import {
   type ReadOptions,
   type SubscribeOptions,
 } from "./events/query.ts";
+import type { EventType } from "./events/upcast.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import type { RemovedRow } from "./format/native/retention.ts";
 import { followNative } from "./follow-native.ts";
 import { concernOf, waitingPlaceOf } from "./index/newest-events.ts";
-import type { StoreIndex } from "./index/store-index.ts";
+import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { watchMark } from "./log/mark-file.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import type { SearchFilter } from "./log/row-search.ts";
@@ -129,8 +130,7 @@ export class StoreAccess {
       const { index } = this.parts.log;
       const found = index.findById(id, index.visible.sequence);
       if (found === null) return null;
-      const segmentIndex = index.indexOf(found.segment);
-      return this.#eventAt(found.segment.id, found.offset, segmentIndex.sequenceAt(found.row));
+      return this.#eventAt(found.segment, found.row);
     });
   }
 
@@ -139,16 +139,15 @@ export class StoreAccess {
     return this.#look(() => this.parts.log.index.findRemoved(key));
   }
 
-  /** The latest visible event of an entity; null when it has none. */
-  latest(entity: string): StoredEvent | null {
+  /** The latest visible event of an entity; null when it has none. `typeOf`: what its kind means, where that is not as the store knows it. */
+  latest(entity: string, typeOf?: (kind: number) => EventType | null): StoredEvent | null {
     const { index } = this.parts.log;
     const entityId = index.entities.find(entity);
     const sequence = entityId < 0 ? -1 : index.heads.visibleSequence(entityId);
     if (sequence < 0) return null;
     return this.#look(() => {
       const segment = index.segments[index.segmentAt(sequence)];
-      const segmentIndex = index.indexOf(segment);
-      return this.#eventAt(segment.id, segmentIndex.offsetAt(segmentIndex.rowAtSequence(sequence)), sequence);
+      return this.#eventAt(segment, index.indexOf(segment).rowAtSequence(sequence), typeOf);
     });
   }
 
@@ -162,7 +161,7 @@ export class StoreAccess {
       const segmentIndex = index.indexOf(segment);
       const row = segmentIndex.rowAtSequence(sequence);
       if (row >= segmentIndex.rowCount || segmentIndex.sequenceAt(row) !== sequence) return null;
-      return this.#eventAt(segment.id, segmentIndex.offsetAt(row), sequence);
+      return this.#eventAt(segment, row);
     });
   }
 
@@ -203,11 +202,19 @@ export class StoreAccess {
     }
   }
 
-  #eventAt(segmentId: number, offset: number, sequence: number): StoredEvent {
-    const { frames } = this.parts;
+  #eventAt(segment: SegmentEntry, row: number, typeOf?: (kind: number) => EventType | null): StoredEvent {
+    const { frames, log } = this.parts;
     const { format } = frames;
-    const slice = frames.read(segmentId, offset);
-    return new StoredEvent(format, slice, slice.at, sequence, this.registry.typeOf(format.kind(slice.view, slice.at)));
+    const index = log.index.indexOf(segment);
+    const slice = frames.readRow(segment, index, row);
+    const kind = format.kind(slice.view, slice.at);
+    return new StoredEvent(
+      format,
+      slice,
+      slice.at,
+      index.sequenceAt(row),
+      typeOf === undefined ? this.registry.typeOf(kind) : typeOf(kind),
+    );
   }
 
   compile(query: Query | undefined, operation: string): ReturnType<typeof compileQuery> {

@@ -10,6 +10,7 @@
 import { isStrayPromise } from "../base/stray-promise.ts";
 import { invalidArgument } from "../base/store-error.ts";
 import type { TypedEvent } from "../events/event.ts";
+import type { EventType } from "../events/upcast.ts";
 import type { Projection } from "./projection.ts";
 import type { SnapshotFolder } from "./snapshot-folder.ts";
 import type { SnapshotOrigin } from "./snapshot-format.ts";
@@ -38,6 +39,8 @@ export interface FoldSource {
   visible(): number;
   /** Matching events with sequences in `(after, bound)`, ascending. */
   batches(after: number, bound: number, signal: AbortSignal | undefined): AsyncIterable<readonly TypedEvent[]>;
+  /** What a kind means where it is one of the projection's events; null where it is not. */
+  typeOf(kind: number): EventType | null;
   /** How many there are; with `kinds`, of these only. */
   count(after: number, bound: number, kinds?: readonly number[]): Promise<number>;
   /** The hash of the event with this sequence; null when there is none. */
@@ -138,6 +141,12 @@ export class Fold<State> {
       if (keep && isWhole && signal?.aborted === true && error === signal.reason) await this.#save(1);
       throw error;
     }
+    if (keep) await this.#save(this.#projection.snapshotEveryEvents);
+  }
+
+  /** Folds the one event that is behind the state and before the bound. */
+  async take(event: TypedEvent, { keep = true }: FoldControl): Promise<void> {
+    this.#apply([event]);
     if (keep) await this.#save(this.#projection.snapshotEveryEvents);
   }
 
