@@ -13,6 +13,7 @@ import { utf8Slice } from "../base/buffer-slices.ts";
 import { StoreError } from "../base/store-error.ts";
 import { decodeShortAscii } from "../base/utf8-decode.ts";
 import { BIGINT_EXTENSION, DATE_MS_MAX, DEPTH_MAX, TIMESTAMP_EXTENSION } from "./payload-format.ts";
+import { PLAIN_MEMBERS_MAX, ROOMY_MEMBERS_MAX, roomyObject } from "./roomy-object.ts";
 import { CACHED_BYTES_MAX, TextCache } from "./text-cache.ts";
 
 /** How a float of 64 bits begins. */
@@ -183,6 +184,12 @@ function readKey(): string {
   return readText(take(length), length, keys);
 }
 
+/** Whether the key that comes next is a name that came before. Of objects from ids to values, whose names are ever new, it is not. */
+function isKnownKey(): boolean {
+  const length = bytes[position] - 0xa0;
+  return length > 0 && length <= 31 && length < end - position && keys.find(bytes, view, position + 1, length) !== null;
+}
+
 function readUncommonKey(): string {
   const head = bytes[position++];
   if (head >= 0xd9 && head <= 0xdb) return readString(readLength(head - 0xd9));
@@ -195,7 +202,8 @@ function readUncommonKey(): string {
 function readMap(count: number, depth: number): Record<string, unknown> {
   if (depth >= DEPTH_MAX) corrupt(`it is nested deeper than ${DEPTH_MAX} levels`);
   if (count * 2 > end - position) corrupt("a map has more members than bytes are left");
-  const object: Record<string, unknown> = {};
+  const isRoomy = count > PLAIN_MEMBERS_MAX && count <= ROOMY_MEMBERS_MAX && isKnownKey();
+  const object: Record<string, unknown> = isRoomy ? roomyObject(count) : {};
   for (let index = 0; index < count; index++) {
     const key = readKey();
     const value = readValue(depth + 1);
