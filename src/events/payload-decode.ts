@@ -16,6 +16,8 @@ import { BIGINT_EXTENSION, DATE_MS_MAX, DEPTH_MAX, TIMESTAMP_EXTENSION } from ".
 import { PLAIN_MEMBERS_MAX, ROOMY_MEMBERS_MAX, roomyObject } from "./roomy-object.ts";
 import { CACHED_BYTES_MAX, TextCache } from "./text-cache.ts";
 
+/** The engine makes a hash table of an empty array with room for very many items. */
+const ROOMY_ITEMS_MAX = 1024;
 /** How a float of 64 bits begins. */
 const DOUBLE = 0xcb;
 
@@ -217,16 +219,22 @@ function readArray(count: number, depth: number): unknown[] {
   if (depth >= DEPTH_MAX) corrupt(`it is nested deeper than ${DEPTH_MAX} levels`);
   if (count > end - position) corrupt("an array has more items than bytes are left");
   if (bytes[position] === DOUBLE) return readVector(count, depth);
-  const items: unknown[] = [];
-  for (let index = 0; index < count; index++) items.push(readValue(depth + 1));
+  const items: unknown[] = emptyArray(count);
+  for (let index = 0; index < count; index++) items[index] = readValue(depth + 1);
   return items;
+}
+
+/** An array with room for exactly so many items, where they are not very many: one that grows ends up with more. */
+function emptyArray(count: number): unknown[] {
+  return count <= ROOMY_ITEMS_MAX ? new Array<unknown>(count) : [];
 }
 
 /** An array that begins with a double, as vectors do. */
 function readVector(count: number, depth: number): unknown[] {
-  const items: unknown[] = [];
-  for (; items.length < count && bytes[position] === DOUBLE && end - position > 8; position += 9) items.push(view.getFloat64(position + 1));
-  while (items.length < count) items.push(readValue(depth + 1));
+  const items: unknown[] = emptyArray(count);
+  let index = 0;
+  for (; index < count && bytes[position] === DOUBLE && end - position > 8; position += 9) items[index++] = view.getFloat64(position + 1);
+  for (; index < count; index++) items[index] = readValue(depth + 1);
   return items;
 }
 
