@@ -83,7 +83,10 @@ export async function lookAtDamage(files: SegmentFiles, ids: readonly number[]):
     files,
     ids,
     storeId,
-    generation: Math.max(ownMark?.generation ?? 0, pictured?.generation ?? 0, ...segments.map(({ header }) => header.generation)),
+    generation: segments.reduce(
+      (newest, { header }) => Math.max(newest, header.generation),
+      Math.max(ownMark?.generation ?? 0, pictured?.generation ?? 0),
+    ),
     damage,
     damaged,
     ofBlocks,

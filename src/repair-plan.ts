@@ -57,6 +57,7 @@ class Planning {
   readonly #log: DamagedLog;
   #generation: number;
   #places: readonly DamagedPlace[] = [];
+  #records: RepairPlan["records"] = new Map();
   #successor: Successor | null = null;
   #badBlocks: readonly number[] = [];
   /** Ids of those behind a gap at the end that are no segments at all: were they made some, all the gap would be. */
@@ -72,22 +73,24 @@ class Planning {
   async run(): Promise<RepairPlan> {
     const { ids, damage, damaged, neverBegun, replaced, opened, ofBlocks, mark } = this.#log;
     this.#strays = await this.#straysAmong(ids);
-    this.#last = Math.max(mark?.syncedSegment ?? 0, ...damaged, ...this.#strays);
-    const inLog = ids.filter((id) => ![replaced, neverBegun, this.#strays].some((others) => others.includes(id)));
-    this.#places = await this.#placesOf(inLog);
-    const newest = Math.max(0, ...inLog);
+    this.#last = largestOf([mark?.syncedSegment ?? 0, ...damaged, ...this.#strays]);
+    const isOut = new Set([...replaced, ...neverBegun, ...this.#strays]);
+    const inLog = ids.filter((id) => !isOut.has(id));
+    const there = await this.#thereAmong(inLog);
+    this.#places = await this.#placesOf(inLog, there);
+    this.#records = this.#recordsByPlace();
+    const newest = inLog[inLog.length - 1] ?? 0;
     this.#successor = this.#successorOf(newest);
     // What another segment follows on has a seal.
     if (this.#successor !== null && opened.get(newest)?.sealed === false && !damaged.has(newest))
-      this.#places = [...this.#places, await this.#placeOf(newest, 0, [])];
-    this.#badBlocks = [...new Set(ofBlocks.map(({ segmentId }) => segmentId as number))].filter((id) =>
-      this.#places.every((place) => place.id !== id),
-    );
+      this.#places = [...this.#places, await this.#placeOf(there.get(newest) as SegmentThere, 0)];
+    const rebuilt = new Set(this.#places.map(({ id }) => id));
+    this.#badBlocks = [...new Set(ofBlocks.map(({ segmentId }) => segmentId as number))].filter((id) => !rebuilt.has(id));
     return {
       actions: await this.#actions(damage.length > 0),
       places: this.#places,
       successor: this.#successor,
-      records: new Map(this.#places.map((place) => [place.id, this.#recordsOf(place)])),
+      records: this.#records,
       outOfLog: this.#outOfLog(),
       badBlocks: this.#badBlocks,
       generation: this.#generation,
@@ -101,47 +104,55 @@ class Planning {
       const { frames, seal, retention } = await readDamaged(this.#log, ids[end - 1]);
       if (frames.length > 0 || seal !== null || retention !== null) break;
     }
-    let next = Math.max(ids[end - 1] + 1, ...[...headers.values()].map(({ replacesTo }) => replacesTo + 1));
+    let next = 1 + largestOf([ids[end - 1], ...[...headers.values()].map(({ replacesTo }) => replacesTo)]);
     while (ids[end] <= next) next = Math.max(next, ids[end++] + 1);
     return ids.slice(end);
   }
 
-  /** `ids`: of the segments in the log whose files are there. */
-  async #placesOf(ids: readonly number[]): Promise<readonly DamagedPlace[]> {
+  /** The segments in the log whose files are there, by id. */
+  async #thereAmong(ids: readonly number[]): Promise<ReadonlyMap<number, SegmentThere>> {
+    const { damaged, headers, opened } = this.#log;
+    const there = new Map<number, SegmentThere>();
+    let next: SegmentThere | null = null;
+    let nextWithFirst: SegmentThere | null = null;
+    for (const id of ids.toReversed()) {
+      const first = damaged.has(id) ? (await readDamaged(this.#log, id)).events[0] : opened.get(id)?.first;
+      const one: SegmentThere = { id, first: first ?? null, header: headers.get(id) ?? null, next, nextWithFirst };
+      there.set(id, one);
+      next = one;
+      if (one.first !== null) nextWithFirst = one;
+    }
+    return there;
+  }
+
+  async #placesOf(ids: readonly number[], thereById: ReadonlyMap<number, SegmentThere>): Promise<readonly DamagedPlace[]> {
     const { damaged, headers, opened: openedById, storeId } = this.#log;
-    const present = new Set(ids);
     // Also before and between segments that have no header of their own, of which opening misses none.
     const listed = ids.map((id) => ({ id, header: headers.get(id) ?? standInHeader(storeId, id, 0) }));
     const missing = missingIds(listed, [], 1);
     if (missing.length === MISSING_MAX) throw manyMissing(missing);
     const all = [...ids, ...missing].sort((a, b) => a - b);
-    const there: SegmentThere[] = [];
-    for (const id of all.filter((one) => present.has(one))) {
-      const first = damaged.has(id) ? (await readDamaged(this.#log, id)).events[0] : openedById.get(id)?.first;
-      there.push({ id, first: first ?? null, header: headers.get(id) ?? null });
-    }
     const places: DamagedPlace[] = [];
     let due = 0;
     for (const id of all) {
       // A compacted segment stands for it.
       if (id <= (places[places.length - 1]?.replacesTo ?? 0)) continue;
+      const there = thereById.get(id);
       const opened = damaged.has(id) ? undefined : openedById.get(id);
-      const bound = there.find((other) => other.id > id && other.first !== null)?.first ?? Number.POSITIVE_INFINITY;
+      const bound = there?.nextWithFirst?.first ?? Number.POSITIVE_INFINITY;
       // One that is said to end behind the events of the next is not sound either, nor one that lacks its seal: opening took a file behind it for none of the log's.
       const isSound = opened !== undefined && opened.next <= bound && (opened.sealed || id === all[all.length - 1]);
-      if (!isSound) places.push(present.has(id) ? await this.#placeOf(id, due, there) : missingPlace(id, due, this.#mayBeCompacted));
+      if (!isSound) places.push(there === undefined ? missingPlace(id, due, this.#mayBeCompacted) : await this.#placeOf(there, due));
       due = isSound ? opened.next : places[places.length - 1].next;
     }
     return places;
   }
 
-  async #placeOf(id: number, due: number, there: readonly SegmentThere[]): Promise<DamagedPlace> {
-    const segment = await readDamaged(this.#log, id);
+  async #placeOf(there: SegmentThere, due: number): Promise<DamagedPlace> {
+    const segment = await readDamaged(this.#log, there.id);
     if (segment.retention !== null) this.#generation = Math.max(1, this.#generation, segment.retention.generation);
-    const header = this.#log.headers.get(id) ?? null;
-    const behind = there.filter((other) => other.id > id);
     const [generation, mayBeCompacted] = [this.#generation, this.#mayBeCompacted];
-    return damagedPlace({ id, segment, header, due, behind, generation, mayBeCompacted, hadBehind: this.#last > id });
+    return damagedPlace({ there, segment, due, generation, mayBeCompacted, hadBehind: this.#last > there.id });
   }
 
   /** The mark and the checkpoint know of every compaction. */
@@ -153,25 +164,40 @@ class Planning {
   #successorOf(newest: number): Successor | null {
     const { damaged, opened, mark, pictured, headers, lostRecords } = this.#log;
     const place = this.#places.find(({ isNewest }) => isNewest);
-    const isCut = Math.max(0, ...damaged) > newest;
+    const isCut = largestOf(damaged) > newest;
     const due = place?.next ?? (isCut ? opened.get(newest)?.next : undefined);
     if (due === undefined) return null;
     const first = Math.max(due, place?.given ?? 0, mark?.visibleSequence ?? 0, pictured?.nextSequence ?? 0);
     const replacesTo = place?.replacesTo ?? headers.get(newest)?.replacesTo ?? 0;
-    const records = lostRecords.filter((record) => this.#homeOf(sequenceOfRecord(record)) === undefined);
+    const placed = new Set([...this.#records.values()].flat());
+    const records = lostRecords.filter((record) => !placed.has(record));
     return first === due && records.length === 0 ? null : { id: Math.max(newest, replacesTo) + 1, first, due, records };
   }
 
-  #recordsOf({ id }: DamagedPlace): readonly Uint8Array[] {
-    return this.#log.lostRecords.filter((record) => this.#homeOf(sequenceOfRecord(record)) === id);
+  /** Of the records that only the checkpoint tells, those that stood in a place, by its id: the first that the event behind the record may have been in. */
+  #recordsByPlace(): ReadonlyMap<number, readonly Uint8Array[]> {
+    const records = new Map<number, Uint8Array[]>();
+    if (this.#log.lostRecords.length === 0) return records;
+    const bounds = this.#boundsBehind();
+    for (const record of this.#log.lostRecords) {
+      const sequence = sequenceOfRecord(record);
+      const place = this.#places.find(({ first }, i) => first <= sequence && sequence <= bounds[i]);
+      if (place !== undefined) addTo(records, place.id, record);
+    }
+    return records;
   }
 
-  /** The first of the places in which a record stood that the event with this sequence followed. */
-  #homeOf(sequence: number): number | undefined {
-    return this.#places.find(({ id, first, replacesTo }) => {
-      const behind = [...this.#log.opened].filter(([other]) => other > Math.max(id, replacesTo)).map(([, bounds]) => bounds.first);
-      return first <= sequence && sequence <= Math.min(...behind);
-    })?.id;
+  /** The sequence that the log goes on with behind each of the places. */
+  #boundsBehind(): readonly number[] {
+    const opened = [...this.#log.opened].sort(([a], [b]) => a - b);
+    let bound = Number.POSITIVE_INFINITY;
+    return this.#places
+      .toReversed()
+      .map(({ id, replacesTo }) => {
+        while ((opened[opened.length - 1]?.[0] ?? 0) > Math.max(id, replacesTo)) bound = Math.min(bound, opened.pop()?.[1].first ?? bound);
+        return bound;
+      })
+      .reverse();
   }
 
   /** Ids of files that go, unless the successor takes their name. */
@@ -183,13 +209,13 @@ class Planning {
 
   async #actions(isDamaged: boolean): Promise<RepairAction[]> {
     const actions: RepairAction[] = [];
-    const unnamed = this.#unnamed();
+    const unnamed = this.#unnamedByPlace();
     for (const place of this.#places) {
       const { id, isThere, lost } = place;
       const file = segmentName(id);
-      const { segment, recordsPutBack } = await salvage(this.#log, place, this.#recordsOf(place));
+      const { segment, recordsPutBack } = await salvage(this.#log, place, this.#records.get(id) ?? []);
       const removed = lost.length === 0 ? "" : `; of its record of what compaction removed is lost: ${lost.join("; ")}`;
-      const losses = `${removed}${namesLost(unnamed.filter((kind) => this.#placeOfName(kind) === place))}`;
+      const losses = `${removed}${namesLost(unnamed.get(place) ?? [])}`;
       if (isThere) {
         const more = recordsPutBack === 0 ? "" : ` and ${recordsText(recordsPutBack)} that its index block or the checkpoint repeats`;
         const right = sourceOf(segment, segment.frames.length - recordsPutBack);
@@ -207,9 +233,10 @@ class Planning {
       const message = `put ${withoutEvents(file, records.length)} behind the newest segment${given}`;
       actions.push({ kind: "add-segment", file, message });
     }
+    const neverBegun = new Set(this.#log.neverBegun);
     for (const id of this.#outOfLog()) {
       const file = segmentName(id);
-      const why = this.#log.neverBegun.includes(id)
+      const why = neverBegun.has(id)
         ? "which was never begun"
         : "behind a gap, of which no frame is right (all its events go, if it had any)";
       actions.push({ kind: "remove-file", file, message: `remove ${file}, ${why}${this.#misplacedHint(id)}` });
@@ -226,16 +253,17 @@ class Planning {
     return actions;
   }
 
-  /** The kinds of events that nothing names any more. */
-  #unnamed(): number[] {
+  /** The kinds of events that nothing names any more, by the last place in which a record of the name may have stood: in front of the first event. */
+  #unnamedByPlace(): ReadonlyMap<DamagedPlace, readonly number[]> {
     const { files, storeId, kinds, records, lostRecords } = this.#log;
     const ofBlocks = this.#places.filter(({ isThere }) => isThere).flatMap(({ id }) => recordsInBlock(files, id, storeId));
-    return unnamedKinds(kinds.keys(), [...records, ...ofBlocks, ...lostRecords]);
-  }
-
-  /** The last of the places in which a record of a kind's name may have stood: in front of the first event. */
-  #placeOfName(kind: number): DamagedPlace | undefined {
-    return this.#places.findLast(({ first }) => first <= (this.#log.kinds.get(kind) ?? -1));
+    const unnamed = unnamedKinds(kinds.keys(), [...records, ...ofBlocks, ...lostRecords]);
+    const byPlace = new Map<DamagedPlace, number[]>();
+    for (const kind of unnamed) {
+      const place = this.#places.findLast(({ first }) => first <= (kinds.get(kind) ?? -1));
+      if (place !== undefined) addTo(byPlace, place, kind);
+    }
+    return byPlace;
   }
 
   /** Where a file is another segment of this store, whose frames count for nothing in this place. */
@@ -247,4 +275,17 @@ class Planning {
     const other = segmentName(outcome.header.segmentId);
     return `; by its header it is ${other}: if it only got a wrong name, give it its own instead of repairing, and nothing of it is lost`;
   }
+}
+
+/** However many they are. */
+function largestOf(numbers: Iterable<number>): number {
+  let largest = 0;
+  for (const number of numbers) largest = Math.max(largest, number);
+  return largest;
+}
+
+function addTo<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Value): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
 }
