@@ -2,7 +2,6 @@
  * `store.verify`: walks every frame up to the visible position and holds against it what is said elsewhere: headers, seals, chains, index
  * blocks and the checkpoint. Changes nothing on disk. Costs memory per entity, and per row of the one segment whose index is being compared.
  */
-import { sameBytes } from "./base/hex.ts";
 import { inSteps, rest } from "./base/rest.ts";
 import { getUint64 } from "./base/u64.ts";
 import { isStoreError } from "./base/store-error.ts";
@@ -25,7 +24,7 @@ import type { SegmentEntry } from "./index/store-index.ts";
 import { isBegunBlock, openBlock } from "./log/block-files.ts";
 import { NO_STORE, standInHeader } from "./log/broken-header.ts";
 import { segmentName } from "./log/segment-files.ts";
-import { HEADERS_PER_STEP, listSegmentIds, missingIds, readHeader, replaces } from "./log/segment-list.ts";
+import { listSegmentIds, missingIds, readLog } from "./log/segment-list.ts";
 import { onlyZeros } from "./log/segment-scan.ts";
 import { Retention } from "./log/retention.ts";
 import { RetentionCheck } from "./log/verify-retention.ts";
@@ -172,19 +171,11 @@ class Verification {
   }
 
   async #listSegments(): Promise<{ id: number; header: SegmentHeader | null }[]> {
-    const { files } = this.#parts;
-    const found: { id: number; header: SegmentHeader | null }[] = [];
-    const storeId = this.#parts.log.storeId;
-    for (const id of await listSegmentIds(this.#disk, files.directory)) {
-      if (id > this.#visible.segmentId) continue;
-      if ((found.length + 1) % HEADERS_PER_STEP === 0) await this.#rest();
-      const outcome = readHeader(files, id);
-      const own = outcome.kind === "ok" && storeId !== null && sameBytes(outcome.header.storeId, 0, storeId, 0, 16);
-      if (!own) this.#at("HEADER_DAMAGED", id, 0, outcome.kind === "ok" ? "it belongs to another store" : outcome.reason);
-      found.push({ id, header: own && outcome.kind === "ok" ? outcome.header : null });
-    }
-    const merged = found.flatMap(({ header }) => (header === null || header.replacesFrom === 0 ? [] : [header]));
-    const log = found.filter(({ id, header }) => header === null || !merged.some((other) => replaces(other, { id, header })));
+    const { files, log: opened } = this.#parts;
+    const ids = (await listSegmentIds(this.#disk, files.directory)).filter((id) => id <= this.#visible.segmentId);
+    const { segments, broken } = await readLog(files, ids, opened.storeId, () => this.#rest());
+    for (const { id, outcome } of broken) this.#at("HEADER_DAMAGED", id, 0, outcome.reason);
+    const log = [...segments, ...broken.map(({ id }) => ({ id, header: null }))].sort((a, b) => a.id - b.id);
     const listed = log.map(({ id, header }) => ({ id, header: header ?? standInHeader(NO_STORE, id, 0) }));
     const end = { id: this.#visible.segmentId + 1, header: standInHeader(NO_STORE, this.#visible.segmentId + 1, 0) };
     for (const id of missingIds([...listed, end], [], 1)) this.#at("SEGMENT_MISSING", id, 0, `${segmentName(id)} is not there`);
