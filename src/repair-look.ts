@@ -156,9 +156,9 @@ async function read<Facts>(
 
 /** A block of which every page can be used is left as it is, whatever it says: it may be the frames that were changed. */
 async function problemsOfBlocks(disk: Disk, parts: NativeStoreParts): Promise<StoreProblem[]> {
-  const bad = new Set<number>();
-  const { problems } = await verifyStore(disk, parts, {}, bad);
-  return problems.filter(({ code, segmentId }) => code.startsWith("INDEX_") && bad.has(segmentId ?? 0));
+  const bad: StoreProblem[] = [];
+  await verifyStore(disk, parts, {}, bad);
+  return bad;
 }
 
 /** What is whole of a segment's file. */

@@ -7,6 +7,7 @@ import type { FileMode } from "./disk/disk.ts";
 import { defineEvent, type } from "./events/definition.ts";
 import { frameLength, frameSeed, segmentSeed } from "./format/native/frame.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
+import { isSeal } from "./format/native/seal.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { repairStore } from "./repair.ts";
 import { Store } from "./store.ts";
@@ -282,6 +283,34 @@ test("a bad index block is offered to be made anew, and nothing else is changed"
     assert.deepEqual(damaged.bytesOf(path), whole);
   }
 });
+
+// Found by a review: only the thousand problems that `verify` lists were looked through for it.
+test("a bad index block is offered to be made anew also behind a thousand other problems", async () => {
+  const disk = await makeStore(1500);
+  const sealed = disk.paths().filter((path) => path.endsWith(".fbat"));
+  const [path] = sealed.splice(-2);
+  for (const other of sealed) disk.put(other, withOtherHashes(disk.bytesOf(other).slice()));
+  disk.corrupt(path, disk.bytesOf(path).length - 3000, (byte) => byte ^ 1);
+  const { actions } = await repairStore(DIRECTORY, { disk, apply: true });
+  assert.deepEqual(
+    actions.map(({ file }) => file),
+    [path.slice(DIRECTORY.length + 1), "index.ckpt"],
+  );
+  assert.deepEqual((await repairStore(DIRECTORY, { disk })).problems, []);
+});
+
+/** Each event's hash is changed, and its frame is right all the same. */
+function withOtherHashes(bytes: Uint8Array): Uint8Array {
+  const view = new DataView(bytes.buffer);
+  const storeId = bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16);
+  const seed = segmentSeed(storeId, view.getUint32(SEGMENT_HEADER.segmentId, true));
+  for (let at = SEGMENT_HEADER.bytes; !isSeal(view, at); at += frameLength(view, at)) {
+    const end = at + frameLength(view, at);
+    bytes[end - 1] ^= 1;
+    view.setUint32(at + FRAME.crc, crc32(bytes.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
+  }
+  return bytes;
+}
 
 test("an index block that says otherwise than the frames is no damage: it may be the frames that were changed", async () => {
   const disk = await makeStore(600);

@@ -80,14 +80,14 @@ const ENTITIES_PER_STEP = 1024;
 /**
  * Verifies everything visible; problems that opening met are told as well.
  *
- * @param badBlocks where given, the ids of segments with blocks that cannot be used are added, the newest segment's among them; one without its end passes
- * for one that a writer had begun, whether or not the lock says that one lives
+ * @param badBlocks where given, what is wrong with blocks that cannot be used is added, the newest segment's among them, however much it is; one without its
+ * end passes for one that a writer had begun, whether or not the lock says that one lives
  */
 export async function verifyStore(
   disk: Disk,
   parts: NativeStoreParts,
   options: VerifyOptions,
-  badBlocks: Set<number> | null = null,
+  badBlocks: StoreProblem[] | null = null,
 ): Promise<VerifyResult> {
   if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options);
   return await new Verification(disk, parts, options, badBlocks).run();
@@ -110,7 +110,9 @@ class Verification {
   readonly #disk: Disk;
   readonly #parts: NativeStoreParts;
   readonly #options: VerifyOptions;
-  readonly #badBlocks: Set<number> | null;
+  readonly #badBlocks: StoreProblem[] | null;
+  /** What is wrong with the block of the segment that is walked. */
+  #ofBlock: StoreProblem[] = [];
   readonly #problems: StoreProblem[] = [];
   #problemCount = 0;
   readonly #entities = new Interner();
@@ -134,7 +136,7 @@ class Verification {
   readonly #eventsTotal: number;
   readonly #opened: ReadonlyMap<number, { hasBlock: boolean; sealed: boolean; framesEnd: number }>;
 
-  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, badBlocks: Set<number> | null) {
+  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, badBlocks: StoreProblem[] | null) {
     this.#disk = disk;
     this.#badBlocks = badBlocks;
     this.#parts = parts;
@@ -167,6 +169,7 @@ class Verification {
 
   #tell(problem: StoreProblem): void {
     this.#problemCount++;
+    if (problem.code.startsWith("INDEX_")) this.#ofBlock.push(problem);
     if (this.#problems.length < PROBLEMS_MAX) this.#problems.push(problem);
   }
 
@@ -192,6 +195,7 @@ class Verification {
     this.#segmentId = id;
     this.#frames = 0;
     this.#damagedHere = false;
+    this.#ofBlock = [];
     this.#within.clear();
     this.#retention = await this.#openRetention(id, header);
     const isSequenceRight = header === null || header.firstSequence === this.#sequences.next;
@@ -251,7 +255,7 @@ class Verification {
   /** A writer goes by the frames where a block is bad, as if a look-up had met it: its next checkpoint has their rows, and the next opening writes a block. */
   #leaveBlock(id: number): void {
     const { frames, log } = this.#parts;
-    this.#badBlocks?.add(id);
+    this.#badBlocks?.push(...this.#ofBlock);
     if (frames.unwritten !== null && !this.#damagedHere && log.index.segmentWithId(id)?.indexOnDisk === true) log.index.rebuildIndex(id);
   }
 
