@@ -15,17 +15,20 @@
  *
  * `repair-look.ts` reads what there is, `repair-plan.ts` decides, `repair-copies.ts` does the first step and `repair-apply.ts` the other two.
  */
+import { isDeepStrictEqual } from "node:util";
 import { assertBoolean, assertOptions, assertPath } from "./base/arguments.ts";
 import { assertClock, type Clock, clockOrSystem } from "./base/clock.ts";
-import { StoreError } from "./base/store-error.ts";
-import { acquireDirectoryLock, outlastHolder, readLockHolder } from "./disk/directory-lock.ts";
+import { isStoreError, StoreError } from "./base/store-error.ts";
+import { acquireDirectoryLock, outlastHolder } from "./disk/directory-lock.ts";
 import { assertDisk, type Disk } from "./disk/disk.ts";
 import { nodeDisk } from "./disk/node-disk.ts";
+import { errorCode } from "./disk/system-error.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
+import { readMark } from "./log/mark-file.ts";
 import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles } from "./log/segment-files.ts";
 import { listSegmentIds } from "./log/segment-list.ts";
-import { asStoreError, directoryExists, layoutOf, listDirectory, segmentsLostError } from "./open-directory.ts";
+import { asStoreError, directoryExists, layoutOf, listDirectory, readerView, segmentsLostError } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
 import { applyRepair } from "./repair-apply.ts";
@@ -53,6 +56,9 @@ export interface RepairReport {
   /** The sub-directory with the copies; null where nothing was changed. */
   readonly copies: string | null;
 }
+
+/** A writer that comes and goes as often is not outlasted. */
+const LOOKS_MAX = 10;
 
 const OPTION_NAMES: ReadonlySet<string> = new Set(["apply", "lockWaitMs", "disk", "clock"]);
 
@@ -92,12 +98,24 @@ export async function repairStore(directory: string, options: RepairOptions = {}
   }
 }
 
-/** Changes nothing, and keeps no writer out: where one came meanwhile, what was seen may be what it was just changing, and is looked at again behind it. */
+/**
+ * Changes nothing, and keeps no writer out. What was seen may be what one was just changing: where one came meanwhile, it is looked at again behind it, and
+ * so where one has come and gone, which the mark tells.
+ */
 async function planWithoutLock(disk: Disk, directory: string, clock: Clock, waitMs: number): Promise<RepairReport> {
-  for (const deadlineMs = clock.monotonicMs() + waitMs; ; ) {
+  const deadlineMs = clock.monotonicMs() + waitMs;
+  for (let look = 1; ; look++) {
     await outlastHolder(disk, directory, { waitMs: Math.max(0, deadlineMs - clock.monotonicMs()), clock });
-    const plan = await repair(disk, directory, clock, false);
-    if ((await readLockHolder(disk, directory)) === null) return plan;
+    const before = await readMark(disk, directory);
+    try {
+      const plan = await repair(disk, directory, clock, false);
+      const after = await readerView(disk, directory);
+      const isOfOneLog = plan.problems.length === 0 || look >= LOOKS_MAX || isDeepStrictEqual(after.mark, before);
+      if (!after.writer && isOfOneLog) return plan;
+    } catch (error) {
+      const isPassing = isStoreError(error, "COMPACTED") || errorCode(error) === "ENOENT";
+      if (!isPassing || look >= LOOKS_MAX) throw error;
+    }
   }
 }
 
