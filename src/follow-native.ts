@@ -144,6 +144,9 @@ async function segmentBehind({ disk, parts, mark }: FollowInput, segment: Segmen
   if (header === null) return "unlike";
   if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn" ? null : "unlike";
   if (mark !== null && mark.visibleSegment < id) return null;
+  if (header.header.firstSequence < log.index.acceptedSequence) return "unlike";
+  // Sequences in between were given to events that are lost.
+  log.index.acceptedSequence = header.header.firstSequence;
   return newSegmentEntry(log.index, id, header.header.generation);
 }
 
