@@ -15,7 +15,7 @@ import { acquireDirectoryLock, type DirectoryLock, LOCK_FILE_NAME } from "./disk
 import type { Disk } from "./disk/disk.ts";
 import { isSameProcess, parseClaimName } from "./disk/lock-record.ts";
 import { isTemporaryName, replaceFile } from "./disk/replace-file.ts";
-import { liesIn, UNFINISHED_FILE } from "./open-directory.ts";
+import { leadsInto, UNFINISHED_FILE } from "./open-directory.ts";
 
 /** For whoever comes upon it. */
 const UNFINISHED = Buffer.from(
@@ -30,7 +30,7 @@ export interface WorkDirectory {
 /** Takes the directory for a conversion of `source` to `target`, empty but for its lock. */
 export async function takeWorkDirectory(disk: Disk, source: string, target: string): Promise<WorkDirectory> {
   const path = `${target}.converting`;
-  if (liesIn(source, path) || liesIn(path, source)) {
+  if ((await leadsInto(disk, source, path)) || (await leadsInto(disk, path, source))) {
     throw invalidArgument(`Cannot convert: the new store is made in ${path}, where the source is; take another target`);
   }
   const status = await disk.status(path);

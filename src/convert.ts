@@ -32,7 +32,7 @@ import { remedyOf } from "./log/recovery.ts";
 import { Retention } from "./log/retention.ts";
 import { AppendItem, type StoredPayload } from "./log/append-request.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
-import { asStoreError, CONVERSION_FILE, endConversion, liesIn } from "./open-directory.ts";
+import { asStoreError, CONVERSION_FILE, endConversion, leadsInto } from "./open-directory.ts";
 import { openHeld, openParts, type Opened } from "./open-store.ts";
 import { compileOptions, type Layout } from "./store-options.ts";
 import type { StoreWriter } from "./store-writer.ts";
@@ -200,7 +200,7 @@ class Conversion {
   async #assertTarget(): Promise<void> {
     const status = await this.#disk.status(this.#target);
     if (status === null || (status.type === "directory" && (await this.#disk.list(this.#target)).length === 0)) {
-      if (!liesIn(this.#source, this.#target)) return;
+      if (!(await leadsInto(this.#disk, this.#source, this.#target))) return;
       throw invalidArgument(`Cannot convert: ${this.#target} is in the source's own directory, one outside of it is allowed`);
     }
     throw new StoreError("IO", `Cannot convert: there is something at ${this.#target}, an empty or a new directory is allowed`, {

@@ -1,6 +1,7 @@
 /**
  * A reader of a batpak 0.3 store takes up what came since it last looked: frames past what it knows, up to the mark of a living writer, or to
- * the end where none lives. What is there of an open batch is looked at again the next time.
+ * the end where none lives. What is there of an open batch is looked at again the next time. Where a footer that came since gives events other sequences
+ * than they have in file order, the log is read anew, as opening would.
  */
 import { inSteps } from "./base/rest.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
@@ -10,6 +11,7 @@ import { type Batpak03Segment, lookAtSegment, standsAlone, walkSegment } from ".
 import { listSegmentIds } from "./log/segment-list.ts";
 import type { Disk } from "./disk/disk.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
+import { numbersOtherwise, soundFooter } from "./open-batpak03-footers.ts";
 import { readerView } from "./open-directory.ts";
 
 export interface FollowBatpak03Input {
@@ -71,6 +73,18 @@ class Following {
     return this.#wasCarried && !this.rows.idle;
   }
 
+  /** Whether opening would number a segment's events by its footer, and otherwise than they are, or are about to be: the original burns sequences where a batch fails. */
+  async #isNumberedOtherwise(segment: Batpak03Segment): Promise<boolean> {
+    const { files, log } = this.#parts;
+    const { index } = log;
+    const footer = await soundFooter(files, segment, () => {});
+    if (footer === null || footer.entryCount === 0) return false;
+    const entry = index.segmentWithId(segment.id);
+    // Opening by a checkpoint passes it over.
+    if (log.route === "checkpoint" && footer.globalSequence(0) < (entry?.firstSequence ?? index.acceptedSequence)) return false;
+    return await inSteps(numbersOtherwise(footer, entry === undefined ? null : index.indexOf(entry), index.acceptedSequence));
+  }
+
   /** Takes a segment's frames, from its first one where `from` is -1. `isOver`: a later segment is there. False where something is damaged. */
   async take(id: number, from: number, isOver: boolean): Promise<boolean> {
     const { rows } = this;
@@ -80,6 +94,7 @@ class Following {
     const file = files.pin(id);
     try {
       const segment: Batpak03Segment = lookAtSegment(file, id, limit);
+      if (await this.#isNumberedOtherwise(segment)) return false;
       const start = from < 0 ? segment.framesOffset : from;
       if (from < 0 && standsAlone(segment)) rows.doubtBatch();
       let isDamaged = segment.framesOffset === 0;

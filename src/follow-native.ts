@@ -2,6 +2,7 @@
  * A reader takes up what the writer has made visible since it last looked, frame by frame. What rows in memory this makes is given back once the
  * writer has put them into an index block: else they would be as many as there are events.
  */
+import { isStoreError } from "./base/store-error.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
 import { errorCode } from "./disk/system-error.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
@@ -77,7 +78,13 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     try {
       // Compacted in this very moment: a frame of the new file may stand right where the view ended in the old one.
       if (isCompacted(file, segment.generation)) return false;
+      // What was seen is gone: reading anew tells why.
+      if ((await file.size()) < segment.framesEnd) return false;
       if (!segment.sealed && !(await takeUpSegment(input, target, segment, file, to))) return true;
+    } catch (error) {
+      // A right frame that cannot stand there: reading anew tells why.
+      if (isStoreError(error, "CORRUPT")) return false;
+      throw error;
     } finally {
       await file.close();
     }
@@ -144,6 +151,9 @@ async function segmentBehind({ disk, parts, mark }: FollowInput, segment: Segmen
   if (header === null) return "unlike";
   if (header.kind !== "ok" || header.header.generation !== log.generation) return header.kind === "torn" ? null : "unlike";
   if (mark !== null && mark.visibleSegment < id) return null;
+  if (header.header.firstSequence < log.index.acceptedSequence) return "unlike";
+  // Sequences in between were given to events that are lost.
+  log.index.acceptedSequence = header.header.firstSequence;
   return newSegmentEntry(log.index, id, header.header.generation);
 }
 

@@ -66,4 +66,5 @@ export type { StoreStats } from "./store-stats.ts";
 export type { ConsumedEvent, Consumer, ConsumerPlace } from "./subscriptions/consumer.ts";
 export type { Subscription } from "./subscriptions/subscription.ts";
 export type { VerifyOptions, VerifyProgress, VerifyResult } from "./verify.ts";
-export { type RepairAction, type RepairOptions, type RepairReport, repairStore } from "./repair.ts";
+export { type RepairOptions, type RepairReport, repairStore } from "./repair.ts";
+export type { RepairAction } from "./repair-plan.ts";

@@ -2,6 +2,7 @@
 import { inSteps } from "./base/rest.ts";
 import { Footer, footerMismatch, misplacedEntry } from "./format/batpak03/footer.ts";
 import { type Frame, isBatchMarker } from "./format/batpak03/frame.ts";
+import type { SegmentIndex } from "./index/segment-index.ts";
 import { type Batpak03Segment, readFooter } from "./log/batpak03-segment.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import type { Batpak03Attempt } from "./open-batpak03-attempt.ts";
@@ -18,6 +19,25 @@ export async function soundFooter(files: SegmentFiles, segment: Batpak03Segment,
   } finally {
     files.unpin(segment.id);
   }
+}
+
+/** Entries that are compared in one step. */
+const ENTRIES_PER_STEP = 4096;
+
+/**
+ * Whether a footer tells of other sequences than the events of its segment have, or would get on from `due`: in that order, each has an entry. Yields between
+ * steps.
+ *
+ * @param rows the segment's events in the index; null where there are none yet
+ */
+export function* numbersOtherwise(footer: Footer, rows: SegmentIndex | null, due: number): Generator<void, boolean, undefined> {
+  const count = rows?.rowCount ?? 0;
+  for (let entry = 0; entry < footer.entryCount; entry++) {
+    const sequence = rows !== null && entry < count ? rows.sequenceAt(entry) : due + entry - count;
+    if (footer.globalSequence(entry) !== sequence) return true;
+    if (entry % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+  }
+  return false;
 }
 
 /** Gives a segment's events the sequences of its footer, as long as each entry is what its frame says. */

@@ -1,5 +1,5 @@
 /** Opening a directory: which store is there, who holds it, what may be shown of it. */
-import { join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { sameBytes } from "./base/hex.ts";
 import { viewOf } from "./base/msgpack.ts";
 import { StoreError } from "./base/store-error.ts";
@@ -27,6 +27,21 @@ export const UNFINISHED_FILE = "conversion.unfinished";
 /** Whether the path is the directory, or is in it. */
 export function liesIn(directory: string, path: string): boolean {
   return /^(?!\.\.(?:[/\\]|$))/.test(relative(resolve(directory), resolve(path)));
+}
+
+/** The same, also where symbolic links lead there. */
+export async function leadsInto(disk: Disk, directory: string, path: string): Promise<boolean> {
+  return liesIn(directory, path) || liesIn(await realPathOf(disk, directory), await realPathOf(disk, path));
+}
+
+/** Without symbolic links. Of what is not there yet the directories above it tell; what cannot be followed is left as it is, for those who open it. */
+async function realPathOf(disk: Disk, path: string): Promise<string> {
+  try {
+    return (await disk.realPath?.(path)) ?? path;
+  } catch (error) {
+    const above = dirname(path);
+    return errorCode(error) !== "ENOENT" || above === path ? path : join(await realPathOf(disk, above), basename(path));
+  }
 }
 
 /** Makes an error of the file system one of ours; anything else passes. */

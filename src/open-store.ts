@@ -14,6 +14,8 @@ import { nodeDisk } from "./disk/node-disk.ts";
 import { sameBytes } from "./base/hex.ts";
 import { DefinitionRegistry } from "./events/definition-registry.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
+import { frameLength } from "./format/native/frame.ts";
+import { FRAME } from "./format/native/frame-layout.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
 import { unsupported } from "./log/batpak03-placer.ts";
@@ -198,11 +200,12 @@ export async function readLogForReader(disk: Disk, parts: NativeStoreParts, dire
       const settled = before.writer ? before.mark !== null || (after.writer && after.mark === null) : !after.writer;
       const isRight = settled && (fresh.log.problems.length === 0 || !(await mayBePassing()));
       const isLast = isRight || attempt >= READ_ATTEMPTS_MAX;
-      if (isLast && isOther) throw replacedError(directory);
+      if (isLast && isOther) throw replacedError(directory, "another store, or none,");
+      if (isLast && isOtherHistory(parts, fresh)) throw replacedError(directory, "an older copy of the store");
       taken = isLast;
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
-      if (hasShown(parts) && (await disk.status(directory)) === null) throw replacedError(directory);
+      if (hasShown(parts) && (await disk.status(directory)) === null) throw replacedError(directory, "another store, or none,");
       // A file that is gone beside a writer is no damage, however often it is another one: there may be many compactions.
       const looked = `${segmentIds.join()} ${before.mark?.generation}`;
       if (before.writer && attempt === VANISHED_ATTEMPTS_MAX) throw alwaysCompacted(error);
@@ -252,8 +255,39 @@ function isOtherStore(parts: NativeStoreParts, fresh: NativeStoreParts): boolean
   return !sameBytes(shown.storeId, 0, fresh.log.storeId, 0, shown.storeId.length);
 }
 
-function replacedError(directory: string): StoreError<"STORE_REPLACED"> {
-  const message = `Cannot read: another store, or none, has taken the place of the one that was opened in ${directory}, open it anew`;
+/**
+ * Whether what was read ends before the last event that was seen, or has another in its place: no writer of the same files takes back what a reader saw. Of
+ * a damaged log that is not said, nor of the batpak 0.3 layout, whose sequences are not in its frames.
+ */
+function isOtherHistory(parts: NativeStoreParts, fresh: NativeStoreParts): boolean {
+  if (!hasShown(parts) || fresh.layout !== "native" || parts.log.problems.length > 0 || fresh.log.problems.length > 0) return false;
+  const shown = parts.log.index;
+  const { index } = fresh.log;
+  if (index.visible.sequence < shown.visible.sequence) return true;
+  // Where the newest segment has no event yet, the one before it would have to be read.
+  const newest = shown.active?.index;
+  if (!(newest instanceof ActiveSegmentIndex) || newest.rowCount === 0) return false;
+  const row = newest.rowCount - 1;
+  const there = hashAt(fresh, newest.sequenceAt(row));
+  return there !== null && Buffer.compare(there, shown.heads.hash(newest.columns.entity[row])) !== 0;
+}
+
+/** The hash of the event with this sequence; null where there is none. */
+function hashAt({ log: { index }, frames }: NativeStoreParts, sequence: number): Uint8Array | null {
+  return index.withSoundIndex(() => {
+    const segment = index.segments[index.segmentAt(sequence)];
+    if (segment === undefined) return null;
+    const rows = index.indexOf(segment);
+    const row = rows.rowAtSequence(sequence);
+    if (row >= rows.rowCount || rows.sequenceAt(row) !== sequence) return null;
+    const { bytes, view, at } = frames.read(segment.id, rows.offsetAt(row));
+    const end = at + frameLength(view, at);
+    return bytes.subarray(end - FRAME.hashBytes, end);
+  });
+}
+
+function replacedError(directory: string, what: string): StoreError<"STORE_REPLACED"> {
+  const message = `Cannot read: ${what} has taken the place of the one that was opened in ${directory}, open it anew`;
   return new StoreError("STORE_REPLACED", message, { directory });
 }
 

@@ -8,7 +8,10 @@ import type { RepairReport } from "./repair.ts";
 
 const PIECE_BYTES = 1024 * 1024;
 
-/** Copies every file that will be changed; gives the directory's name. Commit point: the sync of the directory that holds the copies. */
+/**
+ * Copies every file that will be changed, into a new directory: what another repair kept, cut off or not, may be all that is left of a file. Gives its name.
+ * Commit point: the sync of the directory that holds the copies.
+ */
 export async function copyAside(
   disk: Disk,
   directory: string,
@@ -16,7 +19,7 @@ export async function copyAside(
   { problems, actions }: Pick<RepairReport, "problems" | "actions">,
 ): Promise<string> {
   const repairedAt = new Date(Math.floor(clock.nowMicros() / 1000)).toISOString();
-  const name = `damaged-${repairedAt.replaceAll(/[:.]/g, "-")}`;
+  const name = await freeName(disk, directory, `damaged-${repairedAt.replaceAll(/[:.]/g, "-")}`);
   const target = join(directory, name);
   await disk.makeDirectory(target);
   for (const { file } of actions) {
@@ -26,6 +29,13 @@ export async function copyAside(
   const record = JSON.stringify({ repairedAt, problems, actions }, null, 2);
   await replaceFile(disk, target, "repair.json", new TextEncoder().encode(`${record}\n`));
   await disk.syncDirectory(directory);
+  return name;
+}
+
+/** No name that is there: repairs may begin within a millisecond, and clocks go back. The caller keeps other repairs out. */
+async function freeName(disk: Disk, directory: string, wanted: string): Promise<string> {
+  let name = wanted;
+  for (let more = 2; (await disk.status(join(directory, name))) !== null; more++) name = `${wanted}-${more}`;
   return name;
 }
 

@@ -7,6 +7,7 @@ import type { FileMode } from "./disk/disk.ts";
 import { defineEvent, type } from "./events/definition.ts";
 import { frameLength, frameSeed, segmentSeed } from "./format/native/frame.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
+import { isSeal } from "./format/native/seal.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { repairStore } from "./repair.ts";
 import { Store } from "./store.ts";
@@ -91,6 +92,35 @@ test("a plan changes nothing and takes no lock; a writer that lives, before it o
   await new Promise((resolve) => setTimeout(resolve, 50));
   await (opened as unknown as Store).close();
   assert.deepEqual((await again).problems, []);
+});
+
+// Found by a review: it rejected with COMPACTED, or told of damage that was none.
+test("a plan looks again where a writer has come, compacted and gone meanwhile", async () => {
+  for (const [verb, name] of [
+    ["open", "000002.fbat"],
+    ["openSync", "000002.fbat"],
+    ["openSync", "000003.fbat"],
+    ["status", "index.ckpt"],
+  ] as const) {
+    const disk = await makeStore(600);
+    let compacted: Promise<void> | null = null;
+    const compact = async (): Promise<void> => {
+      const writer = await Store.open(DIRECTORY, { disk });
+      await writer.compact({ keepLast: 1 });
+      await writer.close();
+    };
+    const beside = Object.assign(delegateTo(disk), {
+      [verb]: (path: string, ...more: unknown[]) => {
+        const go = (): unknown => (disk[verb] as (...all: unknown[]) => unknown)(path, ...more);
+        if (compacted !== null || !path.endsWith(name)) return go();
+        compacted = compact();
+        return verb === "openSync" ? go() : compacted.then(go);
+      },
+    });
+    const { problems } = await repairStore(DIRECTORY, { disk: beside, lockWaitMs: 10_000 });
+    await (compacted as unknown as Promise<void>);
+    assert.deepEqual(problems, [], `${verb} ${name}`);
+  }
 });
 
 test("a sound store is left alone", async () => {
@@ -253,6 +283,22 @@ test("a crash between any two steps leaves a directory that can be repaired agai
   console.log(`${steps * 2} crashes of a repair survived`);
 });
 
+// Found by a review: one that began again in the same millisecond put what it met over what the first had kept.
+test("what a repair has kept stays as it is, also where another begins at the same time", async () => {
+  const clock = { nowMicros: () => 1_700_000_000_000_000, monotonicMs: () => performance.now() };
+  const disk = await makeStore(300);
+  const path = `${DIRECTORY}/000001.fbat`;
+  const copies = new Map<string, Uint8Array>();
+  for (const at of [5000, 7000]) {
+    disk.corrupt(path, at, (byte) => byte ^ 0x10);
+    const damaged = disk.bytesOf(path).slice();
+    const { copies: name } = await repairStore(DIRECTORY, { disk, clock, apply: true });
+    copies.set(`${DIRECTORY}/${name}/000001.fbat`, damaged);
+  }
+  assert.equal(copies.size, 2);
+  for (const [copy, damaged] of copies) assert.deepEqual(disk.bytesOf(copy), damaged);
+});
+
 // Found by a review: a repair offered nothing, and `verify` went on telling of it.
 test("a bad index block is offered to be made anew, and nothing else is changed", async () => {
   const disk = await makeStore(600);
@@ -282,6 +328,34 @@ test("a bad index block is offered to be made anew, and nothing else is changed"
     assert.deepEqual(damaged.bytesOf(path), whole);
   }
 });
+
+// Found by a review: only the thousand problems that `verify` lists were looked through for it.
+test("a bad index block is offered to be made anew also behind a thousand other problems", async () => {
+  const disk = await makeStore(1500);
+  const sealed = disk.paths().filter((path) => path.endsWith(".fbat"));
+  const [path] = sealed.splice(-2);
+  for (const other of sealed) disk.put(other, withOtherHashes(disk.bytesOf(other).slice()));
+  disk.corrupt(path, disk.bytesOf(path).length - 3000, (byte) => byte ^ 1);
+  const { actions } = await repairStore(DIRECTORY, { disk, apply: true });
+  assert.deepEqual(
+    actions.map(({ file }) => file),
+    [path.slice(DIRECTORY.length + 1), "index.ckpt"],
+  );
+  assert.deepEqual((await repairStore(DIRECTORY, { disk })).problems, []);
+});
+
+/** Each event's hash is changed, and its frame is right all the same. */
+function withOtherHashes(bytes: Uint8Array): Uint8Array {
+  const view = new DataView(bytes.buffer);
+  const storeId = bytes.subarray(SEGMENT_HEADER.storeId, SEGMENT_HEADER.storeId + 16);
+  const seed = segmentSeed(storeId, view.getUint32(SEGMENT_HEADER.segmentId, true));
+  for (let at = SEGMENT_HEADER.bytes; !isSeal(view, at); at += frameLength(view, at)) {
+    const end = at + frameLength(view, at);
+    bytes[end - 1] ^= 1;
+    view.setUint32(at + FRAME.crc, crc32(bytes.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
+  }
+  return bytes;
+}
 
 test("an index block that says otherwise than the frames is no damage: it may be the frames that were changed", async () => {
   const disk = await makeStore(600);

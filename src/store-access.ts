@@ -34,7 +34,7 @@ import type { SearchFilter } from "./log/row-search.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
-import { asStoreError, readerView } from "./open-directory.ts";
+import { asStoreError, type ReaderView, readerView } from "./open-directory.ts";
 import { type Opened, readLogForReader } from "./open-store.ts";
 import { type ReadingParts, RENEWALS_MAX, searchFilter, StoredReading } from "./reading.ts";
 import { SharedPoll } from "./subscriptions/shared-poll.ts";
@@ -73,6 +73,8 @@ export class StoreAccess {
   /** What was visible when those who wait were last told. */
   #told = -1;
   #lookFails = false;
+  /** The sequence of a writer's mark at the last look that stood before what had been seen; -1 where it did not. */
+  #markBehind = -1;
   /** Thrown from then on, once a read-only store cannot go on: another one was found in the directory, or a name for a kind that its definitions claim. */
   #ended: Error | null = null;
   readonly #askedLayout: Opened["askedLayout"];
@@ -323,7 +325,7 @@ export class StoreAccess {
     const { layout } = this.parts;
     if (layout === "batpak-0.3" && view.writer && view.mark?.visibleSequence === this.visibleSequence) return;
     const { log, files } = this.parts;
-    const isSame = !files.isOutdated && (layout !== "native" || view.mark === null || isOfLog(view.mark, log));
+    const isSame = !files.isOutdated && (layout !== "native" || view.mark === null || (isOfLog(view.mark, log) && !this.#fallsBack(view)));
     const followed =
       isSame &&
       (await followNative({
@@ -342,6 +344,16 @@ export class StoreAccess {
     // Closed meanwhile.
     if (this.state === "closed") this.parts.files.closeAll();
     for (const frame of this.parts.log.records) this.#learn(frame);
+  }
+
+  /**
+   * Whether a writer's mark has come to stand before what was seen here, where it did not stand at the last look. A killed writer's may, until the next one has
+   * recovered; else an older copy of the store lies there, which is told by reading it.
+   */
+  #fallsBack({ writer, mark }: ReaderView): boolean {
+    const before = this.#markBehind;
+    this.#markBehind = writer && mark !== null && mark.visibleSequence < this.visibleSequence ? mark.visibleSequence : -1;
+    return this.#markBehind >= 0 && this.#markBehind !== before;
   }
 
   #restoreRecord(frame: Uint8Array): void {

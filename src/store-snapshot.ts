@@ -24,7 +24,7 @@ import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { remedyOf } from "./log/recovery.ts";
 import { lookAtSegment } from "./log/batpak03-segment.ts";
 import { segmentName } from "./log/segment-files.ts";
-import { asStoreError, CONVERSION_FILE, liesIn } from "./open-directory.ts";
+import { asStoreError, CONVERSION_FILE, leadsInto, liesIn } from "./open-directory.ts";
 import type { StoreAccess } from "./store-access.ts";
 
 export interface SnapshotResult {
@@ -52,7 +52,7 @@ interface CopiedSegment {
 export async function snapshotStore(access: StoreAccess, target: string): Promise<SnapshotResult> {
   assertPath(target, "take a snapshot");
   const directory = access.isDiskGiven ? target : resolve(target);
-  if (liesIn(access.directory, directory)) {
+  if (await leadsInto(access.disk, access.directory, directory)) {
     throw invalidArgument(`Cannot take a snapshot: ${directory} is in the store's own directory, one outside of it is allowed`);
   }
   try {

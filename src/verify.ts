@@ -2,7 +2,6 @@
  * `store.verify`: walks every frame up to the visible position and holds against it what is said elsewhere: headers, seals, chains, index
  * blocks and the checkpoint. Changes nothing on disk. Costs memory per entity, and per row of the one segment whose index is being compared.
  */
-import { sameBytes } from "./base/hex.ts";
 import { inSteps, rest } from "./base/rest.ts";
 import { getUint64 } from "./base/u64.ts";
 import { isStoreError } from "./base/store-error.ts";
@@ -25,7 +24,7 @@ import type { SegmentEntry } from "./index/store-index.ts";
 import { isBegunBlock, openBlock } from "./log/block-files.ts";
 import { NO_STORE, standInHeader } from "./log/broken-header.ts";
 import { segmentName } from "./log/segment-files.ts";
-import { HEADERS_PER_STEP, listSegmentIds, missingIds, readHeader, replaces } from "./log/segment-list.ts";
+import { listSegmentIds, missingIds, readLog } from "./log/segment-list.ts";
 import { onlyZeros } from "./log/segment-scan.ts";
 import { Retention } from "./log/retention.ts";
 import { RetentionCheck } from "./log/verify-retention.ts";
@@ -81,14 +80,14 @@ const ENTITIES_PER_STEP = 1024;
 /**
  * Verifies everything visible; problems that opening met are told as well.
  *
- * @param badBlocks where given, the ids of segments with blocks that cannot be used are added, the newest segment's among them; one without its end passes
- * for one that a writer had begun, whether or not the lock says that one lives
+ * @param badBlocks where given, what is wrong with blocks that cannot be used is added, the newest segment's among them, however much it is; one without its
+ * end passes for one that a writer had begun, whether or not the lock says that one lives
  */
 export async function verifyStore(
   disk: Disk,
   parts: NativeStoreParts,
   options: VerifyOptions,
-  badBlocks: Set<number> | null = null,
+  badBlocks: StoreProblem[] | null = null,
 ): Promise<VerifyResult> {
   if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options);
   return await new Verification(disk, parts, options, badBlocks).run();
@@ -111,7 +110,9 @@ class Verification {
   readonly #disk: Disk;
   readonly #parts: NativeStoreParts;
   readonly #options: VerifyOptions;
-  readonly #badBlocks: Set<number> | null;
+  readonly #badBlocks: StoreProblem[] | null;
+  /** What is wrong with the block of the segment that is walked. */
+  #ofBlock: StoreProblem[] = [];
   readonly #problems: StoreProblem[] = [];
   #problemCount = 0;
   readonly #entities = new Interner();
@@ -135,7 +136,7 @@ class Verification {
   readonly #eventsTotal: number;
   readonly #opened: ReadonlyMap<number, { hasBlock: boolean; sealed: boolean; framesEnd: number }>;
 
-  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, badBlocks: Set<number> | null) {
+  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, badBlocks: StoreProblem[] | null) {
     this.#disk = disk;
     this.#badBlocks = badBlocks;
     this.#parts = parts;
@@ -168,23 +169,16 @@ class Verification {
 
   #tell(problem: StoreProblem): void {
     this.#problemCount++;
+    if (problem.code.startsWith("INDEX_")) this.#ofBlock.push(problem);
     if (this.#problems.length < PROBLEMS_MAX) this.#problems.push(problem);
   }
 
   async #listSegments(): Promise<{ id: number; header: SegmentHeader | null }[]> {
-    const { files } = this.#parts;
-    const found: { id: number; header: SegmentHeader | null }[] = [];
-    const storeId = this.#parts.log.storeId;
-    for (const id of await listSegmentIds(this.#disk, files.directory)) {
-      if (id > this.#visible.segmentId) continue;
-      if ((found.length + 1) % HEADERS_PER_STEP === 0) await this.#rest();
-      const outcome = readHeader(files, id);
-      const own = outcome.kind === "ok" && storeId !== null && sameBytes(outcome.header.storeId, 0, storeId, 0, 16);
-      if (!own) this.#at("HEADER_DAMAGED", id, 0, outcome.kind === "ok" ? "it belongs to another store" : outcome.reason);
-      found.push({ id, header: own && outcome.kind === "ok" ? outcome.header : null });
-    }
-    const merged = found.flatMap(({ header }) => (header === null || header.replacesFrom === 0 ? [] : [header]));
-    const log = found.filter(({ id, header }) => header === null || !merged.some((other) => replaces(other, { id, header })));
+    const { files, log: opened } = this.#parts;
+    const ids = (await listSegmentIds(this.#disk, files.directory)).filter((id) => id <= this.#visible.segmentId);
+    const { segments, broken } = await readLog(files, ids, opened.storeId, () => this.#rest());
+    for (const { id, outcome } of broken) this.#at("HEADER_DAMAGED", id, 0, outcome.reason);
+    const log = [...segments, ...broken.map(({ id }) => ({ id, header: null }))].sort((a, b) => a.id - b.id);
     const listed = log.map(({ id, header }) => ({ id, header: header ?? standInHeader(NO_STORE, id, 0) }));
     const end = { id: this.#visible.segmentId + 1, header: standInHeader(NO_STORE, this.#visible.segmentId + 1, 0) };
     for (const id of missingIds([...listed, end], [], 1)) this.#at("SEGMENT_MISSING", id, 0, `${segmentName(id)} is not there`);
@@ -201,6 +195,7 @@ class Verification {
     this.#segmentId = id;
     this.#frames = 0;
     this.#damagedHere = false;
+    this.#ofBlock = [];
     this.#within.clear();
     this.#retention = await this.#openRetention(id, header);
     const isSequenceRight = header === null || header.firstSequence === this.#sequences.next;
@@ -260,7 +255,7 @@ class Verification {
   /** A writer goes by the frames where a block is bad, as if a look-up had met it: its next checkpoint has their rows, and the next opening writes a block. */
   #leaveBlock(id: number): void {
     const { frames, log } = this.#parts;
-    this.#badBlocks?.add(id);
+    this.#badBlocks?.push(...this.#ofBlock);
     if (frames.unwritten !== null && !this.#damagedHere && log.index.segmentWithId(id)?.indexOnDisk === true) log.index.rebuildIndex(id);
   }
 

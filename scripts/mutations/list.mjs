@@ -347,38 +347,38 @@ export const mutations = [
     file: "src/repair.ts",
     edits: [
       [
-        "const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });\n      await this.#apply(actions);",
-        "await this.#apply(actions);\n      const copies = await copyAside(this.#disk, this.#directory, this.#clock, { problems, actions });",
+        "const copies = await copyAside(disk, directory, clock, { problems, actions });\n    await applyRepair(log, plan, clock);",
+        "await applyRepair(log, plan, clock);\n    const copies = await copyAside(disk, directory, clock, { problems, actions });",
       ],
     ],
     suites: ["changes"],
   },
   {
     name: "repair: mends a segment in place",
-    file: "src/repair.ts",
+    file: "src/repair-apply.ts",
     edits: [
       [
-        "await replaceFile(this.#disk, this.#directory, segmentName(place.id),",
-        "await this.#disk.remove(this.#files.path(place.id)).catch(() => {}); await replaceFile(this.#disk, this.#directory, segmentName(place.id),",
+        "await this.#replace(place.id,",
+        "await this.#log.files.disk.remove(this.#log.files.path(place.id)).catch(() => {}); await this.#replace(place.id,",
       ],
     ],
     suites: ["changes"],
   },
   {
     name: "repair: the checkpoint goes last",
-    file: "src/repair.ts",
+    file: "src/repair-apply.ts",
     edits: [
       [
-        "    await this.#putCheckpointAside();\n    await rebuild(false);\n",
-        "    await rebuild(false);\n    await this.#putCheckpointAside();\n",
+        "    await this.#putCheckpointAside();\n    await this.#rebuildPlaces(false);\n",
+        "    await this.#rebuildPlaces(false);\n    await this.#putCheckpointAside();\n",
       ],
     ],
     suites: ["changes"],
   },
   {
     name: "repair: what it removed may come back",
-    file: "src/repair.ts",
-    edits: [["if (names.length > 0) await this.#disk.syncDirectory(this.#directory);", ""]],
+    file: "src/repair-apply.ts",
+    edits: [["if (names.length > 0) await disk.syncDirectory(directory);", ""]],
     suites: ["changes"],
   },
   {

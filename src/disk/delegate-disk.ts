@@ -17,5 +17,6 @@ export function delegateTo(disk: Disk): Disk {
       return disk.self;
     },
     isAlive: (identity) => disk.isAlive(identity),
+    ...(disk.realPath === undefined ? {} : { realPath: disk.realPath.bind(disk) }),
   };
 }

@@ -88,6 +88,8 @@ export interface Disk {
    * tell. Without this verb nothing is told of.
    */
   watch?(path: string, changed: (isGone: boolean) => void): (() => void) | null;
+  /** The same path without symbolic links in it; rejects with ENOENT when nothing is there. A disk that has no links leaves this verb out. */
+  realPath?(path: string): Promise<string>;
   /** Takes an exclusive kernel lock on an open file: null when another holder has it, "unsupported" where the runtime has no way. */
   lock(file: DiskFile): Promise<KernelLock | null | "unsupported">;
   /** This process, as the lock file names it. */

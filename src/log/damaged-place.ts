@@ -27,24 +27,23 @@ export interface DamagedPlace {
   readonly lost: readonly string[];
 }
 
-/** A segment of the log whose file is there. */
+/** A segment of the log whose file is there. Each leads to those behind it: of very many, none is looked for among all. */
 export interface SegmentThere {
   readonly id: number;
   /** The sequence that it begins with; of a damaged one that of its first event, null where it has none. */
   readonly first: number | null;
-  /** Null where it is not whole. */
+  /** Null where it is not whole, or not this segment's. */
   readonly header: SegmentHeader | null;
+  /** The next one, and the next one whose `first` is known. */
+  readonly next: SegmentThere | null;
+  readonly nextWithFirst: SegmentThere | null;
 }
 
 export interface DamagedPlaceInput {
-  readonly id: number;
+  readonly there: SegmentThere;
   readonly segment: DamagedSegment;
-  /** Null where it is not whole, or not this segment's. */
-  readonly header: SegmentHeader | null;
   /** The sequence that follows on the segments before. */
   readonly due: number;
-  /** The segments after it, ascending. */
-  readonly behind: readonly SegmentThere[];
   /** The newest generation that the log knows. */
   readonly generation: number;
   /** Whether compaction may have made any of its segments: false only where something tells that none was. */
@@ -75,10 +74,10 @@ export function missingPlace(id: number, due: number, mayBeCompacted: boolean): 
 }
 
 export function damagedPlace(input: DamagedPlaceInput): DamagedPlace {
-  const { id, segment, header, due, generation, mayBeCompacted } = input;
+  const { there, segment, due, generation, mayBeCompacted } = input;
+  const { id, header } = there;
   const { events, retention, seal, frames } = segment;
-  const behind = input.behind.filter((other) => !isReplaced(input, other));
-  const bound = behind.find(({ first }) => first !== null)?.first ?? Number.POSITIVE_INFINITY;
+  const bound = behind(input, "nextWithFirst")?.first ?? Number.POSITIVE_INFINITY;
   const told = header?.firstSequence ?? retention?.firstSequence ?? due;
   const first = told >= due && told <= Math.min(bound, events[0] ?? bound) ? told : due;
   const afterEvents = events.reduce((next, sequence) => Math.max(next, sequence + 1), first);
@@ -87,7 +86,7 @@ export function damagedPlace(input: DamagedPlaceInput): DamagedPlace {
   const record = retention?.record({ events, first, next: nextBefore, generation });
   const recorded = record !== undefined && record.end <= bound ? record.end : 0;
   const isCompacted = retention !== null || (header?.replacesFrom ?? 0) > 0;
-  const isNewest = input.behind.length === 0;
+  const isNewest = there.next === null;
   // The newest is never compacted.
   const mayLack =
     isCompacted || (header === null && mayBeCompacted && (!isNewest || input.hadBehind) && frames[0]?.offset !== SEGMENT_HEADER.bytes);
@@ -103,20 +102,34 @@ export function damagedPlace(input: DamagedPlaceInput): DamagedPlace {
     // Only in a sealed segment is the record asked.
     isSealed: !isNewest || seal !== null || isCompacted,
     replacesFrom: isCompacted ? id : 0,
-    replacesTo: isCompacted ? replacedTo(input, behind) : 0,
+    replacesTo: isCompacted ? replacedTo(input) : 0,
     lost: record?.lost ?? (mayLack ? [isCompacted ? ALL : ALL_OF_ANY] : []),
   };
 }
 
+/** The first behind the segment that is in the log. */
+function behind(input: DamagedPlaceInput, step: "next" | "nextWithFirst"): SegmentThere | null {
+  let other = input.there[step];
+  while (other !== null && isReplaced(input, other)) other = other[step];
+  return other;
+}
+
 /** Whether a segment without its header has replaced this one: then a compaction was cut off before it had removed the file. */
-function isReplaced({ header, segment: { retention } }: DamagedPlaceInput, other: SegmentThere): boolean {
-  if (header !== null || retention === null || other.header === null) return false;
+function isReplaced({ there, segment: { retention } }: DamagedPlaceInput, other: SegmentThere): boolean {
+  if (there.header !== null || retention === null || other.header === null) return false;
   return other.header.generation < retention.generation && other.header.firstSequence < retention.end;
 }
 
 /** The last segment that this one stands for: none that is in the log. Without its header, all that are missing behind it. */
-function replacedTo({ id, header, behind: all }: DamagedPlaceInput, behind: readonly SegmentThere[]): number {
-  const last = behind.length === 0 ? (all[all.length - 1]?.id ?? id) : behind[0].id - 1;
-  if (header === null || header.replacesFrom === 0) return last;
-  return behind.length === 0 ? header.replacesTo : Math.max(id, Math.min(header.replacesTo, last));
+function replacedTo(input: DamagedPlaceInput): number {
+  const { id, header } = input.there;
+  const next = behind(input, "next");
+  if (header === null || header.replacesFrom === 0) return next === null ? lastOf(input.there).id : next.id - 1;
+  return next === null ? header.replacesTo : Math.max(id, Math.min(header.replacesTo, next.id - 1));
+}
+
+function lastOf(there: SegmentThere): SegmentThere {
+  let last = there;
+  while (last.next !== null) last = last.next;
+  return last;
 }

@@ -50,31 +50,50 @@ export interface ListedLog {
 }
 
 /** Headers that are read between two rests, a few dozen microseconds each. */
-export const HEADERS_PER_STEP = 256;
+const HEADERS_PER_STEP = 256;
 
-/** Reads the headers of these ids. */
-export async function readLog(files: SegmentFiles, ids: readonly number[]): Promise<ListedLog> {
+/**
+ * Reads the headers of these ids, ascending.
+ *
+ * @param own the store whose segments they are; null: that of most of them, where files of two stores lie together
+ */
+export async function readLog(
+  files: SegmentFiles,
+  ids: readonly number[],
+  own: Uint8Array | null = null,
+  pause = rest,
+): Promise<ListedLog> {
   const whole: ListedSegment[] = [];
   const broken: ListedLog["broken"][number][] = [];
   for (const [position, id] of ids.entries()) {
-    if ((position + 1) % HEADERS_PER_STEP === 0) await rest();
+    if ((position + 1) % HEADERS_PER_STEP === 0) await pause();
     const outcome = readHeader(files, id);
     if (outcome.kind === "ok") whole.push({ id, header: outcome.header });
     else broken.push({ id, outcome });
   }
-  // Where files of two stores lie together, the one that most are of is meant.
-  const own = mostCommonStore(whole);
-  for (let i = whole.length - 1; i >= 0; i--) {
-    const { id, header } = whole[i];
-    if (Buffer.compare(header.storeId, own) === 0) continue;
-    whole.splice(i, 1);
-    broken.push({ id, outcome: { kind: "foreign", reason: "it belongs to another store" } });
+  const storeId = own ?? mostCommonStore(whole);
+  const ofStore: ListedSegment[] = [];
+  for (const segment of whole) {
+    if (Buffer.compare(segment.header.storeId, storeId) === 0) ofStore.push(segment);
+    else broken.push({ id: segment.id, outcome: { kind: "foreign", reason: "it belongs to another store" } });
   }
-  const merged = whole.filter(({ header }) => header.replacesFrom > 0);
-  const segments = whole.filter((segment) => !merged.some((other) => replaces(other.header, segment)));
+  const segments = notReplaced(ofStore);
   const kept = new Set(segments);
-  const replaced = whole.filter((segment) => !kept.has(segment)).map((segment) => segment.id);
+  const replaced = ofStore.filter((segment) => !kept.has(segment)).map((segment) => segment.id);
   return { segments, replaced, broken };
+}
+
+/** Those of these segments, ascending, in whose place none of the others stands. */
+function notReplaced(segments: readonly ListedSegment[]): ListedSegment[] {
+  const merged = segments.filter(({ header }) => header.replacesFrom > 0).sort((a, b) => a.header.replacesFrom - b.header.replacesFrom);
+  let begun = 0;
+  // Those whose range the sweep is in: a few, however many were merged.
+  let around: ListedSegment[] = [];
+  return segments.filter((segment) => {
+    while (begun < merged.length && merged[begun].header.replacesFrom <= segment.id) around.push(merged[begun++]);
+    around = around.filter(({ header }) => header.replacesTo >= segment.id);
+    return !around.some(({ header }) => replaces(header, segment));
+  });
 }
 
 /** The store of most of these segments; of the earliest where two have as many. */
@@ -92,7 +111,7 @@ function mostCommonStore(segments: readonly ListedSegment[]): Uint8Array {
 }
 
 /** Whether a segment with this header stands in the other's place. */
-export function replaces(newer: SegmentHeader, segment: ListedSegment): boolean {
+function replaces(newer: SegmentHeader, segment: ListedSegment): boolean {
   return (
     newer.replacesFrom > 0 &&
     newer.generation > segment.header.generation &&

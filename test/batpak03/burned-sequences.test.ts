@@ -61,6 +61,56 @@ test("events behind a checkpoint have the sequences of their footers, and those 
   assert.equal(reasons, "the footer of segment 4 is ignored: it begins with sequence 0, 13 is due");
 });
 
+// Found by a review: they were numbered in file order, and had other sequences once the store was opened anew.
+for (const hasCheckpoint of [true, false]) {
+  test(`a reader that follows has the sequences of footers as one does that opens (checkpoint: ${hasCheckpoint})`, async () => {
+    const disk = await checkpointed();
+    if (!hasCheckpoint) disk.put(`${DIRECTORY}/index.ckpt`, null);
+    const reader = await Store.open(DIRECTORY, { disk, readOnly: true });
+    const steps: readonly (readonly [file: string, bytes: Uint8Array])[] = [
+      ["000002.fbat", segmentOf(2, [3, 4])],
+      ["000003.fbat", segmentOf(3, [7, 9])],
+      // Before it has its footer, nothing tells.
+      ...growing(4, [20, 21]),
+      ...growing(5, [22, 23]),
+      ["000006.fbat", segmentOf(6, [24], false)],
+      // Once it had opened by a checkpoint, the original began anew.
+      ...(hasCheckpoint ? growing(7, [0, 1]) : []),
+      ...growing(8, [30]),
+    ];
+    for (const [file, bytes] of steps) {
+      await grow(disk, `${DIRECTORY}/${file}`, bytes);
+      await reader.refresh();
+      const opened = await Store.open(DIRECTORY, { disk, readOnly: true });
+      const [followed, anew] = await Promise.all([reader, opened].map((store) => store.read().toArray()));
+      assert.deepEqual(
+        followed.map(({ sequence, id }) => `${sequence} ${id}`),
+        anew.map(({ sequence, id }) => `${sequence} ${id}`),
+        file,
+      );
+      assert.deepEqual(reader.segments(), opened.segments(), file);
+      await opened.close();
+    }
+    await reader.close();
+  });
+}
+
+/** Puts the bytes into the file that is there, as a writer does, or makes it. */
+async function grow(disk: SimulatedDisk, path: string, bytes: Uint8Array): Promise<void> {
+  if ((await disk.status(path)) === null) return disk.put(path, bytes);
+  const file = await disk.open(path, "write");
+  await file.write(bytes, 0, bytes.length, 0, false);
+  await file.close();
+}
+
+/** The segment before it is sealed, and after. */
+function growing(segmentId: number, sequences: readonly number[]): (readonly [string, Uint8Array])[] {
+  const before = events;
+  const open = segmentOf(segmentId, sequences, false);
+  events = before;
+  return [open, segmentOf(segmentId, sequences)].map((bytes) => [`00000${segmentId}.fbat`, bytes] as const);
+}
+
 /** Where an entry's fields begin, counted from the end of the entries. */
 const ENTRY = { frameOffset: 52, correlationId: 32 };
 const TRAILER_BYTES = 16;

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { repairStore } from "../../src/repair.ts";
 import { Store } from "../../src/store.ts";
 import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { hooked, stop } from "./support/hooked-disk.ts";
@@ -229,4 +230,31 @@ test("verify of a damaged batpak 0.3 store beside refreshes that read it anew le
   await Promise.all(refreshes);
   await reader.close();
   assert.equal(disk.openFileCount, 0);
+});
+
+// Found by a review: it took the segment behind the gap for one that begins where the one before ended.
+test("a reader that follows across a gap of sequences tells the segment behind it as one does that opens", async () => {
+  const disk = new SimulatedDisk();
+  const writer = await Store.open(DIRECTORY, { disk, ...SMALL });
+  await fill(writer, 3);
+  const reader = await Store.open(DIRECTORY, { disk: disk.asProcess(7), readOnly: true });
+  await fill(writer, 12);
+  await writer.close();
+  // What the reader has not seen is lost, and a repair gives none of its sequences again.
+  assert(disk.paths().includes(`${DIRECTORY}/000002.fbat`) && !disk.paths().includes(`${DIRECTORY}/000003.fbat`));
+  disk.put(`${DIRECTORY}/000002.fbat`, null);
+  await repairStore(DIRECTORY, { disk, apply: true });
+  const next = await Store.open(DIRECTORY, { disk });
+  for (const events of [0, 1]) {
+    await fill(next, events);
+    await reader.refresh();
+    const opened = await Store.open(DIRECTORY, { disk: disk.asProcess(8), readOnly: true });
+    assert.deepEqual(reader.segments(), opened.segments());
+    assert.deepEqual(
+      (await reader.read().toArray()).map(({ sequence }) => sequence),
+      (await opened.read().toArray()).map(({ sequence }) => sequence),
+    );
+    await opened.close();
+  }
+  await Promise.all([reader.close(), next.close()]);
 });

@@ -281,6 +281,10 @@ test("nothing is cleared but what a conversion left: neither the source, nor a s
   const before = filesOf(work);
   // As after an interrupted conversion that somebody went on with.
   await assert.rejects(convertStore(work, target, { layout: "batpak-0.3" }), { code: "INVALID_ARGUMENT", message: /where the source is/ });
+  symlinkSync(directory, join(directory, "link"));
+  await assert.rejects(convertStore(work, join(directory, "link", "data"), { layout: "batpak-0.3" }), /where the source is/);
+  await assert.rejects(convertStore(work, join(directory, "link", "data.converting", "new"), { layout: "batpak-0.3" }), /own directory/);
+  assert.deepEqual(filesOf(work), before);
   const source = copyFixture("tiny", join(directory, "source"));
   const notOurs = { code: "IO", message: /which no conversion left there; move that away, or take another target/ };
   await assert.rejects(convertStore(source, target, { layout: "native" }), notOurs);

@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { defineEvent, defineProjection, rawEvent, Store, type } from "../../src/index.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
+import { DIRECTORY, filesOf } from "../support/small-stores.ts";
 
 const Counted = defineEvent("Counted", { schema: type<{ n: number }>() });
 const Sum = defineProjection({ name: "sum", events: [Counted], initial: 0, on: { Counted: (sum, { data }) => sum + data.n } });
@@ -78,6 +80,46 @@ test("it is told also where the new store's writer is gone, and where there is n
     await reader.close();
   }
 });
+
+/** What a backup had, put back under an open reader that has seen more. */
+const backups: readonly (readonly [what: string, backedUp: number, seen: number, appendedSince: number, isKilled: boolean])[] = [
+  ["a segment less", 5, 40, 0, false],
+  ["a shorter segment", 5, 8, 0, false],
+  ["a shorter segment, and a writer that is not as far yet", 5, 12, 2, false],
+  ["a segment less, and a writer that is not as far yet", 5, 40, 2, false],
+  ["a shorter segment, and a writer that is further", 5, 8, 9, false],
+  ["a segment less, and a writer that is further", 5, 40, 60, false],
+  ["a segment with room of a killed writer, and one that is not as far yet", 5, 12, 2, true],
+  ["a segment with room of a killed writer, and one that is further", 5, 12, 20, true],
+];
+
+// Found by a review: it was noticed where a file was gone, or a frame bad; otherwise events of the one went on behind those of the other.
+for (const [what, backedUp, seen, appendedSince, isKilled] of backups) {
+  test(`an older copy of the store under an open reader is told of: ${what}`, { timeout: 20_000 }, async () => {
+    const options = { events, segmentBytesMax: 4096 } as const;
+    const disk = new SimulatedDisk();
+    const first = await Store.open(DIRECTORY, { ...options, disk });
+    for (let n = 0; n < backedUp; n++) await first.append(at, Counted({ n }));
+    if (!isKilled) await first.close();
+    const backup = filesOf(disk);
+    const source = isKilled ? disk.diskAfterKill() : disk;
+    const writer = await Store.open(DIRECTORY, { ...options, disk: source });
+    for (let n = backedUp; n < seen; n++) await writer.append(at, Counted({ n }));
+    await writer.close();
+    const reader = await Store.open(DIRECTORY, { ...options, disk: source.asProcess(7), readOnly: true });
+    assert.equal(await reader.count(), seen);
+    const following = reader.subscribe({}, { after: seen - 1 })[Symbol.asyncIterator]();
+    const told = assert.rejects(following.next(), { code: "STORE_REPLACED", details: { directory: DIRECTORY } });
+    for (const name of filesOf(source).keys()) source.put(`${DIRECTORY}/${name}`, backup.get(name) ?? null);
+    const next = appendedSince === 0 ? null : await Store.open(DIRECTORY, { ...options, disk: source });
+    // Larger ones: where they are of the same size, nothing tells them apart.
+    for (let n = 0; n < appendedSince; n++) await next?.append({ entity: `another ${n}`, scope: "s" }, Counted({ n: -1000 }));
+    await told;
+    await assert.rejects(reader.refresh(), { code: "STORE_REPLACED" });
+    await reader.close();
+    await next?.close();
+  });
+}
 
 test("a reader whose definition claims a kind that the writer gives to another name is told so, wherever it waits or looks", {
   timeout: 20_000,

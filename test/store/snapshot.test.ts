@@ -1,6 +1,6 @@
 /** `store.snapshot`: a copy of one moment, made beside appending, that never changes its source and is never half there. */
 import assert from "node:assert/strict";
-import { cpSync, linkSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, linkSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -119,6 +119,26 @@ test("stores of the 0.3 layout are copied too", async () => {
     );
     await opened.close();
   }
+  remove();
+});
+
+// Found by a review: the copy was made in the store's own directory.
+test("a target that symbolic links lead into the store's directory is refused as one that lies in it", async () => {
+  const { directory, remove } = temporary();
+  const path = join(directory, "store");
+  symlinkSync(path, join(directory, "link"));
+  symlinkSync(directory, join(directory, "above"));
+  const writer = await Store.open(path, known);
+  await writer.append({ entity: "a", scope: "s" }, Counted({ n: 1 }));
+  const reader = await Store.open(join(directory, "link"), { readOnly: true });
+  const names = readdirSync(path);
+  for (const store of [writer, reader]) {
+    for (const target of ["link", "link/copy", "link/new/copy", "above/store/copy", "store/copy"])
+      await assert.rejects(store.snapshot(join(directory, target)), { code: "INVALID_ARGUMENT", message: /in the store's own directory/ });
+  }
+  assert.deepEqual(readdirSync(path), names);
+  assert.equal((await reader.snapshot(join(directory, "above", "copy"))).events, 1);
+  await Promise.all([reader.close(), writer.close()]);
   remove();
 });
 
