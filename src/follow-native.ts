@@ -75,7 +75,7 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     const file = await ifThere(() => input.disk.open(parts.files.path(segment.id), "read"));
     if (file === null) return false;
     try {
-      // Compacted in this very moment: a frame of the new file may stand right where the view ended in the old one.
+      // Compacted in this very moment, or repaired: a frame of the new file may stand right where the view ended in the old one.
       if (isCompacted(file, segment.generation)) return false;
       if (!segment.sealed && !(await takeUpSegment(input, target, segment, file, to))) return true;
     } finally {

@@ -8,8 +8,9 @@
  *    what of it is whole (`log/retention-salvage.ts`). System records that index blocks or the checkpoint repeat are put back (`log/records-salvage.ts`). A
  *    missing segment is replaced by an empty one. Where sequences were given to events that are lost off the end of the log, an empty segment that begins
  *    behind them is put there before all this: no sequence is given twice.
- * 3. What speaks of the log as it was is removed: the checkpoint after the newest segment and before all others, the mark in the end. Commit point of
+ * 3. What speaks of the log as it was is removed: the checkpoint after the newest segment and before all others, then the mark. Commit point of
  *    each: the directory sync. Until all is done the checkpoint lies under a temporary name, for whoever begins again: only it may tell some records.
+ * 4. The newest segment gets the later generation that the others have got, by which readers that are open know them. Commit point: the rename.
  *
  * What was lost stays visible: `verify` goes on naming the entities whose chains have a hole.
  */
@@ -29,21 +30,21 @@ import { segmentSeed } from "./format/native/frame.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "./format/native/segment-header.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
 import { type DamagedPlace, damagedPlace, missingPlace, type SegmentThere } from "./log/damaged-place.ts";
-import { type DamagedSegment, readDamagedSegment, rebuildSegment } from "./log/damaged-segment.ts";
+import { type DamagedSegment, inGeneration, readDamagedSegment, rebuildSegment } from "./log/damaged-segment.ts";
 import { readMark } from "./log/mark-file.ts";
 import { standInHeader } from "./log/broken-header.ts";
 import { kindsIn, lostRecords, recordsInBlock, sequenceOfRecord, unnamedKinds, withRecords } from "./log/records-salvage.ts";
 import { remedyOf } from "./log/recovery.ts";
 import { SegmentFiles, segmentName } from "./log/segment-files.ts";
 import { listSegmentIds, MISSING_MAX, missingIds, readLog } from "./log/segment-list.ts";
-import { type NativeStoreParts, prepareNative, readNativeLog } from "./native-engine.ts";
+import { prepareNative, readNativeLog } from "./native-engine.ts";
 import { asStoreError, directoryExists, layoutOf, listDirectory, segmentsLostError } from "./open-directory.ts";
 import { noStoreIn } from "./open-store.ts";
 import type { StoreProblem } from "./open-report.ts";
+import { problemsOfBlocks } from "./repair-blocks.ts";
 import { copyAside, piecesOf } from "./repair-copies.ts";
 import { manyMissing, namesLost, recordsText, sourceOf, withoutEvents } from "./repair-words.ts";
 import { lockWaitOf } from "./store-options.ts";
-import { verifyStore } from "./verify.ts";
 
 export interface RepairOptions {
   /** False (default): only says what it would do. */
@@ -331,9 +332,8 @@ class Repair {
   async #placeOf(id: number, due: number, there: readonly SegmentThere[]): Promise<DamagedPlace> {
     const segment = await this.#readDamaged(id);
     if (segment.retention !== null) this.#generation = Math.max(1, this.#generation, segment.retention.generation);
-    const header = this.#headers.get(id) ?? null;
     const behind = there.filter((other) => other.id > id);
-    const [generation, mayBeCompacted] = [this.#generation, this.#mayBeCompacted];
+    const [header, generation, mayBeCompacted] = [this.#headers.get(id) ?? null, this.#generation, this.#mayBeCompacted];
     return damagedPlace({ id, segment, header, due, behind, generation, mayBeCompacted, hadBehind: this.#last > id });
   }
 
@@ -407,9 +407,12 @@ class Repair {
   }
 
   async #apply(actions: readonly RepairAction[]): Promise<void> {
+    const newest = new Map<number, Uint8Array>();
     const rebuild = async (isNewest: boolean): Promise<void> => {
       for (const place of this.#places.filter((one) => one.isNewest === isNewest)) {
-        await replaceFile(this.#disk, this.#directory, segmentName(place.id), await this.#rebuild(place));
+        const made = await this.#rebuild(place);
+        await replaceFile(this.#disk, this.#directory, segmentName(place.id), made);
+        if (isNewest) newest.set(place.id, inGeneration(made, this.#generation + 1));
         this.#files.forget(place.id);
       }
     };
@@ -426,6 +429,8 @@ class Repair {
       await replaceFile(this.#disk, this.#directory, segmentName(id), pieces);
     }
     await this.#remove(actions.some(({ file }) => file === DURABLE_MARK_FILE) ? [CHECKPOINT_ASIDE, DURABLE_MARK_FILE] : [CHECKPOINT_ASIDE]);
+    // An older checkpoint and mark count for nothing: had this been cut off, the next repair would not have gone by them.
+    for (const [id, made] of newest) await replaceFile(this.#disk, this.#directory, segmentName(id), made);
   }
 
   /** Nobody opens by it from then on, and its records are known until they are in the segments, should this be cut off. */
@@ -468,9 +473,11 @@ class Repair {
   }
 
   async #rebuild(place: DamagedPlace): Promise<Uint8Array> {
-    const { id, first, next, nextBefore, isSealed, replacesFrom, replacesTo } = place;
+    const { id, first, next, nextBefore, isNewest, isSealed, replacesFrom, replacesTo } = place;
     const { bytes, frames, events, retention } = (await this.#salvage(place)).segment;
-    const header = { ...this.#headerOf(id, first), replacesFrom, replacesTo };
+    // A later one than before: who reads meanwhile knows by it that the file is another, in which nothing stands where it stood.
+    const generation = this.#generation + (isNewest ? 0 : 1);
+    const header = { ...this.#headerOf(id, first), generation, replacesFrom, replacesTo };
     const record = retention?.record({ events, first, next: nextBefore, generation: this.#generation }) ?? null;
     const nextSequence = isSealed || this.#successor !== null ? next : null;
     return await rebuildSegment({ bytes, frames, header, record, nextSequence });
@@ -487,13 +494,6 @@ class Repair {
     const createdMicros = this.#clock.nowMicros();
     return { storeId: this.#storeId, segmentId, firstSequence, generation: this.#generation, createdMicros };
   }
-}
-
-/** A block of which every page can be used is left as it is, whatever it says: it may be the frames that were changed. */
-async function problemsOfBlocks(disk: Disk, parts: NativeStoreParts): Promise<StoreProblem[]> {
-  const bad = new Set<number>();
-  const { problems } = await verifyStore(disk, parts, {}, bad);
-  return problems.filter(({ code, segmentId }) => code.startsWith("INDEX_") && bad.has(segmentId ?? 0));
 }
 
 /** Of a segment whose file is missing. */
