@@ -89,6 +89,8 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     if (next === "unlike") return false;
     segment = next;
     index.segments.push(segment);
+    // Also one without a frame: the checkpoint may list it.
+    show(index, segment);
   }
 }
 

@@ -36,3 +36,25 @@ for (const later of [0, 60]) {
     await writer.close();
   });
 }
+
+test("a copy has the newest segment also where nothing is in it, since the checkpoint lists it", async () => {
+  const disk = new SimulatedDisk();
+  const first = await Store.open(DIRECTORY, { disk, segmentBytesMax: 4096 });
+  await fill(first, 1);
+  const reader = await Store.open(DIRECTORY, { disk: disk.asProcess(7), readOnly: true });
+  while (first.segments().length < 2) await fill(first, 1);
+  await first.close();
+  // As a writer that was killed leaves it, and a power cut: only begun.
+  disk.put(`${DIRECTORY}/000002.fbat`, disk.bytesOf(`${DIRECTORY}/000002.fbat`).slice(0, 128));
+  disk.put(`${DIRECTORY}/index.ckpt`, null);
+  disk.put(`${DIRECTORY}/durable.mark`, null);
+  const writer = await Store.open(DIRECTORY, { disk: disk.asProcess(8), segmentBytesMax: 4096 });
+  await writer.checkpoint();
+  await reader.snapshot("/copy");
+  const copy = await Store.open("/copy", { disk: disk.asProcess(9) });
+  assert.equal(await copy.count(), await writer.count());
+  assert.deepEqual((await copy.verify()).problems, []);
+  await copy.close();
+  await reader.close();
+  await writer.close();
+});
