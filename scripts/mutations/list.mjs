@@ -382,6 +382,24 @@ export const mutations = [
     suites: ["changes"],
   },
   {
+    name: "repair: what it writes anew has the generation of before",
+    file: "src/repair.ts",
+    edits: [["this.#generation + (isNewest ? 0 : 1);", "this.#generation;"]],
+    suites: ["repairs, followed"],
+  },
+  {
+    name: "repair: the newest segment keeps its generation",
+    file: "src/repair.ts",
+    edits: [["for (const [id, made] of newest) await replaceFile(this.#disk, this.#directory, segmentName(id), made);", ""]],
+    suites: ["repairs, followed"],
+  },
+  {
+    name: "snapshot: a checkpoint that a compaction has overtaken",
+    file: "src/store-snapshot.ts",
+    edits: [["if (this.#access.parts.log.generation !== generationBefore) await this.#leaveOut(CHECKPOINT_FILE);", ""]],
+    suites: ["snapshot, beside"],
+  },
+  {
     name: "checkpoint: rows begin where their segment does",
     file: "src/checkpoint/snapshot.ts",
     edits: [["...(rowsFrom === firstSequence ? {} : { rowsFrom }),", ""]],
