@@ -76,7 +76,7 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     const file = await ifThere(() => input.disk.open(parts.files.path(segment.id), "read"));
     if (file === null) return false;
     try {
-      // Compacted in this very moment: a frame of the new file may stand right where the view ended in the old one.
+      // Compacted in this very moment, or repaired: a frame of the new file may stand right where the view ended in the old one.
       if (isCompacted(file, segment.generation)) return false;
       // What was seen is gone: reading anew tells why.
       if ((await file.size()) < segment.framesEnd) return false;
@@ -96,6 +96,8 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     if (next === "unlike") return false;
     segment = next;
     index.segments.push(segment);
+    // Also one without a frame: the checkpoint may list it.
+    show(index, segment);
   }
 }
 

@@ -10,7 +10,7 @@ import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK_FILE } from "./format/native/durable-mark.ts";
 import type { SegmentHeader } from "./format/native/segment-header.ts";
 import type { DamagedPlace } from "./log/damaged-place.ts";
-import { rebuildSegment } from "./log/damaged-segment.ts";
+import { inGeneration, rebuildSegment } from "./log/damaged-segment.ts";
 import { withRecords } from "./log/records-salvage.ts";
 import { segmentName } from "./log/segment-files.ts";
 import { piecesOf } from "./repair-copies.ts";
@@ -38,12 +38,14 @@ class Applying {
     if (successor !== null) await this.#addSuccessor(successor);
     await this.#remove(outOfLog.map(segmentName));
     // That the newest is damaged, only the checkpoint and the mark may say: it is done before they go.
-    await this.#rebuildPlaces(true);
+    const newest = await this.#rebuildPlaces(true);
     // Before the others are done: once they are right, nothing would tell that it speaks of them as they were.
     await this.#putCheckpointAside();
     await this.#rebuildPlaces(false);
     await this.#leaveBlocksOut();
     await this.#remove(actions.some(({ file }) => file === DURABLE_MARK_FILE) ? [CHECKPOINT_ASIDE, DURABLE_MARK_FILE] : [CHECKPOINT_ASIDE]);
+    // An older checkpoint and mark count for nothing: had this been cut off, the next repair would not have gone by them.
+    for (const [id, made] of newest) await this.#replace(id, inGeneration(made, this.#plan.generation + 1));
   }
 
   async #addSuccessor({ id, first, records }: Successor): Promise<void> {
@@ -52,18 +54,24 @@ class Applying {
     await this.#replace(id, await rebuildSegment({ bytes, frames, header, record: null, nextSequence: null }));
   }
 
-  async #rebuildPlaces(isNewest: boolean): Promise<void> {
+  /** What the newest segment is made of, by its id, where that is what is rebuilt. */
+  async #rebuildPlaces(isNewest: boolean): Promise<ReadonlyMap<number, Uint8Array>> {
+    const newest = new Map<number, Uint8Array>();
     for (const place of this.#plan.places.filter((one) => one.isNewest === isNewest)) {
-      await this.#replace(place.id, await this.#rebuild(place));
+      const made = await this.#rebuild(place);
+      await this.#replace(place.id, made);
+      if (isNewest) newest.set(place.id, made);
       this.#log.files.forget(place.id);
     }
+    return newest;
   }
 
   async #rebuild(place: DamagedPlace): Promise<Uint8Array> {
     const { records, generation, successor } = this.#plan;
-    const { id, first, next, nextBefore, isSealed, replacesFrom, replacesTo } = place;
+    const { id, first, next, nextBefore, isNewest, isSealed, replacesFrom, replacesTo } = place;
     const { bytes, frames, events, retention } = (await salvage(this.#log, place, records.get(id) ?? [])).segment;
-    const header = { ...this.#headerOf(id, first), replacesFrom, replacesTo };
+    // A later one than before: who reads meanwhile knows by it that the file is another, in which nothing stands where it stood.
+    const header = { ...this.#headerOf(id, first), generation: generation + (isNewest ? 0 : 1), replacesFrom, replacesTo };
     const record = retention?.record({ events, first, next: nextBefore, generation }) ?? null;
     return await rebuildSegment({ bytes, frames, header, record, nextSequence: isSealed || successor !== null ? next : null });
   }

@@ -311,7 +311,8 @@ export class StoreAccess {
   #beginRefresh(): Promise<void> {
     this.#refreshing = this.#takeUp()
       .catch((error: unknown) => {
-        throw asStoreError("read", this.directory, error);
+        // Files that are closed beside it cannot be read.
+        throw this.state === "open" ? asStoreError("read", this.directory, error) : closedError("read");
       })
       .finally(() => {
         this.#refreshing = null;

@@ -2,7 +2,8 @@
  * `store.snapshot`: a copy of the store as it is visible at one moment, made beside appending.
  *
  * Invariants:
- * 1. The checkpoint is taken before the position up to which is copied, so that it never speaks of more than the copy has.
+ * 1. The checkpoint is taken before the position up to which is copied, so that it never speaks of more than the copy has; and is left out where the
+ *    store was compacted between the two.
  * 2. Only what is never written again is linked: checkpoints, what a conversion noted, and segments that another one follows and whose index block is written.
  *    Whoever writes a block where one was writes the file anew (`log/block-files.ts`), and repair does too.
  * 3. A segment gets its name when all of it is durable, and the oldest one when everything else is. Until then the directory holds no store, or
@@ -79,10 +80,14 @@ class SnapshotTaking {
 
   async run(): Promise<SnapshotResult> {
     await this.#makeTarget();
+    await this.#access.refresh();
+    const { generation: generationBefore } = this.#access.parts.log;
     await this.#takeIfThere(CHECKPOINT_FILE);
     await this.#takeIfThere(CONVERSION_FILE);
     // A reader's view may be older than the checkpoint.
     await this.#access.refresh();
+    // Another process has compacted the store: what was taken pictures it as it was.
+    if (this.#access.parts.log.generation !== generationBefore) await this.#leaveOut(CHECKPOINT_FILE);
     const { log, layout } = this.#access.parts;
     const { index, storeId, generation } = log;
     if (log.problems.length > 0) {
@@ -189,6 +194,11 @@ class SnapshotTaking {
     await this.#take(name, null).catch((error: unknown) => {
       if (errorCode(error) !== "ENOENT") throw error;
     });
+  }
+
+  async #leaveOut(name: string): Promise<void> {
+    const path = join(this.#target, name);
+    if ((await this.#disk.status(path)) !== null) await this.#disk.remove(path);
   }
 
   /** Takes a file of the store, under the same name or another: the first `bytes` of it, or, where null is given, all of it, linked if possible. */

@@ -358,8 +358,8 @@ export const mutations = [
     file: "src/repair-apply.ts",
     edits: [
       [
-        "await this.#replace(place.id,",
-        "await this.#log.files.disk.remove(this.#log.files.path(place.id)).catch(() => {}); await this.#replace(place.id,",
+        "await this.#replace(place.id, made);",
+        "await this.#log.files.disk.remove(this.#log.files.path(place.id)).catch(() => {}); await this.#replace(place.id, made);",
       ],
     ],
     suites: ["changes"],
@@ -380,6 +380,24 @@ export const mutations = [
     file: "src/repair-apply.ts",
     edits: [["if (names.length > 0) await disk.syncDirectory(directory);", ""]],
     suites: ["changes"],
+  },
+  {
+    name: "repair: what it writes anew has the generation of before",
+    file: "src/repair-apply.ts",
+    edits: [["generation: generation + (isNewest ? 0 : 1)", "generation"]],
+    suites: ["repairs, followed"],
+  },
+  {
+    name: "repair: the newest segment keeps its generation",
+    file: "src/repair-apply.ts",
+    edits: [["for (const [id, made] of newest) await this.#replace(id, inGeneration(made, this.#plan.generation + 1));", ""]],
+    suites: ["repairs, followed"],
+  },
+  {
+    name: "snapshot: a checkpoint that a compaction has overtaken",
+    file: "src/store-snapshot.ts",
+    edits: [["if (this.#access.parts.log.generation !== generationBefore) await this.#leaveOut(CHECKPOINT_FILE);", ""]],
+    suites: ["snapshot, beside"],
   },
   {
     name: "checkpoint: rows begin where their segment does",

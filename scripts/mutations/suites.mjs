@@ -34,6 +34,8 @@ export const suites = {
   compacting: { files: ["test/crash/compacting.test.ts"] },
   "compacting, beside": { files: ["test/store/compacting.test.ts"] },
   snapshot: { files: ["test/store/snapshot.test.ts"] },
+  "snapshot, beside": { files: ["test/store/snapshot-beside.test.ts"] },
+  "repairs, followed": { files: ["test/store/follow-repaired.test.ts"] },
   consumer: { files: ["test/reactions/consumer-crash.test.ts"] },
   "consumer, its file": { files: ["src/subscriptions/consumer-file.test.ts"] },
   "recovery on a full disk": { files: ["test/crash/full-recovery.test.ts"] },

@@ -3,6 +3,7 @@
  * (place, mark), header and seal are made anew, and so are the frames that tell what compaction removed, of what of them is whole.
  */
 import { crc32 } from "node:zlib";
+import { assert } from "../base/assert.ts";
 import { rest } from "../base/rest.ts";
 import { getUint64 } from "../base/u64.ts";
 import { uninitializedBytes } from "../base/uninitialized.ts";
@@ -11,7 +12,7 @@ import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { frameFlags, frameLength, frameSeed, isMarked, markFrame, segmentSeed } from "../format/native/frame.ts";
 import { RetentionFrames } from "../format/native/retention.ts";
 import { decodeSeal, encodeSeal, type Seal } from "../format/native/seal.ts";
-import { encodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "../format/native/segment-header.ts";
+import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "../format/native/segment-header.ts";
 import { findFrames } from "./frame-search.ts";
 import { Removed } from "./removed.ts";
 import { RetentionSalvage, type SalvagedRecord } from "./retention-salvage.ts";
@@ -108,4 +109,12 @@ export async function rebuildSegment({ bytes, frames, header, record, nextSequen
     made.set(encodeSeal(seal, seed, at, at), at);
   }
   return made;
+}
+
+/** A whole segment in another generation, in its own bytes. */
+export function inGeneration(segment: Uint8Array, generation: number): Uint8Array {
+  const outcome = decodeSegmentHeader(segment.subarray(0, SEGMENT_HEADER.bytes));
+  assert(outcome.kind === "ok", "a segment that was made has a whole header");
+  segment.set(encodeSegmentHeader({ ...outcome.header, generation }));
+  return segment;
 }

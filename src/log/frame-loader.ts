@@ -9,7 +9,7 @@ import type { Slab } from "../events/event.ts";
 import type { SegmentIndex } from "../index/segment-index.ts";
 import { frameEnd, type SegmentEntry, type StoreIndex } from "../index/store-index.ts";
 import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
-import { type FrameSource, frameError } from "./frame-source.ts";
+import type { FrameSource } from "./frame-source.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import { newSlab, SLAB_BYTES } from "./slab.ts";
 
@@ -207,18 +207,18 @@ export class FrameLoader {
     for (let i = 0; i < count; i++) {
       const at = index.offsetAt(rows[from + i]) - start;
       // Offsets of an index that was forged need not ascend.
-      if (at < 0) throw frameError(segment.id, start + at, "bad");
+      if (at < 0) throw this.#frames.fault(segment.id, start + at, "bad");
       const outcome =
         kernel === null || format.shape === undefined
           ? format.check(bytes, view, at, read, seed, start + at)
           : format.shape(view, at, read);
-      if (outcome !== "ok") throw frameError(segment.id, start + at, outcome);
+      if (outcome !== "ok") throw this.#frames.fault(segment.id, start + at, outcome);
       if (kernel === null) continue;
       kernel.offsets[i] = at;
       kernel.lengths[i] = format.length(view, at);
     }
     const bad = kernel?.check(count, seed, start, false) ?? -1;
-    if (bad >= 0) throw frameError(segment.id, index.offsetAt(rows[from + bad]), "bad");
+    if (bad >= 0) throw this.#frames.fault(segment.id, index.offsetAt(rows[from + bad]), "bad");
     const loaded = new Array<LoadedFrame>(count);
     const slabs = new SlabFiller(block, read);
     for (let i = 0; i < count; i++) {

@@ -121,13 +121,19 @@ export class FrameSource {
         outcome = this.format.check(slice.bytes, slice.view, 0, count, seed, offset);
       }
     }
-    if (outcome !== "ok") throw frameError(segmentId, offset, outcome);
+    if (outcome !== "ok") throw this.fault(segmentId, offset, outcome);
     return slice;
   }
 
   /** The same, also among the frames not yet written: for a look, not to be kept. */
   peek(segmentId: number, offset: number, bytesMax?: number): FrameSlice {
     return this.unwritten?.find(segmentId, offset) ?? this.read(segmentId, offset, true, bytesMax);
+  }
+
+  /** What is wrong where a frame is not whole: it is `CORRUPT`, unless the segment has been made anew since this log was read. */
+  fault(segmentId: number, offset: number, outcome: FrameCheck): StoreError {
+    this.#files.assertNameKept(segmentId);
+    return frameError(segmentId, offset, outcome);
   }
 
   hasId(segmentId: number, offset: number, id: Uint8Array, bytesMax: number): boolean {
@@ -141,7 +147,7 @@ const REASONS: Readonly<Partial<Record<FrameCheck, string>>> = {
   unreadable: "its checksum matches, and what it holds cannot be read",
 };
 
-export function frameError(segmentId: number, offset: number, outcome: FrameCheck): StoreError<"CORRUPT"> {
+function frameError(segmentId: number, offset: number, outcome: FrameCheck): StoreError<"CORRUPT"> {
   const reason = REASONS[outcome] ?? "no whole frame is there";
   return new StoreError("CORRUPT", `Cannot read the event at segment ${segmentId}, offset ${offset}: ${reason}; run batpak verify`, {
     segmentId,

@@ -1,6 +1,7 @@
 /** The file of the durable mark (`format/native/durable-mark.ts`), open for writing: one small write to the page cache after each commit. */
 import { join } from "node:path";
 import type { Disk, DiskFile } from "../disk/disk.ts";
+import { errorCode } from "../disk/system-error.ts";
 import { DURABLE_MARK, DURABLE_MARK_FILE, decodeDurableMark, encodeDurableMark, type DurableMark } from "../format/native/durable-mark.ts";
 
 export class MarkFile {
@@ -52,13 +53,23 @@ export function watchMark(disk: Disk, directory: string, written: (isGone: boole
 export async function readMark(disk: Disk, directory: string): Promise<DurableMark | null> {
   const path = join(directory, DURABLE_MARK_FILE);
   if ((await disk.status(path))?.type !== "file") return null;
-  // A few bytes, at once: an asynchronous call takes ten times as long.
-  const file = disk.openSync(path);
+  const file = openAtOnce(disk, path);
+  if (file === null) return null;
   try {
     const bytes = new Uint8Array(DURABLE_MARK.bytes);
     const count = file.readSync(bytes, 0, bytes.length, 0);
     return decodeDurableMark(bytes.subarray(0, count));
   } finally {
     file.closeSync();
+  }
+}
+
+/** A few bytes, at once: an asynchronous call takes ten times as long. Null where a repair has removed the file meanwhile. */
+function openAtOnce(disk: Disk, path: string): DiskFile | null {
+  try {
+    return disk.openSync(path);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return null;
+    throw error;
   }
 }

@@ -125,18 +125,23 @@ export class SegmentFiles {
     return file;
   }
 
-  /** Throws `COMPACTED` where the segment's file is of a later generation: another process has put a merged segment in its place. */
+  /** Throws `COMPACTED` where the segment's file is of a later generation: another process has made it anew, by a compaction or a repair. */
   assertGeneration(file: DiskFile, id: number, { storeId, generation }: ExpectedHeader): void {
     const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
     const outcome = decodeSegmentHeader(bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0)));
-    // A broken header, or another segment's, says nothing of compactions, and generations only rise: what lies behind it is checked frame by frame.
+    // A broken header, or another segment's, says nothing of either, and generations only rise: what lies behind it is checked frame by frame.
     if (outcome.kind !== "ok" || outcome.header.segmentId !== id || outcome.header.generation <= generation) return;
     if (sameBytes(outcome.header.storeId, 0, storeId, 0, storeId.length)) throw this.#outdatedError(id);
   }
 
+  /** Throws `COMPACTED` where the file that has the segment's name by now, whichever is held open, is of a later generation than expected. */
+  assertNameKept(id: number): void {
+    if (this.expected(id) !== null && !this.#closed) this.#openExpected(id).closeSync();
+  }
+
   #outdatedError(id: number): StoreError<"COMPACTED"> {
     this.isOutdated = true;
-    const message = `Cannot read segment ${id}: another process has compacted the store, call refresh() and read again`;
+    const message = `Cannot read segment ${id}: another process has compacted or repaired the store, call refresh() and read again`;
     return new StoreError("COMPACTED", message, { segmentId: id });
   }
 

@@ -175,7 +175,7 @@ export class Fold<State> {
     if (this.#eventsUnsaved < eventsMin || this.#last === null || !source.writable) return;
     const origin = source.origin();
     if (origin === null) return;
-    // A state that was begun on one log and ended on another, compacted since, is of neither.
+    // A state that was begun on one log and ended on another, compacted or repaired since, is of neither.
     if (origin.generation !== this.#generation) return;
     const { hash, timestamp } = this.#last;
     // Counted from here on whatever comes of it: a disk that is full is not asked again at once.

@@ -93,7 +93,7 @@ export function decodeSnapshot(bytes: Uint8Array, origin: SnapshotOrigin): Snaps
 
 const DIFFERENCES: Readonly<Record<keyof SnapshotOrigin, string>> = {
   store: "it belongs to another store",
-  generation: "the store was compacted since",
+  generation: "the store was compacted or repaired since",
   projection: "it belongs to another projection",
   version: "the projection has another version",
   events: "the projection's events are others",

@@ -80,7 +80,7 @@ const headerMeanings = {
   storeId: "random, the same in all files of the store",
   segmentId: "u64, from 1",
   firstSequence: "u64, of the next event when the segment was made",
-  generation: "u64, how many compactions the store had seen",
+  generation: "u64, how many compactions and repairs the store had seen",
   replacesFrom: "u64, first segment that this one replaces; 0 when none",
   replacesTo: "u64, the last one",
   createdMicros: "u64, microseconds since the Unix epoch",

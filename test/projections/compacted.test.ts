@@ -37,7 +37,7 @@ test("states are folded anew of what is left, and commands keep their ids", asyn
     const { state, events, eventsRead } = await store.project(Kept);
     assert.deepEqual([state.cents, events, eventsRead], [6, 3, 3]);
   });
-  assert.deepEqual(told, ["ignored: the store was compacted since"]);
+  assert.deepEqual(told, ["ignored: the store was compacted or repaired since"]);
 
   const again = await store.handle(at("a"), Once, "open", { commandId: "open" });
   assert.equal(JSON.stringify(again), JSON.stringify(first));
@@ -76,7 +76,7 @@ test("a state that was begun before a compaction and goes on behind it is given,
   const told = await snapshotsTold(async () => {
     while (state < 20) state = (await watching.next()).value?.state.cents ?? Number.NaN;
   });
-  assert.deepEqual(told, ["ignored: the store was compacted since"]);
+  assert.deepEqual(told, ["ignored: the store was compacted or repaired since"]);
   await watching.return(undefined);
   const { state: left, eventsRead } = await store.project(Kept);
   assert.deepEqual([left.cents, eventsRead], [11, 0]);

@@ -258,3 +258,18 @@ test("a reader that follows across a gap of sequences tells the segment behind i
   }
   await Promise.all([reader.close(), next.close()]);
 });
+
+test("refresh of a batpak 0.3 store that is closed beside it says that it was", async () => {
+  const disk = new SimulatedDisk();
+  const writer = await Store.open(DIRECTORY, { disk, layout: "batpak-0.3" });
+  await writer.append(at, event(0));
+  const reader = await Store.open(DIRECTORY, { disk: disk.asProcess(7), readOnly: true });
+  // More than one step takes up.
+  const items = Array.from({ length: 4000 }, (_, n) => ({ coordinate: at, event: event(n) }));
+  for (let batch = 0; batch < 5; batch++) await writer.appendBatch(items);
+  const refused = assert.rejects(reader.refresh(), { code: "CLOSED" });
+  while ((await reader.count()) === 1) await new Promise((resolve) => setImmediate(resolve));
+  await reader.close();
+  await refused;
+  await writer.close();
+});

@@ -13,7 +13,7 @@ export const SEGMENT_HEADER = {
   storeId: 16, // 16 bytes
   segmentId: 32, // u64
   firstSequence: 40, // u64: of the next event when the segment was made
-  generation: 48, // u64: how many compactions the store had seen
+  generation: 48, // u64: how many compactions and repairs the store had seen
   replacesFrom: 56, // u64: first segment id that this one replaces; 0 when none
   replacesTo: 64, // u64: last one
   createdMicros: 72, // u64
