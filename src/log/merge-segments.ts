@@ -60,11 +60,16 @@ export interface MergeInput {
   readonly pause: Pause;
 }
 
-/** Called between two steps: lets the event loop turn, and throws where the work is to end. */
-export type Pause = () => Promise<void>;
+/**
+ * Called between two steps, with the bytes that were read in the one before: lets the event loop turn where that is due, and throws where the work is
+ * to end.
+ */
+export type Pause = (bytes?: number) => Promise<void>;
 
 /** Looked at in one step, unless a frame is larger. */
 const READ_BYTES = 256 * 1024;
+/** So little is read at once: whoever comes to a small segment opens its file so as well, which takes longer. */
+const SMALL_BYTES = 64 * 1024;
 const PIECE_BYTES = 256 * 1024;
 const BATCHES_PER_STEP = 256;
 const NO_BYTES = new Uint8Array(0);
@@ -94,7 +99,7 @@ export async function* frameBlocks(
       const bytes = new Uint8Array(Math.min(wanted, framesEnd - from));
       const view = new DataView(bytes.buffer);
       const { length } = bytes;
-      const count = await file.read(bytes, 0, length, from);
+      const count = length <= SMALL_BYTES ? file.readSync(bytes, 0, length, from) : await file.read(bytes, 0, length, from);
       const frames: number[] = [];
       let at = 0;
       for (;;) {
@@ -116,7 +121,7 @@ export async function* frameBlocks(
       wanted = at === 0 ? wanted * 4 : READ_BYTES;
       if (frames.length > 0) yield { bytes, view, from, frames };
       from += at;
-      await pause();
+      await pause(length);
     }
   } finally {
     files.unpin(segmentId);
@@ -194,9 +199,9 @@ export async function writeMergedSegment(input: MergeInput, file: DiskFile): Pro
     position += piece.length;
   };
   const retention = new RetentionFrames(seed, first.firstSequence, nowMicros);
-  const retentionAt = await writeRetention(input, retention, async () => {
+  const retentionAt = await writeRetention(input, retention, async (bytes) => {
     await put(retention.take(PIECE_BYTES));
-    await pause();
+    await pause(bytes);
   });
   await put(retention.take(0));
   const writer = new KeptFrames(seed, retention.offset);

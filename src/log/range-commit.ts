@@ -22,6 +22,9 @@ import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import type { MergedFile } from "./merged-file.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
+/** Each takes a turn of the event loop; more would hold up commits, which want a thread of Node's pool as well. */
+const REMOVALS_AT_ONCE = 8;
+
 export interface RangeCommitParts {
   readonly disk: Disk;
   readonly files: SegmentFiles;
@@ -141,13 +144,11 @@ function swap(parts: RangeCommitParts, { entries, merged, removedEvents }: Merge
 async function removeReplaced(parts: RangeCommitParts, replaced: readonly SegmentEntry[]): Promise<void> {
   if (replaced.length === 0) return;
   const { disk, files } = parts;
-  for (const { id } of replaced) {
+  const remove = async ({ id }: SegmentEntry): Promise<void> => {
     files.forget(id);
-    try {
-      await disk.remove(files.path(id));
-    } catch (error) {
-      parts.notRemoved(error);
-    }
-  }
+    await disk.remove(files.path(id)).catch((error: unknown) => parts.notRemoved(error));
+  };
+  for (let from = 0; from < replaced.length; from += REMOVALS_AT_ONCE)
+    await Promise.all(replaced.slice(from, from + REMOVALS_AT_ONCE).map(remove));
   await syncDirectory(parts);
 }

@@ -9,6 +9,7 @@ import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
 import { turnsDuring } from "../../src/testing/turn-counter.ts";
 import { hooked } from "./support/hooked-disk.ts";
+import { slowDisk } from "./support/slow-disk.ts";
 
 const DIRECTORY = "/store";
 const KIND = 0xf001;
@@ -121,5 +122,42 @@ test("of thousands of segments no step of a compaction looks at all", { timeout:
   assert.ok(counting.most() <= Math.max(before, segments / 2), `${counting.most()} files were opened in one turn, ${before} before`);
   assert.deepEqual(await store.scopes().toArray(), [`s:${segments - 1}`]);
   counting.stop();
+  await store.close();
+});
+
+/** How much of a turn of the event loop others take. */
+const BUSY_MS = 6;
+
+/** How many turns the event loop has while the work is done beside others who take their part of each. */
+async function busyTurnsDuring(work: () => Promise<unknown>): Promise<number> {
+  let [turns, stopped] = [0, false];
+  const turn = (): void => {
+    if (stopped) return;
+    turns++;
+    const until = performance.now() + BUSY_MS;
+    while (performance.now() < until);
+    setImmediate(turn);
+  };
+  setImmediate(turn);
+  try {
+    await work();
+  } finally {
+    stopped = true;
+  }
+  return turns;
+}
+
+test("a compaction of many tiny segments goes over several of them in a turn, where others keep the event loop busy", async () => {
+  const segments = 200;
+  const disk = slowDisk(createMemoryDisk(), () => 1);
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 4096, durability: "os", checkpoint: false });
+  for (let n = 0; n < segments; n++) await store.append({ entity: `e:${n % 3}`, scope: "s" }, rawEvent(KIND, { pad: "x".repeat(3500) }));
+  const there = store.segments().length;
+  assert.ok(there >= segments, String(there));
+  const turns = await busyTurnsDuring(async () => {
+    const { removedEvents } = await store.compact({ keepLast: 1 });
+    assert.ok(removedEvents > segments - 10, String(removedEvents));
+  });
+  assert.ok(turns < segments, `${turns} turns for ${there} segments`);
   await store.close();
 });
