@@ -66,7 +66,9 @@ test("each run is taken once, where it begins within the clocks that are asked f
   assert.equal(runs.take("e", 0, 3), null);
   assert.equal(runs.take("e", 4, 100), null);
   assert.equal(runs.take("e", 3, 4)?.to, 4);
+  assert.equal(runs.entitiesWithRuns, 1);
   assert.equal(runs.take("e", 5, 100)?.from, 6);
+  assert.equal(runs.entitiesWithRuns, 0);
   assert.equal(runs.take("e", 0, 100), null);
   assert.equal(runs.first(0), -1);
 });

@@ -26,8 +26,10 @@ export class RemovedRuns {
   #last = new Uint32Array(64);
   #unordered = new Uint32Array(64);
   readonly #few = new Uint32Array(FEW_RUNS);
+  /** How many entities have runs. */
+  entitiesWithRuns = 0;
 
-  /** How many entities have or had runs. */
+  /** How many entities have or had runs: their numbers are below. */
   get entities(): number {
     return this.#names.size;
   }
@@ -65,8 +67,10 @@ export class RemovedRuns {
     if (last < 0 || runs.number(last, RUN.to) + 1 !== from) {
       run = runs.add();
       runs.setNumber(run, RUN.from, from);
-      if (last < 0) this.#first[entity] = run + 1;
-      else {
+      if (last < 0) {
+        this.#first[entity] = run + 1;
+        this.entitiesWithRuns++;
+      } else {
         runs.setNumber(last, RUN.next, run + 1);
         if (from < runs.number(last, RUN.from)) this.#unordered[entity] = 1;
       }
@@ -151,6 +155,7 @@ export class RemovedRuns {
     const begin = this.#runs.number(first, RUN.from);
     if (begin < from || begin >= bound) return null;
     this.#first[entity] = this.next(first) + 1;
+    if (this.#first[entity] === 0) this.entitiesWithRuns--;
     return this.run(first);
   }
 }

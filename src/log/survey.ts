@@ -13,8 +13,8 @@ import { StoredEvent } from "../events/event.ts";
 import type { EventType } from "../events/upcast.ts";
 import { nativeFrames } from "../format/native/frame-format.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
-import { frameFlags, frameLength, isMarked } from "../format/native/frame.ts";
-import { readEntities, readKeys, readSequences } from "../format/native/retention.ts";
+import { frameFlags, frameLength, isMarked, payloadStart } from "../format/native/frame.ts";
+import { holdsBatches, readEntities, readKeys, readSequences } from "../format/native/retention.ts";
 import { OFFSET_MASK } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import { frameBlocks, KeptEvents, type Pause, type SurveyedSegment } from "./merge-segments.ts";
@@ -160,6 +160,7 @@ export class Survey {
   #reckonEarlier(bytes: Uint8Array, view: DataView, at: number): void {
     const { entities } = this.#input.index;
     const size = this.#size;
+    if (holdsBatches(bytes, payloadStart(view, at))) return size.frame(frameLength(view, at));
     const payload = nativeFrames.payload(bytes, view, at) as { readonly retention?: unknown };
     if (payload.retention === "sequences") size.earlierSequences(readSequences(payload).length);
     else if (payload.retention === "entities") {

@@ -13,6 +13,7 @@
  */
 import { crc32 } from "node:zlib";
 import { type ByteSink, GrowingSink } from "../../base/byte-sink.ts";
+import { sameBytes } from "../../base/hex.ts";
 import {
   ARRAY_HEADER_BYTES_MAX,
   INTEGER_BYTES_MAX,
@@ -33,7 +34,8 @@ import { FRAME, FRAME_FLAG } from "./frame-layout.ts";
 import { SEGMENT_HEADER } from "./segment-header.ts";
 
 const NO_BYTES = new Uint8Array(0);
-const EMPTY_ARRAY_BYTES = 1;
+/** How the payload of a frame of batches begins: a map of two members, the sort, and the name of the list that follows. */
+const BATCHES_START = Buffer.from("\x82\xa9retention\xa7batches\xa7batches", "latin1");
 /** What a row takes beyond its names: an id, two hashes, four numbers. */
 const ROW_BYTES_MAX = ARRAY_HEADER_BYTES_MAX + 3 * 2 + 16 + 2 * 32 + 4 * INTEGER_BYTES_MAX;
 
@@ -111,9 +113,8 @@ export class RetentionFrames {
   /** Adds the frame of so many batches, whose bytes are MessagePack: of each a list of rows (`writeRow`); gives its offset. */
   addBatches(count: number, batches: Uint8Array): number {
     return this.#frame((sink) => {
-      encodePayload(sink, { retention: "batches", batches: [] });
-      sink.position -= EMPTY_ARRAY_BYTES;
-      makeRoom(sink, ARRAY_HEADER_BYTES_MAX + batches.length);
+      makeRoom(sink, BATCHES_START.length + ARRAY_HEADER_BYTES_MAX + batches.length);
+      writeRaw(sink, BATCHES_START);
       writeArrayHeader(sink, count);
       writeRaw(sink, batches);
     });
@@ -219,6 +220,11 @@ function member(payload: unknown, sort: string, name: string): unknown {
 /** Which sort of frame this is the payload of; undefined where it is none of ours. */
 export function retentionSort(payload: unknown): unknown {
   return typeof payload === "object" && payload !== null ? (payload as Payload).retention : undefined;
+}
+
+/** Whether the payload at `start` is one of batches, of which most of a record is made: a look that decodes nothing. */
+export function holdsBatches(bytes: Uint8Array, start: number): boolean {
+  return sameBytes(bytes, start, BATCHES_START, 0, BATCHES_START.length);
 }
 
 export function readSummary(payload: unknown): RetentionSummary {
