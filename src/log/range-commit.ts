@@ -5,7 +5,7 @@
  * 1. Everything that the survey leant on is on stable storage, and no checkpoint is being written: the caller sees to both.
  * 2. No checkpoint of before is on stable storage when the new file may be. (The active segment's header, and perhaps the mark, still bear the old
  *    generation: such a checkpoint would be believed, and lead into a file that is another.)
- * 3. Until the turn of the swap everybody in this process reads the old file, which is held open; from that turn on nobody does: index, pages,
+ * 3. Until the turn of the swap everybody in this process reads the old file, which is held open; from that turn on nobody does: index,
  *    files and generation change in one turn, and other processes are told of it in the mark in the same one.
  * 4. A sync that fails poisons the store: what is on the disk cannot be told, and it is never tried again.
  *
@@ -130,7 +130,7 @@ function swap(parts: RangeCommitParts, { entries, merged, removedEvents }: Merge
   index.replaceSegments(entries, merged.entry, removedEvents);
   files.forget(first.id);
   files.unpin(first.id);
-  for (const { index: rows } of entries) if (rows instanceof SealedSegmentIndex) rows.release();
+  releasePages(first);
   try {
     parts.moveOn(merged.entry.generation);
   } catch (error) {
@@ -140,11 +140,18 @@ function swap(parts: RangeCommitParts, { entries, merged, removedEvents }: Merge
   }
 }
 
+function releasePages({ index: rows }: SegmentEntry): void {
+  if (rows instanceof SealedSegmentIndex) rows.release();
+}
+
 /** Nobody in this process asks for them any more. A file that stays counts for nothing. */
 async function removeReplaced(parts: RangeCommitParts, replaced: readonly SegmentEntry[]): Promise<void> {
   if (replaced.length === 0) return;
   const { disk, files } = parts;
-  const remove = async ({ id }: SegmentEntry): Promise<void> => {
+  const remove = async (entry: SegmentEntry): Promise<void> => {
+    const { id } = entry;
+    // Not in the turn of the swap: there may be thousands.
+    releasePages(entry);
     files.forget(id);
     await disk.remove(files.path(id)).catch((error: unknown) => parts.notRemoved(error));
   };

@@ -1,6 +1,7 @@
 /**
  * The rows without a frame of a record of what compaction removed, written as they are told: what answers retries of batches that are gone
- * (`format/native/retention.ts`). In memory stay 40 bytes of each, its id and its place, until the keys are written, which are in the order of ids.
+ * (`format/native/retention.ts`). In memory stay 32 bytes of each, its id and its place, until the keys are written, which are in the order of ids: 12
+ * more while they are sorted.
  */
 import { GrowingSink } from "../base/byte-sink.ts";
 import { ARRAY_HEADER_BYTES_MAX, makeRoom, writeArrayHeader } from "../base/msgpack.ts";
