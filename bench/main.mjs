@@ -1,7 +1,8 @@
 /**
  * npm run bench [-- --quick | --long] [--events N] [--only PART,PART] [--json FILE] [--plots DIR] [--dist DIR]
  *
- * Parts: appending, reading, long, queries, projecting, following, stores, sizes, payloads, opening, batpak03, pauses, history. `--long` takes history to 10,000,000 events.
+ * Parts: appending, reading, long, queries, projecting, following, stores, sizes, payloads, opening, batpak03, pauses,
+ * compacting, history. `--long` takes history to 10,000,000 events.
  *
  * Prints what things cost as ratios within this run. Installs nothing: the rivals come by `npm ci --prefix bench`.
  */
@@ -12,6 +13,7 @@ import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { measureAppending } from "./appending.mjs";
+import { measureCompacting } from "./compacting.mjs";
 import { measureFollowing } from "./following.mjs";
 import { measureHistory } from "./history.mjs";
 import { measureBatpak03, measureOpening } from "./opening.mjs";
@@ -75,6 +77,7 @@ const PARTS = [
   "opening",
   "batpak03",
   "pauses",
+  "compacting",
   "history",
 ];
 const parts = values.only === undefined ? PARTS : values.only.split(",");
@@ -99,6 +102,7 @@ if (parts.includes("opening")) {
 }
 if (parts.includes("batpak03")) results.batpak03 = await step("the batpak 0.3 layout", () => measureBatpak03(input));
 if (parts.includes("pauses")) results.pauses = await step("pauses", () => measurePauses(input));
+if (parts.includes("compacting")) results.compacting = await step("compacting", () => measureCompacting(input));
 if (parts.includes("history")) results.history = await step("history", () => measureHistory(input));
 
 const machine = { cpus: os.cpus().length, node: process.version, system: `${os.type()} ${os.release()}`, events, rounds };

@@ -139,7 +139,7 @@ function payloadRows(payloads) {
 }
 
 export function rowsOf(
-  { appending, reading, long, queries, projecting, following, stores, sizes, payloads, opening, batpak03, pauses, history },
+  { appending, reading, long, queries, projecting, following, stores, sizes, payloads, opening, batpak03, pauses, compacting, history },
   events,
 ) {
   const rows = [];
@@ -246,6 +246,19 @@ export function rowsOf(
   if (pauses !== undefined) {
     for (const [call, pausesMs] of Object.entries(pauses.calls)) rows.push(atMost(`longest pause: ${call}`, pausesMs, "ms", 50));
     rows.push(atMost("the machine alone: the longest that 5 ms of arithmetic took, in 5 s of it", pauses.machine, "ms", null));
+  }
+  if (compacting !== undefined) {
+    for (const [what, runs] of Object.entries(compacting.cases)) {
+      const column = (name) => runs.map((run) => run[name]);
+      rows.push(
+        atMost(`processor time of compacting: ${what}, ${number.format(runs[0].removedEvents)} go`, column("processorMs"), "ms", null),
+      );
+      rows.push(atMost("memory that it takes beyond the open store's", column("moreMB"), "MB", null));
+      rows.push(atMost(`longest pause: compacting ${what}`, column("pauseMs"), "ms", 50));
+    }
+    rows.push(
+      plain("compacting 1,000 tiny segments where others take 10 ms of each turn", `${compacting.tiny.toFixed(2)} turns a segment`),
+    );
   }
   if (history !== undefined) rows.push(...historyRows(history));
   return rows;

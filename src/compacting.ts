@@ -89,6 +89,8 @@ const SEGMENT_BYTES_MIN = 4096;
 const SEGMENT_BYTES_LIMIT = 2 ** 30;
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 const MICROS_PER_MS = 1000;
+/** So many bytes of segments are read between two rests at the most, but for what one step takes, however long others keep the event loop busy. */
+const BYTES_PER_REST = 256 * 1024;
 /** Scopes listed in a step. */
 const SCOPES_PER_STEP = 2048;
 
@@ -187,6 +189,8 @@ class Compaction {
   readonly #options: CompactOptions;
   readonly #signal: AbortSignal;
   readonly #pace = new Pace();
+  /** Read since the last rest. */
+  #bytes = 0;
 
   constructor(access: StoreAccess, host: CompactionHost, options: CompactOptions, signal: AbortSignal) {
     this.#access = access;
@@ -195,8 +199,13 @@ class Compaction {
     this.#signal = signal;
   }
 
-  readonly #pause = async (): Promise<void> => {
-    await this.#pace.rest();
+  /** A rest where it is time for one, or where enough was read: thousands of tiny segments are gone over several in a turn. */
+  readonly #pause = async (bytes = 0): Promise<void> => {
+    this.#bytes += bytes;
+    if (this.#bytes >= BYTES_PER_REST || this.#pace.isDue) {
+      this.#bytes = 0;
+      await this.#pace.rest();
+    }
     this.#signal.throwIfAborted();
     this.#access.writer?.log.queue.assertSound();
   };
@@ -274,7 +283,7 @@ class Compaction {
     let bytesBefore = 0;
     for (const { id } of entries) {
       bytesBefore += files.sizeOf(id);
-      if (this.#pace.isDue) await this.#pause();
+      await this.#pause();
     }
     const scopes = await this.#scopesOf(entries);
     const merged = await writeMergedFile({
@@ -311,7 +320,7 @@ class Compaction {
       for (let from = 0; ; from += SCOPES_PER_STEP) {
         const some = index.withSoundIndex(() => index.indexOf(entry).scopes(from, SCOPES_PER_STEP));
         for (const scope of some) scopes.add(scope);
-        if (this.#pace.isDue) await this.#pause();
+        await this.#pause();
         if (some.length < SCOPES_PER_STEP) break;
       }
     }

@@ -433,7 +433,7 @@ class Verification {
     const check = this.#retention;
     if (check === null || this.#damagedHere) return;
     let entities = 0;
-    for (const name of Array.from(check.left())) {
+    for (const name of check.left()) {
       const id = this.#entities.intern(name);
       this.#heads.ensure(id);
       this.#passRemoved(id, Number.POSITIVE_INFINITY);

@@ -476,6 +476,12 @@ export const mutations = [
     suites: ["compacting, beside"],
   },
   {
+    name: "compaction: it rests where it is time for it alone, however much was read",
+    file: "src/compacting.ts",
+    edits: [["this.#bytes >= BYTES_PER_REST || this.#pace.isDue", "this.#pace.isDue"]],
+    suites: ["compacting, turns"],
+  },
+  {
     name: "compaction: reads under way are not told that the index was changed",
     file: "src/index/store-index.ts",
     edits: [['    this.visibleEvents -= removedEvents;\n    this.revision = Symbol("index");', "    this.visibleEvents -= removedEvents;"]],

@@ -33,6 +33,7 @@ export const suites = {
   changes: { files: ["test/crash/changes.test.ts"] },
   compacting: { files: ["test/crash/compacting.test.ts"] },
   "compacting, beside": { files: ["test/store/compacting.test.ts"] },
+  "compacting, turns": { files: ["test/store/compacting-turns.test.ts"] },
   snapshot: { files: ["test/store/snapshot.test.ts"] },
   "snapshot, beside": { files: ["test/store/snapshot-beside.test.ts"] },
   "repairs, followed": { files: ["test/store/follow-repaired.test.ts"] },

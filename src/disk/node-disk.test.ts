@@ -100,6 +100,37 @@ describe("node disk", () => {
     assert.ok(calls >= 27, `${calls} calls`);
   });
 
+  it("closes a file that lost its name beside the event loop: that may have to give its space back", {
+    skip: !onLinux,
+  }, async (context) => {
+    const closings: string[] = [];
+    for (const name of ["close", "closeSync"] as const) {
+      const plain = fs[name] as (...given: unknown[]) => unknown;
+      context.mock.method(fs, name, (...given: unknown[]) => {
+        closings.push(name);
+        return plain(...given);
+      });
+    }
+    syncBuiltinESMExports();
+    const path = join(directory, "nameless");
+    for (const way of ["close", "closeSync"] as const) {
+      for (const becomes of ["named", "removed", "replaced"]) {
+        writeFileSync(path, "some");
+        const file = nodeDisk.openSync(path);
+        if (becomes === "removed") await nodeDisk.remove(path);
+        if (becomes === "replaced") {
+          writeFileSync(`${path}-new`, "other");
+          await nodeDisk.rename(`${path}-new`, path);
+        }
+        closings.length = 0;
+        await file[way]();
+        assert.deepEqual(closings, [becomes === "named" ? "closeSync" : "close"], `${way} of one that is ${becomes}`);
+      }
+    }
+    context.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+
   it("writes to a file whose size is limited as far as it goes, and reports what the system says", {
     skip: !existsSync("/dev/full"),
   }, async () => {

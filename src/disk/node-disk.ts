@@ -9,7 +9,7 @@
  * 4. Short reads and writes are continued; EINTR and EAGAIN on them are tried again.
  *
  * The callback functions of `node:fs` are wrapped by hand: one promise per call, which a synced append pays for. Looking at an entry, opening a
- * file that is there, its size, and closing one that was not changed, are done at once: they take 2 to 10 µs, of the main thread as well, where the
+ * file that is there, its size, and closing one that was not changed and has a name, are done at once: they take 2 to 10 µs, of the main thread as well, where the
  * way to the thread pool and back takes 50 to 100 and costs the main thread more than the call itself (docs/decisions/0023).
  */
 import * as fs from "node:fs";
@@ -247,8 +247,17 @@ class NodeFile implements DiskFile {
   }
 
   close(): Promise<void> {
-    this.#closing ??= !this.#isChanged && this.#callsInFlight === 0 ? this.#closeAtOnce() : this.#closeWhenIdle();
+    this.#closing ??= !this.#isChanged && this.#callsInFlight === 0 && !this.#isNameless() ? this.#closeAtOnce() : this.#closeWhenIdle();
     return this.#closing;
+  }
+
+  /** Whether it was removed or replaced: closing it may give its space back, tens of milliseconds for some hundred MB. */
+  #isNameless(): boolean {
+    try {
+      return fs.fstatSync(this.#descriptor).nlink === 0;
+    } catch {
+      return false;
+    }
   }
 
   async #closeAtOnce(): Promise<void> {
@@ -257,8 +266,8 @@ class NodeFile implements DiskFile {
 
   closeSync(): void {
     if (this.#closing !== null) return;
-    if (this.#callsInFlight > 0) {
-      // A descriptor in use cannot be closed under its call; nobody is left to hear of an error.
+    if (this.#callsInFlight > 0 || this.#isNameless()) {
+      // A descriptor in use cannot be closed under its call, and one without a name is nobody's any more; nobody is left to hear of an error.
       this.close().catch(() => {});
       return;
     }

@@ -14,6 +14,7 @@ import { RetentionFrames } from "../format/native/retention.ts";
 import { decodeSeal, encodeSeal, type Seal } from "../format/native/seal.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "../format/native/segment-header.ts";
 import { findFrames } from "./frame-search.ts";
+import type { RemovedRows } from "./removed-rows.ts";
 import { Removed } from "./removed.ts";
 import { RetentionSalvage, type SalvagedRecord } from "./retention-salvage.ts";
 
@@ -87,11 +88,16 @@ export async function rebuildSegment({ bytes, frames, header, record, nextSequen
   const retention = new RetentionFrames(seed, firstSequence, createdMicros);
   const removed = new Removed();
   if (record !== null) await removed.earlier(record, rest);
-  const retentionAt = await removed.write(retention, generation, rest);
+  const tellRows = async (rows: RemovedRows): Promise<void> => {
+    for (const batch of record?.batches() ?? []) rows.batch(batch);
+    await rest();
+  };
+  const retentionAt = await removed.write(retention, generation, tellRows, rest);
   const length = frames.reduce<number>((sum, frame) => sum + frame.length, retention.offset);
   const made = new Uint8Array(length + (nextSequence === null ? 0 : FRAME.bytesMin));
   const view = new DataView(made.buffer);
-  made.set(Buffer.concat([encodeSegmentHeader({ ...header, retentionAt }), ...retention.pieces]));
+  made.set(encodeSegmentHeader({ ...header, retentionAt }));
+  made.set(retention.take(0), SEGMENT_HEADER.bytes);
   let at: number = retention.offset;
   for (const [i, frame] of frames.entries()) {
     made.set(bytes.subarray(frame.offset, frame.offset + frame.length), at);
@@ -105,7 +111,7 @@ export async function rebuildSegment({ bytes, frames, header, record, nextSequen
     at = end;
   }
   if (nextSequence !== null) {
-    const seal = { frames: retention.pieces.length + frames.length, nextSequence, timeMicros: createdMicros };
+    const seal = { frames: retention.count + frames.length, nextSequence, timeMicros: createdMicros };
     made.set(encodeSeal(seal, seed, at, at), at);
   }
   return made;

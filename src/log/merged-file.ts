@@ -13,7 +13,7 @@ import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import { writeBlock } from "./block-files.ts";
 import { FrameCache } from "./frame-cache.ts";
 import { FrameSource } from "./frame-source.ts";
-import { frameBlocks, mergedSegment, type MergeInput } from "./merge-segments.ts";
+import { frameBlocks, type MergeInput, writeMergedSegment } from "./merge-segments.ts";
 import { addRecordInForce } from "./records-in-force.ts";
 import { pushFrameRow } from "./replay.ts";
 import { lastBefore } from "./scan-sync.ts";
@@ -36,10 +36,12 @@ export interface MergedFileInput extends MergeInput {
 
 const CACHE_BYTES = 1024 * 1024;
 const ENTITIES_PER_STEP = 1024;
+/** What is added to a previous sequence, which is -1 where there is none, so that 0 is left for what is not known. */
+const PREVIOUS_OFFSET = 2;
 
 export async function writeMergedFile(input: MergedFileInput): Promise<MergedFile> {
   const { disk, directory } = input.files;
-  const path = await writeTemporary(disk, directory, segmentName(input.entries[0].id), mergedSegment(input));
+  const path = await writeTemporary(disk, directory, segmentName(input.entries[0].id), (file) => writeMergedSegment(input, file));
   try {
     return { path, ...(await indexedEntry(input, path)) };
   } catch (error) {
@@ -57,7 +59,8 @@ async function indexedEntry(input: MergedFileInput, path: string): Promise<Omit<
   const seed = segmentSeed(storeId, first.id);
   const frames = new FrameSource(nativeFrames, files, new FrameCache(files, CACHE_BYTES), () => seed);
   try {
-    const rows = new ActiveSegmentIndex(index.entities, index.scopes, first.firstSequence);
+    const events = input.segments.reduce((sum, { kept }) => sum + kept.count, 0);
+    const rows = new ActiveSegmentIndex(index.entities, index.scopes, first.firstSequence, events);
     const entry: SegmentEntry = {
       id: first.id,
       firstSequence: first.firstSequence,
@@ -80,8 +83,8 @@ async function indexedEntry(input: MergedFileInput, path: string): Promise<Omit<
         if ((flags & FRAME_FLAG.retention) !== 0) continue;
         if ((flags & FRAME_FLAG.system) !== 0) addRecordInForce(entry.systemFrames, bytes.slice(at, at + frameLength(view, at)));
         else {
-          const entityId = pushFrameRow(index, rows, bytes, view, at, from + at, (id) => previous.get(id) ?? -1);
-          previous.set(entityId, getUint64(view, at + FRAME.sequence));
+          const entityId = pushFrameRow(index, rows, bytes, view, at, from + at, (id) => (previous[id] || 1) - PREVIOUS_OFFSET);
+          previous[entityId] = getUint64(view, at + FRAME.sequence) + PREVIOUS_OFFSET;
         }
       }
     }
@@ -94,9 +97,14 @@ async function indexedEntry(input: MergedFileInput, path: string): Promise<Omit<
   }
 }
 
-/** By entity id: the sequence of its last event before these segments, of those that have any in them. */
-async function previousSequences({ index, entries, pause }: MergedFileInput): Promise<Map<number, number>> {
-  const previous = new Map<number, number>();
+/**
+ * By entity id: the sequence of its last event before these segments and two, of those that have any in them; 1 where it has none before them, and 0 for
+ * all others.
+ */
+async function previousSequences({ index, entries, pause }: MergedFileInput): Promise<Float64Array> {
+  const previous = new Float64Array(index.entities.size);
+  const [{ firstSequence }] = entries;
+  const within: number[] = [];
   for (const entry of entries) {
     let rows = index.indexOf(entry);
     for (let from = 0, ended = false; !ended; await pause()) {
@@ -109,21 +117,18 @@ async function previousSequences({ index, entries, pause }: MergedFileInput): Pr
       });
       for (const [name, sequence] of met) {
         const id = index.entities.find(name);
-        if (!previous.has(id)) previous.set(id, sequence);
+        if (previous[id] !== 0) continue;
+        previous[id] = sequence + PREVIOUS_OFFSET;
+        if (sequence >= firstSequence) within.push(id);
       }
       from += met.length;
       ended = met.length < ENTITIES_PER_STEP && rows === index.indexOf(entry);
     }
   }
   // An earlier compaction may have removed what such a link leads to.
-  let steps = 0;
-  for (const [id, sequence] of previous) {
-    if (sequence < entries[0].firstSequence) continue;
-    previous.set(
-      id,
-      index.withSoundIndex(() => lastBefore(index, index.entities.name(id), entries[0])),
-    );
-    if (++steps % 16 === 0) await pause();
+  for (const id of within) {
+    previous[id] = index.withSoundIndex(() => lastBefore(index, index.entities.name(id), entries[0])) + PREVIOUS_OFFSET;
+    await pause();
   }
   return previous;
 }

@@ -5,7 +5,7 @@
  * 1. Everything that the survey leant on is on stable storage, and no checkpoint is being written: the caller sees to both.
  * 2. No checkpoint of before is on stable storage when the new file may be. (The active segment's header, and perhaps the mark, still bear the old
  *    generation: such a checkpoint would be believed, and lead into a file that is another.)
- * 3. Until the turn of the swap everybody in this process reads the old file, which is held open; from that turn on nobody does: index, pages,
+ * 3. Until the turn of the swap everybody in this process reads the old file, which is held open; from that turn on nobody does: index,
  *    files and generation change in one turn, and other processes are told of it in the mark in the same one.
  * 4. A sync that fails poisons the store: what is on the disk cannot be told, and it is never tried again.
  *
@@ -21,6 +21,9 @@ import { SealedSegmentIndex } from "../index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import type { MergedFile } from "./merged-file.ts";
 import type { SegmentFiles } from "./segment-files.ts";
+
+/** Each takes a turn of the event loop; more would hold up commits, which want a thread of Node's pool as well. */
+const REMOVALS_AT_ONCE = 8;
 
 export interface RangeCommitParts {
   readonly disk: Disk;
@@ -127,7 +130,7 @@ function swap(parts: RangeCommitParts, { entries, merged, removedEvents }: Merge
   index.replaceSegments(entries, merged.entry, removedEvents);
   files.forget(first.id);
   files.unpin(first.id);
-  for (const { index: rows } of entries) if (rows instanceof SealedSegmentIndex) rows.release();
+  releasePages(first);
   try {
     parts.moveOn(merged.entry.generation);
   } catch (error) {
@@ -137,17 +140,22 @@ function swap(parts: RangeCommitParts, { entries, merged, removedEvents }: Merge
   }
 }
 
+function releasePages({ index: rows }: SegmentEntry): void {
+  if (rows instanceof SealedSegmentIndex) rows.release();
+}
+
 /** Nobody in this process asks for them any more. A file that stays counts for nothing. */
 async function removeReplaced(parts: RangeCommitParts, replaced: readonly SegmentEntry[]): Promise<void> {
   if (replaced.length === 0) return;
   const { disk, files } = parts;
-  for (const { id } of replaced) {
+  const remove = async (entry: SegmentEntry): Promise<void> => {
+    const { id } = entry;
+    // Not in the turn of the swap: there may be thousands.
+    releasePages(entry);
     files.forget(id);
-    try {
-      await disk.remove(files.path(id));
-    } catch (error) {
-      parts.notRemoved(error);
-    }
-  }
+    await disk.remove(files.path(id)).catch((error: unknown) => parts.notRemoved(error));
+  };
+  for (let from = 0; from < replaced.length; from += REMOVALS_AT_ONCE)
+    await Promise.all(replaced.slice(from, from + REMOVALS_AT_ONCE).map(remove));
   await syncDirectory(parts);
 }

@@ -13,11 +13,11 @@ import { StoredEvent } from "../events/event.ts";
 import type { EventType } from "../events/upcast.ts";
 import { nativeFrames } from "../format/native/frame-format.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
-import { frameFlags, frameLength, isMarked } from "../format/native/frame.ts";
-import { readEntities, readKeys, readSequences } from "../format/native/retention.ts";
+import { frameFlags, frameLength, isMarked, payloadStart } from "../format/native/frame.ts";
+import { holdsBatches, readEntities, readKeys, readSequences } from "../format/native/retention.ts";
 import { OFFSET_MASK } from "../index/segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
-import { frameBlocks, type SurveyedSegment } from "./merge-segments.ts";
+import { frameBlocks, KeptEvents, type Pause, type SurveyedSegment } from "./merge-segments.ts";
 import { MergedSize } from "./merged-size.ts";
 import { RowSearch, type SearchFilter } from "./row-search.ts";
 import type { SegmentFiles } from "./segment-files.ts";
@@ -43,8 +43,7 @@ export interface SurveyInput {
   readonly segmentBytesMax: number;
   /** The newest id that the store has issued: 16 bytes. */
   readonly newestId: () => Uint8Array;
-  /** Called between two steps: lets the event loop turn, and throws where the work is to end. */
-  readonly pause: () => Promise<void>;
+  readonly pause: Pause;
 }
 
 /** What is to become of a segment. */
@@ -118,7 +117,7 @@ export class Survey {
   async #survey(segment: SegmentEntry): Promise<SegmentPlan> {
     const { files, storeId, pause } = this.#input;
     const size = this.#size;
-    const kept: number[] = [];
+    const kept = new KeptEvents();
     const commit: MetEvent[] = [];
     let [hasForeign, removedEvents] = [false, 0];
     for await (const { bytes, view, from, frames } of frameBlocks(files, storeId, segment.id, segment.framesEnd, pause)) {
@@ -135,7 +134,7 @@ export class Survey {
         const holds = hasForeign && commit.some(({ keeps }) => keeps);
         for (const event of commit) {
           const stays = event.keeps || holds;
-          kept.push(stays ? 1 : 0);
+          kept.add(stays);
           if (stays) size.kept(event.bytes);
           else {
             removedEvents++;
@@ -148,10 +147,8 @@ export class Survey {
         hasForeign = false;
       }
     }
-    const bits = new Uint8Array((kept.length + 7) >>> 3);
-    for (let i = 0; i < kept.length; i++) bits[i >>> 3] |= kept[i] << (i & 7);
     const { id, firstSequence, nextSequence, framesEnd } = segment;
-    return { entry: segment, id, firstSequence, nextSequence, framesEnd, kept: bits, removedEvents };
+    return { entry: segment, id, firstSequence, nextSequence, framesEnd, kept, removedEvents };
   }
 
   async #restFromKeep(): Promise<void> {
@@ -163,6 +160,7 @@ export class Survey {
   #reckonEarlier(bytes: Uint8Array, view: DataView, at: number): void {
     const { entities } = this.#input.index;
     const size = this.#size;
+    if (holdsBatches(bytes, payloadStart(view, at))) return size.frame(frameLength(view, at));
     const payload = nativeFrames.payload(bytes, view, at) as { readonly retention?: unknown };
     if (payload.retention === "sequences") size.earlierSequences(readSequences(payload).length);
     else if (payload.retention === "entities") {

@@ -1,15 +1,19 @@
 /** Holds what a merged segment says was removed against the events that are there: every gap must be told of, and nothing else. */
+import { RecordList } from "../base/record-list.ts";
 import type { RemovedRun } from "../format/native/retention.ts";
+import { RemovedRuns } from "./removed-runs.ts";
 import type { Retention } from "./retention.ts";
 
-/** Looked at in one step: a record may tell of as many events as a segment held. */
-const ITEMS_PER_STEP = 1024;
+/** Looked at in one step: a record may tell of as many events as a segment held. A frame of rows has some more. */
+const ITEMS_PER_STEP = 384;
 
 export class RetentionCheck {
   /** Events removed, as the summary says. */
   readonly removed: number;
-  readonly #runs = new Map<string, { readonly runs: RemovedRun[]; next: number }>();
-  readonly #sequences: [number, number][] = [];
+  /** Those that were not taken yet. */
+  readonly #runs = new RemovedRuns();
+  /** First and last of each run of sequences. */
+  readonly #sequences = new RecordList(2);
   #nextSequences = 0;
   #contradiction: string | null = null;
 
@@ -36,14 +40,17 @@ export class RetentionCheck {
     let bySequence = 0;
     for (const [name, runs] of retention.entities()) {
       // An entity of many runs is told of in several frames.
-      const known = this.#runs.get(name);
-      if (known === undefined) this.#runs.set(name, { runs, next: 0 });
-      else for (const run of runs) known.runs.push(run);
-      for (const { from, to } of runs) byClock += to - from + 1;
+      const entity = this.#runs.entity(name);
+      for (const { from, to, lastSequence, lastHash } of runs) {
+        this.#runs.add(entity, from, to, lastSequence, lastHash, 0);
+        byClock += to - from + 1;
+      }
       yield runs.length;
     }
     for (const [from, to] of retention.sequences()) {
-      this.#sequences.push([from, to]);
+      const run = this.#sequences.add();
+      this.#sequences.setNumber(run, 0, from);
+      this.#sequences.setNumber(run, 1, to);
       bySequence += to - from + 1;
       yield 1;
     }
@@ -58,48 +65,46 @@ export class RetentionCheck {
   }
 
   #isListed(sequence: number): boolean {
+    const list = this.#sequences;
     let low = 0;
-    let high = this.#sequences.length;
+    let high = list.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#sequences[middle][1] < sequence) low = middle + 1;
+      if (list.number(middle, 1) < sequence) low = middle + 1;
       else high = middle;
     }
-    return low < this.#sequences.length && this.#sequences[low][0] <= sequence;
+    return low < list.length && list.number(low, 0) <= sequence;
   }
 
   /** The first sequence of the next removed run that was not taken yet; infinity where there is none. */
   get nextRemoved(): number {
-    return this.#sequences[this.#nextSequences]?.[0] ?? Number.POSITIVE_INFINITY;
+    return this.#nextSequences < this.#sequences.length ? this.#sequences.number(this.#nextSequences, 0) : Number.POSITIVE_INFINITY;
   }
 
   /** Takes the removed runs that follow on `next` without a gap, up to the sequence `bound`; gives what is due then. */
   passSequences(next: number, bound: number): number {
     let due = next;
-    while (due < bound && this.nextRemoved === due) due = this.#sequences[this.#nextSequences++][1] + 1;
+    while (due < bound && this.nextRemoved === due) due = this.#sequences.number(this.#nextSequences++, 1) + 1;
     return due;
   }
 
   /** The next removed run of this entity, if it lies within clocks `[from, bound)`; null when there is none. Each is given once. */
   takeRun(name: string, from: number, bound: number): RemovedRun | null {
-    const known = this.#runs.get(name);
-    const run = known?.runs[known.next];
-    if (known === undefined || run === undefined || run.from < from || run.from >= bound) return null;
-    known.next++;
-    return run;
+    return this.#runs.take(name, from, bound);
   }
 
   /** The entities with runs that were not taken yet. */
   *left(): Generator<string, void> {
-    for (const [name, { runs, next }] of this.#runs) if (next < runs.length) yield name;
+    const runs = this.#runs;
+    for (let entity = 0; entity < runs.entities && runs.entitiesWithRuns > 0; entity++)
+      if (runs.first(entity) >= 0) yield runs.name(entity);
   }
 
   /** What is wrong once everything was taken; null when nothing is. */
   problem(): string | null {
     if (this.#contradiction !== null) return this.#contradiction;
     for (const name of this.left()) return `what it says was removed of ${name} does not fit the events that are there`;
-    if (this.#nextSequences < this.#sequences.length)
-      return `sequence ${this.#sequences[this.#nextSequences][0]}, which it lists as removed, does not fit`;
+    if (this.#nextSequences < this.#sequences.length) return `sequence ${this.nextRemoved}, which it lists as removed, does not fit`;
     return null;
   }
 }

@@ -5,15 +5,7 @@ import { isStoreError } from "../../src/base/store-error.ts";
 import { decodePayload } from "../../src/events/payload-decode.ts";
 import { encodePayload } from "../../src/events/payload-encode.ts";
 import { CONSUMER_SLOT_BYTES, decodeConsumerPosition, encodeConsumerPosition } from "../../src/format/consumer-position.ts";
-import {
-  readBatches,
-  readEntities,
-  readKeys,
-  readSequences,
-  readSummary,
-  rowPayload,
-  summaryPayload,
-} from "../../src/format/native/retention.ts";
+import { readBatches, readEntities, readKeys, readSequences, readSummary, summaryPayload } from "../../src/format/native/retention.ts";
 import { decodeSnapshot, encodeSnapshot } from "../../src/projections/snapshot-format.ts";
 import type { FuzzInput, FuzzTarget } from "./fuzz-run.ts";
 import { text } from "./native-targets.ts";
@@ -86,7 +78,7 @@ function runSnapshot({ bytes }: FuzzInput): string {
 function retentionPayloads(): Uint8Array[] {
   const hash = new Uint8Array(32).fill(7);
   const id = new Uint8Array(16).fill(3);
-  const row = { id, entity: "e", scope: "s", kind: 0x1000, payloadHash: hash, sequence: 4, clock: 2, timeMicros: 9, hash };
+  const row = [id, "e", "s", 0x1000, hash, 4, 2, 9, hash];
   const summary = {
     removals: [{ generation: 1, count: 3, hash }],
     removed: 3,
@@ -100,7 +92,7 @@ function retentionPayloads(): Uint8Array[] {
     summaryPayload(summary),
     { retention: "sequences", runs: [0, 3, 7, 7] },
     { retention: "entities", entities: [["e", 0, 2, 4, hash]] },
-    { retention: "batches", batches: [[rowPayload(row), rowPayload(row)]] },
+    { retention: "batches", batches: [[row, row]] },
     { retention: "keys", ids: new Uint8Array(32), places: new Uint8Array(16) },
   ];
   return payloads.map((payload) => {

@@ -9,6 +9,7 @@ import { Store } from "../../src/store.ts";
 import { createMemoryDisk } from "../../src/testing/memory-disk.ts";
 import { turnsDuring } from "../../src/testing/turn-counter.ts";
 import { hooked } from "./support/hooked-disk.ts";
+import { slowDisk } from "./support/slow-disk.ts";
 
 const DIRECTORY = "/store";
 const KIND = 0xf001;
@@ -121,5 +122,84 @@ test("of thousands of segments no step of a compaction looks at all", { timeout:
   assert.ok(counting.most() <= Math.max(before, segments / 2), `${counting.most()} files were opened in one turn, ${before} before`);
   assert.deepEqual(await store.scopes().toArray(), [`s:${segments - 1}`]);
   counting.stop();
+  await store.close();
+});
+
+/** How much of a turn of the event loop others take. */
+const BUSY_MS = 6;
+
+/** How many turns the event loop has while the work is done beside others who take their part of each. */
+async function busyTurnsDuring(work: () => Promise<unknown>, began: () => void = () => {}): Promise<number> {
+  let [turns, stopped] = [0, false];
+  const turn = (): void => {
+    if (stopped) return;
+    turns++;
+    began();
+    const until = performance.now() + BUSY_MS;
+    while (performance.now() < until);
+    setImmediate(turn);
+  };
+  setImmediate(turn);
+  try {
+    await work();
+  } finally {
+    stopped = true;
+  }
+  return turns;
+}
+
+test("a compaction of many tiny segments goes over several of them in a turn, where others keep the event loop busy", async () => {
+  const segments = 200;
+  const disk = slowDisk(createMemoryDisk(), () => 1);
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 4096, durability: "os", checkpoint: false });
+  for (let n = 0; n < segments; n++) await store.append({ entity: `e:${n % 3}`, scope: "s" }, rawEvent(KIND, { pad: "x".repeat(3500) }));
+  const there = store.segments().length;
+  assert.ok(there >= segments, String(there));
+  const turns = await busyTurnsDuring(async () => {
+    const { removedEvents } = await store.compact({ keepLast: 1 });
+    assert.ok(removedEvents > segments - 10, String(removedEvents));
+  });
+  assert.ok(turns < segments, `${turns} turns for ${there} segments`);
+  await store.close();
+});
+
+test("however long others keep the event loop busy, a compaction reads a bounded number of bytes in a turn of it", async () => {
+  let [bytes, most, inAll] = [0, 0, 0];
+  const count = (length: number): void => {
+    bytes += length;
+    inAll += length;
+    most = Math.max(most, bytes);
+  };
+  const memory = createMemoryDisk();
+  const disk = Object.assign(Object.create(memory) as Disk, {
+    openSync(path: string) {
+      const file = memory.openSync(path);
+      const plain = file.readSync.bind(file);
+      file.read = async (target, offset, length, position) => {
+        count(length);
+        return plain(target, offset, length, position);
+      };
+      file.readSync = (target, offset, length, position) => {
+        count(length);
+        return plain(target, offset, length, position);
+      };
+      return file;
+    },
+  });
+  const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 1024 * 1024, durability: "os", checkpoint: false });
+  for (let n = 0; n < 5; n++) {
+    const items = Array.from({ length: 500 }, (_, i) => ({
+      coordinate: { entity: `e:${i % 7}`, scope: "s" },
+      event: rawEvent(KIND, { n, pad: "x".repeat(2000) }),
+    }));
+    await store.appendBatch(items);
+  }
+  inAll = most = 0;
+  await busyTurnsDuring(
+    async () => assert.ok((await store.compact({ query: {} })).removedEvents > 1000),
+    () => (bytes = 0),
+  );
+  assert.ok(inAll > 4 * 1024 * 1024, `${inAll} bytes in all`);
+  assert.ok(most <= 512 * 1024, `${most} bytes in one turn`);
   await store.close();
 });

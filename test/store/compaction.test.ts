@@ -400,14 +400,13 @@ test("a compaction looks at a bounded number of bytes, and then lets the event l
   }
   await store.close();
   let [inThisTurn, mostInATurn, inAll, turns] = [0, 0, 0, 0];
-  const counted = watched(disk, "openSync", (file) =>
-    watched(file as object, "read", (result, [, , length]) => {
-      inThisTurn += length as number;
-      inAll += length as number;
-      mostInATurn = Math.max(mostInATurn, inThisTurn);
-      return result;
-    }),
-  );
+  const count = (result: unknown, [, , length]: readonly unknown[]): unknown => {
+    inThisTurn += length as number;
+    inAll += length as number;
+    mostInATurn = Math.max(mostInATurn, inThisTurn);
+    return result;
+  };
+  const counted = watched(disk, "openSync", (file) => watched(watched(file as object, "read", count), "readSync", count));
   let goesOn = true;
   const turn = (): void => {
     turns++;

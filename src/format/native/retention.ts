@@ -12,7 +12,19 @@
  * | `summary` | see `RetentionSummary`. The segment's header says where it stands |
  */
 import { crc32 } from "node:zlib";
-import { GrowingSink } from "../../base/byte-sink.ts";
+import { type ByteSink, GrowingSink } from "../../base/byte-sink.ts";
+import { sameBytes } from "../../base/hex.ts";
+import {
+  ARRAY_HEADER_BYTES_MAX,
+  INTEGER_BYTES_MAX,
+  makeRoom,
+  stringBytesMax,
+  writeArrayHeader,
+  writeBinary8,
+  writeInteger,
+  writeRaw,
+  writeString,
+} from "../../base/msgpack.ts";
 import { StoreError } from "../../base/store-error.ts";
 import { SYSTEM_CONFIG_CHANGE } from "../../events/kind.ts";
 import { encodePayload } from "../../events/payload-encode.ts";
@@ -20,6 +32,12 @@ import { blake3 } from "../../kernel/frame-kernel.ts";
 import { beginFrame, endFrame, frameSeed, markFrame, stampFrame } from "./frame.ts";
 import { FRAME, FRAME_FLAG } from "./frame-layout.ts";
 import { SEGMENT_HEADER } from "./segment-header.ts";
+
+const NO_BYTES = new Uint8Array(0);
+/** How the payload of a frame of batches begins: a map of two members, the sort, and the name of the list that follows. */
+const BATCHES_START = Buffer.from("\x82\xa9retention\xa7batches\xa7batches", "latin1");
+/** What a row takes beyond its names: an id, two hashes, four numbers. */
+const ROW_BYTES_MAX = ARRAY_HEADER_BYTES_MAX + 3 * 2 + 16 + 2 * 32 + 4 * INTEGER_BYTES_MAX;
 
 /** A row without a frame: what answers a retry of a batch that was removed. */
 export interface RemovedRow {
@@ -65,14 +83,21 @@ export interface RetentionSummary {
   readonly filter: Uint8Array;
 }
 
-/** Makes frames that stand one behind the other, from `offset` of the segment with this seed on. */
+/**
+ * Makes frames that stand one behind the other, from `offset` of the segment with this seed on. Whoever makes many takes them as they are made; the
+ * memory is his then.
+ */
 export class RetentionFrames {
-  readonly pieces: Uint8Array[] = [];
+  /** How many were made. */
+  count = 0;
   /** Where the next frame will stand. */
   offset: number = SEGMENT_HEADER.bytes;
   readonly #seed: number;
   readonly #sequence: number;
   readonly #timeMicros: number;
+  readonly #sink = new GrowingSink();
+  #made: Uint8Array[] = [];
+  #madeBytes = 0;
 
   constructor(seed: number, sequence: number, timeMicros: number) {
     this.#seed = seed;
@@ -82,22 +107,50 @@ export class RetentionFrames {
 
   /** Adds a frame; gives its offset. */
   add(payload: Readonly<Record<string, unknown>>): number {
-    const sink = new GrowingSink(1024);
+    return this.#frame((sink) => encodePayload(sink, payload));
+  }
+
+  /** Adds the frame of so many batches, whose bytes are MessagePack: of each a list of rows (`writeRow`); gives its offset. */
+  addBatches(count: number, batches: Uint8Array): number {
+    return this.#frame((sink) => {
+      makeRoom(sink, BATCHES_START.length + ARRAY_HEADER_BYTES_MAX + batches.length);
+      writeRaw(sink, BATCHES_START);
+      writeArrayHeader(sink, count);
+      writeRaw(sink, batches);
+    });
+  }
+
+  #frame(writePayload: (sink: ByteSink) => void): number {
+    const sink = this.#sink;
+    // What is not written is zero.
+    sink.bytes.fill(0, 0, FRAME.variable);
+    sink.position = 0;
     const flags = FRAME_FLAG.system | FRAME_FLAG.retention;
     const start = beginFrame(sink, { flags, kind: SYSTEM_CONFIG_CHANGE, version: 1, entity: "_batpak", scope: "_system" });
-    encodePayload(sink, payload);
+    writePayload(sink);
     const length = endFrame(sink, start);
     const { bytes, view } = sink;
     const { offset } = this;
     // The whole file is synced before it has its name.
-    stampFrame(view, start, this.pieces.length, this.#sequence, this.#timeMicros, 0);
+    stampFrame(view, start, this.count, this.#sequence, this.#timeMicros, 0);
     markFrame(view, start);
     const hashAt = start + length - FRAME.hashBytes;
     bytes.set(blake3(bytes.subarray(start + FRAME.body, hashAt)), hashAt);
     view.setUint32(start + FRAME.crc, crc32(bytes.subarray(start + FRAME.length, start + length), frameSeed(this.#seed, offset)), true);
-    this.pieces.push(sink.copy(start));
+    this.#made.push(sink.copy(start));
+    this.#madeBytes += length;
+    this.count++;
     this.offset += length;
     return offset;
+  }
+
+  /** The bytes of the frames that were made and not taken, where they are more than so many; else none. */
+  take(bytesMin: number): Uint8Array {
+    if (this.#madeBytes <= bytesMin) return NO_BYTES;
+    const bytes = Buffer.concat(this.#made, this.#madeBytes);
+    this.#made = [];
+    this.#madeBytes = 0;
+    return bytes;
   }
 }
 
@@ -114,8 +167,19 @@ export function summaryPayload(summary: RetentionSummary): Readonly<Record<strin
   };
 }
 
-export function rowPayload(row: RemovedRow): readonly unknown[] {
-  return [row.id, row.entity, row.scope, row.kind, row.payloadHash, row.sequence, row.clock, row.timeMicros, row.hash];
+/** A row as MessagePack, in the shortest forms. */
+export function writeRow(sink: ByteSink, row: RemovedRow): void {
+  makeRoom(sink, ROW_BYTES_MAX + stringBytesMax(row.entity) + stringBytesMax(row.scope));
+  writeArrayHeader(sink, 9);
+  writeBinary8(sink, row.id);
+  writeString(sink, row.entity);
+  writeString(sink, row.scope);
+  writeInteger(sink, row.kind);
+  writeBinary8(sink, row.payloadHash);
+  writeInteger(sink, row.sequence);
+  writeInteger(sink, row.clock);
+  writeInteger(sink, row.timeMicros);
+  writeBinary8(sink, row.hash);
 }
 
 // Reading: whatever does not fit is damage.
@@ -142,8 +206,9 @@ function bytes(value: unknown, length: number, what: string): Uint8Array {
   return value;
 }
 
+/** A name. */
 function text(value: unknown, what: string): string {
-  if (typeof value !== "string") throw unfit(what);
+  if (typeof value !== "string" || value === "") throw unfit(what);
   return value;
 }
 
@@ -155,6 +220,11 @@ function member(payload: unknown, sort: string, name: string): unknown {
 /** Which sort of frame this is the payload of; undefined where it is none of ours. */
 export function retentionSort(payload: unknown): unknown {
   return typeof payload === "object" && payload !== null ? (payload as Payload).retention : undefined;
+}
+
+/** Whether the payload at `start` is one of batches, of which most of a record is made: a look that decodes nothing. */
+export function holdsBatches(bytes: Uint8Array, start: number): boolean {
+  return sameBytes(bytes, start, BATCHES_START, 0, BATCHES_START.length);
 }
 
 export function readSummary(payload: unknown): RetentionSummary {
