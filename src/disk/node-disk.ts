@@ -56,7 +56,7 @@ export function createNodeDisk(options: NodeDiskOptions = {}): Disk {
     link: (from, to) => settle((done) => fs.link(from, to, done)),
     remove: (path) => settle((done) => fs.unlink(path, done)),
     syncDirectory,
-    realPath: (path) => new Promise((resolve, reject) => fs.realpath(path, (error, real) => (error ? reject(error) : resolve(real)))),
+    realPath: async (path) => fs.realpathSync.native(path),
     watch: watchFile,
     lock: lockFile,
     get self() {
