@@ -77,7 +77,7 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     if (file === null) return false;
     try {
       // Compacted in this very moment, or repaired: a frame of the new file may stand right where the view ended in the old one.
-      if (isCompacted(file, segment.generation)) return false;
+      if (isCompacted(file, segment.generation) || parts.files.isOther(segment.id, file)) return false;
       // What was seen is gone: reading anew tells why.
       if ((await file.size()) < segment.framesEnd) return false;
       if (!segment.sealed && !(await takeUpSegment(input, target, segment, file, to))) return true;
