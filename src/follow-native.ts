@@ -72,7 +72,8 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
   };
   for (let segment = active; ; ) {
     const to = shownTo(mark, segment.id);
-    if (to !== undefined && to <= segment.framesEnd) return true;
+    // All of it was seen. Where there are more events in no more bytes, the file is another.
+    if (mark !== null && to !== undefined && to <= segment.framesEnd) return mark.visibleSequence <= index.visible.sequence;
     const file = await ifThere(() => input.disk.open(parts.files.path(segment.id), "read"));
     if (file === null) return false;
     try {
