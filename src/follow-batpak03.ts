@@ -42,8 +42,11 @@ export async function followBatpak03({ disk, parts, mark }: FollowBatpak03Input)
   const isMore = shown.length > 0 || (!active.sealed && (ends.get(active.id) ?? 0) > active.framesEnd);
   // Where no writer lived, one may have come since, and what it has not committed yet is nobody's to see: it is asked for again.
   if (!isMore || (mark === null && (await readerView(disk, parts.directory)).writer)) return true;
-  // It would go on behind a part of the batch.
-  if (log.mayGoOn === true) return false;
+  if (log.mayGoOn === true) {
+    const { end, cutBytes } = log.unsettled;
+    // It would go on behind a part of the batch; unless nothing came since the log was read.
+    return mark === null && shown.length === 0 && ends.get(active.id) === end + cutBytes;
+  }
   const following = new Following(parts, ends);
   if (!active.sealed && !(await following.take(active.id, active.framesEnd, shown.length > 0))) return false;
   for (const [i, id] of shown.entries()) {

@@ -72,12 +72,13 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
   };
   for (let segment = active; ; ) {
     const to = shownTo(mark, segment.id);
-    if (to !== undefined && to <= segment.framesEnd) return true;
+    // All of it was seen. Where there are more events in no more bytes, the file is another.
+    if (mark !== null && to !== undefined && to <= segment.framesEnd) return mark.visibleSequence <= index.visible.sequence;
     const file = await ifThere(() => input.disk.open(parts.files.path(segment.id), "read"));
     if (file === null) return false;
     try {
       // Compacted in this very moment, or repaired: a frame of the new file may stand right where the view ended in the old one.
-      if (isCompacted(file, segment.generation)) return false;
+      if (isCompacted(file, segment.generation) || parts.files.isOther(segment.id, file)) return false;
       // What was seen is gone: reading anew tells why.
       if ((await file.size()) < segment.framesEnd) return false;
       if (!segment.sealed && !(await takeUpSegment(input, target, segment, file, to))) return true;

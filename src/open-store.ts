@@ -228,7 +228,9 @@ function visibleBeside(mark: DurableMark, shown: OpenedNativeLog | undefined): {
   if (shown === undefined || shown.storeId === null || shown.problems.length > 0) return marked;
   const { visible } = shown.index;
   const isSameStore = Buffer.compare(mark.storeId, shown.storeId) === 0;
-  return isSameStore && visible.sequence > mark.visibleSequence ? { segmentId: visible.segmentId, offset: visible.offset } : marked;
+  // One of an older generation was left by a repair that was killed: it has a place in the file of before.
+  const isBehind = visible.sequence > mark.visibleSequence || mark.generation < shown.generation;
+  return isSameStore && isBehind ? { segmentId: visible.segmentId, offset: visible.offset } : marked;
 }
 
 /** A file that is gone at every look at them all. */

@@ -43,9 +43,10 @@ class Applying {
     await this.#putCheckpointAside();
     await this.#rebuildPlaces(false);
     await this.#leaveBlocksOut();
-    await this.#remove(actions.some(({ file }) => file === DURABLE_MARK_FILE) ? [CHECKPOINT_ASIDE, DURABLE_MARK_FILE] : [CHECKPOINT_ASIDE]);
-    // An older checkpoint and mark count for nothing: had this been cut off, the next repair would not have gone by them.
+    // An older checkpoint and mark count for nothing: had this been cut off, the next repair would not have gone by them. And before the mark goes, which
+    // mostly tells that there is something to repair: no other would give it.
     for (const [id, made] of newest) await this.#replace(id, inGeneration(made, this.#plan.generation + 1));
+    await this.#remove(actions.some(({ file }) => file === DURABLE_MARK_FILE) ? [CHECKPOINT_ASIDE, DURABLE_MARK_FILE] : [CHECKPOINT_ASIDE]);
   }
 
   async #addSuccessor({ id, first, records }: Successor): Promise<void> {

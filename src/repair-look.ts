@@ -104,13 +104,13 @@ type ReadTwice = Pick<DamagedLog, "damage" | "ofBlocks" | "opened" | "neverBegun
 };
 
 async function readTwice(files: SegmentFiles, ids: readonly number[], mark: DurableMark | null): Promise<ReadTwice> {
-  const byFrames = await read(files, ids, mark, { checkpoint: false, blocks: false }, async ({ log }) => ({
-    log: factsOf(log),
-    kinds: await kindsIn(log.index),
-  }));
   const usual = await read(files, ids, mark, { blocks: true }, async (parts) => ({
     log: factsOf(parts.log),
     ofBlocks: await problemsOfBlocks(files.disk, parts),
+  }));
+  const byFrames = await read(files, ids, synced(mark, usual.log), { checkpoint: false, blocks: false }, async ({ log }) => ({
+    log: factsOf(log),
+    kinds: await kindsIn(log.index),
   }));
   const problems = [...byFrames.log.problems, ...usual.log.problems];
   const { records, unsettled } = byFrames.log;
@@ -127,6 +127,16 @@ async function readTwice(files: SegmentFiles, ids: readonly number[], mark: Dura
     pictured: usual.log.pictured ?? (await picturedAside(files.disk, files.directory)),
     storeFound: byFrames.log.storeId ?? usual.log.storeId,
   };
+}
+
+/** A mark of what had been synced, as the mark and the checkpoint tell: opening by that looks at no frame before its end, and without it nobody else may know. */
+function synced(mark: DurableMark | null, { route, pictured }: Pick<OpenedNativeLog, "route" | "pictured">): DurableMark | null {
+  if (route !== "checkpoint" || pictured === null || pictured === undefined) return mark;
+  const { storeId, generation, segmentId, offset, nextSequence } = pictured;
+  const isOwn = mark !== null && sameBytes(mark.storeId, 0, storeId, 0, 16) && mark.generation >= generation;
+  if (isOwn && (mark.syncedSegment > segmentId || (mark.syncedSegment === segmentId && mark.syncedOffset >= offset))) return mark;
+  const position = { syncedSegment: segmentId, syncedOffset: offset, visibleSegment: segmentId, visibleOffset: offset };
+  return { storeId, generation, visibleSequence: nextSequence, ...position };
 }
 
 /** What is kept of a log that was read; not its index, which may be large. */

@@ -137,6 +137,18 @@ test("a damaged frame in any segment costs that frame only", async () => {
   }
 });
 
+// Found by a review: a repair told that nothing was wrong, of a log that had only the checkpoint to tell that it was, and every read there was CORRUPT.
+test("a damaged frame that only the checkpoint tells to have been synced costs that frame only", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk, durability: "os" });
+  for (let n = 0; n < 30; n++) await store.append({ entity: "e", scope: "s" }, Noted({ n, text: "something worth keeping" }));
+  await store.close();
+  const before = await readAll(disk);
+  disk.put(`${DIRECTORY}/durable.mark`, null);
+  disk.corrupt(`${DIRECTORY}/000001.fbat`, 3000, (byte) => byte ^ 0x10);
+  await repairAndCompare(disk, before, 1);
+});
+
 test("a damaged frame in a large sealed segment costs that frame only, though its index block has what looks like frames", async () => {
   const disk = new SimulatedDisk();
   const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 4 * 1024 * 1024 });

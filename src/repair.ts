@@ -8,9 +8,11 @@
  *    what of it is whole (`log/retention-salvage.ts`). System records that index blocks or the checkpoint repeat are put back (`log/records-salvage.ts`). A
  *    missing segment is replaced by an empty one. Where sequences were given to events that are lost off the end of the log, an empty segment that begins
  *    behind them is put there before all this: no sequence is given twice.
- * 3. What speaks of the log as it was is removed: the checkpoint after the newest segment and before all others, then the mark. Commit point of
- *    each: the directory sync. Until all is done the checkpoint lies under a temporary name, for whoever begins again: only it may tell some records.
+ * 3. The checkpoint goes, after the newest segment and before all others. Commit point: the directory sync. Until all is done it lies under a temporary
+ *    name, for whoever begins again: only it may tell some records.
  * 4. The newest segment gets the later generation that the others have got, by which readers that are open know them. Commit point: the rename.
+ * 5. What still speaks of the log as it was is removed, the mark in the end. Commit point: the directory sync. Until then it mostly shows that there is
+ *    something to repair.
  *
  * What was lost stays visible: `verify` goes on naming the entities whose chains have a hole.
  *

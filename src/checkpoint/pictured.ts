@@ -10,6 +10,9 @@ export interface PicturedLog {
   readonly storeId: Uint8Array;
   readonly generation: number;
   readonly nextSequence: number;
+  /** Where it ends: the log was synced up to there. */
+  readonly segmentId: number;
+  readonly offset: number;
   /** System records in force. */
   readonly records: readonly Uint8Array[];
 }
@@ -18,7 +21,8 @@ export interface PicturedLog {
 export const CHECKPOINT_ASIDE = `${CHECKPOINT_FILE}.0-0.tmp`;
 
 export function picturedBy({ storeId, generation, index, records }: RestoredCheckpoint): PicturedLog {
-  return { storeId, generation, nextSequence: index.visible.sequence, records };
+  const { sequence, segmentId, offset } = index.visible;
+  return { storeId, generation, nextSequence: sequence, segmentId, offset, records };
 }
 
 /** What the checkpoint says that a repair put aside and was then cut off; null where none did. */

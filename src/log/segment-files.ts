@@ -127,16 +127,27 @@ export class SegmentFiles {
 
   /** Throws `COMPACTED` where the segment's file is of a later generation: another process has made it anew, by a compaction or a repair. */
   assertGeneration(file: DiskFile, id: number, { storeId, generation }: ExpectedHeader): void {
-    const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
-    const outcome = decodeSegmentHeader(bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0)));
+    const outcome = decodeSegmentHeader(headerBytes(file));
     // A broken header, or another segment's, says nothing of either, and generations only rise: what lies behind it is checked frame by frame.
     if (outcome.kind !== "ok" || outcome.header.segmentId !== id || outcome.header.generation <= generation) return;
     if (sameBytes(outcome.header.storeId, 0, storeId, 0, storeId.length)) throw this.#outdatedError(id);
   }
 
-  /** Throws `COMPACTED` where the file that has the segment's name by now, whichever is held open, is of a later generation than expected. */
+  /** Throws `COMPACTED` where the file that has the segment's name by now is another than the one that is held open, or of a later generation than expected. */
   assertNameKept(id: number): void {
-    if (this.expected(id) !== null && !this.#closed) this.#openExpected(id).closeSync();
+    if (this.expected(id) === null || this.#closed) return;
+    const file = this.#openExpected(id);
+    try {
+      if (this.isOther(id, file)) throw this.#outdatedError(id);
+    } finally {
+      file.closeSync();
+    }
+  }
+
+  /** Whether this file, which has the segment's name by now, is another than the one that is held open: a header is written once, and says when. */
+  isOther(id: number, file: DiskFile): boolean {
+    const held = this.#open.get(id);
+    return held !== undefined && Buffer.compare(headerBytes(held), headerBytes(file)) !== 0;
   }
 
   #outdatedError(id: number): StoreError<"COMPACTED"> {
@@ -199,4 +210,9 @@ export class SegmentFiles {
     this.#forgotten.clear();
     this.#pins.clear();
   }
+}
+
+function headerBytes(file: DiskFile): Uint8Array {
+  const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
+  return bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0));
 }
