@@ -9,7 +9,7 @@
  * 4. Short reads and writes are continued; EINTR and EAGAIN on them are tried again.
  *
  * The callback functions of `node:fs` are wrapped by hand: one promise per call, which a synced append pays for. Looking at an entry, opening a
- * file that is there, its size, and closing one that was not changed and has a name, are done at once: they take 2 to 10 µs, of the main thread as well, where the
+ * file that is there, its size, and closing one that was not changed and has a name or is small, are done at once: they take 2 to 10 µs, of the main thread as well, where the
  * way to the thread pool and back takes 50 to 100 and costs the main thread more than the call itself (docs/decisions/0023).
  */
 import * as fs from "node:fs";
@@ -24,6 +24,8 @@ const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 /** Beyond this a plain write and one fdatasync cost less than a synchronous write. */
 const SYNCHRONOUS_WRITE_BYTES_MAX = 1 << 20;
+/** The space of a file without a name that is no larger is given back at once: 0.2 ms. Its descriptor is free then, and the way to the thread pool costs more for most. */
+const SMALL_FILE_BYTES = 1 << 20;
 const RETRIES_MAX = 1000;
 const PID_MAX = 0x7fff_ffff;
 
@@ -247,14 +249,15 @@ class NodeFile implements DiskFile {
   }
 
   close(): Promise<void> {
-    this.#closing ??= !this.#isChanged && this.#callsInFlight === 0 && !this.#isNameless() ? this.#closeAtOnce() : this.#closeWhenIdle();
+    this.#closing ??= !this.#isChanged && this.#callsInFlight === 0 && !this.#isSlowToClose() ? this.#closeAtOnce() : this.#closeWhenIdle();
     return this.#closing;
   }
 
-  /** Whether it was removed or replaced: closing it may give its space back, tens of milliseconds for some hundred MB. */
-  #isNameless(): boolean {
+  /** Whether it was removed or replaced, and is large: closing it may give its space back, tens of milliseconds for some hundred MB. */
+  #isSlowToClose(): boolean {
     try {
-      return fs.fstatSync(this.#descriptor).nlink === 0;
+      const { nlink, size } = fs.fstatSync(this.#descriptor);
+      return nlink === 0 && size > SMALL_FILE_BYTES;
     } catch {
       return false;
     }
@@ -266,7 +269,7 @@ class NodeFile implements DiskFile {
 
   closeSync(): void {
     if (this.#closing !== null) return;
-    if (this.#callsInFlight > 0 || this.#isNameless()) {
+    if (this.#callsInFlight > 0 || this.#isSlowToClose()) {
       // A descriptor in use cannot be closed under its call, and one without a name is nobody's any more; nobody is left to hear of an error.
       this.close().catch(() => {});
       return;

@@ -75,11 +75,13 @@ export class SegmentFiles {
   }
 
   #openWithRoom(id: number): DiskFile {
-    try {
-      return this.#openExpected(id);
-    } catch (error) {
-      if (!isOutOfDescriptors(error) || !this.#closeOne()) throw error;
-      return this.#openExpected(id);
+    for (;;) {
+      try {
+        return this.#openExpected(id);
+      } catch (error) {
+        // The descriptor of a large file that was replaced is free only a little later: then another is let go of.
+        if (!isOutOfDescriptors(error) || !this.#closeOne()) throw error;
+      }
     }
   }
 
