@@ -17,8 +17,9 @@ import { assert } from "../base/assert.ts";
 import type { Disk, DiskFile, EntryStatus, FileMode, KernelLock, ProcessIdentity } from "./disk.ts";
 import { loadLockAddon } from "./lock-addon.ts";
 import { makeDirectories } from "./make-directories.ts";
+import { LateClosing } from "./late-closing.ts";
 import { hasEnded, type ProcessStat, parseProcessStat } from "./process-stat.ts";
-import { errorCode, systemError } from "./system-error.ts";
+import { errorCode, isOutOfDescriptors, systemError } from "./system-error.ts";
 
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
@@ -47,10 +48,10 @@ export function createNodeDisk(options: NodeDiskOptions = {}): Disk {
   return {
     open: async (path, mode) => {
       // Making a file may wait for the file system's journal.
-      const descriptor = mode === "create" ? await openDescriptor(path, OPEN_FLAGS.create) : fs.openSync(path, OPEN_FLAGS[mode]);
+      const descriptor = mode === "create" ? await openDescriptor(path, OPEN_FLAGS.create) : openAtOnce(path, OPEN_FLAGS[mode]);
       return new NodeFile(descriptor, path, synchronousWrites && mode !== "read");
     },
-    openSync: (path) => new NodeFile(fs.openSync(path, OPEN_FLAGS.read), path, false),
+    openSync: (path) => new NodeFile(openAtOnce(path, OPEN_FLAGS.read), path, false),
     list: (path) => new Promise((resolve, reject) => fs.readdir(path, (error, names) => (error ? reject(error) : resolve(names)))),
     status: statusOf,
     makeDirectory: (path) => makeDirectories(path, { makeOne: makeOneDirectory, syncDirectory }),
@@ -85,6 +86,23 @@ const OPEN_FLAGS: Record<FileMode, number> = {
 
 function settle(start: (done: Done) => void): Promise<void> {
   return new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())));
+}
+
+/** Of this process. */
+const lateClosing = new LateClosing(
+  (descriptor, done) => fs.close(descriptor, (error) => done(error ?? null)),
+  (descriptor) => fs.closeSync(descriptor),
+);
+
+/** Where the system gives no more descriptors, those that wait to be closed go first. */
+function openAtOnce(path: string, flags: number): number {
+  for (;;) {
+    try {
+      return fs.openSync(path, flags);
+    } catch (error) {
+      if (!isOutOfDescriptors(error) || !lateClosing.closeOne()) throw error;
+    }
+  }
 }
 
 function openDescriptor(path: string, flags: number): Promise<number> {
@@ -291,7 +309,8 @@ class NodeFile implements DiskFile {
     }
     const durableDescriptor = this.#durableDescriptor;
     const isDurable = typeof durableDescriptor === "number";
-    const closings = [settle((done) => fs.close(this.#descriptor, done))];
+    const isLate = !this.#isChanged && this.#isSlowToClose();
+    const closings = [settle((done) => (isLate ? lateClosing.close(this.#descriptor, done) : fs.close(this.#descriptor, done)))];
     if (isDurable) closings.push(settle((done) => fs.close(durableDescriptor, done)));
     // Both are closed before anybody hears of an error.
     const failed = (await Promise.allSettled(closings)).find((outcome) => outcome.status === "rejected");
