@@ -23,3 +23,11 @@ test("records keep their numbers and bytes while the list grows", () => {
   assert.equal(list.compareBytes(4095, 4095, 1, 16), 0);
   assert.equal(list.compareBytes(3, 9000, 1, 2), 0, "the rest is not looked at");
 });
+
+test("a list of a few records takes little memory: a compaction of many small segments makes some for each", () => {
+  const lists = Array.from({ length: 1000 }, () => new RecordList(8));
+  const before = process.memoryUsage().arrayBuffers;
+  for (const list of lists) for (let record = 0; record < 20; record++) list.add();
+  const bytes = process.memoryUsage().arrayBuffers - before;
+  assert.ok(bytes < lists.length * 8192, `${bytes / lists.length} bytes each`);
+});

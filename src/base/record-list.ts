@@ -1,10 +1,13 @@
 /**
- * Records of one length in flat memory, for lists of millions: a record costs its bytes and no object, and growing moves none of those that are there.
- * A record is words of 8 bytes each; a word is a number, or a part of bytes that take some words.
+ * Records of one length in flat memory, for lists of millions: a record costs its bytes and no object, and growing moves none but the first few thousand,
+ * whose memory doubles: most lists are short. A record is words of 8 bytes each; a word is a number, or a part of bytes that take some words.
  */
+import { startedWith } from "./column-bytes.ts";
 
 const RECORDS_PER_CHUNK_SHIFT = 12;
 const RECORDS_PER_CHUNK = 1 << RECORDS_PER_CHUNK_SHIFT;
+/** The first chunk begins with so many. */
+const RECORDS_MIN = 16;
 const WORD_BYTES = 8;
 
 export class RecordList {
@@ -21,12 +24,20 @@ export class RecordList {
   /** Adds a record of zeros; gives its place. */
   add(): number {
     const record = this.length++;
-    if ((record & (RECORDS_PER_CHUNK - 1)) === 0) {
-      const numbers = new Float64Array(RECORDS_PER_CHUNK * this.#words);
-      this.#numbers.push(numbers);
-      this.#bytes.push(new Uint8Array(numbers.buffer));
+    if (record < RECORDS_PER_CHUNK) {
+      const room = record < RECORDS_MIN ? RECORDS_MIN : record * 2;
+      if (record === 0) this.#setChunk(0, new Float64Array(room * this.#words));
+      else if (record * this.#words === this.#numbers[0].length)
+        this.#setChunk(0, startedWith(new Float64Array(room * this.#words), this.#numbers[0]));
+    } else if ((record & (RECORDS_PER_CHUNK - 1)) === 0) {
+      this.#setChunk(record >>> RECORDS_PER_CHUNK_SHIFT, new Float64Array(RECORDS_PER_CHUNK * this.#words));
     }
     return record;
+  }
+
+  #setChunk(chunk: number, numbers: Float64Array): void {
+    this.#numbers[chunk] = numbers;
+    this.#bytes[chunk] = new Uint8Array(numbers.buffer);
   }
 
   number(record: number, word: number): number {
@@ -37,7 +48,7 @@ export class RecordList {
     this.#numbers[record >>> RECORDS_PER_CHUNK_SHIFT][(record & (RECORDS_PER_CHUNK - 1)) * this.#words + word] = value;
   }
 
-  /** The bytes of the words from `word` on: a view for as long as nobody sets these. */
+  /** The bytes of the words from `word` on: a view for as long as nobody sets these or adds a record. */
   bytes(record: number, word: number, length: number): Uint8Array {
     const at = ((record & (RECORDS_PER_CHUNK - 1)) * this.#words + word) * WORD_BYTES;
     return this.#bytes[record >>> RECORDS_PER_CHUNK_SHIFT].subarray(at, at + length);

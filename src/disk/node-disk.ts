@@ -9,7 +9,7 @@
  * 4. Short reads and writes are continued; EINTR and EAGAIN on them are tried again.
  *
  * The callback functions of `node:fs` are wrapped by hand: one promise per call, which a synced append pays for. Looking at an entry, opening a
- * file that is there, its size, and closing one that was not changed and has a name, are done at once: they take 2 to 10 µs, of the main thread as well, where the
+ * file that is there, its size, and closing one that was not changed and has a name or is small, are done at once: they take 2 to 10 µs, of the main thread as well, where the
  * way to the thread pool and back takes 50 to 100 and costs the main thread more than the call itself (docs/decisions/0023).
  */
 import * as fs from "node:fs";
@@ -17,13 +17,16 @@ import { assert } from "../base/assert.ts";
 import type { Disk, DiskFile, EntryStatus, FileMode, KernelLock, ProcessIdentity } from "./disk.ts";
 import { loadLockAddon } from "./lock-addon.ts";
 import { makeDirectories } from "./make-directories.ts";
+import { LateClosing } from "./late-closing.ts";
 import { hasEnded, type ProcessStat, parseProcessStat } from "./process-stat.ts";
-import { errorCode, systemError } from "./system-error.ts";
+import { errorCode, isOutOfDescriptors, systemError } from "./system-error.ts";
 
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 /** Beyond this a plain write and one fdatasync cost less than a synchronous write. */
 const SYNCHRONOUS_WRITE_BYTES_MAX = 1 << 20;
+/** The space of a file without a name that is no larger is given back at once: 0.2 ms. Its descriptor is free then, and the way to the thread pool costs more for most. */
+const SMALL_FILE_BYTES = 1 << 20;
 const RETRIES_MAX = 1000;
 const PID_MAX = 0x7fff_ffff;
 
@@ -45,10 +48,10 @@ export function createNodeDisk(options: NodeDiskOptions = {}): Disk {
   return {
     open: async (path, mode) => {
       // Making a file may wait for the file system's journal.
-      const descriptor = mode === "create" ? await openDescriptor(path, OPEN_FLAGS.create) : fs.openSync(path, OPEN_FLAGS[mode]);
+      const descriptor = mode === "create" ? await openDescriptor(path, OPEN_FLAGS.create) : openAtOnce(path, OPEN_FLAGS[mode]);
       return new NodeFile(descriptor, path, synchronousWrites && mode !== "read");
     },
-    openSync: (path) => new NodeFile(fs.openSync(path, OPEN_FLAGS.read), path, false),
+    openSync: (path) => new NodeFile(openAtOnce(path, OPEN_FLAGS.read), path, false),
     list: (path) => new Promise((resolve, reject) => fs.readdir(path, (error, names) => (error ? reject(error) : resolve(names)))),
     status: statusOf,
     makeDirectory: (path) => makeDirectories(path, { makeOne: makeOneDirectory, syncDirectory }),
@@ -83,6 +86,23 @@ const OPEN_FLAGS: Record<FileMode, number> = {
 
 function settle(start: (done: Done) => void): Promise<void> {
   return new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())));
+}
+
+/** Of this process. */
+const lateClosing = new LateClosing(
+  (descriptor, done) => fs.close(descriptor, (error) => done(error ?? null)),
+  (descriptor) => fs.closeSync(descriptor),
+);
+
+/** Where the system gives no more descriptors, those that wait to be closed go first. */
+function openAtOnce(path: string, flags: number): number {
+  for (;;) {
+    try {
+      return fs.openSync(path, flags);
+    } catch (error) {
+      if (!isOutOfDescriptors(error) || !lateClosing.closeOne()) throw error;
+    }
+  }
 }
 
 function openDescriptor(path: string, flags: number): Promise<number> {
@@ -247,14 +267,15 @@ class NodeFile implements DiskFile {
   }
 
   close(): Promise<void> {
-    this.#closing ??= !this.#isChanged && this.#callsInFlight === 0 && !this.#isNameless() ? this.#closeAtOnce() : this.#closeWhenIdle();
+    this.#closing ??= !this.#isChanged && this.#callsInFlight === 0 && !this.#isSlowToClose() ? this.#closeAtOnce() : this.#closeWhenIdle();
     return this.#closing;
   }
 
-  /** Whether it was removed or replaced: closing it may give its space back, tens of milliseconds for some hundred MB. */
-  #isNameless(): boolean {
+  /** Whether it was removed or replaced, and is large: closing it may give its space back, tens of milliseconds for some hundred MB. */
+  #isSlowToClose(): boolean {
     try {
-      return fs.fstatSync(this.#descriptor).nlink === 0;
+      const { nlink, size } = fs.fstatSync(this.#descriptor);
+      return nlink === 0 && size > SMALL_FILE_BYTES;
     } catch {
       return false;
     }
@@ -266,7 +287,7 @@ class NodeFile implements DiskFile {
 
   closeSync(): void {
     if (this.#closing !== null) return;
-    if (this.#callsInFlight > 0 || this.#isNameless()) {
+    if (this.#callsInFlight > 0 || this.#isSlowToClose()) {
       // A descriptor in use cannot be closed under its call, and one without a name is nobody's any more; nobody is left to hear of an error.
       this.close().catch(() => {});
       return;
@@ -288,7 +309,8 @@ class NodeFile implements DiskFile {
     }
     const durableDescriptor = this.#durableDescriptor;
     const isDurable = typeof durableDescriptor === "number";
-    const closings = [settle((done) => fs.close(this.#descriptor, done))];
+    const isLate = !this.#isChanged && this.#isSlowToClose();
+    const closings = [settle((done) => (isLate ? lateClosing.close(this.#descriptor, done) : fs.close(this.#descriptor, done)))];
     if (isDurable) closings.push(settle((done) => fs.close(durableDescriptor, done)));
     // Both are closed before anybody hears of an error.
     const failed = (await Promise.allSettled(closings)).find((outcome) => outcome.status === "rejected");

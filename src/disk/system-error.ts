@@ -34,3 +34,8 @@ export function systemError(code: string, syscall: string, path?: string): Syste
 export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
+
+/** Whether no descriptor is left: of the process, or of the whole system. */
+export function isOutOfDescriptors(error: unknown): boolean {
+  return errorCode(error) === "EMFILE" || errorCode(error) === "ENFILE";
+}

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { sameBytes } from "../base/hex.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { Disk, DiskFile } from "../disk/disk.ts";
-import { errorCode } from "../disk/system-error.ts";
+import { errorCode, isOutOfDescriptors } from "../disk/system-error.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "../format/native/segment-header.ts";
 
 const OPEN_FILES_MAX = 128;
@@ -22,11 +22,6 @@ export function segmentIdOf(name: string): number | null {
   if (match === null) return null;
   const id = Number(match[1]);
   return id > 0 && segmentName(id) === name ? id : null;
-}
-
-/** Of the process, or of the whole system. */
-function isOutOfDescriptors(error: unknown): boolean {
-  return errorCode(error) === "EMFILE" || errorCode(error) === "ENFILE";
 }
 
 type ExpectedHeader = Pick<SegmentHeader, "storeId" | "generation">;
@@ -75,11 +70,13 @@ export class SegmentFiles {
   }
 
   #openWithRoom(id: number): DiskFile {
-    try {
-      return this.#openExpected(id);
-    } catch (error) {
-      if (!isOutOfDescriptors(error) || !this.#closeOne()) throw error;
-      return this.#openExpected(id);
+    for (;;) {
+      try {
+        return this.#openExpected(id);
+      } catch (error) {
+        // The descriptor of a large file that was replaced may be free only a little later: then another is let go of.
+        if (!isOutOfDescriptors(error) || !this.#closeOne()) throw error;
+      }
     }
   }
 
