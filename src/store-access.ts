@@ -29,6 +29,7 @@ import { followNative } from "./follow-native.ts";
 import { concernOf, waitingPlaceOf } from "./index/newest-events.ts";
 import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { watchMark } from "./log/mark-file.ts";
+import type { FrameSlice } from "./log/slab.ts";
 import { addRecordInForce } from "./log/records-in-force.ts";
 import type { SearchFilter } from "./log/row-search.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
@@ -132,7 +133,9 @@ export class StoreAccess {
       const { index } = this.parts.log;
       const found = index.findById(id, index.visible.sequence);
       if (found === null) return null;
-      return this.#eventAt(found.segment, found.row);
+      // Its frame is in hand since it was found.
+      const slice = this.parts.frames.read(found.segment.id, found.offset);
+      return this.#eventIn(slice, index.indexOf(found.segment).sequenceAt(found.row));
     });
   }
 
@@ -206,17 +209,14 @@ export class StoreAccess {
 
   #eventAt(segment: SegmentEntry, row: number, typeOf?: (kind: number) => EventType | null): StoredEvent {
     const { frames, log } = this.parts;
-    const { format } = frames;
     const index = log.index.indexOf(segment);
-    const slice = frames.readRow(segment, index, row);
+    return this.#eventIn(frames.readRow(segment, index, row), index.sequenceAt(row), typeOf);
+  }
+
+  #eventIn(slice: FrameSlice, sequence: number, typeOf?: (kind: number) => EventType | null): StoredEvent {
+    const { format } = this.parts.frames;
     const kind = format.kind(slice.view, slice.at);
-    return new StoredEvent(
-      format,
-      slice,
-      slice.at,
-      index.sequenceAt(row),
-      typeOf === undefined ? this.registry.typeOf(kind) : typeOf(kind),
-    );
+    return new StoredEvent(format, slice, slice.at, sequence, typeOf === undefined ? this.registry.typeOf(kind) : typeOf(kind));
   }
 
   compile(query: Query | undefined, operation: string): ReturnType<typeof compileQuery> {
