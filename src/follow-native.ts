@@ -4,16 +4,17 @@
  */
 import { isStoreError } from "./base/store-error.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
-import { errorCode } from "./disk/system-error.ts";
+import { ifThere } from "./disk/system-error.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { segmentSeed } from "./format/native/frame.ts";
-import { decodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
+import { decodeSegmentHeader } from "./format/native/segment-header.ts";
 import { followBatpak03 } from "./follow-batpak03.ts";
 import type { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import { openBlock, takeBlock } from "./log/block-files.ts";
 import { replayRun, type ReplayTarget } from "./log/replay.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
+import { headerBytes } from "./log/segment-files.ts";
 import { readHeader } from "./log/segment-list.ts";
 import { scanSegment } from "./log/segment-scan.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
@@ -78,7 +79,8 @@ async function takeUpFrames(input: FollowInput): Promise<boolean> {
     if (file === null) return false;
     try {
       // Compacted in this very moment, or repaired: a frame of the new file may stand right where the view ended in the old one.
-      if (isCompacted(file, segment.generation) || parts.files.isOther(segment.id, file)) return false;
+      const header = headerBytes(file);
+      if (isCompacted(header, segment.generation) || parts.files.isOther(segment.id, header)) return false;
       // What was seen is gone: reading anew tells why.
       if ((await file.size()) < segment.framesEnd) return false;
       if (!segment.sealed && !(await takeUpSegment(input, target, segment, file, to))) return true;
@@ -160,19 +162,8 @@ async function segmentBehind({ disk, parts, mark }: FollowInput, segment: Segmen
   return newSegmentEntry(log.index, id, header.header.generation);
 }
 
-/** What is looked at; null where a file is gone: compacted, or only begun by a writer that was killed. */
-async function ifThere<Found>(look: () => Found | Promise<Found>): Promise<Found | null> {
-  try {
-    return await look();
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return null;
-    throw error;
-  }
-}
-
-/** Whether the file is of a newer generation. A broken header does not tell, and its frames are checked one by one. */
-function isCompacted(file: DiskFile, generation: number): boolean {
-  const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
-  const outcome = decodeSegmentHeader(bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0)));
+/** Whether the file that begins so is of a newer generation. A broken header does not tell, and its frames are checked one by one. */
+function isCompacted(header: Uint8Array, generation: number): boolean {
+  const outcome = decodeSegmentHeader(header);
   return outcome.kind === "ok" && outcome.header.generation > generation;
 }

@@ -14,7 +14,6 @@ import { nodeDisk } from "./disk/node-disk.ts";
 import { sameBytes } from "./base/hex.ts";
 import { DefinitionRegistry } from "./events/definition-registry.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
-import { frameLength } from "./format/native/frame.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
 import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
@@ -277,14 +276,12 @@ function isOtherHistory(parts: NativeStoreParts, fresh: NativeStoreParts): boole
 /** The hash of the event with this sequence; null where there is none. */
 function hashAt({ log: { index }, frames }: NativeStoreParts, sequence: number): Uint8Array | null {
   return index.withSoundIndex(() => {
-    const segment = index.segments[index.segmentAt(sequence)];
-    if (segment === undefined) return null;
-    const rows = index.indexOf(segment);
-    const row = rows.rowAtSequence(sequence);
-    if (row >= rows.rowCount || rows.sequenceAt(row) !== sequence) return null;
-    const { bytes, view, at } = frames.read(segment.id, rows.offsetAt(row));
-    const end = at + frameLength(view, at);
-    return bytes.subarray(end - FRAME.hashBytes, end);
+    const found = index.findBySequence(sequence);
+    if (found === null) return null;
+    const { bytes, view, at } = frames.readRow(found.segment, index.indexOf(found.segment), found.row);
+    const hash = new Uint8Array(FRAME.hashBytes);
+    frames.format.copyHash(bytes, view, at, hash, 0);
+    return hash;
   });
 }
 

@@ -7,11 +7,10 @@ import { join } from "node:path";
 import { sameBytes } from "./base/hex.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK_FILE } from "./format/native/durable-mark.ts";
-import { decodeSegmentHeader, SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import { standInHeader } from "./log/broken-header.ts";
 import { type DamagedPlace, damagedPlace, missingPlace, type SegmentThere } from "./log/damaged-place.ts";
 import { recordsInBlock, sequenceOfRecord, unnamedKinds } from "./log/records-salvage.ts";
-import { segmentName } from "./log/segment-files.ts";
+import { headerIn, segmentName } from "./log/segment-files.ts";
 import { MISSING_MAX, missingIds } from "./log/segment-list.ts";
 import { type DamagedLog, readDamaged, salvage } from "./repair-look.ts";
 import { manyMissing, namesLost, recordsText, sourceOf, withoutEvents } from "./repair-words.ts";
@@ -269,8 +268,7 @@ class Planning {
   /** Where a file is another segment of this store, whose frames count for nothing in this place. */
   #misplacedHint(id: number): string {
     const { files, storeId } = this.#log;
-    const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
-    const outcome = decodeSegmentHeader(bytes.subarray(0, files.file(id).readSync(bytes, 0, bytes.length, 0)));
+    const outcome = headerIn(files.file(id));
     if (outcome.kind !== "ok" || outcome.header.segmentId === id || !sameBytes(outcome.header.storeId, 0, storeId, 0, 16)) return "";
     const other = segmentName(outcome.header.segmentId);
     return `; by its header it is ${other}: if it only got a wrong name, give it its own instead of repairing, and nothing of it is lost`;

@@ -160,13 +160,8 @@ export class StoreAccess {
   at(sequence: number): StoredEvent | null {
     return this.#look(() => {
       const { index } = this.parts.log;
-      const position = sequence >= 0 && sequence < index.visible.sequence ? index.segmentAt(sequence) : -1;
-      if (position < 0) return null;
-      const segment = index.segments[position];
-      const segmentIndex = index.indexOf(segment);
-      const row = segmentIndex.rowAtSequence(sequence);
-      if (row >= segmentIndex.rowCount || segmentIndex.sequenceAt(row) !== sequence) return null;
-      return this.#eventAt(segment, row);
+      const found = sequence < index.visible.sequence ? index.findBySequence(sequence) : null;
+      return found === null ? null : this.#eventAt(found.segment, found.row);
     });
   }
 

@@ -39,3 +39,13 @@ export function errorCode(error: unknown): string | undefined {
 export function isOutOfDescriptors(error: unknown): boolean {
   return errorCode(error) === "EMFILE" || errorCode(error) === "ENFILE";
 }
+
+/** What is looked at; null where a file is gone: another process has removed it meanwhile. */
+export async function ifThere<Found>(look: () => Found | Promise<Found>): Promise<Found | null> {
+  try {
+    return await look();
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return null;
+    throw error;
+  }
+}

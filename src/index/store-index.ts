@@ -273,6 +273,15 @@ export class StoreIndex {
     return segment.nextSequence <= sequenceBound ? index.rowCount : index.rowAtSequence(sequenceBound);
   }
 
+  /** The row of the event with this sequence, visible or not; null when there is none. */
+  findBySequence(sequence: number): RowPlace | null {
+    const segment = this.segments[this.segmentAt(sequence)];
+    if (segment === undefined) return null;
+    const index = this.indexOf(segment);
+    const row = index.rowAtSequence(sequence);
+    return row < index.rowCount && index.sequenceAt(row) === sequence ? { segment, row } : null;
+  }
+
   /** The row of the event with this id among those before `sequenceBound`; null when there is none. */
   findById(id: Uint8Array, sequenceBound: number): FoundRow | null {
     const tag = idTag(viewOfId(id), 0);

@@ -1,7 +1,7 @@
 /** The file of the durable mark (`format/native/durable-mark.ts`), open for writing: one small write to the page cache after each commit. */
 import { join } from "node:path";
 import type { Disk, DiskFile } from "../disk/disk.ts";
-import { errorCode } from "../disk/system-error.ts";
+import { ifThere } from "../disk/system-error.ts";
 import { DURABLE_MARK, DURABLE_MARK_FILE, decodeDurableMark, encodeDurableMark, type DurableMark } from "../format/native/durable-mark.ts";
 
 export class MarkFile {
@@ -53,7 +53,8 @@ export function watchMark(disk: Disk, directory: string, written: (isGone: boole
 export async function readMark(disk: Disk, directory: string): Promise<DurableMark | null> {
   const path = join(directory, DURABLE_MARK_FILE);
   if ((await disk.status(path))?.type !== "file") return null;
-  const file = openAtOnce(disk, path);
+  // A few bytes, at once: an asynchronous call takes ten times as long. A repair may remove the file in between.
+  const file = await ifThere(() => disk.openSync(path));
   if (file === null) return null;
   try {
     const bytes = new Uint8Array(DURABLE_MARK.bytes);
@@ -61,15 +62,5 @@ export async function readMark(disk: Disk, directory: string): Promise<DurableMa
     return decodeDurableMark(bytes.subarray(0, count));
   } finally {
     file.closeSync();
-  }
-}
-
-/** A few bytes, at once: an asynchronous call takes ten times as long. Null where a repair has removed the file meanwhile. */
-function openAtOnce(disk: Disk, path: string): DiskFile | null {
-  try {
-    return disk.openSync(path);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return null;
-    throw error;
   }
 }

@@ -4,6 +4,7 @@
  */
 import { crc32 } from "node:zlib";
 import { startedWith } from "../base/column-bytes.ts";
+import { PieceList } from "../base/piece-list.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { COMMIT_MARK, FRAME, FRAME_FLAG, LENGTH_MASK } from "../format/native/frame-layout.ts";
@@ -72,7 +73,6 @@ const READ_BYTES = 256 * 1024;
 const SMALL_BYTES = 64 * 1024;
 const PIECE_BYTES = 256 * 1024;
 const BATCHES_PER_STEP = 256;
-const NO_BYTES = new Uint8Array(0);
 
 export interface FrameBlock {
   readonly bytes: Uint8Array;
@@ -244,8 +244,7 @@ class KeptFrames {
   offset: number;
   readonly #seed: number;
   #commit: Uint8Array[] = [];
-  #ready: Uint8Array[] = [];
-  #readyBytes = 0;
+  readonly #ready = new PieceList();
 
   constructor(seed: number, offset: number) {
     this.#seed = seed;
@@ -265,8 +264,7 @@ class KeptFrames {
       view.setUint32(FRAME.syncBack, 0, true);
       view.setUint32(FRAME.crc, crc32(bytes.subarray(FRAME.length), frameSeed(this.#seed, this.offset)), true);
       this.offset += bytes.length;
-      this.#readyBytes += bytes.length;
-      this.#ready.push(bytes);
+      this.#ready.add(bytes);
     }
     this.frames += commit.length;
     this.#commit = [];
@@ -274,10 +272,6 @@ class KeptFrames {
 
   /** What is ready, once it is more than so many bytes; else nothing. */
   take(bytesMin: number): Uint8Array {
-    if (this.#readyBytes <= bytesMin) return NO_BYTES;
-    const bytes = Buffer.concat(this.#ready, this.#readyBytes);
-    this.#ready = [];
-    this.#readyBytes = 0;
-    return bytes;
+    return this.#ready.take(bytesMin);
   }
 }

@@ -16,11 +16,10 @@ import { join } from "node:path";
 import type { Disk } from "../disk/disk.ts";
 import { ioError } from "../disk/io-error.ts";
 import { CHECKPOINT_FILE } from "../format/native/checkpoint.ts";
-import { decodeSegmentHeader, SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { SealedSegmentIndex } from "../index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import type { MergedFile } from "./merged-file.ts";
-import type { SegmentFiles } from "./segment-files.ts";
+import { headerIn, type SegmentFiles } from "./segment-files.ts";
 
 /** Each takes a turn of the event loop; more would hold up commits, which want a thread of Node's pool as well. */
 const REMOVALS_AT_ONCE = 8;
@@ -112,8 +111,7 @@ function generationThere(disk: Disk, path: string): number | null {
   try {
     const file = disk.openSync(path);
     try {
-      const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
-      const outcome = decodeSegmentHeader(bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0)));
+      const outcome = headerIn(file);
       return outcome.kind === "ok" ? outcome.header.generation : null;
     } finally {
       file.closeSync();

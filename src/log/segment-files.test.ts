@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeSegmentHeader, SEGMENT_HEADER } from "../format/native/segment-header.ts";
+import { systemError } from "../disk/system-error.ts";
 import { SimulatedDisk } from "../testing/sim-disk.ts";
 import { SegmentFiles, segmentName } from "./segment-files.ts";
 
@@ -23,5 +24,26 @@ test("a file of a later generation is a merged segment only where it is of the s
   assert.equal(files.file(1).sizeSync(), SEGMENT_HEADER.bytes);
   files.expected = () => ({ storeId: OWN, generation: 3 });
   assert.equal(files.file(0).sizeSync(), SEGMENT_HEADER.bytes);
+  files.closeAll();
+});
+
+// The descriptor of a large file that was replaced is free only once the thread pool has closed it.
+test("where one file that is let go of makes no room, more are, down to the last", () => {
+  const disk = new SimulatedDisk();
+  for (let id = 1; id <= 5; id++) disk.put(`/store/${segmentName(id)}`, new Uint8Array(SEGMENT_HEADER.bytes));
+  let refusals = 0;
+  const full = Object.assign(Object.create(disk) as SimulatedDisk, {
+    openSync: (path: string) => {
+      if (refusals-- > 0) throw systemError("EMFILE", "open", path);
+      return disk.openSync(path);
+    },
+  });
+  const files = new SegmentFiles(full, "/store");
+  for (let id = 1; id <= 4; id++) files.file(id);
+  refusals = 3;
+  assert.equal(files.file(5).sizeSync(), SEGMENT_HEADER.bytes);
+  assert.equal(disk.openFileCount, 2);
+  refusals = 9;
+  assert.throws(() => files.file(1), { code: "EMFILE" });
   files.closeAll();
 });

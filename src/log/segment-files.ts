@@ -7,7 +7,7 @@ import { sameBytes } from "../base/hex.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { Disk, DiskFile } from "../disk/disk.ts";
 import { errorCode, isOutOfDescriptors } from "../disk/system-error.ts";
-import { decodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader } from "../format/native/segment-header.ts";
+import { decodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader, type SegmentHeaderOutcome } from "../format/native/segment-header.ts";
 
 const OPEN_FILES_MAX = 128;
 const SEGMENT_NAME = /^(\d{6,15})\.fbat$/;
@@ -124,7 +124,7 @@ export class SegmentFiles {
 
   /** Throws `COMPACTED` where the segment's file is of a later generation: another process has made it anew, by a compaction or a repair. */
   assertGeneration(file: DiskFile, id: number, { storeId, generation }: ExpectedHeader): void {
-    const outcome = decodeSegmentHeader(headerBytes(file));
+    const outcome = headerIn(file);
     // A broken header, or another segment's, says nothing of either, and generations only rise: what lies behind it is checked frame by frame.
     if (outcome.kind !== "ok" || outcome.header.segmentId !== id || outcome.header.generation <= generation) return;
     if (sameBytes(outcome.header.storeId, 0, storeId, 0, storeId.length)) throw this.#outdatedError(id);
@@ -135,16 +135,16 @@ export class SegmentFiles {
     if (this.expected(id) === null || this.#closed) return;
     const file = this.#openExpected(id);
     try {
-      if (this.isOther(id, file)) throw this.#outdatedError(id);
+      if (this.isOther(id, headerBytes(file))) throw this.#outdatedError(id);
     } finally {
       file.closeSync();
     }
   }
 
-  /** Whether this file, which has the segment's name by now, is another than the one that is held open: a header is written once, and says when. */
-  isOther(id: number, file: DiskFile): boolean {
+  /** Whether the file that begins so, and has the segment's name by now, is another than the one that is held open: a header is written once, and says when. */
+  isOther(id: number, header: Uint8Array): boolean {
     const held = this.#open.get(id);
-    return held !== undefined && Buffer.compare(headerBytes(held), headerBytes(file)) !== 0;
+    return held !== undefined && Buffer.compare(headerBytes(held), header) !== 0;
   }
 
   #outdatedError(id: number): StoreError<"COMPACTED"> {
@@ -209,7 +209,13 @@ export class SegmentFiles {
   }
 }
 
-function headerBytes(file: DiskFile): Uint8Array {
+/** The header of a segment's file, whatever it says. Blocking, about ten microseconds. */
+export function headerIn(file: DiskFile): SegmentHeaderOutcome {
+  return decodeSegmentHeader(headerBytes(file));
+}
+
+/** The bytes where a header stands, as many as the file has. */
+export function headerBytes(file: DiskFile): Uint8Array {
   const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
   return bytes.subarray(0, file.readSync(bytes, 0, bytes.length, 0));
 }

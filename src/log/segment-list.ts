@@ -4,9 +4,8 @@
 import { rest } from "../base/rest.ts";
 import { StoreError } from "../base/store-error.ts";
 import type { Disk } from "../disk/disk.ts";
-import { SEGMENT_HEADER, type SegmentHeader, type SegmentHeaderOutcome, decodeSegmentHeader } from "../format/native/segment-header.ts";
-import type { SegmentFiles } from "./segment-files.ts";
-import { segmentIdOf } from "./segment-files.ts";
+import type { SegmentHeader, SegmentHeaderOutcome } from "../format/native/segment-header.ts";
+import { headerIn, type SegmentFiles, segmentIdOf } from "./segment-files.ts";
 
 /** Ids of the segment files, ascending by number. */
 export async function listSegmentIds(disk: Disk, directory: string): Promise<number[]> {
@@ -25,9 +24,7 @@ export function segmentIdsAmong(names: readonly string[]): number[] {
 
 /** Reads a segment's header. Blocking, about ten microseconds. */
 export function readHeader(files: SegmentFiles, id: number): SegmentHeaderOutcome {
-  const bytes = new Uint8Array(SEGMENT_HEADER.bytes);
-  const count = files.file(id).readSync(bytes, 0, bytes.length, 0);
-  const outcome = decodeSegmentHeader(bytes.subarray(0, count));
+  const outcome = headerIn(files.file(id));
   if (outcome.kind === "ok" && outcome.header.segmentId !== id) {
     return { kind: "foreign", reason: `its header names segment ${outcome.header.segmentId}` };
   }

@@ -25,6 +25,7 @@ import {
   writeRaw,
   writeString,
 } from "../../base/msgpack.ts";
+import { PieceList } from "../../base/piece-list.ts";
 import { StoreError } from "../../base/store-error.ts";
 import { SYSTEM_CONFIG_CHANGE } from "../../events/kind.ts";
 import { encodePayload } from "../../events/payload-encode.ts";
@@ -33,7 +34,6 @@ import { beginFrame, endFrame, frameSeed, markFrame, stampFrame } from "./frame.
 import { FRAME, FRAME_FLAG } from "./frame-layout.ts";
 import { SEGMENT_HEADER } from "./segment-header.ts";
 
-const NO_BYTES = new Uint8Array(0);
 /** How the payload of a frame of batches begins: a map of two members, the sort, and the name of the list that follows. */
 const BATCHES_START = Buffer.from("\x82\xa9retention\xa7batches\xa7batches", "latin1");
 /** What a row takes beyond its names: an id, two hashes, four numbers. */
@@ -96,8 +96,7 @@ export class RetentionFrames {
   readonly #sequence: number;
   readonly #timeMicros: number;
   readonly #sink = new GrowingSink();
-  #made: Uint8Array[] = [];
-  #madeBytes = 0;
+  readonly #made = new PieceList();
 
   constructor(seed: number, sequence: number, timeMicros: number) {
     this.#seed = seed;
@@ -137,8 +136,7 @@ export class RetentionFrames {
     const hashAt = start + length - FRAME.hashBytes;
     bytes.set(blake3(bytes.subarray(start + FRAME.body, hashAt)), hashAt);
     view.setUint32(start + FRAME.crc, crc32(bytes.subarray(start + FRAME.length, start + length), frameSeed(this.#seed, offset)), true);
-    this.#made.push(sink.copy(start));
-    this.#madeBytes += length;
+    this.#made.add(sink.copy(start));
     this.count++;
     this.offset += length;
     return offset;
@@ -146,11 +144,7 @@ export class RetentionFrames {
 
   /** The bytes of the frames that were made and not taken, where they are more than so many; else none. */
   take(bytesMin: number): Uint8Array {
-    if (this.#madeBytes <= bytesMin) return NO_BYTES;
-    const bytes = Buffer.concat(this.#made, this.#madeBytes);
-    this.#made = [];
-    this.#madeBytes = 0;
-    return bytes;
+    return this.#made.take(bytesMin);
   }
 }
 
