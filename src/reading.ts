@@ -56,9 +56,15 @@ function lookShare(filters: readonly SearchFilter[]): number {
 }
 /** Steps without a result after which the event loop gets its turn. */
 const STEPS_PER_REST = 8;
-/** Rows looked up at once; the first look is small, so that the first events come soon. */
+/** Rows looked up at once; the first look is small, so that the first events come soon, or brings all that a page of a list asks for. */
 const FIRST_ROWS = 16;
+const PAGE_ROWS_MAX = 128;
 const ROWS_MAX = 2048;
+const COUNT_ROWS_MAX = 4096;
+
+function firstRows(limit: number): number {
+  return limit <= PAGE_ROWS_MAX ? Math.max(1, limit) : FIRST_ROWS;
+}
 
 /** Goes through the events that match, a chunk at a time. */
 export class EventChunks {
@@ -77,6 +83,8 @@ export class EventChunks {
   readonly #signal: AbortSignal | undefined;
   #left: number;
   #rows: Uint32Array;
+  /** Whether the last look found as many as there was room for. */
+  #isFilled = false;
   /** Rows found and not yet loaded: `[from, to)`, ascending. */
   #from = 0;
   #to = 0;
@@ -91,7 +99,7 @@ export class EventChunks {
     this.#backward = options.direction === "backward";
     this.#signal = options.signal;
     this.#left = options.limit;
-    this.#rows = new Uint32Array(Math.min(FIRST_ROWS, Math.max(1, options.limit)));
+    this.#rows = new Uint32Array(firstRows(options.limit));
     const { after } = options;
     const from = this.#backward || after === undefined ? 0 : after + 1;
     const to = this.#backward && after !== undefined ? Math.min(bound, after) : bound;
@@ -193,7 +201,9 @@ export class EventChunks {
   #find(): boolean {
     turnShare.spend(lookShare(this.#filters));
     this.#search ??= this.#newSearch();
+    if (this.#isFilled && this.#rows.length < ROWS_MAX) this.#rows = new Uint32Array(Math.min(ROWS_MAX, this.#rows.length * 4));
     const count = this.#search.next(this.#rows);
+    this.#isFilled = count === this.#rows.length;
     if (count === 0) this.#ended = true;
     if (count <= 0) return false;
     if (this.#backward) this.#rows.subarray(0, count).reverse();
@@ -223,11 +233,7 @@ export class EventChunks {
       this.#from += count;
     }
     const loaded = loader.load(segment, rows, from, count);
-    if (loaded instanceof Promise) {
-      if (this.#from === this.#to) this.#rows = new Uint32Array(ROWS_MAX);
-      return loaded.then((frames) => this.#toEvents(segment, frames));
-    }
-    if (this.#from === this.#to && rows.length < ROWS_MAX) this.#rows = new Uint32Array(Math.min(ROWS_MAX, rows.length * 4));
+    if (loaded instanceof Promise) return loaded.then((frames) => this.#toEvents(segment, frames));
     return this.#toEvents(segment, loaded);
   }
 
@@ -429,7 +435,8 @@ async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], 
   const { index, frames } = parts;
   const { revision } = index;
   const search = new RowSearch(index, filters, bounds);
-  const rows = new Uint32Array(4096);
+  // For most counts of one entity that is enough, and making a large array costs as much as counting them.
+  let rows = new Uint32Array(64);
   const share = lookShare(filters);
   let total = 0;
   for (;;) {
@@ -440,6 +447,7 @@ async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], 
     if (count === 0) return total;
     turnShare.spend(share + (search.needsFrames && count > 0 ? count : 0));
     if (count > 0) total += search.needsFrames ? confirmed(search, rows, count, index, frames) : count;
+    if (rows.length < COUNT_ROWS_MAX && count >= rows.length) rows = new Uint32Array(COUNT_ROWS_MAX);
   }
 }
 

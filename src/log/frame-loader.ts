@@ -4,6 +4,7 @@
  *
  * Frames are copied into slabs of 16 KiB before they are handed out, so that an event that is kept pins a slab and never what was read ahead.
  */
+import { performance } from "node:perf_hooks";
 import { SpareList } from "../base/spare-list.ts";
 import type { Slab } from "../events/event.ts";
 import type { SegmentIndex } from "../index/segment-index.ts";
@@ -26,8 +27,13 @@ const READ_BYTES_MAX = 256 * 1024;
 const CLOSE_BYTES = 5120;
 /** Among rows that lie apart, neighbours with no more than this between them are read at once. */
 const GAP_BYTES_MAX = 2048;
-/** Up to this size a read is made at once: from the page cache it costs a few microseconds, asynchronously ten times that. */
+/** Up to this size a read is always made at once, and larger ones as long as they come from the page cache: there a quarter of a megabyte takes 15 µs, asynchronously 50. */
 const SYNC_READ_BYTES = 32 * 1024;
+/** What takes longer was not in the page cache: a disk was waited for, and the event loop with it. */
+const SLOW_READ_MS = 0.25;
+/** So many blocks are then read asynchronously before another is read at once, and twice as many each time that this is slow again. */
+const AWAITED_BLOCKS_MIN = 16;
+const AWAITED_BLOCKS_MAX = 1024;
 /** Up to so many rows that lie apart are looked for among the pages that are held, and these kept: a long stream goes by once. */
 const KEPT_PAGES_ROWS_MAX = 16;
 /** So many rows that lie apart are read in one go at the most: where the page cache has none of them, each waits for the disk. */
@@ -48,6 +54,9 @@ export class FrameLoader {
   readonly #frames: FrameSource;
   readonly #files: SegmentFiles;
   #kernelsInUse = 0;
+  /** So many of the next large blocks are read asynchronously, and so many after the next slow one. */
+  #awaitedBlocks = 0;
+  #awaitedAfterSlow = AWAITED_BLOCKS_MIN;
   /** Blocks read so far. */
   blocksRead = 0;
 
@@ -88,13 +97,25 @@ export class FrameLoader {
     }
     const block = this.#takeBlock(end - start, count);
     this.blocksRead++;
-    if (end - start > SYNC_READ_BYTES) return this.#loadBlock(segment, index, rows, from, count, block, start, end);
+    const isLarge = end - start > SYNC_READ_BYTES;
+    if (isLarge && this.#awaitedBlocks > 0) {
+      this.#awaitedBlocks--;
+      return this.#loadBlock(segment, index, rows, from, count, block, start, end);
+    }
     try {
+      const began = performance.now();
       const read = this.#files.file(segment.id).readSync(block.bytes, 0, end - start, start);
+      if (isLarge) this.#notePace(performance.now() - began);
       return this.#takeApart(segment, index, rows, from, count, block, start, read);
     } finally {
       this.#giveBack(block);
     }
+  }
+
+  #notePace(milliseconds: number): void {
+    const isSlow = milliseconds > SLOW_READ_MS;
+    if (isSlow) this.#awaitedBlocks = this.#awaitedAfterSlow;
+    this.#awaitedAfterSlow = isSlow ? Math.min(this.#awaitedAfterSlow * 2, AWAITED_BLOCKS_MAX) : AWAITED_BLOCKS_MIN;
   }
 
   #takeBlock(byteCount: number, frames: number): Block {

@@ -33,6 +33,8 @@ export interface SearchBounds {
 const ENTITIES_MAX = 2048;
 /** The same of entities found by a prefix: there is another way to find the rows of these. */
 const FOUND_ENTITIES_MAX = 64;
+/** Among so few segments a look at each costs no more than looking up which of them have events. */
+const FEW_SEGMENTS = 2;
 /** Where they have events in so many segments, taken together, it is not looked up any further: each costs as much as a look at the segment. */
 const HOPS_MAX = 4096;
 /** So many of them are a step's work: each may read the root of an index block from the disk. */
@@ -207,6 +209,7 @@ function* segmentsOfEntities(
   { from, to }: SearchBounds,
   segments: number,
 ): Generator<null, Set<SegmentEntry> | null, undefined> {
+  if (segments <= FEW_SEGMENTS) return null;
   let entities = 0;
   let foundEntities = 0;
   for (const filter of filters) {
