@@ -9,6 +9,7 @@ const BATCH_ROWS = 1024;
 const ROWS_PER_CALL = 16_384;
 /** Where rows must be checked, so many are taken from the list at the least: each time may cost a walk to where they stand. */
 const CONDITION_ROWS = 64;
+const NO_ROWS = new Uint32Array(0);
 const CHUNK_MASK = INDEX_BLOCK.rowsPerPage - 1;
 
 /** Has no rows. */
@@ -23,7 +24,8 @@ export class ListCursor implements RowCursor {
   /** Positions still to be looked at. */
   #from: number;
   #to: number;
-  readonly #batch: Uint32Array;
+  /** Rows that are being checked. */
+  #batch = NO_ROWS;
 
   constructor(source: ScanSource, rows: RowList, from: number, to: number, conditions: readonly Condition[], forward: boolean) {
     this.#source = source;
@@ -33,19 +35,36 @@ export class ListCursor implements RowCursor {
     this.#conditions = conditions;
     this.#names = namesOf(conditions);
     this.#forward = forward;
-    this.#batch = new Uint32Array(Math.min(BATCH_ROWS, Math.max(0, to - from)));
   }
 
   next(out: Uint32Array): number {
+    return this.#conditions.length === 0 ? this.#take(out) : this.#check(out);
+  }
+
+  /** Every row is one. */
+  #take(out: Uint32Array): number {
+    const count = Math.min(out.length, Math.max(0, this.#to - this.#from));
+    if (this.#forward) {
+      this.#rows.fill(this.#from, this.#from + count, out);
+      this.#from += count;
+    } else {
+      this.#rows.fill(this.#to - count, this.#to, out);
+      this.#to -= count;
+      out.subarray(0, count).reverse();
+    }
+    return count;
+  }
+
+  #check(out: Uint32Array): number {
     if (this.#names?.step() === true) return -1;
-    const batch = this.#batch;
     let written = 0;
     let looked = 0;
     while (written < out.length && this.#from < this.#to) {
       if (looked >= ROWS_PER_CALL || this.#names?.isDue === true) return written > 0 ? written : -1;
-      const wanted = out.length - written;
       const most = this.#names === null ? BATCH_ROWS : CONDITION_ROWS;
-      const filled = Math.min(this.#conditions.length === 0 ? wanted : Math.max(wanted, CONDITION_ROWS), this.#to - this.#from, most);
+      const filled = Math.min(Math.max(out.length - written, CONDITION_ROWS), this.#to - this.#from, most);
+      if (this.#batch.length < filled) this.#batch = new Uint32Array(filled);
+      const batch = this.#batch;
       let i = 0;
       if (this.#forward) {
         this.#rows.fill(this.#from, this.#from + filled, batch);

@@ -209,7 +209,6 @@ function* segmentsOfEntities(
   { from, to }: SearchBounds,
   segments: number,
 ): Generator<null, Set<SegmentEntry> | null, undefined> {
-  if (segments <= FEW_SEGMENTS) return null;
   let entities = 0;
   let foundEntities = 0;
   for (const filter of filters) {
@@ -217,6 +216,8 @@ function* segmentsOfEntities(
     foundEntities += filter.entities?.length ?? 0;
   }
   if (entities > ENTITIES_MAX || foundEntities > FOUND_ENTITIES_MAX) return null;
+  if (segments <= FEW_SEGMENTS && filters.some((filter) => entitiesAsked(filter)?.some((entity) => index.entities.find(entity) >= 0)))
+    return null;
   const found = new Set<SegmentEntry>();
   let hops = 0;
   for (const filter of filters) {
