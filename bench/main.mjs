@@ -1,8 +1,8 @@
 /**
  * npm run bench [-- --quick | --long] [--events N] [--only PART,PART] [--json FILE] [--plots DIR] [--dist DIR]
  *
- * Parts: appending, reading, long, queries, projecting, following, stores, sizes, payloads, opening, batpak03, pauses,
- * compacting, history. `--long` takes history to 10,000,000 events.
+ * Parts: appending, reading, long, queries, everyday, projecting, following, stores, sizes, payloads, opening, batpak03,
+ * pauses, compacting, history. `--long` takes history to 10,000,000 events.
  *
  * Prints what things cost as ratios within this run. Installs nothing: the rivals come by `npm ci --prefix bench`.
  */
@@ -14,6 +14,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { measureAppending } from "./appending.mjs";
 import { measureCompacting } from "./compacting.mjs";
+import { measureEveryday } from "./everyday.mjs";
 import { measureFollowing } from "./following.mjs";
 import { measureHistory } from "./history.mjs";
 import { measureBatpak03, measureOpening } from "./opening.mjs";
@@ -69,6 +70,7 @@ const PARTS = [
   "reading",
   "long",
   "queries",
+  "everyday",
   "projecting",
   "following",
   "stores",
@@ -92,6 +94,7 @@ if (parts.includes("appending")) results.appending = await step("appending", () 
 if (parts.includes("reading") || parts.includes("opening")) results.reading = await step("reading", () => measureReading(input));
 if (parts.includes("long")) results.long = await step("a long stream", () => measureLongStream(input));
 if (parts.includes("queries")) results.queries = await step("queries", () => measureQueries(input));
+if (parts.includes("everyday")) results.everyday = await step("everyday questions", () => measureEveryday(input));
 if (parts.includes("projecting")) results.projecting = await step("projecting", () => measureProjecting(input));
 if (parts.includes("following")) results.following = await step("following", () => measureFollowing(input));
 if (parts.includes("stores")) results.stores = await step("many stores", () => measureStores(input));

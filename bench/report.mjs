@@ -139,7 +139,23 @@ function payloadRows(payloads) {
 }
 
 export function rowsOf(
-  { appending, reading, long, queries, projecting, following, stores, sizes, payloads, opening, batpak03, pauses, compacting, history },
+  {
+    appending,
+    reading,
+    long,
+    queries,
+    everyday,
+    projecting,
+    following,
+    stores,
+    sizes,
+    payloads,
+    opening,
+    batpak03,
+    pauses,
+    compacting,
+    history,
+  },
   events,
 ) {
   const rows = [];
@@ -170,6 +186,7 @@ export function rowsOf(
     if (raced.sqlite === undefined) rows.push(plain(what, `${(1000 / median(raced.batpak)).toFixed(2)} ms`));
     else rows.push(...beside(raced, "batpak", "sqlite", what));
   }
+  for (const [what, raced] of Object.entries(everyday ?? {})) rows.push(...beside(raced, "batpak", "sqlite", what));
   if (projecting !== undefined) {
     const { rates, incremental } = projecting;
     rows.push(times(rates, "project", "read", 1 / 1.3, "a projection over everything, against reading it"));

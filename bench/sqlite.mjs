@@ -47,6 +47,9 @@ class SqliteStore {
     this.insertMany = database.transaction((coordinates, from, to) => {
       for (let number = from; number < to; number++) this.insert(coordinates[number % coordinates.length], number);
     });
+    this.insertEach = database.transaction((coordinateAt, from, to) => {
+      for (let number = from; number < to; number++) this.insert(coordinateAt(number), number);
+    });
   }
 
   /** Goes on behind the last event of a database that was there. */
@@ -111,6 +114,10 @@ class SqliteStore {
   /** The newest event of a scope, decoded. */
   newestOfScope(scope) {
     return JSON.parse(this.#newestOfScope.get(scope).payload);
+  }
+
+  prepare(sql) {
+    return this.#database.prepare(sql);
   }
 
   counting(where, values) {

@@ -30,7 +30,8 @@ import type { FramePlacer } from "./log/frame-placer.ts";
 import { PromisedReceipts } from "./log/receipts.ts";
 import type { SearchFilter } from "./log/row-search.ts";
 import { consumerRecordPayload, type ConsumerRecord } from "./log/records-in-force.ts";
-import { findMatch, type ReadingParts, searchFilter } from "./reading.ts";
+import { findMatch } from "./counting.ts";
+import { type ReadingParts, searchFilter } from "./reading.ts";
 import type { CompiledOptions } from "./store-options.ts";
 
 export interface AppendingParts {

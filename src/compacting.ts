@@ -25,7 +25,6 @@ import type { SegmentEntry } from "./index/store-index.ts";
 import { writeMergedFile } from "./log/merged-file.ts";
 import { type RangePlan, Survey } from "./log/survey.ts";
 import { asStoreError } from "./open-directory.ts";
-import { searchFilter } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
 import type { CompactionHost } from "./store-writer.ts";
 
@@ -240,7 +239,7 @@ class Compaction {
       index: parts.log.index,
       storeId: parts.log.storeId as Uint8Array,
       rules: {
-        filters: this.#access.compile(query, "compact").map(searchFilter),
+        filters: this.#access.filters(query, "compact"),
         keep: keep as unknown as ((event: StoredEvent) => boolean) | null,
         newerMicros: time === undefined ? Number.POSITIVE_INFINITY : time * MICROS_PER_MS,
         keepLast,

@@ -14,7 +14,7 @@ import type { Receipt, StoredEvent } from "./events/event.ts";
 import { copyQuery, type Query } from "./events/query.ts";
 import { consumersIn } from "./log/records-in-force.ts";
 import type { StoreWriter } from "./store-writer.ts";
-import { countMatches, searchFilter } from "./reading.ts";
+import { countMatches } from "./counting.ts";
 import type { StoreAccess } from "./store-access.ts";
 import { LOCK_WAIT_MS_MAX } from "./store-options.ts";
 import { Consumer, type ConsumerPlace, type ConsumerSource, placeOf, type PositionKeeper } from "./subscriptions/consumer.ts";
@@ -208,7 +208,7 @@ function writerForRecords(access: StoreAccess, name: string): StoreWriter {
 
 /** Visible events behind a position that match. */
 async function countBehind(access: StoreAccess, query: Query | undefined, position: number): Promise<number> {
-  const filters = query === undefined ? [{}] : access.compile(query, "count").map(searchFilter);
+  const filters = query === undefined ? [{}] : access.filters(query, "count");
   return await countMatches(access.reading, filters, access.visibleSequence, position);
 }
 

@@ -14,7 +14,8 @@ import { assertProjection, type Projection } from "./projections/projection.ts";
 import { SnapshotFolder } from "./projections/snapshot-folder.ts";
 import type { SnapshotOrigin } from "./projections/snapshot-format.ts";
 import { watch, type WatchSource } from "./projections/watch.ts";
-import { countMatches, searchFilter, StoredReading } from "./reading.ts";
+import { countMatches } from "./counting.ts";
+import { searchFilter, StoredReading } from "./reading.ts";
 import type { StoreAccess } from "./store-access.ts";
 
 /** What to fold: the stream of an entity, the events that match a query, or, where it is left out, the whole store. */

@@ -30,7 +30,7 @@ export interface ReadingParts {
 }
 
 /** The log was read anew or compacted meanwhile: what was found in the index before leads nowhere. */
-class IndexReplaced extends Error {}
+export class IndexReplaced extends Error {}
 
 /** A compiled filter as the index takes it. */
 export function searchFilter(filter: CompiledFilter): SearchFilter {
@@ -51,7 +51,7 @@ const LOOK_SHARE = 64;
 /** Of more filters no more are looked for in a step. */
 const FILTERS_PER_STEP = 16;
 
-function lookShare(filters: readonly SearchFilter[]): number {
+export function lookShare(filters: readonly SearchFilter[]): number {
   return LOOK_SHARE * Math.min(filters.length, FILTERS_PER_STEP);
 }
 /** Steps without a result after which the event loop gets its turn. */
@@ -60,7 +60,6 @@ const STEPS_PER_REST = 8;
 const FIRST_ROWS = 16;
 const PAGE_ROWS_MAX = 128;
 const ROWS_MAX = 2048;
-const COUNT_ROWS_MAX = 4096;
 
 function firstRows(limit: number): number {
   return limit <= PAGE_ROWS_MAX ? Math.max(1, limit) : FIRST_ROWS;
@@ -283,14 +282,27 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
   }
 
   next(): Promise<IteratorResult<StoredEvent, undefined>> {
-    if (this.#waiting === 0 && this.#position < this.#events.length && this.#signal?.aborted !== true) {
-      return Promise.resolve({ done: false, value: this.#events[this.#position++] });
+    if (this.#waiting === 0 && this.#signal?.aborted !== true) {
+      if (this.#position === this.#events.length && this.#ahead === null && !this.#done) this.#loadAtOnce();
+      if (this.#position < this.#events.length) return Promise.resolve({ done: false, value: this.#events[this.#position++] });
+      if (this.#done) return Promise.resolve(END);
     }
     // Calls that do not wait for each other are answered in their order.
     this.#waiting++;
     const answer = this.#lastWait === null ? this.#refill() : this.#lastWait.then(() => this.#refill());
     this.#lastWait = answer.catch(() => {});
     return answer;
+  }
+
+  /** Takes up the next events where they are there without waiting, and otherwise what has to be waited for. */
+  #loadAtOnce(): void {
+    try {
+      const events = this.#chunks.next();
+      if (events instanceof Promise) this.#ahead = events;
+      else this.#take(events);
+    } catch (error) {
+      this.#ahead = Promise.reject(error);
+    }
   }
 
   async #refill(): Promise<IteratorResult<StoredEvent, undefined>> {
@@ -311,25 +323,30 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
     signal.throwIfAborted();
   }
 
-  /** Brings the next events, one at the least, or notes the end. */
+  /** Waits for the next events, one at the least, or notes the end. */
   async #load(): Promise<void> {
     const ahead = this.#ahead;
     this.#ahead = null;
-    let events: readonly StoredEvent[] | null;
     try {
-      events = await (ahead ?? this.#chunks.next());
-      if (!this.#done) this.#signal?.throwIfAborted();
-      if (events !== null && events.length >= AHEAD_FROM_EVENTS) this.#ahead = readAhead(this.#chunks);
+      const events = await (ahead ?? this.#chunks.next());
+      // It may have been abandoned meanwhile.
+      if (this.#done) return;
+      this.#signal?.throwIfAborted();
+      this.#take(events);
     } catch (error) {
       this.#done = true;
       throw error;
     }
-    // It may have been abandoned meanwhile.
-    if (events === null || this.#done) this.#done = true;
-    else {
-      this.#events = events;
-      this.#position = 0;
+  }
+
+  #take(events: readonly StoredEvent[] | null): void {
+    if (events === null) {
+      this.#done = true;
+      return;
     }
+    this.#events = events;
+    this.#position = 0;
+    if (events.length >= AHEAD_FROM_EVENTS) this.#ahead = readAhead(this.#chunks);
   }
 
   return(): Promise<IteratorResult<StoredEvent, undefined>> {
@@ -392,103 +409,5 @@ export class StoredReading implements EventReading<StoredEvent> {
   async first(): Promise<StoredEvent | null> {
     const events = await this.#open(1).next();
     return events?.[0] ?? null;
-  }
-}
-
-/** How many events with sequences in `(after, bound)` match, by the index alone where no frame needs a look. */
-export function countMatches(parts: ReadingParts, filters: readonly SearchFilter[], bound: number, after = -1): Promise<number> {
-  return withSoundIndex(parts, () => countOnce(parts, filters, { from: after + 1, to: bound, direction: "forward" }));
-}
-
-/** Repeats a look that met a bad page of an index block, after that index was rebuilt. What the file system says comes as the store's errors. */
-async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<Result>): Promise<Result> {
-  for (let renewals = 0; ; ) {
-    const { revision } = parts.index;
-    try {
-      return await look();
-    } catch (error) {
-      if (parts.index.revision !== revision) continue;
-      if (parts.renew !== undefined && isStoreError(error, "COMPACTED") && renewals++ < RENEWALS_MAX) {
-        await parts.renew();
-        continue;
-      }
-      if (!(error instanceof IndexPageError)) throw parts.asError(error);
-      parts.index.rebuildIndex(error.segmentId);
-    }
-  }
-}
-
-/** Waits for the turn that others' looks have left. */
-async function waitOver(turn: Promise<void>, parts: ReadingParts, revision: symbol): Promise<void> {
-  await turn;
-  if (parts.index.revision !== revision) throw new IndexReplaced("The log was read anew");
-}
-
-function prepare(parts: ReadingParts, filters: readonly SearchFilter[]): Promise<void> | null {
-  const steps = stepsBefore(parts.index, filters);
-  return steps === null ? null : inSteps(steps).then(() => parts.assertReadable());
-}
-
-async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], bounds: SearchBounds): Promise<number> {
-  const preparing = prepare(parts, filters);
-  if (preparing !== null) await preparing;
-  const { index, frames } = parts;
-  const { revision } = index;
-  const search = new RowSearch(index, filters, bounds);
-  // For most counts of one entity that is enough, and making a large array costs as much as counting them.
-  let rows = new Uint32Array(64);
-  const share = lookShare(filters);
-  let total = 0;
-  for (;;) {
-    const turn = turnShare.wait();
-    if (turn !== null) await waitOver(turn, parts, revision);
-    parts.assertReadable();
-    const count = search.needsFrames ? search.next(rows) : search.count(rows);
-    if (count === 0) return total;
-    turnShare.spend(share + (search.needsFrames && count > 0 ? count : 0));
-    if (count > 0) total += search.needsFrames ? confirmed(search, rows, count, index, frames) : count;
-    if (rows.length < COUNT_ROWS_MAX && count >= rows.length) rows = new Uint32Array(COUNT_ROWS_MAX);
-  }
-}
-
-function confirmed(search: RowSearch, rows: Uint32Array, count: number, index: StoreIndex, frames: FrameSource): number {
-  const segment = search.segment as SegmentEntry;
-  const segmentIndex = index.indexOf(segment);
-  let total = 0;
-  for (let i = 0; i < count; i++) {
-    const { bytes, view, at } = frames.readRow(segment, segmentIndex, rows[i]);
-    if (search.confirms(frames.format, bytes, view, at, segmentIndex.sequenceAt(rows[i]))) total++;
-  }
-  return total;
-}
-
-/** The sequence of the first event in `[from, to)` that matches, or -1. */
-export function findMatch(parts: ReadingParts, filters: readonly SearchFilter[], from: number, to: number): Promise<number> {
-  return withSoundIndex(parts, () => findOnce(parts, filters, from, to));
-}
-
-async function findOnce(parts: ReadingParts, filters: readonly SearchFilter[], from: number, to: number): Promise<number> {
-  const preparing = prepare(parts, filters);
-  if (preparing !== null) await preparing;
-  const { index, frames } = parts;
-  const { revision } = index;
-  const search = new RowSearch(index, filters, { from, to, direction: "forward" });
-  const rows = new Uint32Array(64);
-  const share = lookShare(filters);
-  for (;;) {
-    const turn = turnShare.wait();
-    if (turn !== null) await waitOver(turn, parts, revision);
-    const count = search.next(rows);
-    if (count === 0) return -1;
-    turnShare.spend(share);
-    if (count < 0) continue;
-    const segment = search.segment as SegmentEntry;
-    const segmentIndex = index.indexOf(segment);
-    for (let i = 0; i < count; i++) {
-      const sequence = segmentIndex.sequenceAt(rows[i]);
-      if (!search.needsFrames) return sequence;
-      const { bytes, view, at } = frames.readRow(segment, segmentIndex, rows[i]);
-      if (search.confirms(frames.format, bytes, view, at, sequence)) return sequence;
-    }
   }
 }

@@ -218,10 +218,15 @@ export class StoreAccess {
     return compileQuery(query, (definition) => this.registry.kindsOf(definition), operation);
   }
 
+  /** A query as the index takes it. */
+  filters(query: Query | undefined, operation: string): SearchFilter[] {
+    return this.compile(query, operation).map(searchFilter);
+  }
+
   /** The events that match, as they are visible now. */
   read(query: Query | undefined, options: ReadOptions | undefined): StoredReading {
     this.assertReadable();
-    const filters = this.compile(query, "read").map(searchFilter);
+    const filters = this.filters(query, "read");
     return new StoredReading(this.reading, filters, compileReadOptions(options, "read"), this.visibleSequence);
   }
 
@@ -230,7 +235,7 @@ export class StoreAccess {
     this.assertReadable();
     // Compiled again whenever a kind is learnt.
     const asked = copyQuery(query);
-    const filters = this.registry.untilLearnt(() => this.compile(asked, "subscribe").map(searchFilter));
+    const filters = this.registry.untilLearnt(() => this.filters(asked, "subscribe"));
     const { after, signal } = compileSubscribeOptions(options, this.visibleSequence);
     const source: SubscriptionSource<StoredEvent> = {
       visible: () => this.visibleSequence,

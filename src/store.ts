@@ -26,7 +26,7 @@ import { asStoreError } from "./open-directory.ts";
 import type { OpenReport } from "./open-report.ts";
 import { notFound, openParts, type Opened } from "./open-store.ts";
 import { type PlacedEvent, type PlacedReadOptions, readPlaced } from "./placed-reading.ts";
-import { countMatches, searchFilter } from "./reading.ts";
+import { countMatches } from "./counting.ts";
 import { StoreAccess } from "./store-access.ts";
 import { compileOptions, type StoreOptions } from "./store-options.ts";
 import { describeSegment, type StoreSegment } from "./store-segment.ts";
@@ -320,7 +320,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   readPlaced(query?: Query, options: PlacedReadOptions = {}): AsyncGenerator<readonly PlacedEvent[], undefined> {
     this.#access.assertReadable();
     const { onDamage, ...how } = options;
-    const filters = this.#access.compile(query, "read").map(searchFilter);
+    const filters = this.#access.filters(query, "read");
     return readPlaced(this.#access.reading, filters, compileReadOptions(how, "read"), this.#access.visibleSequence, onDamage);
   }
 
@@ -346,7 +346,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   async count(query?: Query): Promise<number> {
     this.#access.assertReadable();
     if (query === undefined) return this.#access.parts.log.index.visibleEvents;
-    const filters = this.#access.compile(query, "count").map(searchFilter);
+    const filters = this.#access.filters(query, "count");
     return await countMatches(this.#access.reading, filters, this.#access.visibleSequence);
   }
 
