@@ -128,7 +128,7 @@ async function loadWhole(
     const row = rows[i];
     try {
       const slice = parts.frames.readRow(segment, index, row);
-      whole.push({ slab: slice, at: slice.at, row });
+      whole.push({ slab: slice, at: slice.at, row, format: parts.frames.format });
     } catch (error) {
       if (!isStoreError(error, "CORRUPT")) throw error;
       onDamage(error, index.sequenceAt(row));

@@ -231,21 +231,20 @@ export class EventChunks {
       count = loader.chunk(segment, rows, from, Math.min(this.#to, from + rowsMax));
       this.#from += count;
     }
-    const loaded = loader.load(segment, rows, from, count);
+    const loaded = loader.load(segment, rows, from, count, "quick");
     if (loaded instanceof Promise) return loaded.then((frames) => this.#toEvents(segment, frames));
     return this.#toEvents(segment, loaded);
   }
 
   #toEvents(segment: SegmentEntry, frames: readonly LoadedFrame[]): StoredEvent[] {
-    const { index, frames: source, typeOf } = this.#parts;
+    const { index, typeOf } = this.#parts;
     const search = this.#search;
     if (search === null || this.#searched !== index.revision) throw new IndexReplaced("The log was read anew");
-    const { format } = source;
     const segmentIndex = index.indexOf(segment);
     const { dense, firstSequence } = segmentIndex;
     const events: StoredEvent[] = [];
     const { needsFrames } = search;
-    for (const { slab, at, row } of frames) {
+    for (const { slab, at, row, format } of frames) {
       const sequence = dense ? firstSequence + row : segmentIndex.sequenceAt(row);
       if (needsFrames && !search.confirms(format, slab.bytes, slab.view, at, sequence)) continue;
       events.push(new StoredEvent(format, slab, at, sequence, typeOf(format.kind(slab.view, at))));

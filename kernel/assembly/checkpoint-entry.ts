@@ -3,23 +3,18 @@
  * host. The host lays out the keys: of each 16 bytes and 16 of a mask, then all lengths.
  */
 import { hashArrayEnd } from "./hash-array";
+import { ID_BYTES, ID_TAG, integerBytes, NIL_TAG, unsignedAt } from "./msgpack";
 
 const KEY_COUNT: usize = 14;
 const KEY_ROW_BYTES: usize = 32;
 /** A map of 14 members. */
 const MAP_TAG: u32 = 0x8e;
-const NIL_TAG: u32 = 0xc0;
-/** Binary of 16 bytes: its tag and length, as two bytes lie in memory. */
-const ID_TAG: u32 = 0x10c4;
-const ID_BYTES: usize = 16;
 /** An array of 32, as its three bytes lie in memory. */
 const HASH_TAG: u32 = 0x2000dc;
 const HASH_TAG_BYTES: usize = 3;
 const U16_MAX: u64 = 0xffff;
 const U32_MAX: u64 = 0xffff_ffff;
 const SAFE_INTEGER_MAX: u64 = 0x1f_ffff_ffff_ffff;
-/** Stands for what is no unsigned integer. */
-const NONE: u64 = 0xffff_ffff_ffff_ffff;
 
 /** Of a record (src/kernel/entry-record.ts). */
 const RECORD_BYTES: usize = 80;
@@ -39,23 +34,6 @@ function keyEnd(at: usize, keys: usize, key: usize): usize {
 function idAt(at: usize, keys: usize, key: usize): usize {
   const end = keyEnd(at, keys, key);
   return end != 0 && (load<u16>(end) as u32) == ID_TAG ? end + 2 : 0;
-}
-
-/** The bytes of an integer with this tag; 1 for what is none. */
-// @ts-ignore: decorator
-@inline
-function integerBytes(tag: u32): usize {
-  return tag >= 0xcc && tag <= 0xcf ? 1 + ((1 as usize) << (tag - 0xcc)) : 1;
-}
-
-/** The unsigned integer at `at`. */
-function unsignedAt(at: usize): u64 {
-  const tag = load<u8>(at) as u32;
-  if (tag < 0x80) return tag;
-  if (tag == 0xcc) return load<u8>(at, 1);
-  if (tag == 0xcd) return bswap<u16>(load<u16>(at, 1));
-  if (tag == 0xce) return bswap<u32>(load<u32>(at, 1));
-  return tag == 0xcf ? bswap<u64>(load<u64>(at, 1)) : NONE;
 }
 
 /** Stores the integer of at most `max` that is expected behind a key; where it ends, or 0 where it does not stand there. */

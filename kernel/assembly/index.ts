@@ -1,4 +1,5 @@
 /** What the host calls (src/kernel/wasm-kernel.ts). Nothing here allocates, and nothing is kept between calls but the layout and a hash in progress. */
+import { translateFrames } from "./batpak03-frame";
 import { describeEntries } from "./checkpoint-entry";
 import { prepareSchedule } from "./compress-lanes";
 import { prepareCrc32 } from "./crc32";
@@ -7,7 +8,18 @@ import { firstWrongCrc, firstWrongCrcPlaced, firstWrongHash, sealFrames } from "
 import { hashFinish, hashStart, hashSubtrees } from "./tree";
 import { commitsTo, describeFrames, syncedTo, walkedTo, walkFrames } from "./walk";
 
-export { commitsTo, describeEntries, describeFrames, hashFinish, hashStart, hashSubtrees, syncedTo, walkedTo, walkFrames };
+export {
+  commitsTo,
+  describeEntries,
+  describeFrames,
+  hashFinish,
+  hashStart,
+  hashSubtrees,
+  syncedTo,
+  translateFrames,
+  walkedTo,
+  walkFrames,
+};
 
 /** Fills the constant tables. Once, before anything else. */
 export function prepare(): void {

@@ -99,6 +99,30 @@ export interface EntryWalker {
   readonly numbers: Float64Array;
 }
 
+/** How the frames of batpak 0.3 are written that a translator understands. */
+export interface FrameForm {
+  /** What stands between the 18 values of a frame, in their order, of at most 32 bytes; what sort of value comes behind each the kernel knows. */
+  readonly between: readonly Uint8Array[];
+}
+
+/** Makes frames of batpak 0.3 that lie in its memory native ones, beside them. */
+export interface FrameTranslator {
+  /** Where frames are read to, up to `blockBytes`, and the table of them; behind that stands what they are made. */
+  readonly region: FrameKernel;
+  readonly blockBytes: number;
+  /** How much memory it holds. */
+  readonly capacity: number;
+  /**
+   * Makes each of the frames [0, count) of the table that is whole, right (its CRC, and that its payload hashes to the event's hash) and written in the
+   * usual form a native one: at offset `links[frame]` of the region, `translated[frame]` bytes long. 0 stands for all others, for those of no length, and
+   * for what there is no room for, where frames overlap.
+   */
+  translate(count: number): void;
+  readonly translated: Uint32Array;
+  /** Whether a name of this native frame has bytes that are not ASCII: nobody has looked whether they are UTF-8. */
+  hasNamesToCheck(frame: number): boolean;
+}
+
 /** One way of hashing. */
 export interface Hashing {
   readonly name: "kernel" | "hash-wasm";
@@ -107,6 +131,8 @@ export interface Hashing {
   createFrameWalker?(capacityBytes: number): FrameWalker;
   /** Left out where nothing is faster than a loop. */
   createEntryWalker?(byteLength: number, form: EntryForm): EntryWalker;
+  /** Left out where nothing is faster than a loop. */
+  createFrameTranslator?(blockBytes: number, framesMax: number, form: FrameForm): FrameTranslator;
   blake3(bytes: Uint8Array): Uint8Array;
 }
 
@@ -168,8 +194,17 @@ export function createFrameWalker(capacityBytes: number): FrameWalker | null {
 
 /** A walker with so many bytes of memory; null where nothing is faster than a loop, or the memory cannot be had. */
 export function createEntryWalker(byteLength: number, form: EntryForm): EntryWalker | null {
+  return ifToBeHad(() => hashing().createEntryWalker?.(byteLength, form));
+}
+
+/** A translator of up to `framesMax` frames in so many bytes at once; null where nothing is faster than a loop, or the memory cannot be had. */
+export function createFrameTranslator(blockBytes: number, framesMax: number, form: FrameForm): FrameTranslator | null {
+  return ifToBeHad(() => hashing().createFrameTranslator?.(blockBytes, framesMax, form));
+}
+
+function ifToBeHad<Item>(make: () => Item | undefined): Item | null {
   try {
-    return hashing().createEntryWalker?.(byteLength, form) ?? null;
+    return make() ?? null;
   } catch {
     // A WebAssembly memory takes gigabytes of addresses, whatever its size. Who only reads can do without.
     return null;

@@ -7,7 +7,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { StoreError } from "../base/store-error.ts";
-import type { FrameKernel, FrameWalk, FrameWalker, EntryForm, EntryWalker, Hashing } from "./frame-kernel.ts";
+import type { FrameKernel, FrameWalk, FrameWalker, EntryForm, EntryWalker, FrameForm, FrameTranslator, Hashing } from "./frame-kernel.ts";
 import { ENTRY_RECORD } from "./entry-record.ts";
 import { FRAME_RECORD } from "./frame-record.ts";
 import { kernelBinary } from "./kernel-binary.ts";
@@ -63,6 +63,7 @@ interface KernelExports {
     records: number,
     recordsMax: number,
   ): number;
+  translateFrames(count: number, forms: number, out: number, outEnd: number): void;
   hashStart(): void;
   hashSubtrees(from: number, count: number): void;
   hashFinish(from: number, byteCount: number, target: number): void;
@@ -208,8 +209,23 @@ class WasmFrameWalker implements FrameWalker {
 const ENTRIES_MAX = 256;
 /** The members of an entry; the kernel compares how their keys are written, and knows what comes behind each. */
 const ENTRY_KEYS = 14;
-/** Of a key: its bytes, zeros behind, and as many ones. */
 const KEY_BYTES = 16;
+
+/** Lays out texts to compare with, each of at most `width` bytes: zeros behind it and as many ones as it has bytes; and behind all, their lengths. */
+function layTexts(buffer: ArrayBuffer, address: number, texts: readonly Uint8Array[], width: number): void {
+  const table = new Uint8Array(buffer, address, texts.length * 2 * width);
+  const lengths = new Uint32Array(buffer, address + table.length, texts.length);
+  texts.forEach((text, index) => {
+    assert(text.length <= width, "what is compared is short");
+    table.set(text, index * 2 * width);
+    table.fill(0xff, (index * 2 + 1) * width, (index * 2 + 1) * width + text.length);
+    lengths[index] = text.length;
+  });
+}
+
+function textsBytes(count: number, width: number): number {
+  return Math.ceil((count * (2 * width + 4)) / 64) * 64;
+}
 
 /** Memory: the bytes that are walked, the keys, the records. */
 class WasmEntryWalker implements EntryWalker {
@@ -225,21 +241,14 @@ class WasmEntryWalker implements EntryWalker {
     this.#exports = exports;
     this.#entryBytesMax = bytesMax;
     this.#keys = Math.ceil((TABLE_ADDRESS + byteLength + SLACK_BYTES) / 64) * 64;
-    this.#records = this.#keys + Math.ceil((keys.length * (2 * KEY_BYTES + 4)) / 64) * 64;
+    this.#records = this.#keys + textsBytes(keys.length, KEY_BYTES);
     growTo(exports.memory, this.#records + ENTRIES_MAX * ENTRY_RECORD.words * 4);
     const { buffer } = exports.memory;
     this.bytes = new Uint8Array(buffer, TABLE_ADDRESS, byteLength);
     this.words = new Int32Array(buffer, this.#records, ENTRIES_MAX * ENTRY_RECORD.words);
     this.numbers = new Float64Array(buffer, this.#records, (ENTRIES_MAX * ENTRY_RECORD.words) / 2);
-    const table = new Uint8Array(buffer, this.#keys, keys.length * 2 * KEY_BYTES);
-    const lengths = new Uint32Array(buffer, this.#keys + table.length, keys.length);
     assert(keys.length === ENTRY_KEYS, "the kernel knows what sort of value each key of an entry has");
-    keys.forEach((key, index) => {
-      assert(key.length <= KEY_BYTES, "the keys of an entry are short");
-      table.set(key, index * 2 * KEY_BYTES);
-      table.fill(0xff, (index * 2 + 1) * KEY_BYTES, (index * 2 + 1) * KEY_BYTES + key.length);
-      lengths[index] = key.length;
-    });
+    layTexts(buffer, this.#keys, keys, KEY_BYTES);
   }
 
   describe(at: number, limit: number, entriesMax: number): number {
@@ -247,6 +256,57 @@ class WasmEntryWalker implements EntryWalker {
     const [from, to] = [TABLE_ADDRESS + at, TABLE_ADDRESS + limit];
     const recordsMax = Math.min(entriesMax, ENTRIES_MAX);
     return this.#exports.describeEntries(from, to, TABLE_ADDRESS, this.#keys, this.#entryBytesMax, this.#records, recordsMax);
+  }
+}
+
+/** The values of a frame; the kernel compares what stands between them. */
+const FRAME_FORMS = 18;
+const FORM_BYTES = 32;
+const NAMES_TO_CHECK = 0x8000_0000;
+
+/** Memory: the table and the frames of a kernel's; behind the frames as many bytes twice for what they are made, then what stands between their values. */
+class WasmFrameTranslator implements FrameTranslator {
+  readonly region: WasmFrameKernel;
+  readonly blockBytes: number;
+  readonly capacity: number;
+  readonly translated: Uint32Array;
+  readonly #namesToCheck: Uint8Array;
+  readonly #exports: KernelExports;
+  readonly #forms: number;
+  readonly #out: number;
+
+  constructor(exports: KernelExports, blockBytes: number, framesMax: number, { between }: FrameForm) {
+    assert(between.length === FRAME_FORMS, "the kernel knows what sort of value each member of a frame has");
+    this.#exports = exports;
+    this.blockBytes = Math.ceil(blockBytes / 64) * 64;
+    const gap = 4 * SLACK_BYTES;
+    const capacity = 3 * (this.blockBytes + gap) + textsBytes(FRAME_FORMS, FORM_BYTES);
+    this.region = new WasmFrameKernel(exports, capacity, framesMax);
+    const { buffer, byteOffset } = this.region.bytes;
+    this.capacity = exports.memory.buffer.byteLength;
+    this.#out = byteOffset + this.blockBytes + gap;
+    this.#forms = this.#out + 2 * (this.blockBytes + gap);
+    layTexts(buffer as ArrayBuffer, this.#forms, between, FORM_BYTES);
+    this.translated = new Uint32Array(buffer, TABLE_ADDRESS + 12 * framesMax, framesMax);
+    this.#namesToCheck = new Uint8Array(framesMax);
+  }
+
+  translate(count: number): void {
+    const { offsets, lengths, frameCapacity } = this.region;
+    assert(count <= frameCapacity, "the frames to translate are in the table");
+    for (let frame = 0; frame < count; frame++) {
+      assert(lengths[frame] === 0 || offsets[frame] + lengths[frame] <= this.blockBytes, "frames lie in the block");
+    }
+    this.#exports.translateFrames(count, this.#forms, this.#out, this.#forms - SLACK_BYTES);
+    for (let frame = 0; frame < count; frame++) {
+      const flagged = this.translated[frame];
+      this.#namesToCheck[frame] = flagged >>> 31;
+      this.translated[frame] = flagged & ~NAMES_TO_CHECK;
+    }
+  }
+
+  hasNamesToCheck(frame: number): boolean {
+    return this.#namesToCheck[frame] === 1;
   }
 }
 
@@ -285,6 +345,7 @@ export function createWasmHashing(wasm = (globalThis as { WebAssembly?: Wasm }).
     createFrameKernel: (capacityBytes, frameCapacity) => new WasmFrameKernel(instantiate(wasm, module), capacityBytes, frameCapacity),
     createFrameWalker: (capacityBytes) => new WasmFrameWalker(instantiate(wasm, module), capacityBytes),
     createEntryWalker: (byteLength, form) => new WasmEntryWalker(instantiate(wasm, module), byteLength, form),
+    createFrameTranslator: (blockBytes, framesMax, form) => new WasmFrameTranslator(instantiate(wasm, module), blockBytes, framesMax, form),
     // Made when it is first needed: opening a store hashes nothing.
     blake3: (bytes) => (hash ??= createBlake3(instantiate(wasm, module)))(bytes),
   };

@@ -9,16 +9,20 @@ import { SpareList } from "../base/spare-list.ts";
 import type { Slab } from "../events/event.ts";
 import type { SegmentIndex } from "../index/segment-index.ts";
 import { frameEnd, type SegmentEntry, type StoreIndex } from "../index/store-index.ts";
-import { createFrameKernel, type FrameKernel } from "../kernel/frame-kernel.ts";
+import type { FrameFormat, FrameTranslation } from "../format/frame-format.ts";
+import { nativeFrames } from "../format/native/frame-format.ts";
+import { createFrameKernel, type FrameKernel, type FrameTranslator } from "../kernel/frame-kernel.ts";
 import type { FrameSource } from "./frame-source.ts";
 import type { SegmentFiles } from "./segment-files.ts";
-import { newSlab, SLAB_BYTES } from "./slab.ts";
+import { newSlab } from "./slab.ts";
+import { SlabFiller } from "./slab-filler.ts";
 
-/** Where a row's frame was put. */
+/** Where a row's frame was put, and what reads it there. */
 export interface LoadedFrame {
   readonly slab: Slab;
   readonly at: number;
   readonly row: number;
+  readonly format: FrameFormat;
 }
 
 /** One read brings at most this much, unless a single frame is larger. */
@@ -43,10 +47,16 @@ const KERNELS_MAX = 8;
 /** Kernels that no load uses, for the next one of any store. */
 const spareKernels = new SpareList<FrameKernel>(KERNELS_MAX, 8 * 1024 * 1024);
 const KERNEL_FRAMES = 2048;
+/** The same of those that make frames native ones; of frames that are so large, few are read at once. */
+const TRANSLATED_BYTES_MAX = 2 * READ_BYTES_MAX;
+/** A frame says in so many bytes how long it is. */
+const LENGTH_BYTES = 8;
+const spareTranslators = new SpareList<FrameTranslator>(KERNELS_MAX, 16 * 1024 * 1024);
 
-/** Where a block is read to: in a kernel's memory, or in memory of its own. */
+/** Where a block is read to: in a kernel's memory, a translator's, or memory of its own. */
 interface Block extends Slab {
   readonly kernel: FrameKernel | null;
+  readonly translator: FrameTranslator | null;
 }
 
 export class FrameLoader {
@@ -86,27 +96,39 @@ export class FrameLoader {
     return count;
   }
 
-  /** The frames of `count` ascending rows, checked. Throws or rejects with `CORRUPT` at the first that is bad. */
-  load(segment: SegmentEntry, rows: Uint32Array, from: number, count: number): LoadedFrame[] | Promise<LoadedFrame[]> {
+  /**
+   * The frames of `count` ascending rows, checked. Throws or rejects with `CORRUPT` at the first that is bad.
+   *
+   * @param form `stored` as they stand in the file; `quick` may make them native ones, for whoever reads by the `format` that they come with
+   */
+  load(
+    segment: SegmentEntry,
+    rows: Uint32Array,
+    from: number,
+    count: number,
+    form: "stored" | "quick" = "stored",
+  ): LoadedFrame[] | Promise<LoadedFrame[]> {
     const index = this.#index.indexOf(segment);
+    const translation = form === "quick" ? (this.#frames.format.translation ?? null) : null;
+    const wanted = { segment, index, rows, from, count, translation };
     const start = index.offsetAt(rows[from]);
     const last = rows[from + count - 1];
     const end = frameEnd(segment, index, last);
     if (count === 1 || end <= start || end - start > count * CLOSE_BYTES) {
-      return this.#loadTogether(segment, index, rows, from, count) ?? this.#loadSingly(segment, index, rows, from, count);
+      return this.#loadTogether(wanted) ?? this.#loadSingly(wanted);
     }
-    const block = this.#takeBlock(end - start, count);
+    const block = this.#takeBlock(end - start, wanted);
     this.blocksRead++;
     const isLarge = end - start > SYNC_READ_BYTES;
     if (isLarge && this.#awaitedBlocks > 0) {
       this.#awaitedBlocks--;
-      return this.#loadBlock(segment, index, rows, from, count, block, start, end);
+      return this.#loadBlock(wanted, block, start, end);
     }
     try {
       const began = performance.now();
       const read = this.#files.file(segment.id).readSync(block.bytes, 0, end - start, start);
       if (isLarge) this.#notePace(performance.now() - began);
-      return this.#takeApart(segment, index, rows, from, count, block, start, read);
+      return this.#takeApart(wanted, block, start, read);
     } finally {
       this.#giveBack(block);
     }
@@ -118,28 +140,35 @@ export class FrameLoader {
     this.#awaitedAfterSlow = isSlow ? Math.min(this.#awaitedAfterSlow * 2, AWAITED_BLOCKS_MAX) : AWAITED_BLOCKS_MIN;
   }
 
-  #takeBlock(byteCount: number, frames: number): Block {
-    if (this.#frames.format.shape === undefined || frames > KERNEL_FRAMES || this.#kernelsInUse === KERNELS_MAX) {
-      return { ...newSlab(byteCount), kernel: null };
+  #takeBlock(byteCount: number, { count, translation }: Wanted): Block {
+    if (count > KERNEL_FRAMES || this.#kernelsInUse === KERNELS_MAX) return blockOfItsOwn(byteCount);
+    if (translation !== null && byteCount <= TRANSLATED_BYTES_MAX) {
+      const translator = spareTranslators.take() ?? translation.open(TRANSLATED_BYTES_MAX, KERNEL_FRAMES);
+      if (translator === null) return blockOfItsOwn(byteCount);
+      this.#kernelsInUse++;
+      return { bytes: translator.region.bytes, view: translator.region.view, kernel: null, translator };
     }
+    if (this.#frames.format.shape === undefined) return blockOfItsOwn(byteCount);
     const kernel = spareKernels.take() ?? createFrameKernel(READ_BYTES_MAX, KERNEL_FRAMES);
     kernel.reserve(byteCount);
     this.#kernelsInUse++;
-    return { bytes: kernel.bytes, view: kernel.view, kernel };
+    return { bytes: kernel.bytes, view: kernel.view, kernel, translator: null };
   }
 
-  #giveBack({ kernel }: Block): void {
-    if (kernel === null) return;
+  #giveBack({ kernel, translator }: Block): void {
+    if (kernel === null && translator === null) return;
     this.#kernelsInUse--;
-    spareKernels.give(kernel);
+    if (kernel !== null) spareKernels.give(kernel);
+    if (translator !== null) spareTranslators.give(translator);
   }
 
-  #loadSingly(segment: SegmentEntry, index: SegmentIndex, rows: Uint32Array, from: number, count: number): LoadedFrame[] {
+  #loadSingly({ segment, index, rows, from, count }: Wanted): LoadedFrame[] {
+    const { format } = this.#frames;
     const loaded: LoadedFrame[] = [];
     for (let i = 0; i < count; i++) {
       const row = rows[from + i];
       const slice = this.#frames.readRow(segment, index, row, count <= KEPT_PAGES_ROWS_MAX);
-      loaded.push({ slab: slice, at: slice.at, row });
+      loaded.push({ slab: slice, at: slice.at, row, format });
     }
     return loaded;
   }
@@ -148,13 +177,14 @@ export class FrameLoader {
    * Reads frames that lie apart, neighbours at once, one after the other into a kernel's memory, and checks them together. Null where that is
    * not the way, or one is bad.
    */
-  #loadTogether(segment: SegmentEntry, index: SegmentIndex, rows: Uint32Array, from: number, count: number): LoadedFrame[] | null {
-    const { format } = this.#frames;
-    if (count <= KEPT_PAGES_ROWS_MAX || format.shape === undefined) return null;
+  #loadTogether(wanted: Wanted): LoadedFrame[] | null {
+    const { segment, index, rows, from, count, translation } = wanted;
+    if (count <= (translation === null ? KEPT_PAGES_ROWS_MAX : 1)) return null;
     const file = this.#files.file(segment.id);
-    const block = this.#takeBlock(READ_BYTES_MAX, count);
+    const block = this.#takeBlock(READ_BYTES_MAX, wanted);
     try {
-      const { bytes, view, kernel } = block;
+      const { bytes, view, translator } = block;
+      const kernel = translator === null ? block.kernel : translator.region;
       if (kernel === null) return null;
       let at = 0;
       let offset = index.offsetAt(rows[from]);
@@ -168,134 +198,140 @@ export class FrameLoader {
           end = Math.max(end, frameEnd(segment, index, rows[from + i]));
           if (i + 1 < count) offset = index.offsetAt(rows[from + i + 1]);
         }
-        if (!(end > start && end - start <= block.bytes.length - at)) return null;
+        const room = translator === null ? bytes.length : translator.blockBytes;
+        if (!(end > start && end - start <= room - at)) return null;
         const stop = at + file.readSync(bytes, at, end - start, start);
         for (let frame = first; frame < i; frame++) {
-          const frameAt = at + kernel.links[frame] - start;
-          if (format.shape(view, frameAt, stop) !== "ok") return null;
-          kernel.offsets[frame] = frameAt;
-          kernel.lengths[frame] = format.length(view, frameAt);
+          kernel.offsets[frame] = at + kernel.links[frame] - start;
+          kernel.lengths[frame] = this.#lengthWithin(view, kernel.offsets[frame], stop);
+          if (kernel.lengths[frame] === 0) return null;
         }
         at = stop;
       }
-      if (kernel.checkPlaced(count, this.#frames.seedOf(segment.id)) >= 0) return null;
-      const slabs = new SlabFiller(block, at);
-      const loaded = new Array<LoadedFrame>(count);
-      for (let i = 0; i < count; i++) loaded[i] = slabs.take(kernel.offsets[i], kernel.lengths[i], rows[from + i]);
-      slabs.finish();
-      return loaded;
+      if (translator === null) {
+        if (kernel.checkPlaced(count, this.#frames.seedOf(segment.id)) >= 0) return null;
+        return this.#handOut(wanted, block, kernel, at);
+      }
+      translation?.translate(translator, count);
+      return this.#handOutTranslated(wanted, translator);
     } finally {
       this.#giveBack(block);
     }
   }
 
-  async #loadBlock(
-    segment: SegmentEntry,
-    index: SegmentIndex,
-    rows: Uint32Array,
-    from: number,
-    count: number,
-    block: Block,
-    start: number,
-    end: number,
-  ): Promise<LoadedFrame[]> {
+  /** The length of the frame at `at` by what it says itself, as far as that can be; 0 where it cannot. */
+  #lengthWithin(view: DataView, at: number, limit: number): number {
+    const { format } = this.#frames;
+    if (format.shape !== undefined) return format.shape(view, at, limit) === "ok" ? format.length(view, at) : 0;
+    const length = at >= 0 && limit - at >= LENGTH_BYTES ? format.length(view, at) : 0;
+    return length <= limit - at ? length : 0;
+  }
+
+  async #loadBlock(wanted: Wanted, block: Block, start: number, end: number): Promise<LoadedFrame[]> {
+    const { id } = wanted.segment;
     try {
-      const file = this.#files.pin(segment.id);
+      const file = this.#files.pin(id);
       try {
         const read = await file.read(block.bytes, 0, end - start, start);
-        return this.#takeApart(segment, index, rows, from, count, block, start, read);
+        return this.#takeApart(wanted, block, start, read);
       } finally {
-        this.#files.unpin(segment.id);
+        this.#files.unpin(id);
       }
     } finally {
       this.#giveBack(block);
     }
   }
 
-  #takeApart(
-    segment: SegmentEntry,
-    index: SegmentIndex,
-    rows: Uint32Array,
-    from: number,
-    count: number,
-    block: Block,
-    start: number,
-    read: number,
-  ): LoadedFrame[] {
+  #takeApart(wanted: Wanted, block: Block, start: number, read: number): LoadedFrame[] {
+    const { segment, index, rows, from, count, translation } = wanted;
     const { format } = this.#frames;
     const seed = this.#frames.seedOf(segment.id);
-    const { bytes, view, kernel } = block;
+    const { bytes, view, kernel, translator } = block;
+    const table = translator?.region ?? kernel;
+    const places = table ?? { offsets: new Uint32Array(count), lengths: new Uint32Array(count) };
     for (let i = 0; i < count; i++) {
       const at = index.offsetAt(rows[from + i]) - start;
       // Offsets of an index that was forged need not ascend.
       if (at < 0) throw this.#frames.fault(segment.id, start + at, "bad");
+      places.offsets[i] = at;
+      if (translator !== null) {
+        places.lengths[i] = this.#lengthWithin(view, at, read);
+        continue;
+      }
       const outcome =
         kernel === null || format.shape === undefined
           ? format.check(bytes, view, at, read, seed, start + at)
           : format.shape(view, at, read);
       if (outcome !== "ok") throw this.#frames.fault(segment.id, start + at, outcome);
-      if (kernel === null) continue;
-      kernel.offsets[i] = at;
-      kernel.lengths[i] = format.length(view, at);
+      places.lengths[i] = format.length(view, at);
+    }
+    if (translator !== null) {
+      translation?.translate(translator, count);
+      return this.#handOutTranslated(wanted, translator);
     }
     const bad = kernel?.check(count, seed, start, false) ?? -1;
     if (bad >= 0) throw this.#frames.fault(segment.id, index.offsetAt(rows[from + bad]), "bad");
+    return this.#handOut(wanted, block, places, read);
+  }
+
+  /** Frames that were checked where they lie. */
+  #handOut({ rows, from, count }: Wanted, block: Block, { offsets, lengths }: FramePlaces, blockBytes: number): LoadedFrame[] {
+    const { format } = this.#frames;
     const loaded = new Array<LoadedFrame>(count);
-    const slabs = new SlabFiller(block, read);
+    const slabs = new SlabFiller(block, blockBytes);
+    for (let i = 0; i < count; i++) {
+      const { slab, at } = slabs.take(offsets[i], lengths[i]);
+      loaded[i] = { slab, at, row: rows[from + i], format };
+    }
+    slabs.finish();
+    return loaded;
+  }
+
+  /** Frames that were made native ones, and as they stand those that were not, where they are right. */
+  #handOutTranslated({ segment, index, rows, from, count }: Wanted, translator: FrameTranslator): LoadedFrame[] {
+    const { region, translated } = translator;
+    const { bytes, offsets, lengths, links } = region;
+    const loaded = new Array<LoadedFrame>(count);
+    const slabs = new SlabFiller(region, links[count - 1] + translated[count - 1]);
     for (let i = 0; i < count; i++) {
       const row = rows[from + i];
-      const at = index.offsetAt(row) - start;
-      loaded[i] = slabs.take(at, format.length(view, at), row);
+      if (translated[i] > 0) {
+        const place = slabs.take(links[i], translated[i]);
+        loaded[i] = { slab: place.slab, at: place.at, row, format: nativeFrames };
+        continue;
+      }
+      // A copy is checked: who reads it remembers where a frame stood, and this memory is used again.
+      const slab = newSlab(lengths[i]);
+      slab.bytes.set(bytes.subarray(offsets[i], offsets[i] + lengths[i]));
+      const { format } = this.#frames;
+      const offset = index.offsetAt(row);
+      const outcome = format.check(slab.bytes, slab.view, 0, lengths[i], this.#frames.seedOf(segment.id), offset);
+      if (outcome !== "ok") throw this.#frames.fault(segment.id, offset, outcome);
+      loaded[i] = { slab, at: 0, row, format };
     }
     slabs.finish();
     return loaded;
   }
 }
 
+/** What is to be loaded, and how frames are made native ones where they are to be. */
+interface Wanted {
+  readonly segment: SegmentEntry;
+  readonly index: SegmentIndex;
+  readonly rows: Uint32Array;
+  readonly from: number;
+  readonly count: number;
+  readonly translation: FrameTranslation | null;
+}
+
+/** By frame: where it begins in a block, and its length. */
+type FramePlaces = Pick<FrameKernel, "offsets" | "lengths">;
+
+function blockOfItsOwn(byteCount: number): Block {
+  return { ...newSlab(byteCount), kernel: null, translator: null };
+}
+
 /** Whether a frame that begins at `offset` is read with the one that ends at `end`. */
 function isNeighbour(end: number, offset: number): boolean {
   return offset >= end && offset - end <= GAP_BYTES_MAX;
-}
-
-/** Copies frames out of a block, neighbours together, a slab at a time. */
-class SlabFiller {
-  readonly #block: Slab;
-  readonly #blockBytes: number;
-  #slab: Slab | null = null;
-  #used = 0;
-  #runStart = 0;
-  #runEnd = 0;
-  #runTarget = 0;
-
-  constructor(block: Slab, blockBytes: number) {
-    this.#block = block;
-    this.#blockBytes = blockBytes;
-  }
-
-  take(at: number, length: number, row: number): LoadedFrame {
-    if (this.#slab === null || this.#used + length > this.#slab.bytes.length) {
-      this.#copyRun();
-      this.#slab = newSlab(Math.max(length, Math.min(SLAB_BYTES, this.#blockBytes - at)));
-      this.#used = 0;
-      this.#runStart = this.#runEnd = at;
-      this.#runTarget = 0;
-    } else if (at !== this.#runEnd) {
-      this.#copyRun();
-      this.#runStart = this.#runEnd = at;
-      this.#runTarget = this.#used;
-    }
-    const target = this.#used;
-    this.#used += length;
-    this.#runEnd = at + length;
-    return { slab: this.#slab, at: target, row };
-  }
-
-  #copyRun(): void {
-    if (this.#slab === null || this.#runEnd === this.#runStart) return;
-    this.#slab.bytes.set(this.#block.bytes.subarray(this.#runStart, this.#runEnd), this.#runTarget);
-  }
-
-  finish(): void {
-    this.#copyRun();
-  }
 }
