@@ -41,9 +41,6 @@ const VARIABLE_AT: usize = 94;
 const HAS_CORRELATION: u32 = 1;
 const HAS_CAUSATION: u32 = 2;
 
-/** Goes with a length: a name has bytes from 0x80 on, which the host holds against UTF-8. */
-const NAMES_TO_CHECK: u32 = 0x8000_0000;
-
 /** What `integerEnd` and `nameAt` read last. */
 let integer: u64 = 0;
 let nameBytes: u32 = 0;
@@ -67,7 +64,7 @@ function integerEnd(at: usize, end: usize, forms: usize, row: usize, max: u64): 
   return integer <= max ? start + integerBytes(load<u8>(start)) : 0;
 }
 
-/** Where the text begins behind a form, `nameBytes` long; 0 where there is none, or nothing in it. */
+/** Where the UTF-8 text begins behind a form, `nameBytes` long; 0 where there is none, or nothing in it. */
 function nameAt(at: usize, end: usize, forms: usize, row: usize): usize {
   const start = formEnd(at, end, forms, row);
   if (start == 0) return 0;
@@ -75,7 +72,8 @@ function nameAt(at: usize, end: usize, forms: usize, row: usize): usize {
   const header: usize = tag == 0xda ? 3 : tag == 0xd9 ? 2 : 1;
   if (header == 1 && (tag & 0xe0) != 0xa0) return 0;
   nameBytes = header == 3 ? bswap<u16>(load<u16>(start, 1)) : header == 2 ? load<u8>(start, 1) : tag & 0x1f;
-  return nameBytes > 0 && start + header + nameBytes <= end ? start + header : 0;
+  const name = start + header;
+  return nameBytes > 0 && name + nameBytes <= end && isText(name, name + nameBytes) ? name : 0;
 }
 
 /**
@@ -104,17 +102,32 @@ function expandIntegers(from: usize, end: usize, count: u32, to: usize): usize {
   return wrong == 0 && from <= end ? from : 0;
 }
 
-function isAscii(at: usize, byteCount: u32): bool {
-  const whole = byteCount & ~7;
-  let bytes: u64 = 0;
-  for (let done: u32 = 0; done < whole; done += 8) bytes |= load<u64>(at + done);
-  if (whole < byteCount) bytes |= load<u64>(at + whole) & (((1 as u64) << ((byteCount - whole) << 3)) - 1);
-  return (bytes & HIGH_BITS) == 0;
+/** Whether `[at, end)` is UTF-8: no form longer than needed, no halves of pairs, nothing past U+10FFFF. */
+function isText(at: usize, end: usize): bool {
+  while (at < end) {
+    if (at + 8 <= end && (load<u64>(at) & HIGH_BITS) == 0) {
+      at += 8;
+      continue;
+    }
+    const first = load<u8>(at) as u32;
+    if (first < 0x80) {
+      at++;
+      continue;
+    }
+    if (first < 0xc2 || first > 0xf4) return false;
+    const next = at + (first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4);
+    if (next > end) return false;
+    const second = load<u8>(at, 1) as u32;
+    if (second < (first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80)) return false;
+    if (second > (first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf)) return false;
+    for (at += 2; at < next; at++) if ((load<u8>(at) & 0xc0) != 0x80) return false;
+  }
+  return true;
 }
 
 /**
- * Makes the frame of `[at, end)` a native one at `out`. Returns its length, with `NAMES_TO_CHECK` where a name has to be looked at; 0 where the frame
- * is not whole and right, or of another form, and then what is at `out` says nothing. Needs twice as much room there as the frame takes.
+ * Makes the frame of `[at, end)` a native one at `out`. Returns its length; 0 where the frame is not whole and right, or of another form, and then
+ * what is at `out` says nothing. Needs twice as much room there as the frame takes.
  */
 function translateFrame(at: usize, end: usize, forms: usize, out: usize): u32 {
   if (crc32(at + PREFIX_BYTES, end, 0) != bswap<u32>(load<u32>(at, 4))) return 0;
@@ -183,9 +196,7 @@ function translateFrame(at: usize, end: usize, forms: usize, out: usize): u32 {
   }
   memory.copy(to, entity, entityBytes);
   memory.copy(to + entityBytes, scope, nameBytes);
-  const namesAt = to;
-  const namesBytes = entityBytes + nameBytes;
-  to += namesBytes;
+  to += entityBytes + nameBytes;
   memory.copy(to, payload, count);
   to += count;
   expandIntegers(eventHash, end, HASH_BYTES as u32, to);
@@ -197,7 +208,7 @@ function translateFrame(at: usize, end: usize, forms: usize, out: usize): u32 {
   if (v128.any_true(differing)) return 0;
   const length = (to + HASH_BYTES - out) as u32;
   store<u32>(out, length, LENGTH_AT);
-  return isAscii(namesAt, namesBytes) ? length : length | NAMES_TO_CHECK;
+  return length;
 }
 
 /**
@@ -214,6 +225,6 @@ export function translateFrames(count: i32, forms: u32, out: u32, outEnd: u32): 
     const length = fits ? translateFrame(at, at + byteCount, forms, out) : 0;
     store<u32>(links + column, out - (region as u32));
     store<u32>(children + column, length);
-    out += length & ~NAMES_TO_CHECK;
+    out += length;
   }
 }

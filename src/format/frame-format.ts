@@ -1,6 +1,6 @@
 /** What the log needs to know of a layout's frames, whichever layout it is. */
 import type { FrameReader } from "../events/event.ts";
-import type { FrameTranslator } from "../kernel/frame-kernel.ts";
+import type { FrameForm } from "../kernel/frame-kernel.ts";
 
 /** The outcome of looking for a frame at a place. */
 export type FrameCheck =
@@ -14,22 +14,14 @@ export type FrameCheck =
   | "unreadable"
   | "bad";
 
-/** How frames of a layout are made into those of the native one, which are read faster. */
-export interface FrameTranslation {
-  /** For blocks of up to so many bytes and frames; null where the kernel is not to be had. */
-  open(blockBytes: number, framesMax: number): FrameTranslator | null;
-  /** As the translator's: what it leaves has to be read as it stands. */
-  translate(translator: FrameTranslator, count: number): void;
-}
-
 /** Reads the fields of whole, checked frames that lie in a buffer. `at` is where the frame begins in it. */
 export interface FrameFormat extends FrameReader {
   /** Whether a frame of this place stands there; bytes before `limit` may be looked at. `seed` is the segment's. */
   check(bytes: Uint8Array, view: DataView, at: number, limit: number, seed: number, offset: number): FrameCheck;
   /** The same without the checksum, in layouts whose checksums the frame kernel knows. */
   shape?(view: DataView, at: number, limit: number): FrameCheck;
-  /** Left out where frames are native, or are not worth it. */
-  readonly translation?: FrameTranslation;
+  /** How frames are written that the kernel can make native ones; left out where they are. */
+  readonly form?: FrameForm;
   /** The whole frame's length in bytes. */
   length(view: DataView, at: number): number;
   hasId(bytes: Uint8Array, view: DataView, at: number, id: Uint8Array): boolean;

@@ -119,8 +119,6 @@ export interface FrameTranslator {
    */
   translate(count: number): void;
   readonly translated: Uint32Array;
-  /** Whether a name of this native frame has bytes that are not ASCII: nobody has looked whether they are UTF-8. */
-  hasNamesToCheck(frame: number): boolean;
 }
 
 /** One way of hashing. */

@@ -262,7 +262,6 @@ class WasmEntryWalker implements EntryWalker {
 /** The values of a frame; the kernel compares what stands between them. */
 const FRAME_FORMS = 18;
 const FORM_BYTES = 32;
-const NAMES_TO_CHECK = 0x8000_0000;
 
 /** Memory: the table and the frames of a kernel's; behind the frames as many bytes twice for what they are made, then what stands between their values. */
 class WasmFrameTranslator implements FrameTranslator {
@@ -270,7 +269,6 @@ class WasmFrameTranslator implements FrameTranslator {
   readonly blockBytes: number;
   readonly capacity: number;
   readonly translated: Uint32Array;
-  readonly #namesToCheck: Uint8Array;
   readonly #exports: KernelExports;
   readonly #forms: number;
   readonly #out: number;
@@ -288,7 +286,6 @@ class WasmFrameTranslator implements FrameTranslator {
     this.#forms = this.#out + 2 * (this.blockBytes + gap);
     layTexts(buffer as ArrayBuffer, this.#forms, between, FORM_BYTES);
     this.translated = new Uint32Array(buffer, TABLE_ADDRESS + 12 * framesMax, framesMax);
-    this.#namesToCheck = new Uint8Array(framesMax);
   }
 
   translate(count: number): void {
@@ -298,15 +295,6 @@ class WasmFrameTranslator implements FrameTranslator {
       assert(lengths[frame] === 0 || offsets[frame] + lengths[frame] <= this.blockBytes, "frames lie in the block");
     }
     this.#exports.translateFrames(count, this.#forms, this.#out, this.#forms - SLACK_BYTES);
-    for (let frame = 0; frame < count; frame++) {
-      const flagged = this.translated[frame];
-      this.#namesToCheck[frame] = flagged >>> 31;
-      this.translated[frame] = flagged & ~NAMES_TO_CHECK;
-    }
-  }
-
-  hasNamesToCheck(frame: number): boolean {
-    return this.#namesToCheck[frame] === 1;
   }
 }
 

@@ -9,9 +9,15 @@ import { SpareList } from "../base/spare-list.ts";
 import type { Slab } from "../events/event.ts";
 import type { SegmentIndex } from "../index/segment-index.ts";
 import { frameEnd, type SegmentEntry, type StoreIndex } from "../index/store-index.ts";
-import type { FrameFormat, FrameTranslation } from "../format/frame-format.ts";
+import type { FrameFormat } from "../format/frame-format.ts";
 import { nativeFrames } from "../format/native/frame-format.ts";
-import { createFrameKernel, type FrameKernel, type FrameTranslator } from "../kernel/frame-kernel.ts";
+import {
+  createFrameKernel,
+  createFrameTranslator,
+  type FrameForm,
+  type FrameKernel,
+  type FrameTranslator,
+} from "../kernel/frame-kernel.ts";
 import type { FrameSource } from "./frame-source.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 import { newSlab } from "./slab.ts";
@@ -109,8 +115,8 @@ export class FrameLoader {
     form: "stored" | "quick" = "stored",
   ): LoadedFrame[] | Promise<LoadedFrame[]> {
     const index = this.#index.indexOf(segment);
-    const translation = form === "quick" ? (this.#frames.format.translation ?? null) : null;
-    const wanted = { segment, index, rows, from, count, translation };
+    const frameForm = form === "quick" ? (this.#frames.format.form ?? null) : null;
+    const wanted = { segment, index, rows, from, count, frameForm };
     const start = index.offsetAt(rows[from]);
     const last = rows[from + count - 1];
     const end = frameEnd(segment, index, last);
@@ -140,10 +146,10 @@ export class FrameLoader {
     this.#awaitedAfterSlow = isSlow ? Math.min(this.#awaitedAfterSlow * 2, AWAITED_BLOCKS_MAX) : AWAITED_BLOCKS_MIN;
   }
 
-  #takeBlock(byteCount: number, { count, translation }: Wanted): Block {
+  #takeBlock(byteCount: number, { count, frameForm }: Wanted): Block {
     if (count > KERNEL_FRAMES || this.#kernelsInUse === KERNELS_MAX) return blockOfItsOwn(byteCount);
-    if (translation !== null && byteCount <= TRANSLATED_BYTES_MAX) {
-      const translator = spareTranslators.take() ?? translation.open(TRANSLATED_BYTES_MAX, KERNEL_FRAMES);
+    if (frameForm !== null && byteCount <= TRANSLATED_BYTES_MAX) {
+      const translator = spareTranslators.take() ?? createFrameTranslator(TRANSLATED_BYTES_MAX, KERNEL_FRAMES, frameForm);
       if (translator === null) return blockOfItsOwn(byteCount);
       this.#kernelsInUse++;
       return { bytes: translator.region.bytes, view: translator.region.view, kernel: null, translator };
@@ -178,8 +184,8 @@ export class FrameLoader {
    * not the way, or one is bad.
    */
   #loadTogether(wanted: Wanted): LoadedFrame[] | null {
-    const { segment, index, rows, from, count, translation } = wanted;
-    if (count <= (translation === null ? KEPT_PAGES_ROWS_MAX : 1)) return null;
+    const { segment, index, rows, from, count, frameForm } = wanted;
+    if (count <= (frameForm === null ? KEPT_PAGES_ROWS_MAX : 1)) return null;
     const file = this.#files.file(segment.id);
     const block = this.#takeBlock(READ_BYTES_MAX, wanted);
     try {
@@ -212,7 +218,7 @@ export class FrameLoader {
         if (kernel.checkPlaced(count, this.#frames.seedOf(segment.id)) >= 0) return null;
         return this.#handOut(wanted, block, kernel, at);
       }
-      translation?.translate(translator, count);
+      translator.translate(count);
       return this.#handOutTranslated(wanted, translator);
     } finally {
       this.#giveBack(block);
@@ -243,7 +249,7 @@ export class FrameLoader {
   }
 
   #takeApart(wanted: Wanted, block: Block, start: number, read: number): LoadedFrame[] {
-    const { segment, index, rows, from, count, translation } = wanted;
+    const { segment, index, rows, from, count } = wanted;
     const { format } = this.#frames;
     const seed = this.#frames.seedOf(segment.id);
     const { bytes, view, kernel, translator } = block;
@@ -266,7 +272,7 @@ export class FrameLoader {
       places.lengths[i] = format.length(view, at);
     }
     if (translator !== null) {
-      translation?.translate(translator, count);
+      translator.translate(count);
       return this.#handOutTranslated(wanted, translator);
     }
     const bad = kernel?.check(count, seed, start, false) ?? -1;
@@ -314,14 +320,14 @@ export class FrameLoader {
   }
 }
 
-/** What is to be loaded, and how frames are made native ones where they are to be. */
+/** What is to be loaded, and the form of frames that are to be made native ones. */
 interface Wanted {
   readonly segment: SegmentEntry;
   readonly index: SegmentIndex;
   readonly rows: Uint32Array;
   readonly from: number;
   readonly count: number;
-  readonly translation: FrameTranslation | null;
+  readonly frameForm: FrameForm | null;
 }
 
 /** By frame: where it begins in a block, and its length. */

@@ -9,9 +9,9 @@ import { decodePayload } from "../../events/payload-decode.ts";
 import { blake3 } from "../../kernel/frame-kernel.ts";
 import type { FrameFormat } from "../frame-format.ts";
 import { type Frame, frameEntity, frameFault, frameScope, walkFrame } from "./frame.ts";
+import { FRAME_FORM } from "./frame-form.ts";
 import { expandHash } from "./hash-array.ts";
 import { FRAME_PREFIX, HASH_BYTES, ID_BYTES } from "./layout.ts";
-import { nativeTranslation } from "./native-translation.ts";
 import { payloadBytes } from "./payload.ts";
 
 let last: Frame | null = null;
@@ -61,7 +61,7 @@ export const batpak03Frames: FrameFormat = {
     last = frame;
     return "ok";
   },
-  translation: nativeTranslation,
+  form: FRAME_FORM,
   length: (view, at) => view.getUint32(at + FRAME_PREFIX.length) + FRAME_PREFIX.body,
   kind: (view, at) => frameAt(view, at).eventKind,
   version: () => 1,

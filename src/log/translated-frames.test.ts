@@ -1,21 +1,22 @@
-/** Frames of this layout that the kernel has made native ones, against what is read of them as they stand. */
+/** Frames of the batpak 0.3 layout that the kernel has made native ones, against what is read of them as they stand. */
 import assert from "node:assert/strict";
+import { isUtf8 } from "node:buffer";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { encode } from "@msgpack/msgpack";
-import { GrowingSink } from "../../base/byte-sink.ts";
-import { viewOf } from "../../base/msgpack.ts";
-import { blake3 } from "../../kernel/frame-kernel.ts";
-import type { FrameReader } from "../../events/event.ts";
-import { nativeFrames } from "../native/frame-format.ts";
-import { encodeFrame, type FrameFields } from "./frame.ts";
-import { batpak03Frames, forgetFrame } from "./frame-format.ts";
-import { nativeTranslation } from "./native-translation.ts";
+import { GrowingSink } from "../base/byte-sink.ts";
+import { viewOf } from "../base/msgpack.ts";
+import { blake3, createFrameTranslator } from "../kernel/frame-kernel.ts";
+import type { FrameReader } from "../events/event.ts";
+import { nativeFrames } from "../format/native/frame-format.ts";
+import { encodeFrame, type FrameFields } from "../format/batpak03/frame.ts";
+import { batpak03Frames, forgetFrame } from "../format/batpak03/frame-format.ts";
+import { FRAME_FORM } from "../format/batpak03/frame-form.ts";
 
 const BLOCK_BYTES = 256 * 1024;
 const FRAMES_MAX = 16;
-const opened = nativeTranslation.open(BLOCK_BYTES, FRAMES_MAX);
+const opened = createFrameTranslator(BLOCK_BYTES, FRAMES_MAX, FRAME_FORM);
 assert(opened !== null);
 const translator = opened;
 
@@ -83,7 +84,7 @@ function translated(frames: readonly Uint8Array[]): number[] {
     at += frame.length;
     return place;
   });
-  nativeTranslation.translate(translator, frames.length);
+  translator.translate(frames.length);
   return places;
 }
 
@@ -168,17 +169,36 @@ test("a frame that is cut anywhere is left, with the checksum of what is left of
   }
 });
 
-test("names that are not UTF-8 are left", () => {
+test("names that are not UTF-8 are left, and no others", () => {
   const [fields] = fc.sample(usual, { numRuns: 1, seed: 3 });
+  const firsts = Array.from({ length: 0x81 }, (_, i) => 0x7f + i);
   for (const field of ["entity", "scope"] as const) {
-    const frame = frameOf({ ...fields, entity: "e", scope: "s", [field]: "xxxxxxxxxé" });
-    const at = Buffer.from(frame).lastIndexOf("xxxxxxxxx");
-    translated([frame]);
-    assert.ok(isSame(0, frame));
-    frame[at + 3] = 0xff;
-    viewOf(frame).setUint32(4, crc32(frame.subarray(8)));
-    translated([frame]);
-    assert.equal(translator.translated[0], 0);
+    for (const pad of ["xxx", "xxxxxxx", ""]) {
+      const frame = frameOf({ ...fields, entity: "entity", scope: "scope", [field]: `${pad}????${pad}` });
+      const at = Buffer.from(frame).lastIndexOf("????");
+      for (const first of firsts) {
+        for (const second of [0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0]) {
+          for (const [third, fourth] of [
+            [0x80, 0xbf],
+            [0xbf, 0x41],
+            [0x41, 0x41],
+            [0x80, 0xc0],
+            [0x41, 0xc3],
+          ] as const) {
+            frame.set([first, second, third, fourth], at);
+            viewOf(frame).setUint32(4, crc32(frame.subarray(8)));
+            translated([frame]);
+            const isName = isUtf8(frame.subarray(at - pad.length, at + 4 + pad.length));
+            assert.equal(translator.translated[0] > 0, isName, [pad, first, second, third, fourth].join(" "));
+          }
+        }
+      }
+      frame.fill(0x41, at, at + 4);
+      frame.set(Buffer.from("é"), at);
+      viewOf(frame).setUint32(4, crc32(frame.subarray(8)));
+      translated([frame]);
+      assert.ok(isSame(0, frame));
+    }
   }
 });
 
@@ -193,7 +213,7 @@ test("frames that an index would have overlap are made native ones as far as the
   lengths.fill(frame.length);
   offsets[1] = 0xffff_fff0;
   lengths[1] = 0;
-  nativeTranslation.translate(translator, FRAMES_MAX);
+  translator.translate(FRAMES_MAX);
   const made = Array.from({ length: FRAMES_MAX }, (_, index) => isSame(index, frame));
   assert.deepEqual(made.slice(0, 4), [true, false, true, true]);
   assert.equal(made[FRAMES_MAX - 1], false);
