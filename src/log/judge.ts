@@ -171,11 +171,9 @@ function countByEntity(events: readonly AppendItem[], end: number): Map<string, 
 function judgeClock(item: AppendItem, expected: ExpectedState, added: number, index: StoreIndex): Verdict | null {
   const entityId = index.entities.find(item.entity);
   const sequence = entityId < 0 ? -1 : index.heads.sequence(entityId);
-  const isAs = (clock: number): boolean =>
-    expected.kind === "none" ? clock === -1 : expected.kind === "exists" ? clock >= 0 : clock === (expected as { clock: number }).clock;
-  if (isAs((sequence < 0 ? -1 : index.heads.clock(entityId)) + added)) return null;
+  if (isExpected(expected, (sequence < 0 ? -1 : index.heads.clock(entityId)) + added)) return null;
   const clock = (sequence < 0 ? -1 : newestClock(entityId, sequence, index)) + added;
-  if (isAs(clock)) return null;
+  if (isExpected(expected, clock)) return null;
   const actual = clock === -1 ? "none" : { clock };
   const asked = expected.kind === "clock" ? { clock: (expected as { clock: number }).clock } : expected.kind;
   const so = clock === -1 ? "it has no events" : `its latest clock is ${clock}`;
@@ -188,6 +186,11 @@ function judgeClock(item: AppendItem, expected: ExpectedState, added: number, in
       actual,
     }),
   };
+}
+
+function isExpected(expected: ExpectedState, clock: number): boolean {
+  if (expected.kind === "none") return clock === -1;
+  return expected.kind === "exists" ? clock >= 0 : clock === (expected as { clock: number }).clock;
 }
 
 /** The clock of the entity's newest event: another than its head's where that is one of removed events behind it (`removed-heads`), and has no time. */
