@@ -380,7 +380,8 @@ class Verification {
     const isSystem = (frameFlags(view, at) & FRAME_FLAG.system) !== 0;
     if (isSystem) {
       for (const comparison of this.#comparisons) comparison.systemRecord(frame);
-      this.#sequences.meetConversion(systemRecordOf(bytes.slice(at, at + frame.length)));
+      const record = systemRecordOf(bytes.slice(at, at + frame.length));
+      this.#sequences.meetRecord(record, sequence, this.#retention, this.#segmentId);
     } else {
       this.#sequences.pass(sequence, this.#retention, this.#segmentId);
       if (sequence < this.#sequences.next) this.#tellFrame("SEQUENCE_GAP", frame, `${this.#sequences.next} is due`);
