@@ -6,7 +6,7 @@
  */
 import { randomFillSync } from "node:crypto";
 import { tell } from "./base/diagnostics.ts";
-import { rest } from "./base/rest.ts";
+import { inSteps, rest } from "./base/rest.ts";
 import { isStoreError, StoreError } from "./base/store-error.ts";
 import { Appending } from "./appending.ts";
 import { Checkpointer } from "./checkpoint/checkpointer.ts";
@@ -35,6 +35,7 @@ import { commitRange, type MergedRange } from "./log/range-commit.ts";
 import { MarkFile } from "./log/mark-file.ts";
 import { NativePlacer } from "./log/native-placer.ts";
 import { addRecordInForce, consumersIn } from "./log/records-in-force.ts";
+import { passRemovedHeads } from "./log/removed-heads.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
 import { SegmentFiles } from "./log/segment-files.ts";
 import { SegmentWriter } from "./log/segment-writer.ts";
@@ -215,6 +216,7 @@ export class NativeWriter implements StoreWriter {
     const { disk, parts, options } = input;
     const { log } = parts;
     const cut = await settleNativeLog(disk, parts.files, log);
+    if (log.route !== "checkpoint") await inSteps(passRemovedHeads(log.index, parts.files, parts.frames));
     if (log.storeId === null) {
       const storeId = new Uint8Array(16);
       (options.random ?? cryptoRandom)(storeId);

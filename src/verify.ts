@@ -14,6 +14,7 @@ import { sortPairs } from "./format/native/index-block-sort.ts";
 import { entityStart, frameFlags, scopeStart, segmentSeed } from "./format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "./format/native/frame-layout.ts";
 import { NO_INDEX_TRAILER } from "./format/native/index-block-root.ts";
+import type { RemovedRun } from "./format/native/retention.ts";
 import { decodeSeal, isSeal } from "./format/native/seal.ts";
 import { SEGMENT_HEADER, type SegmentHeader } from "./format/native/segment-header.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
@@ -132,6 +133,7 @@ class Verification {
   readonly #everSequence = new Map<number, number>();
   #comparisons: IndexComparison[] = [];
   #checkpoint: CheckpointComparison | null = null;
+  readonly #isConverted: boolean;
   readonly #visible: { segmentId: number; offset: number };
   readonly #eventsTotal: number;
   readonly #opened: ReadonlyMap<number, { hasBlock: boolean; sealed: boolean; framesEnd: number }>;
@@ -142,6 +144,7 @@ class Verification {
     this.#parts = parts;
     this.#options = options;
     const { index } = parts.log;
+    this.#isConverted = parts.log.records.some((record) => systemRecordOf(record)?.record === "conversion");
     this.#visible = { segmentId: index.visible.segmentId, offset: index.visible.offset };
     this.#eventsTotal = index.visibleEvents;
     const openedOf = ({ indexOnDisk, blockIsBad, sealed, framesEnd }: SegmentEntry) => ({
@@ -377,7 +380,8 @@ class Verification {
     const isSystem = (frameFlags(view, at) & FRAME_FLAG.system) !== 0;
     if (isSystem) {
       for (const comparison of this.#comparisons) comparison.systemRecord(frame);
-      this.#sequences.meetConversion(systemRecordOf(bytes.slice(at, at + frame.length)));
+      const record = systemRecordOf(bytes.slice(at, at + frame.length));
+      this.#sequences.meetRecord(record, sequence, this.#retention, this.#segmentId);
     } else {
       this.#sequences.pass(sequence, this.#retention, this.#segmentId);
       if (sequence < this.#sequences.next) this.#tellFrame("SEQUENCE_GAP", frame, `${this.#sequences.next} is due`);
@@ -420,13 +424,21 @@ class Verification {
   #passRemoved(id: number, clock: number): void {
     const heads = this.#heads;
     const name = this.#entities.name(id);
-    while (heads.clock(id) + 1 < clock) {
-      const run = this.#retention?.takeRun(name, heads.clock(id) + 1, clock) ?? null;
+    for (let due = heads.clock(id) + 1; due < clock; due = heads.clock(id) + 1) {
+      const run = this.#retention?.takeRun(name, due, clock) ?? null;
       if (run === null) return;
+      if (run.from > due && !this.#isConverted) this.#tellLostBefore(run, name, due);
       heads.accept(id, run.to, heads.sequence(id), heads.timeMicros(id));
       heads.setHashBytes(id, run.lastHash);
       this.#everSequence.set(id, run.lastSequence);
     }
+  }
+
+  /** No link leads to a removed event: where a conversion's source may have had the gap, only its sequences tell. */
+  #tellLostBefore({ from, to }: RemovedRun, entity: string, due: number): void {
+    const segmentId = this.#segmentId;
+    const message = `Segment ${segmentId}, ${entity}: clocks ${from} to ${to} were removed, ${due} is due`;
+    this.#tell({ code: "LOST_EVENTS", message, entity, segmentId });
   }
 
   async #finishRetention(): Promise<void> {

@@ -178,6 +178,44 @@ describe("node disk", () => {
     syncBuiltinESMExports();
   });
 
+  // Found by a review: only files that are opened at once had those closed that wait. A listing was refused, and so was a new segment, which poisons the store.
+  for (const [what, name, run] of [
+    ["list a directory", "readdir", () => nodeDisk.list(directory)],
+    ["sync a directory", "open", () => nodeDisk.syncDirectory(directory)],
+    ["make a file", "open", async () => await (await nodeDisk.open(join(directory, "made"), "create")).close()],
+  ] as const) {
+    it(`waits to ${what} for large files that are being closed`, { skip: !onLinux }, async (context) => {
+      const path = join(directory, "nameless");
+      writeFileSync(path, "some");
+      truncateSync(path, 4 * 1024 * 1024);
+      const file = nodeDisk.openSync(path);
+      await nodeDisk.remove(path);
+      const plain = fs[name] as (...given: unknown[]) => void;
+      const close = fs.close as (descriptor: number, done: (error: Error | null) => void) => void;
+      let isClosed = false;
+      context.mock.method(fs, "close", (descriptor: number, done: (error: Error | null) => void) =>
+        close(descriptor, (error) => {
+          isClosed = true;
+          done(error);
+        }),
+      );
+      context.mock.method(fs, name, (...given: unknown[]) => {
+        if (isClosed) return plain(...given);
+        const done = given[given.length - 1] as (error: Error) => void;
+        return setImmediate(() => done(Object.assign(new Error("none left"), { code: "EMFILE" })));
+      });
+      syncBuiltinESMExports();
+      const closing = file.close();
+      try {
+        await run();
+      } finally {
+        context.mock.restoreAll();
+        syncBuiltinESMExports();
+        await closing;
+      }
+    });
+  }
+
   it("writes to a file whose size is limited as far as it goes, and reports what the system says", {
     skip: !existsSync("/dev/full"),
   }, async () => {

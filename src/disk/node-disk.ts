@@ -19,7 +19,7 @@ import { loadLockAddon } from "./lock-addon.ts";
 import { makeDirectories } from "./make-directories.ts";
 import { LateClosing } from "./late-closing.ts";
 import { hasEnded, type ProcessStat, parseProcessStat } from "./process-stat.ts";
-import { errorCode, isOutOfDescriptors, systemError } from "./system-error.ts";
+import { errorCode, systemError } from "./system-error.ts";
 
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
@@ -52,7 +52,7 @@ export function createNodeDisk(options: NodeDiskOptions = {}): Disk {
       return new NodeFile(descriptor, path, synchronousWrites && mode !== "read");
     },
     openSync: (path) => new NodeFile(openAtOnce(path, OPEN_FLAGS.read), path, false),
-    list: (path) => new Promise((resolve, reject) => fs.readdir(path, (error, names) => (error ? reject(error) : resolve(names)))),
+    list: (path) => answered<string[]>((done) => fs.readdir(path, done)),
     status: statusOf,
     makeDirectory: (path) => makeDirectories(path, { makeOne: makeOneDirectory, syncDirectory }),
     rename: (from, to) => settle((done) => fs.rename(from, to, done)),
@@ -94,20 +94,18 @@ const lateClosing = new LateClosing(
   (descriptor) => fs.closeSync(descriptor),
 );
 
-/** Where the system gives no more descriptors, those that wait to be closed go first. */
 function openAtOnce(path: string, flags: number): number {
-  for (;;) {
-    try {
-      return fs.openSync(path, flags);
-    } catch (error) {
-      if (!isOutOfDescriptors(error) || !lateClosing.closeOne()) throw error;
-    }
-  }
+  return lateClosing.atOnce(() => fs.openSync(path, flags));
 }
 
 function openDescriptor(path: string, flags: number): Promise<number> {
-  return new Promise((resolve, reject) =>
-    fs.open(path, flags, FILE_MODE, (error, descriptor) => (error ? reject(error) : resolve(descriptor))),
+  return answered((done) => fs.open(path, flags, FILE_MODE, done));
+}
+
+/** What a call answers that takes a descriptor. */
+function answered<Result>(start: (done: (error: Error | null, result: Result) => void) => void): Promise<Result> {
+  return lateClosing.later(
+    () => new Promise((resolve, reject) => start((error, result) => (error === null ? resolve(result) : reject(error)))),
   );
 }
 
@@ -358,7 +356,7 @@ function openSameFile(descriptor: number, path: string): number | null {
   for (const candidate of [`/proc/self/fd/${descriptor}`, path]) {
     let opened: number;
     try {
-      opened = fs.openSync(candidate, flags);
+      opened = openAtOnce(candidate, flags);
     } catch {
       continue;
     }

@@ -5,6 +5,7 @@
  *
  * Two heads in one: clock, sequence, time and hash are of the last *accepted* event (ordered, perhaps not committed yet);
  * `visibleSequence` is that of the last *visible* one. The writer assigns the former as it accepts, and calls `setVisible` after a commit.
+ * Where damage took newer events, and compaction had removed others behind that one, clock and hash are those of the last removed (`log/removed-heads.ts`).
  *
  * Invariants:
  * 1. The clock is -1 exactly where the entity never had an event; an entity whose events were all removed keeps its clock and hash.

@@ -170,22 +170,34 @@ function countByEntity(events: readonly AppendItem[], end: number): Map<string, 
 
 function judgeClock(item: AppendItem, expected: ExpectedState, added: number, index: StoreIndex): Verdict | null {
   const entityId = index.entities.find(item.entity);
-  const accepted = entityId < 0 ? -1 : index.heads.clock(entityId);
-  const clock = accepted + added;
-  if (expected.kind === "none" ? clock === -1 : expected.kind === "exists" ? clock >= 0 : clock === (expected as { clock: number }).clock)
-    return null;
+  const sequence = entityId < 0 ? -1 : index.heads.sequence(entityId);
+  if (isExpected(expected, (sequence < 0 ? -1 : index.heads.clock(entityId)) + added)) return null;
+  const clock = (sequence < 0 ? -1 : newestClock(entityId, sequence, index)) + added;
+  if (isExpected(expected, clock)) return null;
   const actual = clock === -1 ? "none" : { clock };
   const asked = expected.kind === "clock" ? { clock: (expected as { clock: number }).clock } : expected.kind;
   const so = clock === -1 ? "it has no events" : `its latest clock is ${clock}`;
   return {
     kind: "refuse",
-    metSequence: accepted === -1 ? -1 : index.heads.sequence(entityId),
+    metSequence: sequence,
     error: new StoreError("CONFLICT", `Cannot append to ${item.entity}: ${so}, ${describe(asked)} was expected`, {
       entity: item.entity,
       expected: asked,
       actual,
     }),
   };
+}
+
+function isExpected(expected: ExpectedState, clock: number): boolean {
+  if (expected.kind === "none") return clock === -1;
+  return expected.kind === "exists" ? clock >= 0 : clock === (expected as { clock: number }).clock;
+}
+
+/** The clock of the entity's newest event: another than its head's where that is one of removed events behind it (`removed-heads`), and has no time. */
+function newestClock(entityId: number, sequence: number, index: StoreIndex): number {
+  const { heads } = index;
+  const found = heads.timeMicros(entityId) === 0 ? index.findBySequence(sequence) : null;
+  return found === null ? heads.clock(entityId) : index.indexOf(found.segment).clockAt(found.row);
 }
 
 function describe(expected: "none" | "exists" | "noneMatching" | { clock: number }): string {

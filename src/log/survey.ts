@@ -206,7 +206,7 @@ export class Survey {
       // Not taken for a no: what is removed is gone.
       if (answer !== false) throw noAnswer(answer);
     }
-    if (getUint64(view, at + FRAME.clock) !== index.heads.clock(entityId) && !nativeFrames.hasId(bytes, view, at, newestId())) return false;
+    if (sequence !== index.heads.sequence(entityId) && !nativeFrames.hasId(bytes, view, at, newestId())) return false;
     this.held++;
     return true;
   }

@@ -10,6 +10,7 @@ import { getUint64 } from "../base/u64.ts";
 import { causationAt, correlationAt, frameFlags, isMarked } from "../format/native/frame.ts";
 import { FRAME, FRAME_FLAG } from "../format/native/frame-layout.ts";
 import { INDEX_BLOCK } from "../format/native/index-block-layout.ts";
+import { isSystemFrame } from "../format/native/system-frame.ts";
 import { idTag, idTag2 } from "../index/id-tag.ts";
 import type { ColumnValues, EntityRows, ScanSource } from "../index/scan-source.ts";
 import type { SealedLists } from "../index/sealed-lists.ts";
@@ -306,9 +307,11 @@ export class IndexComparison {
     const { root } = index;
     if (this.#rows > 0 && (root.timeMin !== this.#timeMin || root.timeMax !== this.#timeMax))
       this.#tell("times", "its range of times is not the frames'", -1);
+    const written = index.systemRecords();
+    if (!written.every(isSystemFrame)) return this.#tell("records", "a system record in it is no frame", -1);
     // One written by an earlier version may have equal definitions more than once.
     const records: Uint8Array[] = [];
-    for (const record of index.systemRecords()) addRecordInForce(records, record);
+    for (const record of written) addRecordInForce(records, record);
     const same =
       records.length === this.#systemRecords.length && records.every((record, i) => Buffer.compare(record, this.#systemRecords[i]) === 0);
     // A compacted segment's block carries records of segments that are gone.

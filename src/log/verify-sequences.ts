@@ -29,9 +29,11 @@ export class SequenceCheck {
     }
   }
 
-  /** A conversion's record says which gaps its source had. */
-  meetConversion(record: Readonly<Record<string, unknown>> | null): void {
-    if (record?.record === "conversion" && record.gaps === this.#ledger.count && record.gapsHash === this.#ledger.hash) this.#gaps = [];
+  /** A conversion's record says which gaps its source had, all of them before it: also before those events that were removed since. */
+  meetRecord(record: Readonly<Record<string, unknown>> | null, next: number, retention: RetentionCheck | null, segmentId: number): void {
+    if (record?.record !== "conversion") return;
+    this.pass(next, retention, segmentId);
+    if (record.gaps === this.#ledger.count && record.gapsHash === this.#ledger.hash) this.#gaps = [];
   }
 
   /** The gaps that no conversion spoke for, the first of them. */

@@ -1,7 +1,7 @@
 /** What fuzzing and damaging found, each as the smallest case that shows it. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { INDEX_TRAILER } from "../../src/format/native/index-block-layout.ts";
+import { type BlockLayout, INDEX_TRAILER } from "../../src/format/native/index-block-layout.ts";
 import { decodeIndexRoot, decodeIndexTrailer } from "../../src/format/native/index-block-root.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/format/native/checkpoint.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER } from "../../src/format/native/segment-header.ts";
@@ -124,8 +124,9 @@ test("a bad page of an index block where a read begins is rebuilt, not thrown at
   }
 });
 
-test("an index block with right checksums whose offsets run backwards is damage to a read, which threw a RangeError", async () => {
-  const damaged = changed("000001.fbat", (bytes) => {
+/** The first segment with an index block that says something else, with right checksums. */
+function forgedBlock(change: (view: DataView, blockAt: number, layout: BlockLayout) => void): Files {
+  return changed("000001.fbat", (bytes) => {
     const view = new DataView(bytes.buffer);
     const blockAt = bytes.length - Number(view.getBigUint64(bytes.length - INDEX_TRAILER.bytes + INDEX_TRAILER.blockBytes, true));
     const trailer = decodeIndexTrailer(bytes.slice(-INDEX_TRAILER.bytes), bytes.length);
@@ -133,12 +134,30 @@ test("an index block with right checksums whose offsets run backwards is damage 
     const rootAt = bytes.length - INDEX_TRAILER.bytes - trailer.trailer.rootBytes;
     const root = decodeIndexRoot(bytes.slice(rootAt, -INDEX_TRAILER.bytes), trailer.trailer);
     assert(root.ok);
-    const place = blockAt + root.layout.offset.offset + 4 * 5;
-    view.setUint32(place, (view.getUint32(place, true) & 0xc000_0000) | 128, true);
+    change(view, blockAt, root.layout);
     return joined(bytes.subarray(0, blockAt), mendBlock(bytes.slice(blockAt)));
+  });
+}
+
+test("an index block with right checksums whose offsets run backwards is damage to a read, which threw a RangeError", async () => {
+  const damaged = forgedBlock((view, blockAt, { offset }) => {
+    const place = blockAt + offset.offset + 4 * 5;
+    view.setUint32(place, (view.getUint32(place, true) & 0xc000_0000) | 128, true);
   });
   const store = await openToRead(damaged);
   await assert.rejects(store.read().toArray(), { code: "CORRUPT" });
+  await store.close();
+});
+
+test("an index block with right checksums whose system record ends early is told by verify, which threw a RangeError", async () => {
+  const store = await openToRead(
+    forgedBlock((view, blockAt, { systemRecords }) => view.setUint32(blockAt + systemRecords.offset, 3, true)),
+  );
+  const { problems } = await store.verify();
+  assert.deepEqual(
+    problems.map(({ code }) => code),
+    ["INDEX_MISMATCH"],
+  );
   await store.close();
 });
 

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { isStoreError } from "../../src/base/store-error.ts";
 import { type CompactStoreOptions as CompactOptions, compactStore } from "../../src/compaction.ts";
+import { convertStore } from "../../src/convert.ts";
 import { FRAME, FRAME_FLAG } from "../../src/format/native/frame-layout.ts";
 import { frameLength, frameSeed, segmentSeed } from "../../src/format/native/frame.ts";
 import { decodeSeal, encodeSeal } from "../../src/format/native/seal.ts";
@@ -593,4 +594,23 @@ test("a compacted segment that became the newest and is compacted again hides no
     events.map(({ id }) => id),
   );
   await again.close();
+});
+
+// Found by a review: the record of a conversion was held against the gaps before the last event that was left, and stands behind events that may be removed.
+test("gaps that a conversion's source had are no loss either where the events around them are removed", async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "batpak-compaction-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const [source, native] = [join(directory, "source"), join(directory, "native")];
+  cpSync(join(FIXTURES_DIRECTORY, "idempotent"), source, { recursive: true });
+  await convertStore(source, native, { layout: "native" });
+  const store = await Store.open(native, SMALL);
+  const entities = new Set((await store.read().toArray()).map(({ entity }) => entity));
+  const data = { pad: "x".repeat(1000) };
+  for (let n = 0; n < 10; n++) for (const entity of entities) await store.append({ entity, scope: "s" }, { kind: KIND, data });
+  assert.deepEqual((await store.verify()).problems, []);
+  const { removedEvents } = await store.compact({ query: {} });
+  assert.ok(removedEvents > 9);
+  assert.equal((await store.read().first())?.sequence, removedEvents + 2, "the gap of two is before the first event");
+  assert.deepEqual((await store.verify()).problems, []);
+  await store.close();
 });
