@@ -4,7 +4,7 @@
  */
 import { sameBytes } from "./base/hex.ts";
 import { inSteps, rest } from "./base/rest.ts";
-import { isStoreError, type StoreError } from "./base/store-error.ts";
+import type { StoreError } from "./base/store-error.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
 import { picturedBy, type PicturedLog } from "./checkpoint/pictured.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
@@ -88,8 +88,16 @@ export interface OpenedNativeLog {
   };
 }
 
+/** A page that turns bad while its block is entered, sound as it was when it was looked at, leaves half of it in the index: all begins anew, without that block. */
 export async function openNativeLog(input: OpenNativeInput): Promise<OpenedNativeLog> {
-  return await new NativeOpening(input).run();
+  for (const badBlocks = new Map<number, string>(); ; ) {
+    try {
+      return await new NativeOpening(input, badBlocks).run();
+    } catch (error) {
+      if (!(error instanceof IndexPageError) || badBlocks.has(error.segmentId)) throw error;
+      badBlocks.set(error.segmentId, error.reason);
+    }
+  }
 }
 
 /** Ten microseconds each, so five milliseconds a step. */
@@ -97,6 +105,8 @@ const SIZES_PER_STEP = 512;
 
 class NativeOpening {
   readonly #input: OpenNativeInput;
+  /** Why blocks are left out, by their segments. */
+  readonly #badBlocks: ReadonlyMap<number, string>;
   readonly #reasons: string[] = [];
   readonly #problems: StoreProblem[] = [];
   #index: StoreIndex;
@@ -117,8 +127,9 @@ class NativeOpening {
   /** Up to where it proves the log to have been synced, where the frame before that is no frame any more, or the segment has no whole header. */
   #watermark = { segmentId: 0, offset: 0 };
 
-  constructor(input: OpenNativeInput) {
+  constructor(input: OpenNativeInput, badBlocks: ReadonlyMap<number, string>) {
     this.#input = input;
+    this.#badBlocks = badBlocks;
     this.#index = new StoreIndex(input.source);
     this.#target = this.#targetOf(this.#index, new Uint8Array(16));
   }
@@ -394,12 +405,9 @@ class NativeOpening {
       return false;
     }
     if (isNewest && limit?.segmentId === entry.id && limit.offset < opened.block.index.blockStart) return false;
-    try {
-      await inSteps(checkBlock(this.#index, entry, opened.block));
-    } catch (error) {
-      if (!isStoreError(error, "CORRUPT") && !(error instanceof IndexPageError)) throw error;
-      const reason = error instanceof IndexPageError ? error.reason : error.details.reason;
-      this.#reasons.push(`segment ${entry.id} is scanned: ${reason}`);
+    const unusable = this.#badBlocks.get(entry.id) ?? (await inSteps(checkBlock(this.#index, opened.block)));
+    if (unusable !== null) {
+      this.#reasons.push(`segment ${entry.id} is scanned: ${unusable}`);
       return false;
     }
     await inSteps(restoreFromBlock(this.#target, entry, opened.block));
