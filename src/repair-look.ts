@@ -166,9 +166,9 @@ async function read<Facts>(
 
 /** A block of which every page can be used is left as it is, whatever it says: it may be the frames that were changed. */
 async function problemsOfBlocks(disk: Disk, parts: NativeStoreParts): Promise<StoreProblem[]> {
-  const bad: StoreProblem[] = [];
-  await verifyStore(disk, parts, {}, bad);
-  return bad;
+  const badBlocks: StoreProblem[] = [];
+  await verifyStore(disk, parts, {}, { badBlocks });
+  return badBlocks;
 }
 
 /** What is whole of a segment's file. */
