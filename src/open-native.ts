@@ -26,7 +26,7 @@ import { FRAME_RECORD } from "./kernel/frame-record.ts";
 import type { FrameRun } from "./log/frame-walker.ts";
 import { replayRun, type ReplayTarget } from "./log/replay.ts";
 import { salvageSegment } from "./log/salvage.ts";
-import { newSegmentEntry } from "./log/segment-entry.ts";
+import { newSegmentEntry, whyUnlike } from "./log/segment-entry.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import { type ListedLog, type ListedSegment, foreignFile, missingIds, readLog } from "./log/segment-list.ts";
 import { scanSegment } from "./log/segment-scan.ts";
@@ -101,7 +101,7 @@ export async function openNativeLog(input: OpenNativeInput): Promise<OpenedNativ
 }
 
 /** Ten microseconds each, so five milliseconds a step. */
-const SIZES_PER_STEP = 512;
+const FILES_PER_STEP = 512;
 
 class NativeOpening {
   readonly #input: OpenNativeInput;
@@ -270,10 +270,10 @@ class NativeOpening {
     if (last === "none") this.#watermark = visible;
     if (last !== "same") return this.#ignoreCheckpoint(`the log has ${last === "none" ? "no" : "another"} frame where it ends`);
     if (missing !== undefined) return this.#ignoreCheckpoint(`segment ${missing.id}, which it lists, is not there`);
-    // Its frames, unread so far, may be gone together with the index block behind them. Reading would take the rest for all there is.
-    for (const [position, { id, framesEnd }] of segments.entries()) {
-      if ((position + 1) % SIZES_PER_STEP === 0) await rest();
-      if (files.sizeOf(id) < framesEnd) return this.#ignoreCheckpoint(`segment ${id} is shorter than the ${framesEnd} bytes it speaks of`);
+    for (const [position, segment] of segments.entries()) {
+      if ((position + 1) % FILES_PER_STEP === 0) await rest();
+      const unlike = files.glance(segment.id, (file) => whyUnlike(file, segment));
+      if (unlike !== null) return this.#ignoreCheckpoint(unlike);
     }
     return checkpoint;
   }
