@@ -124,7 +124,7 @@ class NativeOpening {
   /** What a checkpoint of this store that was not used proves all the same. */
   #proof: { readonly storeId: Uint8Array; readonly generation: number; readonly segmentIds: readonly number[] } | null = null;
   #pictured: PicturedLog | null = null;
-  /** Up to where it proves the log to have been synced, where the frame before that is no frame any more, or the segment has no whole header. */
+  /** Up to where it proves the log to have been synced, used or not: but for where the frame before that is another one. */
   #watermark = { segmentId: 0, offset: 0 };
 
   constructor(input: OpenNativeInput, badBlocks: ReadonlyMap<number, string>) {
@@ -267,7 +267,7 @@ class NativeOpening {
     const last = this.#lookAtLastFrame(checkpoint, header.storeId);
     // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.
     if (last === "other") this.#pictured = null;
-    if (last === "none") this.#watermark = visible;
+    else this.#watermark = visible;
     if (last !== "same") return this.#ignoreCheckpoint(`the log has ${last === "none" ? "no" : "another"} frame where it ends`);
     if (missing !== undefined) return this.#ignoreCheckpoint(`segment ${missing.id}, which it lists, is not there`);
     for (const [position, segment] of segments.entries()) {
