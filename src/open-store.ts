@@ -16,6 +16,7 @@ import { DefinitionRegistry } from "./events/definition-registry.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
+import type { LogPosition } from "./index/store-index.ts";
 import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
 import { unsupported } from "./log/batpak03-placer.ts";
 import { readMark } from "./log/mark-file.ts";
@@ -228,8 +229,14 @@ function visibleBeside(mark: DurableMark, shown: OpenedNativeLog | undefined): {
   const { visible } = shown.index;
   const isSameStore = Buffer.compare(mark.storeId, shown.storeId) === 0;
   // One of an older generation was left by a repair that was killed: it has a place in the file of before.
-  const isBehind = visible.sequence > mark.visibleSequence || mark.generation < shown.generation;
-  return isSameStore && isBehind ? { segmentId: visible.segmentId, offset: visible.offset } : marked;
+  const isOlder = isBehind(mark, visible) || mark.generation < shown.generation;
+  return isSameStore && isOlder ? { segmentId: visible.segmentId, offset: visible.offset } : marked;
+}
+
+/** Whether the mark stands before a position; at the same sequence in a segment, which records and other events may share, before its offset. */
+export function isBehind(mark: DurableMark, { segmentId, offset, sequence }: LogPosition): boolean {
+  if (mark.visibleSequence !== sequence || mark.visibleSegment !== segmentId) return mark.visibleSequence < sequence;
+  return mark.visibleOffset < offset;
 }
 
 /** A file that is gone at every look at them all. */

@@ -36,7 +36,7 @@ import type { NativeStoreParts } from "./native-engine.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
 import { asStoreError, type ReaderView, readerView } from "./open-directory.ts";
-import { type Opened, readLogForReader } from "./open-store.ts";
+import { isBehind, type Opened, readLogForReader } from "./open-store.ts";
 import { type ReadingParts, RENEWALS_MAX, searchFilter, StoredReading } from "./reading.ts";
 import { SharedPoll } from "./subscriptions/shared-poll.ts";
 import type { StoreWriter } from "./store-writer.ts";
@@ -348,7 +348,7 @@ export class StoreAccess {
    */
   #fallsBack({ writer, mark }: ReaderView): boolean {
     const before = this.#markBehind;
-    this.#markBehind = writer && mark !== null && mark.visibleSequence < this.visibleSequence ? mark.visibleSequence : -1;
+    this.#markBehind = writer && mark !== null && isBehind(mark, this.parts.log.index.visible) ? mark.visibleSequence : -1;
     return this.#markBehind >= 0 && this.#markBehind !== before;
   }
 

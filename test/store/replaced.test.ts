@@ -121,6 +121,26 @@ for (const [what, backedUp, seen, appendedSince, isKilled] of backups) {
   });
 }
 
+// Found by a review: with as many events in fewer bytes all passed for seen, and what was read there was CORRUPT.
+test("an older copy is told of also where its writer has come exactly as far, with smaller events", async () => {
+  const disk = new SimulatedDisk();
+  const first = await Store.open(DIRECTORY, { disk });
+  await first.append(at, rawEvent(0xf001, "before"));
+  await first.close();
+  const backup = filesOf(disk);
+  const writer = await Store.open(DIRECTORY, { disk });
+  for (let n = 0; n < 3; n++) await writer.append(at, rawEvent(0xf001, "longer than what comes in its place"));
+  await writer.close();
+  const reader = await Store.open(DIRECTORY, { disk: disk.asProcess(7), readOnly: true });
+  assert.equal(await reader.count(), 4);
+  for (const name of filesOf(disk).keys()) disk.put(`${DIRECTORY}/${name}`, backup.get(name) ?? null);
+  const next = await Store.open(DIRECTORY, { disk });
+  for (let n = 0; n < 3; n++) await next.append(at, rawEvent(0xf001, n));
+  await assert.rejects(reader.refresh(), { code: "STORE_REPLACED" });
+  await reader.close();
+  await next.close();
+});
+
 test("a reader whose definition claims a kind that the writer gives to another name is told so, wherever it waits or looks", {
   timeout: 20_000,
 }, async (context) => {
