@@ -330,6 +330,19 @@ test("what a repair has kept stays as it is, also where another begins at the sa
 });
 
 // Found by a review: a repair offered nothing, and `verify` went on telling of it.
+// Found by a review: each attempt left what it had copied, until nothing else had room either.
+test("a repair whose copies have no room leaves none of them, and the store as it was", async () => {
+  const disk = await makeStore(600);
+  for (const id of [1, 2]) disk.corrupt(`${DIRECTORY}/00000${id}.fbat`, 2000, (byte) => byte ^ 1);
+  const paths = disk.paths();
+  let writes = 2;
+  disk.faults = ({ kind, path }) => (kind === "write" && path.includes("damaged-") && writes-- <= 0 ? { error: "ENOSPC" } : undefined);
+  await assert.rejects(repairStore(DIRECTORY, { disk, apply: true }), { code: "IO", message: /ENOSPC/ });
+  assert.deepEqual(disk.paths(), paths);
+  disk.faults = undefined;
+  assert.equal((await repairStore(DIRECTORY, { disk, apply: true })).applied, true);
+});
+
 test("a bad index block is offered to be made anew, and nothing else is changed", async () => {
   const disk = await makeStore(600);
   const path = `${DIRECTORY}/000001.fbat`;
