@@ -5,7 +5,7 @@ import { setTimeout } from "./base/timers.ts";
 import { basename, join } from "node:path";
 import { Batpak03Writer } from "./batpak03-engine.ts";
 import type { Clock } from "./base/clock.ts";
-import { StoreError } from "./base/store-error.ts";
+import { isStoreError, StoreError } from "./base/store-error.ts";
 import { acquireDirectoryLock, type DirectoryLock } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
 import { rememberFailedSyncs } from "./disk/failed-directory-syncs.ts";
@@ -280,16 +280,21 @@ function isOtherHistory(parts: NativeStoreParts, fresh: NativeStoreParts): boole
   return there !== null && Buffer.compare(there, shown.heads.hash(newest.columns.entity[row])) !== 0;
 }
 
-/** The hash of the event with this sequence; null where there is none. */
+/** The hash of the event with this sequence; null where there is none, or it is damaged: whoever reads it is told. */
 function hashAt({ log: { index }, frames }: NativeStoreParts, sequence: number): Uint8Array | null {
-  return index.withSoundIndex(() => {
-    const found = index.findBySequence(sequence);
-    if (found === null) return null;
-    const { bytes, view, at } = frames.readRow(found.segment, index.indexOf(found.segment), found.row);
-    const hash = new Uint8Array(FRAME.hashBytes);
-    frames.format.copyHash(bytes, view, at, hash, 0);
-    return hash;
-  });
+  try {
+    return index.withSoundIndex(() => {
+      const found = index.findBySequence(sequence);
+      if (found === null) return null;
+      const { bytes, view, at } = frames.readRow(found.segment, index.indexOf(found.segment), found.row);
+      const hash = new Uint8Array(FRAME.hashBytes);
+      frames.format.copyHash(bytes, view, at, hash, 0);
+      return hash;
+    });
+  } catch (error) {
+    if (isStoreError(error, "CORRUPT")) return null;
+    throw error;
+  }
 }
 
 function replacedError(directory: string, what: string): StoreError<"STORE_REPLACED"> {
