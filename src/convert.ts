@@ -342,8 +342,8 @@ class Conversion {
   /** What the source's own events say against each other, where that is why the copy is not sound: the original has numbered entities anew. */
   async #contradiction(source: Opened): Promise<StoreError<"CORRUPT"> | null> {
     const { signal } = this.#options;
-    const { problems } = await verifyStore(source.disk, source.parts, { signal });
-    const problem = problems.find(({ code }) => CONTRADICTIONS.has(code));
+    const { problems } = await verifyStore(source.disk, source.parts, { signal }, { isListed: ({ code }) => CONTRADICTIONS.has(code) });
+    const problem = problems[0];
     if (problem === undefined) return null;
     const { message: reason, segmentId, offset } = problem;
     return new StoreError(

@@ -4,7 +4,7 @@
  */
 import { sameBytes } from "./base/hex.ts";
 import { inSteps, rest } from "./base/rest.ts";
-import { isStoreError, type StoreError } from "./base/store-error.ts";
+import type { StoreError } from "./base/store-error.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
 import { picturedBy, type PicturedLog } from "./checkpoint/pictured.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
@@ -26,7 +26,7 @@ import { FRAME_RECORD } from "./kernel/frame-record.ts";
 import type { FrameRun } from "./log/frame-walker.ts";
 import { replayRun, type ReplayTarget } from "./log/replay.ts";
 import { salvageSegment } from "./log/salvage.ts";
-import { newSegmentEntry } from "./log/segment-entry.ts";
+import { newSegmentEntry, whyUnlike } from "./log/segment-entry.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
 import { type ListedLog, type ListedSegment, foreignFile, missingIds, readLog } from "./log/segment-list.ts";
 import { scanSegment } from "./log/segment-scan.ts";
@@ -88,15 +88,25 @@ export interface OpenedNativeLog {
   };
 }
 
+/** A page that turns bad while its block is entered, sound as it was when it was looked at, leaves half of it in the index: all begins anew, without that block. */
 export async function openNativeLog(input: OpenNativeInput): Promise<OpenedNativeLog> {
-  return await new NativeOpening(input).run();
+  for (const badBlocks = new Map<number, string>(); ; ) {
+    try {
+      return await new NativeOpening(input, badBlocks).run();
+    } catch (error) {
+      if (!(error instanceof IndexPageError) || badBlocks.has(error.segmentId)) throw error;
+      badBlocks.set(error.segmentId, error.reason);
+    }
+  }
 }
 
 /** Ten microseconds each, so five milliseconds a step. */
-const SIZES_PER_STEP = 512;
+const FILES_PER_STEP = 512;
 
 class NativeOpening {
   readonly #input: OpenNativeInput;
+  /** Why blocks are left out, by their segments. */
+  readonly #badBlocks: ReadonlyMap<number, string>;
   readonly #reasons: string[] = [];
   readonly #problems: StoreProblem[] = [];
   #index: StoreIndex;
@@ -114,11 +124,12 @@ class NativeOpening {
   /** What a checkpoint of this store that was not used proves all the same. */
   #proof: { readonly storeId: Uint8Array; readonly generation: number; readonly segmentIds: readonly number[] } | null = null;
   #pictured: PicturedLog | null = null;
-  /** Up to where it proves the log to have been synced, where the frame before that is no frame any more, or the segment has no whole header. */
+  /** Up to where it proves the log to have been synced, used or not: but for where the frame before that is another one. */
   #watermark = { segmentId: 0, offset: 0 };
 
-  constructor(input: OpenNativeInput) {
+  constructor(input: OpenNativeInput, badBlocks: ReadonlyMap<number, string>) {
     this.#input = input;
+    this.#badBlocks = badBlocks;
     this.#index = new StoreIndex(input.source);
     this.#target = this.#targetOf(this.#index, new Uint8Array(16));
   }
@@ -256,13 +267,13 @@ class NativeOpening {
     const last = this.#lookAtLastFrame(checkpoint, header.storeId);
     // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.
     if (last === "other") this.#pictured = null;
-    if (last === "none") this.#watermark = visible;
+    else this.#watermark = visible;
     if (last !== "same") return this.#ignoreCheckpoint(`the log has ${last === "none" ? "no" : "another"} frame where it ends`);
     if (missing !== undefined) return this.#ignoreCheckpoint(`segment ${missing.id}, which it lists, is not there`);
-    // Its frames, unread so far, may be gone together with the index block behind them. Reading would take the rest for all there is.
-    for (const [position, { id, framesEnd }] of segments.entries()) {
-      if ((position + 1) % SIZES_PER_STEP === 0) await rest();
-      if (files.sizeOf(id) < framesEnd) return this.#ignoreCheckpoint(`segment ${id} is shorter than the ${framesEnd} bytes it speaks of`);
+    for (const [position, segment] of segments.entries()) {
+      if ((position + 1) % FILES_PER_STEP === 0) await rest();
+      const unlike = files.glance(segment.id, (file) => whyUnlike(file, segment));
+      if (unlike !== null) return this.#ignoreCheckpoint(unlike);
     }
     return checkpoint;
   }
@@ -394,12 +405,9 @@ class NativeOpening {
       return false;
     }
     if (isNewest && limit?.segmentId === entry.id && limit.offset < opened.block.index.blockStart) return false;
-    try {
-      await inSteps(checkBlock(this.#index, entry, opened.block));
-    } catch (error) {
-      if (!isStoreError(error, "CORRUPT") && !(error instanceof IndexPageError)) throw error;
-      const reason = error instanceof IndexPageError ? error.reason : error.details.reason;
-      this.#reasons.push(`segment ${entry.id} is scanned: ${reason}`);
+    const unusable = this.#badBlocks.get(entry.id) ?? (await inSteps(checkBlock(this.#index, opened.block)));
+    if (unusable !== null) {
+      this.#reasons.push(`segment ${entry.id} is scanned: ${unusable}`);
       return false;
     }
     await inSteps(restoreFromBlock(this.#target, entry, opened.block));

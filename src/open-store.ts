@@ -5,7 +5,7 @@ import { setTimeout } from "./base/timers.ts";
 import { basename, join } from "node:path";
 import { Batpak03Writer } from "./batpak03-engine.ts";
 import type { Clock } from "./base/clock.ts";
-import { StoreError } from "./base/store-error.ts";
+import { isStoreError, StoreError } from "./base/store-error.ts";
 import { acquireDirectoryLock, type DirectoryLock } from "./disk/directory-lock.ts";
 import type { Disk } from "./disk/disk.ts";
 import { rememberFailedSyncs } from "./disk/failed-directory-syncs.ts";
@@ -16,6 +16,7 @@ import { DefinitionRegistry } from "./events/definition-registry.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
 import { ActiveSegmentIndex } from "./index/active-segment-index.ts";
+import type { LogPosition } from "./index/store-index.ts";
 import { SealedSegmentIndex } from "./index/sealed-segment-index.ts";
 import { unsupported } from "./log/batpak03-placer.ts";
 import { readMark } from "./log/mark-file.ts";
@@ -228,8 +229,14 @@ function visibleBeside(mark: DurableMark, shown: OpenedNativeLog | undefined): {
   const { visible } = shown.index;
   const isSameStore = Buffer.compare(mark.storeId, shown.storeId) === 0;
   // One of an older generation was left by a repair that was killed: it has a place in the file of before.
-  const isBehind = visible.sequence > mark.visibleSequence || mark.generation < shown.generation;
-  return isSameStore && isBehind ? { segmentId: visible.segmentId, offset: visible.offset } : marked;
+  const isOlder = isBehind(mark, visible) || mark.generation < shown.generation;
+  return isSameStore && isOlder ? { segmentId: visible.segmentId, offset: visible.offset } : marked;
+}
+
+/** Whether the mark stands before a position; at the same sequence in a segment, which records and other events may share, before its offset. */
+export function isBehind(mark: DurableMark, { segmentId, offset, sequence }: LogPosition): boolean {
+  if (mark.visibleSequence !== sequence || mark.visibleSegment !== segmentId) return mark.visibleSequence < sequence;
+  return mark.visibleOffset < offset;
 }
 
 /** A file that is gone at every look at them all. */
@@ -273,16 +280,21 @@ function isOtherHistory(parts: NativeStoreParts, fresh: NativeStoreParts): boole
   return there !== null && Buffer.compare(there, shown.heads.hash(newest.columns.entity[row])) !== 0;
 }
 
-/** The hash of the event with this sequence; null where there is none. */
+/** The hash of the event with this sequence; null where there is none, or it is damaged: whoever reads it is told. */
 function hashAt({ log: { index }, frames }: NativeStoreParts, sequence: number): Uint8Array | null {
-  return index.withSoundIndex(() => {
-    const found = index.findBySequence(sequence);
-    if (found === null) return null;
-    const { bytes, view, at } = frames.readRow(found.segment, index.indexOf(found.segment), found.row);
-    const hash = new Uint8Array(FRAME.hashBytes);
-    frames.format.copyHash(bytes, view, at, hash, 0);
-    return hash;
-  });
+  try {
+    return index.withSoundIndex(() => {
+      const found = index.findBySequence(sequence);
+      if (found === null) return null;
+      const { bytes, view, at } = frames.readRow(found.segment, index.indexOf(found.segment), found.row);
+      const hash = new Uint8Array(FRAME.hashBytes);
+      frames.format.copyHash(bytes, view, at, hash, 0);
+      return hash;
+    });
+  } catch (error) {
+    if (isStoreError(error, "CORRUPT")) return null;
+    throw error;
+  }
 }
 
 function replacedError(directory: string, what: string): StoreError<"STORE_REPLACED"> {

@@ -10,7 +10,8 @@ const PIECE_BYTES = 1024 * 1024;
 
 /**
  * Copies every file that will be changed, into a new directory: what another repair kept, cut off or not, may be all that is left of a file. Gives its name.
- * Commit point: the sync of the directory that holds the copies.
+ * Where that fails, nothing was changed yet, and the copies go: they would fill the disk with each attempt. Commit point: the sync of the directory that holds
+ * the copies.
  */
 export async function copyAside(
   disk: Disk,
@@ -22,14 +23,24 @@ export async function copyAside(
   const name = await freeName(disk, directory, `damaged-${repairedAt.replaceAll(/[:.]/g, "-")}`);
   const target = join(directory, name);
   await disk.makeDirectory(target);
-  for (const { file } of actions) {
-    const path = join(directory, file);
-    if ((await disk.status(path)) !== null) await replaceFile(disk, target, file, piecesOf(disk, path));
+  const made: string[] = [];
+  const keep = async (file: string, contents: Parameters<typeof replaceFile>[3]): Promise<void> => {
+    made.push(file);
+    await replaceFile(disk, target, file, contents);
+  };
+  try {
+    for (const { file } of actions) {
+      const path = join(directory, file);
+      if ((await disk.status(path)) !== null) await keep(file, piecesOf(disk, path));
+    }
+    const record = JSON.stringify({ repairedAt, problems, actions }, null, 2);
+    await keep("repair.json", new TextEncoder().encode(`${record}\n`));
+    await disk.syncDirectory(directory);
+    return name;
+  } catch (error) {
+    for (const file of made) await disk.remove(join(target, file)).catch(() => {});
+    throw error;
   }
-  const record = JSON.stringify({ repairedAt, problems, actions }, null, 2);
-  await replaceFile(disk, target, "repair.json", new TextEncoder().encode(`${record}\n`));
-  await disk.syncDirectory(directory);
-  return name;
 }
 
 /** No name that is there: repairs may begin within a millisecond, and clocks go back. The caller keeps other repairs out. */

@@ -130,11 +130,13 @@ async function readTwice(files: SegmentFiles, ids: readonly number[], mark: Dura
 }
 
 /** A mark of what had been synced, as the mark and the checkpoint tell: opening by that looks at no frame before its end, and without it nobody else may know. */
-function synced(mark: DurableMark | null, { route, pictured }: Pick<OpenedNativeLog, "route" | "pictured">): DurableMark | null {
-  if (route !== "checkpoint" || pictured === null || pictured === undefined) return mark;
-  const { storeId, generation, segmentId, offset, nextSequence } = pictured;
-  const isOwn = mark !== null && sameBytes(mark.storeId, 0, storeId, 0, 16) && mark.generation >= generation;
-  if (isOwn && (mark.syncedSegment > segmentId || (mark.syncedSegment === segmentId && mark.syncedOffset >= offset))) return mark;
+function synced(mark: DurableMark | null, { pictured, storeId }: Pick<OpenedNativeLog, "pictured" | "storeId">): DurableMark | null {
+  if (pictured === null || pictured === undefined || storeId === null || !sameBytes(pictured.storeId, 0, storeId, 0, 16)) return mark;
+  const { generation, segmentId, offset, nextSequence } = pictured;
+  if (mark !== null && sameBytes(mark.storeId, 0, storeId, 0, 16)) {
+    const ahead = mark.generation - generation || mark.syncedSegment - segmentId || mark.syncedOffset - offset;
+    if (ahead >= 0) return mark;
+  }
   const position = { syncedSegment: segmentId, syncedOffset: offset, visibleSegment: segmentId, visibleOffset: offset };
   return { storeId, generation, visibleSequence: nextSequence, ...position };
 }
@@ -166,9 +168,9 @@ async function read<Facts>(
 
 /** A block of which every page can be used is left as it is, whatever it says: it may be the frames that were changed. */
 async function problemsOfBlocks(disk: Disk, parts: NativeStoreParts): Promise<StoreProblem[]> {
-  const bad: StoreProblem[] = [];
-  await verifyStore(disk, parts, {}, bad);
-  return bad;
+  const badBlocks: StoreProblem[] = [];
+  await verifyStore(disk, parts, {}, { badBlocks });
+  return badBlocks;
 }
 
 /** What is whole of a segment's file. */

@@ -149,6 +149,24 @@ test("a damaged frame that only the checkpoint tells to have been synced costs t
   await repairAndCompare(disk, before, 1);
 });
 
+// Found by a review: the checkpoint counted for nothing since the first segment was shorter than it said, and all behind the newest one's damaged frame was cut.
+test("the same where another segment has lost its end, for which the checkpoint is not opened by", async () => {
+  const disk = new SimulatedDisk();
+  const store = await Store.open(DIRECTORY, { disk, durability: "os", segmentBytesMax: 4096 });
+  const append = (n: number) => store.append({ entity: "e", scope: "s" }, Noted({ n, text: "something worth keeping" }));
+  let events = 0;
+  while (store.segments().length === 1) await append(events++);
+  for (let more = 0; more < 9; more++) await append(events++);
+  const { bytes } = store.segments()[0];
+  await store.close();
+  const before = await readAll(disk);
+  disk.put(`${DIRECTORY}/durable.mark`, null);
+  // The seal, and some of the event before it.
+  disk.put(`${DIRECTORY}/000001.fbat`, disk.bytesOf(`${DIRECTORY}/000001.fbat`).slice(0, bytes - 150));
+  disk.corrupt(`${DIRECTORY}/000002.fbat`, 500, (byte) => byte ^ 0x10);
+  await repairAndCompare(disk, before, 2);
+});
+
 test("a damaged frame in a large sealed segment costs that frame only, though its index block has what looks like frames", async () => {
   const disk = new SimulatedDisk();
   const store = await Store.open(DIRECTORY, { disk, segmentBytesMax: 4 * 1024 * 1024 });
@@ -312,6 +330,19 @@ test("what a repair has kept stays as it is, also where another begins at the sa
 });
 
 // Found by a review: a repair offered nothing, and `verify` went on telling of it.
+// Found by a review: each attempt left what it had copied, until nothing else had room either.
+test("a repair whose copies have no room leaves none of them, and the store as it was", async () => {
+  const disk = await makeStore(600);
+  for (const id of [1, 2]) disk.corrupt(`${DIRECTORY}/00000${id}.fbat`, 2000, (byte) => byte ^ 1);
+  const paths = disk.paths();
+  let writes = 2;
+  disk.faults = ({ kind, path }) => (kind === "write" && path.includes("damaged-") && writes-- <= 0 ? { error: "ENOSPC" } : undefined);
+  await assert.rejects(repairStore(DIRECTORY, { disk, apply: true }), { code: "IO", message: /ENOSPC/ });
+  assert.deepEqual(disk.paths(), paths);
+  disk.faults = undefined;
+  assert.equal((await repairStore(DIRECTORY, { disk, apply: true })).applied, true);
+});
+
 test("a bad index block is offered to be made anew, and nothing else is changed", async () => {
   const disk = await makeStore(600);
   const path = `${DIRECTORY}/000001.fbat`;

@@ -2,7 +2,7 @@
  * What the parts of an open store share: files and index, its life, looking up, reading and following. `Store` is its public face; consumers,
  * projections, reactions and compaction work on it. The life of a store is told in `store.ts`.
  */
-import type { Clock } from "./base/clock.ts";
+import { type Clock, systemClock } from "./base/clock.ts";
 import { Ending } from "./base/endable.ts";
 import { tell } from "./base/diagnostics.ts";
 import { SharedLock } from "./base/shared-lock.ts";
@@ -36,7 +36,7 @@ import type { NativeStoreParts } from "./native-engine.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import { definitionRecordOf } from "./log/system-records.ts";
 import { asStoreError, type ReaderView, readerView } from "./open-directory.ts";
-import { type Opened, readLogForReader } from "./open-store.ts";
+import { isBehind, type Opened, readLogForReader } from "./open-store.ts";
 import { type ReadingParts, RENEWALS_MAX, searchFilter, StoredReading } from "./reading.ts";
 import { SharedPoll } from "./subscriptions/shared-poll.ts";
 import type { StoreWriter } from "./store-writer.ts";
@@ -44,6 +44,8 @@ import { Subscription, type SubscriptionSource } from "./subscriptions/subscript
 
 /** How often a read-only store that is followed looks for more where nothing tells of the writer's commits. */
 const POLL_MS = 20;
+/** How much longer it then rests from looking than a look has taken, where the log is damaged. */
+const DAMAGED_REST_FACTOR = 20;
 
 export function closedError(operation: string): StoreError<"CLOSED"> {
   return new StoreError("CLOSED", `Cannot ${operation}: the store is closed, open it again`, {});
@@ -74,6 +76,8 @@ export class StoreAccess {
   /** What was visible when those who wait were last told. */
   #told = -1;
   #lookFails = false;
+  /** Until then nobody looks for those who wait: of a damaged log each look reads the whole of it anew, and mostly nothing has changed. */
+  #restsUntilMs = 0;
   /** The sequence of a writer's mark at the last look that stood before what had been seen; -1 where it did not. */
   #markBehind = -1;
   /** Thrown from then on, once a read-only store cannot go on: another one was found in the directory, or a name for a kind that its definitions claim. */
@@ -263,8 +267,12 @@ export class StoreAccess {
   }
 
   async #lookForMore(): Promise<boolean> {
+    const startedMs = systemClock.monotonicMs();
+    if (startedMs < this.#restsUntilMs) return false;
     try {
       await this.refresh();
+      const nowMs = systemClock.monotonicMs();
+      if (this.parts.log.problems.length > 0) this.#restsUntilMs = nowMs + (nowMs - startedMs) * DAMAGED_REST_FACTOR;
       this.#lookFails = false;
     } catch (error) {
       // Looked again until it succeeds, and told once: nobody here could be told better.
@@ -353,7 +361,7 @@ export class StoreAccess {
    */
   #fallsBack({ writer, mark }: ReaderView): boolean {
     const before = this.#markBehind;
-    this.#markBehind = writer && mark !== null && mark.visibleSequence < this.visibleSequence ? mark.visibleSequence : -1;
+    this.#markBehind = writer && mark !== null && isBehind(mark, this.parts.log.index.visible) ? mark.visibleSequence : -1;
     return this.#markBehind >= 0 && this.#markBehind !== before;
   }
 

@@ -31,8 +31,10 @@ export async function checkBatpak03Checkpoint(
   const path = join(parts.directory, CHECKPOINT_FILE);
   if ((await disk.status(path))?.type !== "file") return;
   const file = await disk.open(path, "read");
-  const comparison = new EntryComparison(parts, (await readerView(disk, parts.directory)).writer);
+  let comparison: EntryComparison | null = null;
   try {
+    // Only now: one that a writer puts in its place from here on is another file.
+    comparison = new EntryComparison(parts, (await readerView(disk, parts.directory)).writer);
     const decoded = await decodeInPieces(file, await file.size(), comparison, rest, PIECE_BYTES);
     const tell = (reason: string): void =>
       problems.tell({ code: "CHECKPOINT_MISMATCH", message: `The checkpoint does not fit the log: ${reason}` });
@@ -46,7 +48,7 @@ export async function checkBatpak03Checkpoint(
     const mismatch = fault ?? comparison.finish(decoded.head);
     if (mismatch !== null) tell(mismatch);
   } finally {
-    comparison.close();
+    comparison?.close();
     await file.close();
   }
 }

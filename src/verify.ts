@@ -70,7 +70,6 @@ export interface VerifyResult {
   readonly problemCount: number;
 }
 
-const PROBLEMS_MAX = 1000;
 const CACHE_BYTES = 16 * 1024 * 1024;
 /** So many rows of entities are compared before the event loop gets its turn; an entity itself counts for some. */
 const ROWS_PER_STEP = 4096;
@@ -78,24 +77,35 @@ const ROWS_AN_ENTITY = 8;
 /** Entities whose removed events are passed over in one step. */
 const ENTITIES_PER_STEP = 1024;
 
-/**
- * Verifies everything visible; problems that opening met are told as well.
- *
- * @param badBlocks where given, what is wrong with blocks that cannot be used is added, the newest segment's among them, however much it is; one without its
- * end passes for one that a writer had begun, whether or not the lock says that one lives
- */
+/** What only the store's own parts ask for. */
+export interface VerifyWishes {
+  /**
+   * Where given, what is wrong with blocks that cannot be used is added, the newest segment's among them, however much it is; one without its end passes for
+   * one that a writer had begun, whether or not the lock says that one lives.
+   */
+  readonly badBlocks?: StoreProblem[];
+  /** Which problems are listed; where not given, all are. */
+  readonly isListed?: (problem: StoreProblem) => boolean;
+}
+
+/** Verifies everything visible; problems that opening met are told as well. */
 export async function verifyStore(
   disk: Disk,
   parts: NativeStoreParts,
   options: VerifyOptions,
-  badBlocks: StoreProblem[] | null = null,
+  { badBlocks, isListed }: VerifyWishes = {},
 ): Promise<VerifyResult> {
-  if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options);
-  return await new Verification(disk, parts, options, badBlocks).run();
+  const found = new ProblemList(isListed);
+  if (parts.layout === "batpak-0.3") return await verifyOtherLayout(disk, parts, options, found);
+  return await new Verification(disk, parts, options, found, badBlocks ?? null).run();
 }
 
-async function verifyOtherLayout(disk: Disk, parts: NativeStoreParts, { signal, onProgress }: VerifyOptions): Promise<VerifyResult> {
-  const found = new ProblemList();
+async function verifyOtherLayout(
+  disk: Disk,
+  parts: NativeStoreParts,
+  { signal, onProgress }: VerifyOptions,
+  found: ProblemList,
+): Promise<VerifyResult> {
   for (const problem of parts.log.problems) found.tell(problem);
   const eventsTotal = parts.log.index.visibleEvents;
   const tellAndRest = async (events: number, segmentId: number): Promise<void> => {
@@ -114,8 +124,7 @@ class Verification {
   readonly #badBlocks: StoreProblem[] | null;
   /** What is wrong with the block of the segment that is walked. */
   #ofBlock: StoreProblem[] = [];
-  readonly #problems: StoreProblem[] = [];
-  #problemCount = 0;
+  readonly #found: ProblemList;
   readonly #entities = new Interner();
   readonly #scopes = new Interner();
   readonly #heads = new Heads();
@@ -138,8 +147,9 @@ class Verification {
   readonly #eventsTotal: number;
   readonly #opened: ReadonlyMap<number, { hasBlock: boolean; sealed: boolean; framesEnd: number }>;
 
-  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, badBlocks: StoreProblem[] | null) {
+  constructor(disk: Disk, parts: NativeStoreParts, options: VerifyOptions, found: ProblemList, badBlocks: StoreProblem[] | null) {
     this.#disk = disk;
+    this.#found = found;
     this.#badBlocks = badBlocks;
     this.#parts = parts;
     this.#options = options;
@@ -164,16 +174,14 @@ class Verification {
     for (const { segmentId, due, found } of this.#sequences.gaps) {
       this.#tell({ code: "SEQUENCE_GAP", message: `Segment ${segmentId}, sequence ${found}: ${due} is due`, segmentId, sequence: found });
     }
-    const ok = this.#problemCount === 0;
-    const problems = this.#problems;
+    const { problems, count: problemCount } = this.#found;
     const { liveEntities: entities } = this.#heads;
-    return { ok, events: this.#events, entities, removed: this.#removed, problems, problemCount: this.#problemCount };
+    return { ok: problemCount === 0, events: this.#events, entities, removed: this.#removed, problems, problemCount };
   }
 
   #tell(problem: StoreProblem): void {
-    this.#problemCount++;
     if (problem.code.startsWith("INDEX_")) this.#ofBlock.push(problem);
-    if (this.#problems.length < PROBLEMS_MAX) this.#problems.push(problem);
+    this.#found.tell(problem);
   }
 
   async #listSegments(): Promise<{ id: number; header: SegmentHeader | null }[]> {

@@ -9,7 +9,6 @@
  */
 import { assert } from "../base/assert.ts";
 import { Pace } from "../base/rest.ts";
-import { StoreError } from "../base/store-error.ts";
 import type { DiskFile } from "../disk/disk.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { FRAME } from "../format/native/frame-layout.ts";
@@ -22,7 +21,7 @@ import { blockSource } from "../index/block-source.ts";
 import { idTag2 } from "../index/id-tag.ts";
 import type { PageCache } from "../index/page-cache.ts";
 import type { SealedEntity } from "../index/sealed-entity.ts";
-import { SealedSegmentIndex } from "../index/sealed-segment-index.ts";
+import { IndexPageError, SealedSegmentIndex } from "../index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import type { FrameSource } from "./frame-source.ts";
 import { enterSystemHead, type ReplayTarget } from "./replay.ts";
@@ -59,16 +58,20 @@ export function openBlock(files: SegmentFiles, segmentId: number, storeId: Uint8
 /** How many entities are entered between two rests. */
 const ENTITIES_PER_STEP = 2048;
 
-/** What a sealed segment enters in the index by its block; looked at whole, so that entering it meets nothing bad half-way. In steps. */
-export function* checkBlock(index: StoreIndex, entry: SegmentEntry, { index: rows, seal }: OpenedBlock): Generator<undefined, void> {
+/** Why a sealed segment cannot be entered in the index by its block; null where it can. Looked at whole, so that entering it meets nothing bad half-way. In steps. */
+export function* checkBlock(index: StoreIndex, { index: rows, seal }: OpenedBlock): Generator<undefined, string | null> {
   const { root } = rows;
-  const unusable = (reason: string): StoreError<"CORRUPT"> =>
-    new StoreError("CORRUPT", `Cannot use the index block of segment ${entry.id}: ${reason}`, { segmentId: entry.id, reason });
   if (root.nextSequence > seal.nextSequence || (root.firstSequence < index.acceptedSequence && rows.rowCount > 0))
-    throw unusable("its sequences do not fit");
-  if (!rows.systemRecords().every(isSystemFrame)) throw unusable("a system record in it is no frame");
-  yield* entitiesInSteps(rows, () => {});
-  rows.scopes();
+    return "its sequences do not fit";
+  try {
+    if (!rows.systemRecords().every(isSystemFrame)) return "a system record in it is no frame";
+    yield* entitiesInSteps(rows, () => {});
+    rows.scopes();
+    return null;
+  } catch (error) {
+    if (error instanceof IndexPageError) return error.reason;
+    throw error;
+  }
 }
 
 function* entitiesInSteps(rows: SealedSegmentIndex, visit: (name: string, summary: SealedEntity) => void): Generator<undefined, void> {

@@ -40,36 +40,30 @@ export interface DamagedSegment {
 export async function readDamagedSegment(disk: Disk, path: string, seed: number): Promise<DamagedSegment> {
   const file = await disk.open(path, "read");
   try {
-    const found: RightFrame[] = [];
-    await findFrames(file, seed, SEGMENT_HEADER.bytes, await file.size(), ({ offset, length }) => found.push({ offset, length }) > 0);
     const room = uninitializedBytes(await file.size());
     const bytes = room.subarray(0, await file.read(room, 0, room.length, 0));
-    return sortFrames(bytes, found);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const frames: RightFrame[] = [];
+    const events: number[] = [];
+    let nextOfRecords = 0;
+    let seal: Seal | null = null;
+    let retention: RetentionSalvage | null = null;
+    await findFrames(file, seed, SEGMENT_HEADER.bytes, bytes.length, ({ offset, length }) => {
+      const flags = frameFlags(view, offset);
+      if ((flags & FRAME_FLAG.seal) !== 0) seal = decodeSeal(view, offset);
+      else if ((flags & FRAME_FLAG.retention) !== 0) (retention ??= new RetentionSalvage()).take(bytes, view, offset);
+      else {
+        frames.push({ offset, length });
+        const sequence = getUint64(view, offset + FRAME.sequence);
+        if ((flags & FRAME_FLAG.system) === 0) events.push(sequence);
+        else nextOfRecords = Math.max(nextOfRecords, sequence);
+      }
+      return true;
+    });
+    return { bytes, frames, events, nextOfRecords, seal, retention };
   } finally {
     await file.close();
   }
-}
-
-function sortFrames(bytes: Uint8Array, found: readonly RightFrame[]): DamagedSegment {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const frames: RightFrame[] = [];
-  const events: number[] = [];
-  let nextOfRecords = 0;
-  let seal: Seal | null = null;
-  let retention: RetentionSalvage | null = null;
-  for (const frame of found) {
-    const { offset } = frame;
-    const flags = frameFlags(view, offset);
-    if ((flags & FRAME_FLAG.seal) !== 0) seal = decodeSeal(view, offset);
-    else if ((flags & FRAME_FLAG.retention) !== 0) (retention ??= new RetentionSalvage()).take(bytes, view, offset);
-    else {
-      frames.push(frame);
-      const sequence = getUint64(view, offset + FRAME.sequence);
-      if ((flags & FRAME_FLAG.system) === 0) events.push(sequence);
-      else nextOfRecords = Math.max(nextOfRecords, sequence);
-    }
-  }
-  return { bytes, frames, events, nextOfRecords, seal, retention };
 }
 
 export interface RebuiltSegment extends Pick<DamagedSegment, "bytes" | "frames"> {
@@ -80,6 +74,10 @@ export interface RebuiltSegment extends Pick<DamagedSegment, "bytes" | "frames">
   /** What the seal names; null: the segment is not sealed. */
   readonly nextSequence: number | null;
 }
+
+/** What is done between two rests, in bytes that are copied and checksummed: a millisecond's work or so. A frame counts for some by itself. */
+const BYTES_PER_STEP = 1024 * 1024;
+const BYTES_A_FRAME = 256;
 
 /** The segment anew. */
 export async function rebuildSegment({ bytes, frames, header, record, nextSequence }: RebuiltSegment): Promise<Uint8Array> {
@@ -99,6 +97,7 @@ export async function rebuildSegment({ bytes, frames, header, record, nextSequen
   made.set(encodeSegmentHeader({ ...header, retentionAt }));
   made.set(retention.take(0), SEGMENT_HEADER.bytes);
   let at: number = retention.offset;
+  let work = 0;
   for (const [i, frame] of frames.entries()) {
     made.set(bytes.subarray(frame.offset, frame.offset + frame.length), at);
     const following = frames[i + 1];
@@ -109,6 +108,10 @@ export async function rebuildSegment({ bytes, frames, header, record, nextSequen
     const end = at + frameLength(view, at);
     view.setUint32(at + FRAME.crc, crc32(made.subarray(at + FRAME.length, end), frameSeed(seed, at)), true);
     at = end;
+    work += frame.length + BYTES_A_FRAME;
+    if (work < BYTES_PER_STEP) continue;
+    work = 0;
+    await rest();
   }
   if (nextSequence !== null) {
     const seal = { frames: retention.count + frames.length, nextSequence, timeMicros: createdMicros };

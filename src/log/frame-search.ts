@@ -138,6 +138,12 @@ export class FrameSearch {
     return null;
   }
 
+  /** The bytes of the frame that was found last. Nobody writes there any more. */
+  bytesOf({ offset, length }: FoundFrame): Uint8Array {
+    const { base, bytes } = this.#finder as FrameFinder;
+    return bytes.subarray(offset - base, offset - base + length);
+  }
+
   async #isFrame(finder: FrameFinder, at: number, length: number): Promise<boolean> {
     if (finder.needsRanges) await inSteps(finder.makeRanges());
     this.#work += finder.hasRanges ? RANGE_WORK : length >>> CHECKSUM_WORK_SHIFT;

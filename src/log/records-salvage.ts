@@ -77,7 +77,9 @@ export function unnamedKinds(kinds: Iterable<number>, records: readonly Uint8Arr
 /** The segment with these records among its frames, but for those that it has. */
 export function withRecords(segment: DamagedSegment, records: readonly Uint8Array[]): DamagedSegment {
   const { bytes, frames, retention } = segment;
-  const there = new Set(frames.map(({ offset, length }) => hashOf(bytes.subarray(offset, offset + length))));
+  if (records.length === 0) return segment;
+  const isSystem = ({ offset }: RightFrame): boolean => (bytes[offset + FRAME.flags] & FRAME_FLAG.system) !== 0;
+  const there = new Set(frames.filter(isSystem).map(({ offset, length }) => hashOf(bytes.subarray(offset, offset + length))));
   const lost = records.filter((record) => !there.has(hashOf(record)) && there.add(hashOf(record)));
   if (lost.length === 0) return segment;
   lost.sort((a, b) => clockOf(a) - clockOf(b));

@@ -1,7 +1,9 @@
-/** A segment that has nothing in it yet, as the index knows it. */
+/** A segment as the index knows it: one that has nothing in it yet, and whether a file can be one that was noted before. */
+import type { DiskFile } from "../disk/disk.ts";
 import { SEGMENT_HEADER } from "../format/native/segment-header.ts";
 import { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
+import { headerIn } from "./segment-files.ts";
 
 /** The entry of a segment that begins with the next accepted event. It is not entered in the index yet. */
 export function newSegmentEntry(index: StoreIndex, id: number, generation: number): SegmentEntry {
@@ -23,4 +25,14 @@ export function newSegmentEntry(index: StoreIndex, id: number, generation: numbe
     indexOnDisk: false,
     systemFrames: [],
   };
+}
+
+/** Why the file cannot be the segment that a checkpoint lists so; null where nothing speaks against it. At no frame is looked. */
+export function whyUnlike(file: DiskFile, { id, framesEnd, generation }: SegmentEntry): string | null {
+  // Its frames may be gone together with the index block behind them. Reading would take the rest for all there is.
+  if (file.sizeSync() < framesEnd) return `segment ${id} is shorter than the ${framesEnd} bytes it speaks of`;
+  const outcome = headerIn(file);
+  // A broken header, or another segment's, does not say. An older copy, as a newer file beside an older checkpoint, has others of the events, and more or fewer keys.
+  if (outcome.kind !== "ok" || outcome.header.segmentId !== id || outcome.header.generation === generation) return null;
+  return `segment ${id} is of generation ${outcome.header.generation}, it speaks of ${generation}`;
 }

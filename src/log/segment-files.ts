@@ -93,11 +93,16 @@ export class SegmentFiles {
 
   /** The size of a segment's file, which is not held open: a reader must notice where another one has its name by the time it is read. */
   sizeOf(id: number): number {
+    return this.glance(id, (file) => file.sizeSync());
+  }
+
+  /** What `look` finds in a segment's file, which is not held open either. */
+  glance<Result>(id: number, look: (file: DiskFile) => Result): Result {
     const open = this.#open.get(id);
-    if (open !== undefined) return open.sizeSync();
+    if (open !== undefined) return look(open);
     const file = this.disk.openSync(this.path(id));
     try {
-      return file.sizeSync();
+      return look(file);
     } finally {
       file.closeSync();
     }

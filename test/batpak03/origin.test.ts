@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { convertStore, Store, type StoreError } from "../../src/index.ts";
+import { SimulatedDisk } from "../../src/testing/sim-disk.ts";
 import { FIXTURES_DIRECTORY } from "../support/batpak03-fixtures.ts";
 import { newDirectory } from "../support/new-directory.ts";
 
@@ -12,6 +13,8 @@ const EXTRA_DIRECTORY = join(dirname(fileURLToPath(import.meta.url)), "../fixtur
 const TRAILER_BYTES = 16;
 /** Where the first frame of a segment with a low number stands. */
 const FIRST_FRAME = 57;
+/** Where the kind of the first event stands in a footer that tells of one. */
+const KIND_IN_FOOTER = 30;
 function copyOf(directory: string): string {
   const copy = newDirectory();
   cpSync(directory, copy, { recursive: true });
@@ -136,6 +139,28 @@ test("a source whose events contradict each other is not converted, and the erro
     assert.equal(error.code, "CORRUPT");
     assert.match(error.message, /the events of the source contradict each other \(Segment 2 at offset 57, .*: its clock is 0, 3 is due\)/);
     return true;
+  });
+});
+
+// It was told to be the conversion's own mistake.
+test("the same where the source has a thousand other problems before that", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, layout: "batpak-0.3", segmentBytesMax: 4096, durability: "os" });
+  const event = { kind: 0x1001, data: "p".repeat(4096) };
+  while (writing.segments().length < 1002) await writing.append({ entity: "e", scope: "s" }, event);
+  await writing.close();
+  const paths = disk.paths().filter((path) => path.endsWith(".fbat"));
+  const footerOf = (path: string): number =>
+    Number(Buffer.from(disk.bytesOf(path)).readBigUInt64LE(disk.bytesOf(path).length - TRAILER_BYTES));
+  const newest = paths.pop() as string;
+  // The number of a segment behind the 255th takes two bytes more.
+  const header = disk.bytesOf(newest).slice(0, FIRST_FRAME + 2);
+  disk.put(newest, Buffer.concat([header, disk.bytesOf(paths[0]).subarray(FIRST_FRAME, footerOf(paths[0]))]));
+  for (const path of paths) disk.corrupt(path, footerOf(path) + KIND_IN_FOOTER, (byte) => byte ^ 1);
+  for (const name of ["index.ckpt", "durable.mark"]) disk.put(`/store/${name}`, null);
+  await assert.rejects(convertStore("/store", "/native", { disk, layout: "native" }), {
+    code: "CORRUPT",
+    message: /the events of the source contradict each other \(Segment 1002 at offset 59, e: its clock is 0, 1001 is due\)/,
   });
 });
 

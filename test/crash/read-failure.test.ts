@@ -77,3 +77,26 @@ test("whatever asks a disk that cannot be read is told so by the store's own err
   await placed();
   await store.close();
 });
+
+// Found by a review: the checkpoint stayed open where the lock or the mark could not be looked at.
+test("verifying a store of the batpak 0.3 layout leaves no file open, whatever cannot be read", async () => {
+  const disk = new SimulatedDisk();
+  const writer = await Store.open("/store", { disk, layout: "batpak-0.3" });
+  await writer.append({ entity: "e", scope: "s" }, { kind: 0x1001, data: 1 });
+  await writer.close();
+  let hasFailed = true;
+  for (let operations = 1; hasFailed; operations++) {
+    const store = await Store.open("/store", { disk, readOnly: true });
+    let left = operations;
+    disk.faults = () => (--left === 0 ? { error: "EIO" } : undefined);
+    const error: unknown = await store.verify().then(
+      () => null,
+      (failure: unknown) => failure,
+    );
+    disk.faults = undefined;
+    hasFailed = left <= 0;
+    assert.equal(isStoreError(error, "IO"), hasFailed, `operation ${operations} came to ${String(error)}`);
+    await store.close();
+    assert.equal(disk.openFileCount, 0, `operation ${operations}`);
+  }
+});

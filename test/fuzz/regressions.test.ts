@@ -250,13 +250,25 @@ test("a flipped bit in the generation of a segment's header made a reader read t
 });
 
 test("a forged header with a right checksum, which tells of a compaction that never was, ends a read", async () => {
-  const forged = changed("000001.fbat", (bytes) => {
+  const name = "000001.fbat";
+  const forged = changed(name, (bytes) => {
     const outcome = decodeSegmentHeader(bytes);
     assert(outcome.kind === "ok");
     bytes.set(encodeSegmentHeader({ ...outcome.header, generation: outcome.header.generation + 1 }));
     return bytes;
   });
-  const store = await openToRead(forged);
+  // Whoever opens goes by it.
+  assert.equal(await countOf(forged), whole);
+  // It is there for who reads, and never for who looks at the log anew: each look opens the file for its layout and for its header.
+  const disk = diskWith(changed(name, (bytes) => bytes));
+  const sound = disk.bytesOf(`${DIRECTORY}/${name}`);
+  let opens = 0;
+  disk.faults = ({ kind, path }) => {
+    if (kind === "list") opens = 0;
+    if (kind === "open" && path.endsWith(name)) disk.put(path, ++opens > 2 ? (forged.get(name) ?? null) : sound);
+    return undefined;
+  };
+  const store = await Store.open(DIRECTORY, { disk, readOnly: true });
   await assert.rejects(store.read().toArray(), { code: "COMPACTED" });
   // That of the command line's tools read the log anew for ever.
   await assert.rejects(store.readPlaced({}, { onDamage: () => {} }).next(), { code: "COMPACTED" });

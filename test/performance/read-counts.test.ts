@@ -300,3 +300,26 @@ test("sealing reads no frame back: neither of segments with many entities, nor w
     assert.ok(counts.reads <= segments * 3, `${counts.reads} reads for ${segments} segments of ${entities} entities, keyed: ${keyed}`);
   }
 });
+
+// Found by a review: each frame behind the damage was read by itself, which took seconds for a segment, whoever opened the store.
+test("opening past a damaged frame reads what is behind it in blocks", async () => {
+  const damaged = createMemoryDisk();
+  const counts: Counts = { reads: 0, bytes: 0 };
+  const options = { disk: damaged, checkpoint: false } as const;
+  const writing = await Store.open("/damaged", options);
+  for (let n = 0; n < 10_000; n += 1000) {
+    await writing.append(
+      { entity: "order", scope: "shop" },
+      Array.from({ length: 1000 }, (_, i) => rawEvent(0xf001, { cents: n + i })),
+    );
+  }
+  await writing.close();
+  const file = await damaged.open("/damaged/000001.fbat", "write");
+  await file.write(Uint8Array.of(0xff), 0, 1, 1000, false);
+  await file.close();
+  const store = await Store.open("/damaged", { disk: countingDisk(damaged, counts), readOnly: true });
+  assert.equal(store.openReport.problems.length, 1);
+  assert.equal(await store.count(), 9999);
+  assert.ok(counts.reads < 100, `${counts.reads} reads`);
+  await store.close();
+});

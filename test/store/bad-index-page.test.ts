@@ -248,6 +248,36 @@ test("a bad page met when a store opens without a checkpoint leaves no trace in 
   }
 });
 
+// The page had been right when the block was looked at, and was read anew to enter it: the opening ended in the index's inner error.
+test("a page that turns bad between any two reads of an opening leads to the frames", async () => {
+  const disk = new SimulatedDisk();
+  const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });
+  for (let n = 0; n < 200; n++) await writing.append({ entity: `e${n % 5}`, scope: "s" }, Noted({ n }));
+  const sealed = writing.segments().filter((segment) => segment.sealed);
+  await writing.close();
+  disk.put("/store/index.ckpt", null);
+  for (const { id } of sealed.slice(0, 3)) {
+    const path = `/store/${segmentName(id)}`;
+    let isSpoilt = true;
+    for (let reads = 1; isSpoilt; reads++) {
+      const copy = disk.diskAfterKill();
+      let left = reads;
+      copy.faults = (operation) => {
+        if (operation.kind === "read" && operation.path === path && --left === 0) spoilPages(copy, path);
+        return undefined;
+      };
+      const store = await Store.open("/store", { disk: copy, readOnly: true });
+      isSpoilt = left <= 0;
+      copy.faults = undefined;
+      assert.equal(store.openReport.route, "index-blocks");
+      assert.deepEqual(store.openReport.problems, []);
+      for (let e = 0; e < 5; e++) assert.equal(await store.count({ entity: `e${e}` }), 40);
+      assert.equal((await store.read({}).toArray()).length, 200);
+      await store.close();
+    }
+  }
+});
+
 test("an entry that leads to a later event, in a page whose checksum is right, is made anew from the frames", async () => {
   const disk = new SimulatedDisk();
   const writing = await Store.open("/store", { disk, segmentBytesMax: 8192 });

@@ -21,6 +21,7 @@ import {
   diskAfter,
   endingIn,
   framesOf,
+  MARK_PATH,
   namesOn,
   numbersIn,
   openStore,
@@ -229,6 +230,39 @@ test("it is ignored when it is not bound to this log: of another store, another 
   assert(outcome.kind === "ok");
   segment.set(encodeSegmentHeader({ ...outcome.header, generation: 1 }), 0);
   await isIgnored(changed(disk, { [segmentPath(1)]: segment }), /compacted after it/);
+});
+
+// Found by a review: what compaction had removed was back among the events, and those of the segments that it had put together were missing without a word.
+test("it is ignored where a segment is an older copy of before a compaction, which lacks others: that is damage", async () => {
+  const numbers = Array.from({ length: 80 }, (_, n) => n);
+  const disk = await diskAfter({ segmentBytesMax: 4096 }, (store) => appendSingly(store, numbers));
+  const before = disk.bytesOf(segmentPath(1)).slice();
+  const store = await openStore(disk, { segmentBytesMax: 4096 });
+  await store.compact({ keep: ({ sequence }) => sequence >= 45 });
+  await store.close();
+  assert.equal(disk.paths().includes(segmentPath(2)), false);
+  disk.put(segmentPath(1), before);
+  await assert.rejects(openStore(disk), { code: "CORRUPT", message: /segment 2 is damaged at offset 0 \(its file is missing\)/ });
+  const reader = await openStore(disk, { readOnly: true });
+  assert.notDeepEqual(reader.openReport.problems, []);
+  await reader.close();
+});
+
+// Found by a review: a retry of what compaction had removed was appended a second time.
+test("an older one of before a compaction is ignored also where neither the newest segment nor the mark tells of that", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk, { segmentBytesMax: 8192 });
+  for (let n = 0; store.segments().length === 1; n++) await store.append(at, Counted({ n }), { idempotencyKey: `k${n}` });
+  await store.checkpoint();
+  const older = disk.bytesOf(CHECKPOINT_PATH).slice();
+  const { removedEvents } = await store.compact({ keep: ({ sequence }) => sequence !== 2 });
+  assert.equal(removedEvents, 1);
+  await store.close();
+  const again = await openStore(changed(disk, { [CHECKPOINT_PATH]: older, [MARK_PATH]: null }));
+  assert.match(again.openReport.reasons[0], /^the checkpoint is ignored: segment 1 is of generation 1, it speaks of 0$/);
+  const { sequence } = await again.append(at, Counted({ n: 2 }), { idempotencyKey: "k2" });
+  assert.equal(sequence, 2);
+  await again.close();
 });
 
 test("an older checkpoint of the same log is used, whatever was appended since", async () => {

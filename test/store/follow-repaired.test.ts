@@ -187,3 +187,33 @@ test("a snapshot of a projection is not used behind a repair of the newest segme
   assert.deepEqual([state, events], [left.reduce((sum, n) => sum + n, 0), 9]);
   await writer.close();
 });
+
+// Found by a review: a reader that waited beside a damaged store read all of it over and over, and took more than a processor for that.
+test("who waits in a damaged store rests longer than each look takes, and is told of what comes behind a repair", {
+  timeout: 20_000,
+}, async () => {
+  const disk = await tenEvents();
+  disk.put(`${DIRECTORY}/index.ckpt`, null);
+  disk.corrupt(FIRST, 800, (byte) => byte ^ 1);
+  let looks = 0;
+  const slow = hooked(disk.asProcess(7), async (when, operation) => {
+    if (when === "before" && operation === "list") {
+      looks++;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+  const reader = await Store.open(DIRECTORY, { disk: slow, readOnly: true });
+  assert.equal(reader.openReport.problems.length, 1);
+  const following = reader.subscribe(undefined, { after: 9 })[Symbol.asyncIterator]();
+  const next = following.next();
+  looks = 0;
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  assert.ok(looks >= 1 && looks <= 4, `${looks} looks`);
+  await repairStore(DIRECTORY, { apply: true, disk: disk.asProcess(8) });
+  const writer = await Store.open(DIRECTORY, { disk: disk.asProcess(9) });
+  await writer.append(at, event(10));
+  assert.equal((await next).value?.sequence, 10);
+  await following.return?.(undefined);
+  await reader.close();
+  await writer.close();
+});

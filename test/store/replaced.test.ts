@@ -121,6 +121,45 @@ for (const [what, backedUp, seen, appendedSince, isKilled] of backups) {
   });
 }
 
+// Found by a review: with as many events in fewer bytes all passed for seen, and what was read there was CORRUPT.
+test("an older copy is told of also where its writer has come exactly as far, with smaller events", async () => {
+  const disk = new SimulatedDisk();
+  const first = await Store.open(DIRECTORY, { disk });
+  await first.append(at, rawEvent(0xf001, "before"));
+  await first.close();
+  const backup = filesOf(disk);
+  const writer = await Store.open(DIRECTORY, { disk });
+  for (let n = 0; n < 3; n++) await writer.append(at, rawEvent(0xf001, "longer than what comes in its place"));
+  await writer.close();
+  const reader = await Store.open(DIRECTORY, { disk: disk.asProcess(7), readOnly: true });
+  assert.equal(await reader.count(), 4);
+  for (const name of filesOf(disk).keys()) disk.put(`${DIRECTORY}/${name}`, backup.get(name) ?? null);
+  const next = await Store.open(DIRECTORY, { disk });
+  for (let n = 0; n < 3; n++) await next.append(at, rawEvent(0xf001, n));
+  await assert.rejects(reader.refresh(), { code: "STORE_REPLACED" });
+  await reader.close();
+  await next.close();
+});
+
+// Found by a review: every look rejected, and who waited was never told of what came, while whoever opened anew was shown all of it.
+test("a reader goes on behind a compaction though the last event that it had seen is damaged", async () => {
+  const disk = new SimulatedDisk();
+  const writer = await Store.open(DIRECTORY, { disk, segmentBytesMax: 4096 });
+  for (let n = 0; n < 30; n++) await writer.append(at, rawEvent(0xf001, "p".repeat(200)));
+  await writer.checkpoint();
+  const reader = await Store.open(DIRECTORY, { disk: disk.asProcess(7), readOnly: true });
+  const newest = writer.segments().at(-1);
+  disk.corrupt(`${DIRECTORY}/00000${newest?.id}.fbat`, (newest?.bytes ?? 0) - 100, (byte) => byte ^ 1);
+  assert.equal((await writer.compact({ keep: ({ sequence }) => sequence > 5 })).removedEvents, 6);
+  await writer.append(at, rawEvent(0xf001, "behind"));
+  await writer.checkpoint();
+  assert.equal(await reader.refresh(), 31);
+  assert.equal((await reader.read({}, { after: 29 }).first())?.data, "behind");
+  await assert.rejects(reader.read({}, { after: 28 }).toArray(), { code: "CORRUPT" });
+  await reader.close();
+  await writer.close();
+});
+
 test("a reader whose definition claims a kind that the writer gives to another name is told so, wherever it waits or looks", {
   timeout: 20_000,
 }, async (context) => {
