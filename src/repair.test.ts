@@ -329,7 +329,6 @@ test("what a repair has kept stays as it is, also where another begins at the sa
   for (const [copy, damaged] of copies) assert.deepEqual(disk.bytesOf(copy), damaged);
 });
 
-// Found by a review: a repair offered nothing, and `verify` went on telling of it.
 // Found by a review: each attempt left what it had copied, until nothing else had room either.
 test("a repair whose copies have no room leaves none of them, and the store as it was", async () => {
   const disk = await makeStore(600);
@@ -343,6 +342,7 @@ test("a repair whose copies have no room leaves none of them, and the store as i
   assert.equal((await repairStore(DIRECTORY, { disk, apply: true })).applied, true);
 });
 
+// Found by a review: a repair offered nothing, and `verify` went on telling of it.
 test("a bad index block is offered to be made anew, and nothing else is changed", async () => {
   const disk = await makeStore(600);
   const path = `${DIRECTORY}/000001.fbat`;

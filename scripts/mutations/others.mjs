@@ -233,4 +233,22 @@ export const others = [
     edits: [["|| this.#moving.size > 0", ""]],
     suites: ["batches that move a position"],
   },
+  {
+    name: "reading: a slow disk is waited for at each block",
+    file: "src/log/frame-loader.ts",
+    edits: [["if (isSlow) this.#awaitedBlocks = this.#awaitedAfterSlow;", ""]],
+    suites: ["slow disk"],
+  },
+  {
+    name: "repair: heads do not know removed events behind them",
+    file: "src/native-engine.ts",
+    edits: [['if (log.route !== "checkpoint") await inSteps(passRemovedHeads(log.index, parts.files, parts.frames));', ""]],
+    suites: ["heads after repairs"],
+  },
+  {
+    name: "open: a checkpoint beside an older copy of a segment is used",
+    file: "src/log/segment-entry.ts",
+    edits: [["outcome.header.segmentId !== id || outcome.header.generation === generation", "outcome.header.segmentId !== 0"]],
+    suites: ["checkpoint"],
+  },
 ];

@@ -37,6 +37,8 @@ export const suites = {
   snapshot: { files: ["test/store/snapshot.test.ts"] },
   "snapshot, beside": { files: ["test/store/snapshot-beside.test.ts"] },
   "repairs, followed": { files: ["test/store/follow-repaired.test.ts"] },
+  "heads after repairs": { files: ["src/repair-heads.test.ts"] },
+  "slow disk": { files: ["test/store/slow-disk.test.ts"] },
   consumer: { files: ["test/reactions/consumer-crash.test.ts"] },
   "consumer, its file": { files: ["src/subscriptions/consumer-file.test.ts"] },
   "recovery on a full disk": { files: ["test/crash/full-recovery.test.ts"] },
