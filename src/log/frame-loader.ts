@@ -33,11 +33,16 @@ export interface LoadedFrame {
 
 /** One read brings at most this much, unless a single frame is larger. */
 const READ_BYTES_MAX = 256 * 1024;
+/** What is larger on account of such a frame is neither read at once nor made native. */
+const BLOCK_BYTES_MAX = 2 * READ_BYTES_MAX;
 /** Rows whose frames begin on average further apart than this are not read in one block: what lies between costs more than a read. */
 const CLOSE_BYTES = 5120;
 /** Among rows that lie apart, neighbours with no more than this between them are read at once. */
 const GAP_BYTES_MAX = 2048;
-/** Up to this size a read is always made at once, and larger ones as long as they come from the page cache: there a quarter of a megabyte takes 15 µs, asynchronously 50. */
+/**
+ * Up to this size a block is always read at once, and larger ones as long as they come from the page cache: there a quarter of a megabyte takes 15 µs,
+ * asynchronously 50.
+ */
 const SYNC_READ_BYTES = 32 * 1024;
 /** What takes longer was not in the page cache: a disk was waited for, and the event loop with it. */
 const SLOW_READ_MS = 0.25;
@@ -53,11 +58,10 @@ const KERNELS_MAX = 8;
 /** Kernels that no load uses, for the next one of any store. */
 const spareKernels = new SpareList<FrameKernel>(KERNELS_MAX, 8 * 1024 * 1024);
 const KERNEL_FRAMES = 2048;
-/** The same of those that make frames native ones; of frames that are so large, few are read at once. */
-const TRANSLATED_BYTES_MAX = 2 * READ_BYTES_MAX;
-/** A frame says in so many bytes how long it is. */
-const LENGTH_BYTES = 8;
+/** The same of those that make frames native ones. */
 const spareTranslators = new SpareList<FrameTranslator>(KERNELS_MAX, 16 * 1024 * 1024);
+/** The first bytes of a frame, which say how long it is. */
+const LENGTH_BYTES = 8;
 
 /** Where a block is read to: in a kernel's memory, a translator's, or memory of its own. */
 interface Block extends Slab {
@@ -126,8 +130,8 @@ export class FrameLoader {
     const block = this.#takeBlock(end - start, wanted);
     this.blocksRead++;
     const isLarge = end - start > SYNC_READ_BYTES;
-    if (isLarge && this.#awaitedBlocks > 0) {
-      this.#awaitedBlocks--;
+    if (end - start > BLOCK_BYTES_MAX || (isLarge && this.#awaitedBlocks > 0)) {
+      if (this.#awaitedBlocks > 0) this.#awaitedBlocks--;
       return this.#loadBlock(wanted, block, start, end);
     }
     try {
@@ -148,8 +152,8 @@ export class FrameLoader {
 
   #takeBlock(byteCount: number, { count, frameForm }: Wanted): Block {
     if (count > KERNEL_FRAMES || this.#kernelsInUse === KERNELS_MAX) return blockOfItsOwn(byteCount);
-    if (frameForm !== null && byteCount <= TRANSLATED_BYTES_MAX) {
-      const translator = spareTranslators.take() ?? createFrameTranslator(TRANSLATED_BYTES_MAX, KERNEL_FRAMES, frameForm);
+    if (frameForm !== null && byteCount <= BLOCK_BYTES_MAX) {
+      const translator = spareTranslators.take() ?? createFrameTranslator(BLOCK_BYTES_MAX, KERNEL_FRAMES, frameForm);
       if (translator === null) return blockOfItsOwn(byteCount);
       this.#kernelsInUse++;
       return { bytes: translator.region.bytes, view: translator.region.view, kernel: null, translator };

@@ -80,6 +80,23 @@ test("large blocks are read at once while that is quick, and after a slow one as
   await store.close();
 });
 
+test("a block that is larger on account of one long event is not read at once, however quick that is", async () => {
+  const paced = new PacedDisk(createMemoryDisk());
+  const store = await Store.open("/store", { disk: paced.disk });
+  const texts = [...Array.from({ length: 300 }, () => "x".repeat(1000)), "y".repeat(600_000)];
+  await store.append(
+    { entity: "e", scope: "s" },
+    texts.map((text) => rawEvent(0xf001, text)),
+  );
+  paced.reads = "";
+  assert.deepEqual(
+    (await store.read().toArray()).map(({ data }) => data),
+    texts,
+  );
+  assert.match(paced.reads, /^s*a$/);
+  await store.close();
+});
+
 test("a read that waits for the disk goes on beside a compaction that replaces the segments under it", async () => {
   const { paced, store } = await filled();
   paced.isSlow = true;
