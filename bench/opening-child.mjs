@@ -27,11 +27,24 @@ if (ending === "fill") {
   await fill(store, rawEvent, Number(events), 1000);
 }
 const { route } = store.openReport;
-const result = JSON.stringify({ milliseconds, rssMB: rss / 1e6, rssBeforeMB: rssBefore / 1e6, peakMB: peakMB(), pauseMs, route });
+const opened = { milliseconds, rssMB: rss / 1e6, rssBeforeMB: rssBefore / 1e6, peakMB: peakMB(), pauseMs, route };
+const result = JSON.stringify(ending === "read" ? { ...opened, replayed: await replayed() } : opened);
 process.stdout.write(`${result}\n`, () => {
   if (ending === "close" || ending === "read") void store.close();
   else process.kill(process.pid, "SIGKILL");
 });
+
+/** Events per second, decoded, in batches; everything once before, so that the code is compiled. */
+async function replayed() {
+  const replay = async () => {
+    let count = 0;
+    for await (const batch of store.read().batches()) for (const event of batch) if (event.data !== undefined) count++;
+    return count;
+  };
+  await replay();
+  const start = performance.now();
+  return ((await replay()) / (performance.now() - start)) * 1000;
+}
 
 /** The most memory this process ever had; NaN where the system does not say. */
 function peakMB() {

@@ -259,6 +259,9 @@ export function rowsOf(
     }
     rows.push(atMost("most memory while opening it", column("peakMB"), "MB", 450));
     rows.push(atMost("longest pause while opening it", column("pauseMs"), "ms", 50));
+    const replayed = column("replayed");
+    const [middle, least, most] = [median(replayed), Math.min(...replayed), Math.max(...replayed)].map((rate) => number.format(rate));
+    rows.push(plain("its events, decoded, in batches", `${middle}/s (${least} to ${most})`));
   }
   if (pauses !== undefined) {
     for (const [call, pausesMs] of Object.entries(pauses.calls)) rows.push(atMost(`longest pause: ${call}`, pausesMs, "ms", 50));
