@@ -288,7 +288,7 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
     }
     // Calls that do not wait for each other are answered in their order.
     this.#waiting++;
-    const answer = this.#lastWait === null ? this.#refill() : this.#lastWait.then(() => this.#refill());
+    const answer = this.#refill(this.#lastWait);
     this.#lastWait = answer.catch(() => {});
     return answer;
   }
@@ -304,8 +304,9 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
     }
   }
 
-  async #refill(): Promise<IteratorResult<StoredEvent, undefined>> {
+  async #refill(before: Promise<unknown> | null): Promise<IteratorResult<StoredEvent, undefined>> {
     try {
+      if (before !== null) await before;
       if (this.#position === this.#events.length && !this.#done) await this.#load();
       else if (this.#signal?.aborted === true && !this.#done) this.#abort(this.#signal);
       if (this.#done) return END;
