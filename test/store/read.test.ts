@@ -341,7 +341,7 @@ test("calls of next are answered in their order, however soon behind an answer t
     turnShare.spend(4096);
     const asked = [ask(), ask()];
     await asked[0];
-    for (let i = 0; i < microtasks; i++) await null;
+    for (let i = 0; i < microtasks; i++) await Promise.resolve();
     asked.push(ask());
     await Promise.all(asked);
     assert.deepEqual(answers, [0, 1, 2], `${microtasks} microtasks behind the first`);

@@ -105,9 +105,11 @@ for (const layout of ["native", "batpak-0.3"] as const) {
   test(`events of 100 KB, ${layout}`, { timeout: 60_000 }, async () => {
     const large = await Store.open("/large", { disk: createMemoryDisk(), layout });
     const data = "x".repeat(100_000);
+    const root = await large.append({ entity: "e", scope: "s" }, rawEvent(0xf001, data));
     const largeIds: string[] = [];
     for (let n = 0; n < 256; n += 16) {
-      const batch = Array.from({ length: 16 }, () => ({ coordinate: { entity: "e", scope: "s" }, event: rawEvent(0xf001, data) }));
+      const item = { coordinate: { entity: "e", scope: "s" }, event: rawEvent(0xf001, data), correlationId: root.id };
+      const batch = Array.from({ length: 16 }, () => item);
       for (const { id } of await large.appendBatch(batch)) largeIds.push(id);
     }
     for (const direction of ["forward", "backward"] as const) {
@@ -120,6 +122,8 @@ for (const layout of ["native", "batpak-0.3"] as const) {
       for (const id of largeIds) assert.equal((await large.get(id))?.kind, 0xf001);
     });
     assert.ok(turns >= 4, `${turns} turns of getting`);
+    const counting = await turnsDuring(async () => assert.equal(await large.count({ correlation: root.id }), 257));
+    assert.ok(counting >= 2, `${counting} turns of counting what frames tell`);
     await large.close();
   });
 }
