@@ -1,5 +1,5 @@
 /** How many events match, and the first that does: by the index alone where no frame needs a look. */
-import { inSteps, turnShare } from "./base/rest.ts";
+import { bytesShare, inSteps, turnShare } from "./base/rest.ts";
 import { isStoreError } from "./base/store-error.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
@@ -7,7 +7,7 @@ import type { FrameSource } from "./log/frame-source.ts";
 import { RowSearch, type SearchBounds, type SearchFilter, stepsBefore } from "./log/row-search.ts";
 import { IndexReplaced, lookShare, type ReadingParts, RENEWALS_MAX } from "./reading.ts";
 
-/** Rows counted at once, unless an index tells their number. */
+/** Rows counted at once, unless an index tells their number, or each needs a look at its frame. */
 const ROWS_MAX = 4096;
 
 /** How many events with sequences in `(after, bound)` match, by the index alone where no frame needs a look. */
@@ -62,7 +62,7 @@ async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], 
     if (count === 0) return total;
     turnShare.spend(share + (search.needsFrames && count > 0 ? count : 0));
     if (count > 0) total += search.needsFrames ? confirmed(search, rows, count, index, frames) : count;
-    if (rows.length < ROWS_MAX && count >= rows.length) rows = new Uint32Array(ROWS_MAX);
+    if (!search.needsFrames && rows.length < ROWS_MAX && count >= rows.length) rows = new Uint32Array(ROWS_MAX);
   }
 }
 
@@ -71,7 +71,8 @@ function confirmed(search: RowSearch, rows: Uint32Array, count: number, index: S
   const segmentIndex = index.indexOf(segment);
   let total = 0;
   for (let i = 0; i < count; i++) {
-    const { bytes, view, at } = frames.readRow(segment, segmentIndex, rows[i]);
+    const { bytes, view, at, length } = frames.readRow(segment, segmentIndex, rows[i]);
+    turnShare.spend(bytesShare(length));
     if (search.confirms(frames.format, bytes, view, at, segmentIndex.sequenceAt(rows[i]))) total++;
   }
   return total;
@@ -102,7 +103,8 @@ async function findOnce(parts: ReadingParts, filters: readonly SearchFilter[], f
     for (let i = 0; i < count; i++) {
       const sequence = segmentIndex.sequenceAt(rows[i]);
       if (!search.needsFrames) return sequence;
-      const { bytes, view, at } = frames.readRow(segment, segmentIndex, rows[i]);
+      const { bytes, view, at, length } = frames.readRow(segment, segmentIndex, rows[i]);
+      turnShare.spend(bytesShare(length));
       if (search.confirms(frames.format, bytes, view, at, sequence)) return sequence;
     }
   }

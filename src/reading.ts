@@ -2,7 +2,7 @@
  * Reading: rows that match, their frames, events. A read ends at what was visible when it began. It goes through the log in chunks, loading
  * the next one while the consumer looks at the last; abandoning it leaves nothing behind, since a chunk holds no file and no lock.
  */
-import { inSteps, rest, turnShare } from "./base/rest.ts";
+import { bytesShare, inSteps, rest, turnShare } from "./base/rest.ts";
 import { isStoreError } from "./base/store-error.ts";
 import type { EventReading } from "./events/append-types.ts";
 import { StoredEvent } from "./events/event.ts";
@@ -182,15 +182,11 @@ export class EventChunks {
       const events = this.#load();
       if (events instanceof Promise) {
         return events.then(
-          (loaded) => {
-            turnShare.spend(1 + loaded.length);
-            return loaded.length > 0 ? loaded : this.next();
-          },
+          (loaded) => (loaded.length > 0 ? loaded : this.next()),
           // A page of the index may have been needed once the frames were there.
           (error: unknown) => this.#nextAfter(error),
         );
       }
-      turnShare.spend(1 + events.length);
       if (events.length > 0) return events;
     }
     return rest().then(() => this.next());
@@ -244,11 +240,14 @@ export class EventChunks {
     const { dense, firstSequence } = segmentIndex;
     const events: StoredEvent[] = [];
     const { needsFrames } = search;
+    let byteCount = 0;
     for (const { slab, at, row, format } of frames) {
+      byteCount += format.length(slab.view, at);
       const sequence = dense ? firstSequence + row : segmentIndex.sequenceAt(row);
       if (needsFrames && !search.confirms(format, slab.bytes, slab.view, at, sequence)) continue;
       events.push(new StoredEvent(format, slab, at, sequence, typeOf(format.kind(slab.view, at))));
     }
+    turnShare.spend(1 + frames.length + bytesShare(byteCount));
     if (this.#backward) events.reverse();
     if (events.length > this.#left) events.length = this.#left;
     this.#left -= events.length;
@@ -288,7 +287,7 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
     }
     // Calls that do not wait for each other are answered in their order.
     this.#waiting++;
-    const answer = this.#lastWait === null ? this.#refill() : this.#lastWait.then(() => this.#refill());
+    const answer = this.#refill(this.#lastWait);
     this.#lastWait = answer.catch(() => {});
     return answer;
   }
@@ -304,8 +303,9 @@ class ChunkIterator implements AsyncIterator<StoredEvent, undefined>, AsyncItera
     }
   }
 
-  async #refill(): Promise<IteratorResult<StoredEvent, undefined>> {
+  async #refill(before: Promise<unknown> | null): Promise<IteratorResult<StoredEvent, undefined>> {
     try {
+      if (before !== null) await before;
       if (this.#position === this.#events.length && !this.#done) await this.#load();
       else if (this.#signal?.aborted === true && !this.#done) this.#abort(this.#signal);
       if (this.#done) return END;

@@ -6,7 +6,7 @@ import { type Clock, systemClock } from "./base/clock.ts";
 import { Ending } from "./base/endable.ts";
 import { tell } from "./base/diagnostics.ts";
 import { SharedLock } from "./base/shared-lock.ts";
-import { turnShare } from "./base/rest.ts";
+import { bytesShare, turnShare } from "./base/rest.ts";
 import { sameBytes } from "./base/hex.ts";
 import { isStoreError, StoreError } from "./base/store-error.ts";
 import type { Disk } from "./disk/disk.ts";
@@ -213,6 +213,7 @@ export class StoreAccess {
   }
 
   #eventIn(slice: FrameSlice, sequence: number, typeOf?: (kind: number) => EventType | null): StoredEvent {
+    turnShare.spend(bytesShare(slice.length));
     const { format } = this.parts.frames;
     const kind = format.kind(slice.view, slice.at);
     return new StoredEvent(format, slice, slice.at, sequence, typeOf === undefined ? this.registry.typeOf(kind) : typeOf(kind));

@@ -84,7 +84,8 @@ interface WaitsForTurn extends Queued {
 
 /**
  * What may be done in one turn of the event loop by all who find at once what they look for: awaiting what is there already lets nobody else have a
- * turn, nor does it where a thousand do so side by side, each of them little. Counted in events that are read, about a microsecond or two each.
+ * turn, nor does it where a thousand do so side by side, each of them little. Counted in events that are read, about a microsecond or two each,
+ * and in what they are long (`bytesShare`).
  *
  *   there is some left ──spent──> everybody waits ──the event loop has turned──> those who wait go on, in their order, some at a time
  *            └──────────────────────── nobody waits any more ────────────────────────────┘      └── spent again: the next turn
@@ -130,6 +131,14 @@ export class TurnShare {
     if (this.#waiting.length > 0) return void SETTLED.then(NOTHING).then(NOTHING).then(this.#letOn);
     this.#isSpent = false;
   };
+}
+
+/** So many bytes of frames take about as long to read and to check as an event of a few bytes. */
+const BYTES_PER_EVENT = 1024;
+
+/** What so many bytes of frames take of a turn, beside what is counted for each event. */
+export function bytesShare(byteCount: number): number {
+  return byteCount / BYTES_PER_EVENT;
 }
 
 /** That of this process. */

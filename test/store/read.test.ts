@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { channel } from "node:diagnostics_channel";
 import { test } from "node:test";
+import { turnShare } from "../../src/base/rest.ts";
 import type { Receipt } from "../../src/events/event.ts";
 import { Store } from "../../src/store.ts";
 import { openMemoryStore } from "../../src/testing/memory-store.ts";
@@ -325,5 +326,25 @@ test("metadata, correlation and causation come back as they were given", async (
     { code: "NOT_FOUND" },
   );
   assert.equal(await store.get("00000000-0000-7000-8000-000000000000"), null);
+  await store.close();
+});
+
+// Whoever asked again two microtasks behind the first answer had his before the second was given.
+test("calls of next are answered in their order, however soon behind an answer the next one comes", async () => {
+  const store = await openMemoryStore({ events: [Counted] });
+  await store.appendBatch(numbered(8).map((event) => ({ coordinate: at, event })));
+  for (let microtasks = 0; microtasks < 8; microtasks++) {
+    const iterator = store.read()[Symbol.asyncIterator]();
+    const answers: number[] = [];
+    const ask = async (): Promise<void> => void answers.push((await iterator.next()).value?.sequence ?? -1);
+    // So that the first has to wait.
+    turnShare.spend(4096);
+    const asked = [ask(), ask()];
+    await asked[0];
+    for (let i = 0; i < microtasks; i++) await Promise.resolve();
+    asked.push(ask());
+    await Promise.all(asked);
+    assert.deepEqual(answers, [0, 1, 2], `${microtasks} microtasks behind the first`);
+  }
   await store.close();
 });

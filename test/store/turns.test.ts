@@ -100,6 +100,34 @@ test("a look for the events of a thousand scopes has its rests, however many row
   await many.close();
 });
 
+// Only the number of events was counted: 2,000 of 900 KB were read in one turn, more than a second.
+for (const layout of ["native", "batpak-0.3"] as const) {
+  test(`events of 100 KB, ${layout}`, { timeout: 60_000 }, async () => {
+    const large = await Store.open("/large", { disk: createMemoryDisk(), layout });
+    const data = "x".repeat(100_000);
+    const root = await large.append({ entity: "e", scope: "s" }, rawEvent(0xf001, data));
+    const largeIds: string[] = [];
+    for (let n = 0; n < 256; n += 16) {
+      const item = { coordinate: { entity: "e", scope: "s" }, event: rawEvent(0xf001, data), correlationId: root.id };
+      const batch = Array.from({ length: 16 }, () => item);
+      for (const { id } of await large.appendBatch(batch)) largeIds.push(id);
+    }
+    for (const direction of ["forward", "backward"] as const) {
+      const turns = await turnsDuring(async () => {
+        for await (const { kind } of large.read({}, { direction })) assert.equal(kind, 0xf001);
+      });
+      assert.ok(turns >= 4, `${turns} turns ${direction}`);
+    }
+    const turns = await turnsDuring(async () => {
+      for (const id of largeIds) assert.equal((await large.get(id))?.kind, 0xf001);
+    });
+    assert.ok(turns >= 4, `${turns} turns of getting`);
+    const counting = await turnsDuring(async () => assert.equal(await large.count({ correlation: root.id }), 257));
+    assert.ok(counting >= 2, `${counting} turns of counting what frames tell`);
+    await large.close();
+  });
+}
+
 // Each look at a segment may read the root of an index block; the index blocks and headers were looked at in one turn, however many segments there are.
 test("a store of a thousand segments is opened, read and verified in many turns", { timeout: 60_000 }, async () => {
   const disk = createMemoryDisk();
