@@ -4,7 +4,7 @@
  *
  * Frames are copied into slabs of 16 KiB before they are handed out, so that an event that is kept pins a slab and never what was read ahead.
  */
-import { performance } from "node:perf_hooks";
+import { systemClock } from "../base/clock.ts";
 import { SpareList } from "../base/spare-list.ts";
 import type { Slab } from "../events/event.ts";
 import type { SegmentIndex } from "../index/segment-index.ts";
@@ -135,9 +135,9 @@ export class FrameLoader {
       return this.#loadBlock(wanted, block, start, end);
     }
     try {
-      const began = performance.now();
+      const began = systemClock.monotonicMs();
       const read = this.#files.file(segment.id).readSync(block.bytes, 0, end - start, start);
-      if (isLarge) this.#notePace(performance.now() - began);
+      if (isLarge) this.#notePace(systemClock.monotonicMs() - began);
       return this.#takeApart(wanted, block, start, read);
     } finally {
       this.#giveBack(block);
