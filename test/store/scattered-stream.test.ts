@@ -82,3 +82,21 @@ test("a long stream of what is there already lets the event loop turn", async ()
   assert.ok(turns >= 4, `${turns} turns`);
   await store.close();
 });
+
+test("the events of an entity are counted over sealed and growing segments, and those that are not acknowledged yet are not", async () => {
+  const store = await scatteredStore(createMemoryDisk(), 12_000, 200);
+  const entity = "order:7";
+  for (let round = 0; round < 50; round++) {
+    const acknowledged = Promise.all(
+      Array.from({ length: 8 }, (_, n) => store.append({ entity, scope: "eu" }, rawEvent(0xf001, { number: n, pad: "" }))),
+    );
+    for (let turn = 0; turn < 5; turn++) {
+      const [count, events] = await Promise.all([store.count({ entity }), store.read({ entity }).toArray()]);
+      assert.equal(count, events.length);
+      await new Promise(setImmediate);
+    }
+    await acknowledged;
+    assert.equal(await store.count({ entity }), 12_000 / ENTITIES + 8 * (round + 1));
+  }
+  await store.close();
+});
