@@ -11,6 +11,9 @@ export interface ByteSink {
   grow(byteCount: number): void;
 }
 
+/** What follows something long, and would make the sink grow once more. */
+const HEADROOM_BYTES = 1024;
+
 /** A sink of its own memory that doubles when it is full. */
 export class GrowingSink implements ByteSink {
   bytes: Uint8Array;
@@ -25,7 +28,7 @@ export class GrowingSink implements ByteSink {
   }
 
   grow(byteCount: number): void {
-    const capacity = Math.max(this.capacity * 2, this.position + byteCount);
+    const capacity = Math.max(this.capacity * 2, this.position + byteCount + HEADROOM_BYTES);
     const bytes = new Uint8Array(capacity);
     bytes.set(this.bytes.subarray(0, this.position));
     this.bytes = bytes;
