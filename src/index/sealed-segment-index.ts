@@ -70,6 +70,21 @@ const ROW_SHIFT = INDEX_BLOCK.rowsPerPageShift;
 const ROW_MASK = INDEX_BLOCK.rowsPerPage - 1;
 const PLACE_MASK = INDEX_BLOCK.streamPageBytes - 1;
 
+class NameKey {
+  readonly name: string;
+  readonly bytes: Buffer;
+  readonly hash: number;
+
+  constructor(name: string) {
+    this.name = name;
+    this.bytes = Buffer.from(name);
+    this.hash = nameHash(this.bytes, 0, this.bytes.length);
+  }
+}
+
+/** The name that was looked for last: mostly it is looked for in one segment after the other. */
+let lastKey = new NameKey("");
+
 export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   readonly root: IndexRoot;
   /** Where the block begins in its file: the end of the seal frame. */
@@ -385,9 +400,10 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
 
   /** The local id of a name in a dictionary; -1 when it is not there. */
   #findName(name: string, keys: IndexSection, firstHashes: Uint32Array, names: IndexSection): number {
-    const bytes = Buffer.from(name);
+    if (lastKey.name !== name) lastKey = new NameKey(name);
+    const { bytes, hash } = lastKey;
     let found = -1;
-    this.#eachValue(keys, firstHashes, nameHash(bytes, 0, bytes.length), (place, page, local) => {
+    this.#eachValue(keys, firstHashes, hash, (place, page, local) => {
       this.#locatePlace(names, place, page);
       const length = this.#nameEnd - this.#nameStart;
       if (length !== bytes.length || !sameBytes(this.#namePage!.bytes, this.#nameStart, bytes, 0, length)) return true;
