@@ -454,7 +454,7 @@ class NativeOpening {
         // Each is by itself.
         this.#target.leavesOut = false;
       };
-      await salvageSegment({ file, seed, from: scan.end, visit });
+      await salvageSegment({ file, seed, from: scan.end, ...to, visit });
       // Its seal would have said so.
       if (!mayGrow) entry.lastIssuedId = this.#target.lastIssuedId.slice();
     } finally {

@@ -247,3 +247,19 @@ test("a seal that is synced, and behind it nothing visible yet, is no damage to 
   await reader.close();
   await writer.close();
 });
+
+test("a reader of a damaged segment shows nothing that its living writer has not made visible", async () => {
+  const disk = new SimulatedDisk();
+  const writer = await Store.open("/store", { disk, checkpoint: false, durability: "fsync" });
+  for (let number = 0; number < 5; number++) await writer.append(at, event(number));
+  disk.corrupt("/store/000001.fbat", SEGMENT_HEADER.bytes + 2 * FRAME_BYTES + 60, (byte) => byte ^ 1);
+  disk.faults = ({ kind, path }) => (path.endsWith("durable.mark") && kind === "write" ? { error: "EIO" } : undefined);
+  await assert.rejects(writer.append({ entity: "b", scope: "s" }, event(5)), { code: "COMMIT_UNKNOWN" });
+  disk.faults = undefined;
+  const reader = await Store.open("/store", { disk: disk.asProcess(7), readOnly: true });
+  assert.equal(reader.openReport.problems[0]?.code, "DAMAGED");
+  assert.equal(await reader.head("b"), null);
+  assert.equal(await reader.count(), 4);
+  await reader.close();
+  await writer.close().catch(() => {});
+});
