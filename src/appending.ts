@@ -21,6 +21,7 @@ import { compileExpectation } from "./events/expectation.ts";
 import { compileQuery, copyQuery } from "./events/query.ts";
 import { keyedId, parseId } from "./events/id.ts";
 import { DATA, SYSTEM_CHECKPOINT, SYSTEM_CONFIG_CHANGE } from "./events/kind.ts";
+import { takeSeenCause } from "./events/seen-cause.ts";
 import { clampGivenTimes } from "./given-times.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { Acceptance, KeptPlace } from "./log/acceptance.ts";
@@ -128,7 +129,9 @@ export class Appending {
       const checked: AppendItem[] = options.commit === undefined ? [] : [this.#positionItem(options.commit, false)];
       for (const item of items as readonly BatchItem[]) {
         assertMembers(item, ITEM_MEMBERS, "a batch item");
-        checked.push(this.#item(item.coordinate, item.event, item, 0, keys));
+        const event = this.#item(item.coordinate, item.event, item, 0, keys);
+        takeSeenCause(event, item);
+        checked.push(event);
       }
       this.#validate(checked, options.signal ?? null, receipts);
     } catch (error) {

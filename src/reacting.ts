@@ -20,6 +20,7 @@ import type { BatchItem, BatchOptions } from "./events/append-types.ts";
 import type { StoredEvent } from "./events/event.ts";
 import { keyedId } from "./events/id.ts";
 import type { Query } from "./events/query.ts";
+import { seenCause } from "./events/seen-cause.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import type { StoreAccess } from "./store-access.ts";
 import type { Consumer } from "./subscriptions/consumer.ts";
@@ -160,7 +161,7 @@ class Reaction {
     for (const taken of ["idempotencyKey", "causedBy", "correlationId"]) {
       if (taken in item) throw invalidArgument(`Cannot append what was derived: it has ${taken}, which the reaction gives itself`);
     }
-    return { ...item, idempotencyKey: `${this.#consumer.name}\0${cause.id}\0${number}`, causedBy: cause.id };
+    return { ...item, idempotencyKey: `${this.#consumer.name}\0${cause.id}\0${number}`, [seenCause]: cause } as BatchItem;
   }
 
   async #store(chunk: readonly Handled[]): Promise<void> {

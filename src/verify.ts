@@ -81,7 +81,7 @@ const ENTITIES_PER_STEP = 1024;
 export interface VerifyWishes {
   /**
    * Where given, what is wrong with blocks that cannot be used is added, the newest segment's among them, however much it is; one without its end passes for
-   * one that a writer had begun, whether or not the lock says that one lives.
+   * one that a writer had begun, whether or not the lock says that one lives, unless it was known to be written.
    */
   readonly badBlocks?: StoreProblem[];
   /** Which problems are listed; where not given, all are. */
@@ -256,7 +256,8 @@ class Verification {
   /** In a read-only store: whether a writer is writing the block, whose trailer comes last, or was when it was killed. */
   async #isBegun(reason: string, id: number, file: DiskFile, size: number): Promise<boolean> {
     const { frames, log, directory } = this.#parts;
-    if (frames.unwritten !== null || !reason.endsWith(NO_INDEX_TRAILER)) return false;
+    // What a checkpoint, or opening, knew to be written was whole once.
+    if (frames.unwritten !== null || !reason.endsWith(NO_INDEX_TRAILER) || this.#opened.get(id)?.hasBlock === true) return false;
     if (this.#badBlocks !== null || (await readerView(this.#disk, directory)).writer) return true;
     const segment = log.index.segmentWithId(id);
     if (!(segment?.index instanceof ActiveSegmentIndex) || this.#damagedHere) return false;

@@ -60,7 +60,7 @@ export class AppendItem {
   readonly cause: Uint8Array | null;
   /** Given as it is; filled in from the cause by the judge. */
   correlation: Uint8Array | null;
-  readonly causation: Uint8Array | null;
+  causation: Uint8Array | null;
   metadata: Metadata | null;
   readonly expected: ExpectedState | null;
   /** Microseconds since the Unix epoch, of an import or a conversion; -1 for now. */

@@ -12,6 +12,8 @@ export interface SalvageInput {
   readonly file: DiskFile;
   readonly seed: number;
   readonly from: number;
+  /** Frames that end behind this offset are left out; default the file's end. */
+  readonly to?: number;
   readonly visit: (frame: FrameRun) => void;
 }
 
@@ -20,8 +22,8 @@ const FRAMES_PER_STEP = 1024;
 
 /** Hands out every right frame from `from` on by itself. */
 export async function salvageSegment(input: SalvageInput): Promise<void> {
-  const { file, seed, from, visit } = input;
-  const search = new FrameSearch(file, seed, await file.size());
+  const { file, seed, from, to = Number.POSITIVE_INFINITY, visit } = input;
+  const search = new FrameSearch(file, seed, Math.min(to, await file.size()));
   let frames = 0;
   for (let frame = await search.next(from); frame !== null; frame = await search.next(frame.offset + frame.length)) {
     const bytes = search.bytesOf(frame);

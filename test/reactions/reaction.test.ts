@@ -126,6 +126,36 @@ test("done again after a reset it adds nothing of what compaction removed either
   await store.close();
 });
 
+test("what is derived of an event that a compaction removes meanwhile is stored all the same, and names it", async () => {
+  const disk = createMemoryDisk();
+  const store = await openMemoryStore({ ...OPTIONS, disk, segmentBytesMax: 4096 });
+  const root = await store.append({ entity: "root", scope: "shop" }, { kind: 0x1001, data: 0 });
+  for (let n = 0; n < 60; n++) await store.append(orders, Placed({ n }), { causedBy: root.id });
+  const causes = (await store.read({ kind: Placed }).toArray()).map(({ id }) => id);
+  const given: string[] = [];
+  const react = (signal: AbortSignal): Promise<void> =>
+    store.react(
+      "billing",
+      { kind: Placed },
+      async (event) => {
+        if (given.push(event.id) === 3) await store.compact({ query: { kind: Placed }, keepLast: 1 });
+        return bill(event.data.n, 0);
+      },
+      { signal },
+    );
+  await settle(react, async () => (await store.count({ kind: Billed, causedBy: causes[59] })) === 1);
+  // Those that were not given yet when they were removed are not there for anybody.
+  assert.ok(given.length >= 4 && given.length <= 60);
+  assert.equal(await store.get(given[2]), null);
+  const bills = await store.read({ kind: Billed }).toArray();
+  assert.deepEqual(
+    bills.map(({ causationId, correlationId }) => [causationId, correlationId]),
+    given.map((id) => [id, root.id]),
+  );
+  assert.equal((await store.verify()).ok, true);
+  await store.close();
+});
+
 test("what depends on what was derived before: commands that are given a consumer's events come to it once", async () => {
   const store = await openMemoryStore(OPTIONS);
   await place(store, 0, 5);

@@ -211,3 +211,55 @@ test("a read while a reader of a 0.3 store takes events up finds all that are vi
   await reader.close();
   await writer.close();
 });
+
+test("a seal that is synced, and behind it nothing visible yet, is no damage to a reader that opens while the writer turns", async () => {
+  const disk = new SimulatedDisk();
+  const options = { checkpoint: false, segmentBytesMax: 4096, durability: { everyMs: 3_600_000 } } as const;
+  const writer = await Store.open("/store", { ...options, disk });
+  let letGo = (): void => {};
+  const until = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  let turning = false;
+  disk.faults = ({ kind, path }) => {
+    if (kind !== "create" || !path.endsWith("000002.fbat")) return;
+    turning = true;
+    return { until };
+  };
+  let kept = 0;
+  let appending: Promise<unknown> = Promise.resolve();
+  while (!turning) {
+    appending = writer.append(at, event(kept));
+    await Promise.race([appending.then(() => kept++), new Promise((resolve) => setTimeout(resolve, 20))]);
+  }
+  // What notes the seal in the mark: a sync in the background, as here, or a compaction.
+  await writer.sync();
+  const reader = await Store.open("/store", { disk: disk.asProcess(9), readOnly: true });
+  assert.deepEqual(reader.openReport.problems, []);
+  assert.equal(await reader.count(), kept);
+  assert.equal((await reader.verify()).ok, true);
+  await reader.snapshot("/copy");
+  disk.faults = undefined;
+  letGo();
+  await appending;
+  await reader.refresh();
+  assert.equal(await reader.count(), kept);
+  await reader.close();
+  await writer.close();
+});
+
+test("a reader of a damaged segment shows nothing that its living writer has not made visible", async () => {
+  const disk = new SimulatedDisk();
+  const writer = await Store.open("/store", { disk, checkpoint: false, durability: "fsync" });
+  for (let number = 0; number < 5; number++) await writer.append(at, event(number));
+  disk.corrupt("/store/000001.fbat", SEGMENT_HEADER.bytes + 2 * FRAME_BYTES + 60, (byte) => byte ^ 1);
+  disk.faults = ({ kind, path }) => (path.endsWith("durable.mark") && kind === "write" ? { error: "EIO" } : undefined);
+  await assert.rejects(writer.append({ entity: "b", scope: "s" }, event(5)), { code: "COMMIT_UNKNOWN" });
+  disk.faults = undefined;
+  const reader = await Store.open("/store", { disk: disk.asProcess(7), readOnly: true });
+  assert.equal(reader.openReport.problems[0]?.code, "DAMAGED");
+  assert.equal(await reader.head("b"), null);
+  assert.equal(await reader.count(), 4);
+  await reader.close();
+  await writer.close().catch(() => {});
+});
