@@ -37,7 +37,7 @@ export {
   SYSTEM_SHUTDOWN,
   TOMBSTONE,
 } from "./events/kind.ts";
-export type { Filter, Query, QueryEvents, Range, ReadOptions, SubscribeOptions } from "./events/query.ts";
+export type { Filter, KnownQuery, Query, QueryEvents, Range, ReadOptions, SubscribeOptions } from "./events/query.ts";
 export type { ImportOptions, ImportProgress, ImportResult, ImportSource } from "./import.ts";
 export type { ImportRecord } from "./import-record.ts";
 export type { HandleOptions } from "./handling.ts";

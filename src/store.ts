@@ -8,7 +8,7 @@
  */
 import { resolve } from "node:path";
 import { assertPath } from "./base/arguments.ts";
-import { isTraced, tell, traced } from "./base/diagnostics.ts";
+import { isTraced, tell } from "./base/diagnostics.ts";
 import type { DirectoryLock } from "./disk/directory-lock.ts";
 import type { AppendOptions, BatchItem, BatchOptions, EventReading, Receipts } from "./events/append-types.ts";
 import { assertName, type Coordinate } from "./events/coordinate.ts";
@@ -18,13 +18,14 @@ import type { Receipt, StoredEvent } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
 import { Compacting, type CompactOptions, type CompactReport } from "./compacting.ts";
 import { type ConsumerOptions, type ConsumerStatus, listConsumers, openConsumer } from "./consuming.ts";
-import { compileReadOptions, type Query, type QueryEvents, type ReadOptions, type SubscribeOptions } from "./events/query.ts";
+import { compileReadOptions, type KnownQuery, type Query, type QueryEvents } from "./events/query.ts";
+import type { ReadOptions, SubscribeOptions } from "./events/query.ts";
 import { type ImportOptions, importRecords, type ImportResult, type ImportSource } from "./import.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
 import { NameListing } from "./name-listing.ts";
 import { asStoreError } from "./open-directory.ts";
 import type { OpenReport } from "./open-report.ts";
-import { notFound, openParts, type Opened } from "./open-store.ts";
+import { notFound, type Opened } from "./open-store.ts";
 import { type PlacedEvent, type PlacedReadOptions, readPlaced } from "./placed-reading.ts";
 import { countMatches } from "./counting.ts";
 import { StoreAccess } from "./store-access.ts";
@@ -37,7 +38,7 @@ import { Projecting, type ProjectionTarget, type ProjectOptions, type WatchOptio
 import type { Decider } from "./projections/decider.ts";
 import type { Projected } from "./projections/fold.ts";
 import type { Projection } from "./projections/projection.ts";
-import { appendBatchTo, TracedReading, tracedAppend } from "./tracing.ts";
+import { appendBatchTo, TracedReading, tracedAppend, tracedOpening } from "./tracing.ts";
 import { react, type ReactionHandler, type ReactOptions } from "./reacting.ts";
 import type { Consumer } from "./subscriptions/consumer.ts";
 import type { Subscription } from "./subscriptions/subscription.ts";
@@ -178,17 +179,25 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     });
   }
 
+  /** All events, as they were visible at this call. */
+  read(): EventReading<Event<Definitions>>;
   /**
    * The events that match, as they were visible at this call. Each iteration of the result begins anew.
    *
    * @example
    * for await (const event of store.read({ entity: "player:alice" }, { direction: "backward", limit: 10 })) console.log(event.type);
    */
-  read<const Asked extends Query = Query>(query?: Asked, options?: ReadOptions): EventReading<QueryEvents<Asked, Definitions>> {
-    const reading = this.#access.read(query, options) as unknown as EventReading<QueryEvents<Asked, Definitions>>;
+  read<const Asked extends Query | undefined>(
+    query: KnownQuery<Asked>,
+    options?: ReadOptions,
+  ): EventReading<QueryEvents<Asked, Definitions>>;
+  read(query?: Query, options?: ReadOptions): EventReading<unknown> {
+    const reading = this.#access.read(query, options);
     return isTraced("read") ? new TracedReading(reading, this.directory) : reading;
   }
 
+  /** All events, those that are there and those to come. */
+  subscribe(): Subscription<Event<Definitions>>;
   /**
    * The events that match, those that are there and those to come, in one order without a gap or a duplicate. It ends when the store is closed.
    * In a read-only store it follows the writer of another process.
@@ -198,11 +207,12 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * @example
    * for await (const event of store.subscribe({ scope: "room:dungeon" }, { after: lastSeen })) console.log(event.sequence);
    */
-  subscribe<const Asked extends Query = Query>(
-    query?: Asked,
-    options: SubscribeOptions = {},
-  ): Subscription<QueryEvents<Asked, Definitions>> {
-    return this.#access.subscribe(query, options) as unknown as Subscription<QueryEvents<Asked, Definitions>>;
+  subscribe<const Asked extends Query | undefined>(
+    query: KnownQuery<Asked>,
+    options?: SubscribeOptions,
+  ): Subscription<QueryEvents<Asked, Definitions>>;
+  subscribe(query?: Query, options: SubscribeOptions = {}): Subscription<never> {
+    return this.#access.subscribe(query, options) as Subscription<never>;
   }
 
   /**
@@ -257,6 +267,8 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     return this.#handling.handle(coordinate, decider, command, options);
   }
 
+  /** Opens a consumer of all events. */
+  consumer(name: string): Promise<Consumer<Event<Definitions>>>;
   /**
    * Opens a consumer: a name with a durable position, and the events behind it, past and to come. One holder a name, in all processes. In a
    * read-only store too, where it follows the writer: a position is no part of the log.
@@ -273,12 +285,13 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    *   await mailer.commit(event);
    * }
    */
-  async consumer<const Asked extends Query = Query>(
+  consumer<const Asked extends Query | undefined>(
     name: string,
-    query?: Asked,
-    options: ConsumerOptions = {},
-  ): Promise<Consumer<QueryEvents<Asked, Definitions>>> {
-    return (await openConsumer(this.#access, name, query, options)) as unknown as Consumer<QueryEvents<Asked, Definitions>>;
+    query: KnownQuery<Asked>,
+    options?: ConsumerOptions,
+  ): Promise<Consumer<QueryEvents<Asked, Definitions>>>;
+  async consumer(name: string, query?: Query, options: ConsumerOptions = {}): Promise<Consumer<never>> {
+    return (await openConsumer(this.#access, name, query, options)) as Consumer<never>;
   }
 
   /** The consumers that have a position, by name: where they stand, how far that is behind, whether somebody has them open. */
@@ -302,9 +315,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    *   event: InvoiceIssued({ cents: event.data.cents }),
    * }), { signal });
    */
-  react<const Asked extends Query = Query>(
+  react<const Asked extends Query | undefined>(
     name: string,
-    query: Asked | undefined,
+    query: KnownQuery<Asked>,
     handler: ReactionHandler<QueryEvents<Asked, Definitions>>,
     options: ReactOptions = {},
   ): Promise<void> {
@@ -484,17 +497,4 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-async function tracedOpening(directory: string, options: ReturnType<typeof compileOptions>): Promise<Opened> {
-  let opened: Opened | null = null;
-  await traced(
-    "recover",
-    () => ({ directory, readOnly: options.readOnly }),
-    async () => {
-      opened = await openParts(directory, options);
-      return opened.report;
-    },
-  );
-  return opened as unknown as Opened;
 }

@@ -5,7 +5,7 @@ import type { AnyDefinition, AnyNewEvent } from "./definition.ts";
 import type { Metadata, Receipt } from "./event.ts";
 import type { Event } from "./event-union.ts";
 import type { Expectation } from "./expectation.ts";
-import type { Query, QueryEvents, ReadOptions } from "./query.ts";
+import type { KnownQuery, Query, QueryEvents, ReadOptions } from "./query.ts";
 
 /** What can be said about one event, or about events that are appended together on one entity. */
 export interface EventOptions {
@@ -67,7 +67,11 @@ export interface EventReading<Read> extends AsyncIterable<Read> {
 /** The reading side of a store that knows these definitions. */
 export interface Reading<Definitions extends readonly AnyDefinition[] = readonly []> {
   get(id: string): Promise<Event<Definitions> | null>;
-  read<const Asked extends Query = Query>(query?: Asked, options?: ReadOptions): EventReading<QueryEvents<Asked, Definitions>>;
+  read(): EventReading<Event<Definitions>>;
+  read<const Asked extends Query | undefined>(
+    query: KnownQuery<Asked>,
+    options?: ReadOptions,
+  ): EventReading<QueryEvents<Asked, Definitions>>;
   ancestors(id: string): AsyncIterable<Event<Definitions>>;
   count(query?: Query): Promise<number>;
 }
