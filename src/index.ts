@@ -57,7 +57,8 @@ export {
 } from "./projections/projection.ts";
 export type { StoreSegment } from "./store-segment.ts";
 export type { ReactionHandler, ReactionItem, ReactOptions } from "./reacting.ts";
-export { type Head, Store } from "./store.ts";
+export { Store } from "./store.ts";
+export type { Head } from "./store-head.ts";
 export type { Layout, StoreOptions } from "./store-options.ts";
 export type { CompactOptions, CompactProgress, CompactReport } from "./compacting.ts";
 export { compactStore, type CompactStoreOptions } from "./compaction.ts";

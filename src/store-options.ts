@@ -7,8 +7,10 @@ import { assertDisk, type Disk } from "./disk/disk.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import type { Durability } from "./log/log-writer.ts";
 
+/** How the bytes lie on disk: as docs/format.md says, or as the Rust crate batpak 0.3 has them (docs/batpak-0.3.md). */
 export type Layout = "native" | "batpak-0.3";
 
+/** How to open a store. All of it may be left out. */
 export interface StoreOptions<Definitions extends readonly AnyDefinition[] = readonly AnyDefinition[]> {
   /** Definitions that the store knows from the start; others are learnt from the first append that uses them. */
   readonly events?: Definitions | undefined;

@@ -24,6 +24,7 @@ export interface EventOptions {
   readonly metadata?: Metadata | undefined;
 }
 
+/** What can be said about an append. */
 export interface AppendOptions extends EventOptions {
   /** Withdraws the append, as long as it is not accepted. */
   readonly signal?: AbortSignal | undefined;
@@ -35,6 +36,7 @@ export interface BatchItem extends EventOptions {
   readonly event: AnyNewEvent;
 }
 
+/** What can be said about a batch over several entities. */
 export interface BatchOptions {
   /** Withdraws the batch, as long as it is not accepted. */
   readonly signal?: AbortSignal | undefined;
@@ -59,8 +61,11 @@ export interface Appending {
 
 /** What `read` returns. Abandoning it leaks nothing. */
 export interface EventReading<Read> extends AsyncIterable<Read> {
+  /** The events in lists, as they were read: at least one each. */
   batches(): AsyncIterable<readonly Read[]>;
+  /** All of them in one list. */
   toArray(): Promise<Read[]>;
+  /** The first of them, in the direction of reading; null where there is none. */
   first(): Promise<Read | null>;
 }
 

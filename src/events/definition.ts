@@ -62,6 +62,7 @@ export interface RawEvent<Data = unknown> {
 /** Whatever can be appended. */
 export type AnyNewEvent = NewEvent | RawEvent;
 
+/** What a definition is made of besides its name. */
 export interface DefinitionOptions<Schema extends StandardSchemaV1, Chain extends UpcastChain = UpcastChain> {
   /** A Standard Schema (Zod, Valibot, ArkType, …), or `type<T>()` for types without validation. */
   readonly schema?: Schema | undefined;
