@@ -436,7 +436,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * Damage that nobody has met yet is copied as it is: open the copy and `verify` it.
    *
    * @throws StoreError `IO` where the directory is not empty or the disk fails, `CORRUPT` where the store is known to be damaged, `CLOSED`,
-   * `COMPACTED` where another process compacted it meanwhile
+   * `COMPACTED` where another process compacted it meanwhile, `NOT_FOUND` where nothing is visible yet in a read-only store
    * @example
    * const { events } = await store.snapshot("./backup/monday");
    */
