@@ -28,6 +28,7 @@ import { asStoreError } from "./open-directory.ts";
 import type { StoreAccess } from "./store-access.ts";
 import type { CompactionHost } from "./store-writer.ts";
 
+/** What goes: each event that matches `query`, unless one of the other rules keeps it. At least one of the four rules is needed. */
 export interface CompactOptions<Known extends readonly AnyDefinition[] = readonly []> {
   /** Only events that match may be removed; any, when left out. */
   readonly query?: Query;
@@ -50,6 +51,7 @@ export interface CompactOptions<Known extends readonly AnyDefinition[] = readonl
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How far a compaction has come. */
 export interface CompactProgress {
   /** Deciding about events, or writing segments anew. */
   readonly step: "survey" | "write";
@@ -58,6 +60,7 @@ export interface CompactProgress {
   readonly segmentsTotal: number;
 }
 
+/** What a compaction has removed, or would. */
 export interface CompactReport {
   /** Events removed, or that would be. */
   readonly removedEvents: number;

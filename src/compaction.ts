@@ -17,6 +17,7 @@ import { asStoreError, directoryExists, listDirectory } from "./open-directory.t
 import { noStoreIn } from "./open-store.ts";
 import { Store } from "./store.ts";
 
+/** The rules, and how to open the store. */
 export interface CompactStoreOptions<Known extends readonly AnyDefinition[] = readonly []> extends CompactOptions<Known> {
   /** The definitions that `keep` and `query` use. */
   readonly events?: Known | undefined;

@@ -21,6 +21,7 @@ import { Consumer, type ConsumerPlace, type ConsumerSource, placeOf, type Positi
 import { ConsumerFile, listConsumerNames } from "./subscriptions/consumer-file.ts";
 import { assertConsumerName } from "./subscriptions/consumer-name.ts";
 
+/** Where a consumer begins, and where it keeps its position. */
 export interface ConsumerOptions {
   /** Where a consumer begins that has no position yet; default `"start"`. `"end"` is behind what is visible when it is called. */
   readonly after?: ConsumerPlace | undefined;

@@ -38,12 +38,14 @@ import { compileOptions, type Layout } from "./store-options.ts";
 import type { StoreWriter } from "./store-writer.ts";
 import { verifyStore } from "./verify.ts";
 
+/** How far a conversion has come, in events of its step. */
 export interface ConversionProgress {
   readonly step: "converting" | "verifying";
   readonly events: number;
   readonly eventsTotal: number;
 }
 
+/** What to make, and how. */
 export interface ConversionOptions {
   /** The layout of the new store; the source has the other one. */
   readonly layout: Layout;
@@ -61,6 +63,7 @@ export interface ConversionOptions {
   readonly disk?: Disk | undefined;
 }
 
+/** What a conversion has made. */
 export interface ConversionResult {
   /** The new store, as an absolute path. */
   readonly directory: string;

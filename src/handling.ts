@@ -28,6 +28,7 @@ import type { Projecting } from "./projecting.ts";
 import { closedError, type StoreAccess } from "./store-access.ts";
 import { tracedAppend } from "./tracing.ts";
 
+/** What can be said about a command, and about the events that come of it. */
 export interface HandleOptions {
   /**
    * How often a command is decided anew when somebody else appended to the entity meanwhile: 0 to 1,000, default 10. From the third time on, other

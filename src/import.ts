@@ -34,6 +34,7 @@ export interface ImportProgress {
   readonly bad: number;
 }
 
+/** How to go about an import. */
 export interface ImportOptions {
   /** Goes on after a bad record and reports it, instead of stopping. */
   readonly skipBad?: boolean | undefined;
@@ -43,6 +44,7 @@ export interface ImportOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What an import has done. */
 export interface ImportResult {
   /** Events appended. */
   readonly imported: number;

@@ -37,7 +37,7 @@ export {
   SYSTEM_SHUTDOWN,
   TOMBSTONE,
 } from "./events/kind.ts";
-export type { Filter, Query, QueryEvents, Range, ReadOptions, SubscribeOptions } from "./events/query.ts";
+export type { Filter, KnownQuery, Query, QueryEvents, Range, ReadOptions, SubscribeOptions } from "./events/query.ts";
 export type { ImportOptions, ImportProgress, ImportResult, ImportSource } from "./import.ts";
 export type { ImportRecord } from "./import-record.ts";
 export type { HandleOptions } from "./handling.ts";
@@ -57,7 +57,8 @@ export {
 } from "./projections/projection.ts";
 export type { StoreSegment } from "./store-segment.ts";
 export type { ReactionHandler, ReactionItem, ReactOptions } from "./reacting.ts";
-export { type Head, Store } from "./store.ts";
+export { Store } from "./store.ts";
+export type { Head } from "./store-head.ts";
 export type { Layout, StoreOptions } from "./store-options.ts";
 export type { CompactOptions, CompactProgress, CompactReport } from "./compacting.ts";
 export { compactStore, type CompactStoreOptions } from "./compaction.ts";

@@ -21,6 +21,7 @@ export interface TornTail {
   readonly reason: string;
 }
 
+/** How a store was opened, and what was found. */
 export interface OpenReport {
   readonly route: OpenRoute;
   /** Why no faster route was taken; empty where the fastest was. */

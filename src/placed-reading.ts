@@ -24,6 +24,7 @@ export interface PlacedEvent {
   readonly endsBatch: boolean;
 }
 
+/** How to read where some of it may be damaged. */
 export interface PlacedReadOptions extends ReadOptions {
   /**
    * Told of each event that cannot be read, or the first of several that nothing is known of, which are passed over; without it, the read ends

@@ -21,6 +21,7 @@ import type { StoreAccess } from "./store-access.ts";
 /** What to fold: the stream of an entity, the events that match a query, or, where it is left out, the whole store. */
 export type ProjectionTarget = string | { readonly query: Query };
 
+/** Until when to fold, and how. */
 export interface ProjectOptions {
   /** The state as it was behind the event of this sequence, or at this time. */
   readonly at?: number | Date | undefined;
@@ -30,6 +31,7 @@ export interface ProjectOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** When to end watching. */
 export interface WatchOptions {
   /** Ends the watching with its reason. */
   readonly signal?: AbortSignal | undefined;

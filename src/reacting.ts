@@ -42,6 +42,7 @@ type Derived = ReactionItem | readonly ReactionItem[] | null | undefined | void;
  */
 export type ReactionHandler<Read> = (event: Read, context: { readonly signal: AbortSignal }) => Derived | Promise<Derived>;
 
+/** Where a reaction begins, and when it ends. */
 export interface ReactOptions {
   /** Ends the reaction, when what it is at is stored. */
   readonly signal?: AbortSignal | undefined;

@@ -15,6 +15,7 @@ import { MISSING_MAX, missingIds } from "./log/segment-list.ts";
 import { type DamagedLog, readDamaged, salvage } from "./repair-look.ts";
 import { manyMissing, namesLost, recordsText, sourceOf, withoutEvents } from "./repair-words.ts";
 
+/** One thing that a repair does: `file` is a name in the directory, `message` is for people. */
 export interface RepairAction {
   readonly kind: "rebuild-segment" | "replace-missing-segment" | "add-segment" | "remove-file";
   readonly file: string;

@@ -40,6 +40,7 @@ import { lookAtDamage } from "./repair-look.ts";
 import { planRepair, type RepairAction } from "./repair-plan.ts";
 import { lockWaitOf } from "./store-options.ts";
 
+/** Whether to repair, or only to say how. */
 export interface RepairOptions {
   /** False (default): only says what it would do. */
   readonly apply?: boolean | undefined;
@@ -50,6 +51,7 @@ export interface RepairOptions {
   readonly clock?: Clock | undefined;
 }
 
+/** What is damaged, and what was done about it or would be. */
 export interface RepairReport {
   /** What is wrong; empty where nothing is. */
   readonly problems: readonly StoreProblem[];

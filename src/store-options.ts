@@ -7,14 +7,17 @@ import { assertDisk, type Disk } from "./disk/disk.ts";
 import type { AnyDefinition } from "./events/definition.ts";
 import type { Durability } from "./log/log-writer.ts";
 
+/** How the bytes lie on disk: as docs/format.md says, or as the Rust crate batpak 0.3 has them (docs/batpak-0.3.md). */
 export type Layout = "native" | "batpak-0.3";
 
+/** How to open a store. All of it may be left out. */
 export interface StoreOptions<Definitions extends readonly AnyDefinition[] = readonly AnyDefinition[]> {
   /** Definitions that the store knows from the start; others are learnt from the first append that uses them. */
   readonly events?: Definitions | undefined;
   /**
    * What a resolved append means. `"fsync"` (default): its events are on stable storage. `"os"`: the operating system has them.
-   * `{ everyMs, everyEvents }`: the same, and they are synced in the background at least that often.
+   * `{ everyMs, everyEvents }`: the same, and they are synced in the background at least that often: every 1 to 3,600,000 ms, and every 1 to
+   * 1,000,000,000 events (10,000 when left out).
    */
   readonly durability?: "fsync" | "os" | { readonly everyMs: number; readonly everyEvents?: number | undefined } | undefined;
   /** A segment is full at this size: 4 KiB to 1 GiB, default 64 MiB. A batch larger than that gets a segment of its own. */
@@ -40,7 +43,7 @@ export interface StoreOptions<Definitions extends readonly AnyDefinition[] = rea
   readonly layout?: Layout | undefined;
   /** Opens beside a living writer, or without one; nothing of the store is created or changed, but for the positions of consumers. Default false. */
   readonly readOnly?: boolean | undefined;
-  /** How long to wait for another writer to let go of the directory, in milliseconds; default 0. */
+  /** How long to wait for another writer to let go of the directory, in milliseconds: 0 (default) to a day. */
   readonly lockWaitMs?: number | undefined;
   /** The file system; default Node's. */
   readonly disk?: Disk | undefined;

@@ -1,6 +1,7 @@
 /** A segment of the log, as tools show it. */
 import type { SegmentEntry } from "./index/store-index.ts";
 
+/** A segment of the log, as `store.segments()` tells of it. */
 export interface StoreSegment {
   readonly id: number;
   /** Sequence of its first event, or of the one that it would be. */

@@ -28,6 +28,7 @@ import { segmentName } from "./log/segment-files.ts";
 import { asStoreError, CONVERSION_FILE, leadsInto, liesIn } from "./open-directory.ts";
 import type { StoreAccess } from "./store-access.ts";
 
+/** What a snapshot has copied. */
 export interface SnapshotResult {
   /** The copy's directory, as an absolute path. */
   readonly directory: string;

@@ -7,28 +7,31 @@
  * What happens to bytes, files and indexes is told where it happens: `log/`, `index/`, `checkpoint/`.
  */
 import { resolve } from "node:path";
+import { ancestorsOf } from "./ancestors.ts";
 import { assertPath } from "./base/arguments.ts";
-import { isTraced, tell, traced } from "./base/diagnostics.ts";
+import { isTraced, tell } from "./base/diagnostics.ts";
 import type { DirectoryLock } from "./disk/directory-lock.ts";
 import type { AppendOptions, BatchItem, BatchOptions, EventReading, Receipts } from "./events/append-types.ts";
-import { assertName, type Coordinate } from "./events/coordinate.ts";
+import type { Coordinate } from "./events/coordinate.ts";
 import type { AnyDefinition, AnyNewEvent } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
 import type { Receipt, StoredEvent } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
 import { Compacting, type CompactOptions, type CompactReport } from "./compacting.ts";
 import { type ConsumerOptions, type ConsumerStatus, listConsumers, openConsumer } from "./consuming.ts";
-import { compileReadOptions, type Query, type QueryEvents, type ReadOptions, type SubscribeOptions } from "./events/query.ts";
+import { compileReadOptions, type KnownQuery, type Query, type QueryEvents } from "./events/query.ts";
+import type { ReadOptions, SubscribeOptions } from "./events/query.ts";
 import { type ImportOptions, importRecords, type ImportResult, type ImportSource } from "./import.ts";
 import { loadHashing } from "./kernel/frame-kernel.ts";
-import { NameListing } from "./name-listing.ts";
+import { listEntities, listScopes, type NameListing } from "./name-listing.ts";
 import { asStoreError } from "./open-directory.ts";
 import type { OpenReport } from "./open-report.ts";
-import { notFound, openParts, type Opened } from "./open-store.ts";
+import type { Opened } from "./open-store.ts";
 import { type PlacedEvent, type PlacedReadOptions, readPlaced } from "./placed-reading.ts";
 import { countMatches } from "./counting.ts";
 import { StoreAccess } from "./store-access.ts";
 import { compileOptions, type StoreOptions } from "./store-options.ts";
+import { type Head, headOf } from "./store-head.ts";
 import { describeSegment, type StoreSegment } from "./store-segment.ts";
 import { type SnapshotResult, snapshotStore } from "./store-snapshot.ts";
 import { statsOf, type StoreStats } from "./store-stats.ts";
@@ -37,23 +40,12 @@ import { Projecting, type ProjectionTarget, type ProjectOptions, type WatchOptio
 import type { Decider } from "./projections/decider.ts";
 import type { Projected } from "./projections/fold.ts";
 import type { Projection } from "./projections/projection.ts";
-import { appendBatchTo, TracedReading, tracedAppend } from "./tracing.ts";
+import { appendBatchTo, TracedReading, tracedAppend, tracedOpening } from "./tracing.ts";
 import { react, type ReactionHandler, type ReactOptions } from "./reacting.ts";
 import type { Consumer } from "./subscriptions/consumer.ts";
 import type { Subscription } from "./subscriptions/subscription.ts";
 import type { VerifyOptions, VerifyResult } from "./verify.ts";
 import { verifyOpen } from "./verifying.ts";
-
-/** The latest event of an entity. */
-export interface Head {
-  readonly clock: number;
-  readonly sequence: number;
-  /** 64 hex digits. */
-  readonly hash: string;
-  readonly id: string;
-  /** Milliseconds since the Unix epoch. */
-  readonly timestamp: number;
-}
 
 /**
  * An append-only, hash-chained store of events in one directory.
@@ -67,6 +59,7 @@ export interface Head {
 export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDefinition[]> {
   /** The directory, as an absolute path. */
   readonly directory: string;
+  /** Whether it was opened to read only, beside whoever writes it. */
   readonly readOnly: boolean;
   /** How the store was opened, and why that way. */
   readonly openReport: OpenReport;
@@ -144,6 +137,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    *
    * @param options `commit`: moves a consumer's position together with them (`consumer.at(event)`); `signal`
    * @returns one receipt an item, in order
+   * @throws what `append` throws
    * @example
    * await store.appendBatch([{ coordinate: alice, event: PlayerMoved({ x: 1, y: 1 }) }, { coordinate: bob, event: PlayerLeft({}) }]);
    */
@@ -170,6 +164,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * The event with this id; null when there is none.
    *
    * @param id UUID text or 32 hex digits
+   * @throws TypeError `INVALID_ARGUMENT`; StoreError `CORRUPT`, `CLOSED`, `IO`
+   * @example
+   * const event = await store.get(receipt.id);
    */
   get(id: string): Promise<Event<Definitions> | null> {
     return this.#access.renewing(() => {
@@ -178,17 +175,27 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     });
   }
 
+  /** All events, as they were visible at this call. */
+  read(): EventReading<Event<Definitions>>;
   /**
    * The events that match, as they were visible at this call. Each iteration of the result begins anew.
    *
+   * @param options `direction`; `limit`: at most so many; `after`: goes on behind this sequence, in that direction; `signal`: end with its reason
+   * @throws TypeError or RangeError `INVALID_ARGUMENT`; StoreError `CLOSED`; iterating, `CORRUPT` and `IO` as well
    * @example
    * for await (const event of store.read({ entity: "player:alice" }, { direction: "backward", limit: 10 })) console.log(event.type);
    */
-  read<const Asked extends Query = Query>(query?: Asked, options?: ReadOptions): EventReading<QueryEvents<Asked, Definitions>> {
-    const reading = this.#access.read(query, options) as unknown as EventReading<QueryEvents<Asked, Definitions>>;
+  read<const Asked extends Query | undefined>(
+    query: KnownQuery<Asked>,
+    options?: ReadOptions,
+  ): EventReading<QueryEvents<Asked, Definitions>>;
+  read(query?: Query, options?: ReadOptions): EventReading<unknown> {
+    const reading = this.#access.read(query, options);
     return isTraced("read") ? new TracedReading(reading, this.directory) : reading;
   }
 
+  /** All events, those that are there and those to come. */
+  subscribe(): Subscription<Event<Definitions>>;
   /**
    * The events that match, those that are there and those to come, in one order without a gap or a duplicate. It ends when the store is closed.
    * In a read-only store it follows the writer of another process.
@@ -198,11 +205,12 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * @example
    * for await (const event of store.subscribe({ scope: "room:dungeon" }, { after: lastSeen })) console.log(event.sequence);
    */
-  subscribe<const Asked extends Query = Query>(
-    query?: Asked,
-    options: SubscribeOptions = {},
-  ): Subscription<QueryEvents<Asked, Definitions>> {
-    return this.#access.subscribe(query, options) as unknown as Subscription<QueryEvents<Asked, Definitions>>;
+  subscribe<const Asked extends Query | undefined>(
+    query: KnownQuery<Asked>,
+    options?: SubscribeOptions,
+  ): Subscription<QueryEvents<Asked, Definitions>>;
+  subscribe(query?: Query, options: SubscribeOptions = {}): Subscription<never> {
+    return this.#access.subscribe(query, options) as Subscription<never>;
   }
 
   /**
@@ -226,6 +234,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * between. It ends when the store is closed; in a read-only store it follows the writer of another process.
    *
    * @param options `signal`: end with its reason
+   * @throws iterating, what `project` throws
    * @example
    * for await (const { state } of store.watch(Balance, "account:1")) console.log(state.cents);
    */
@@ -257,6 +266,8 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     return this.#handling.handle(coordinate, decider, command, options);
   }
 
+  /** Opens a consumer of all events. */
+  consumer(name: string): Promise<Consumer<Event<Definitions>>>;
   /**
    * Opens a consumer: a name with a durable position, and the events behind it, past and to come. One holder a name, in all processes. In a
    * read-only store too, where it follows the writer: a position is no part of the log.
@@ -273,15 +284,19 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    *   await mailer.commit(event);
    * }
    */
-  async consumer<const Asked extends Query = Query>(
+  consumer<const Asked extends Query | undefined>(
     name: string,
-    query?: Asked,
-    options: ConsumerOptions = {},
-  ): Promise<Consumer<QueryEvents<Asked, Definitions>>> {
-    return (await openConsumer(this.#access, name, query, options)) as unknown as Consumer<QueryEvents<Asked, Definitions>>;
+    query: KnownQuery<Asked>,
+    options?: ConsumerOptions,
+  ): Promise<Consumer<QueryEvents<Asked, Definitions>>>;
+  async consumer(name: string, query?: Query, options: ConsumerOptions = {}): Promise<Consumer<never>> {
+    return (await openConsumer(this.#access, name, query, options)) as Consumer<never>;
   }
 
-  /** The consumers that have a position, by name: where they stand, how far that is behind, whether somebody has them open. */
+  /**
+   * The consumers that have a position, by name: where they stand, how far that is behind, whether somebody has them open. Rejects with `CLOSED`
+   * and `IO`.
+   */
   consumers(): Promise<ConsumerStatus[]> {
     return listConsumers(this.#access);
   }
@@ -302,9 +317,9 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    *   event: InvoiceIssued({ cents: event.data.cents }),
    * }), { signal });
    */
-  react<const Asked extends Query = Query>(
+  react<const Asked extends Query | undefined>(
     name: string,
-    query: Asked | undefined,
+    query: KnownQuery<Asked>,
     handler: ReactionHandler<QueryEvents<Asked, Definitions>>,
     options: ReactOptions = {},
   ): Promise<void> {
@@ -324,25 +339,31 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     return readPlaced(this.#access.reading, filters, compileReadOptions(how, "read"), this.#access.visibleSequence, onDamage);
   }
 
-  /** The segments of the log, oldest first. */
+  /** The segments of the log, oldest first. Throws StoreError `CLOSED`. */
   segments(): StoreSegment[] {
     this.#access.assertReadable();
     return this.#access.parts.log.index.segments.map((segment) => describeSegment(segment, this.#access.visibleSequence));
   }
 
-  /** The latest visible event of an entity, in short; null when it has none. */
+  /**
+   * The latest visible event of an entity, in short; null when it has none.
+   *
+   * @throws TypeError or RangeError `INVALID_ARGUMENT`; StoreError `CORRUPT`, `CLOSED`, `IO`
+   * @example
+   * const head = await store.head("player:alice");
+   * await store.append(alice, PlayerMoved({ x: 1, y: 2 }), { expect: head === null ? "none" : { clock: head.clock } });
+   */
   head(entity: string): Promise<Head | null> {
-    return this.#access.renewing(() => {
-      this.#access.assertReadable();
-      assertName(entity, "entity", "head");
-      const event = this.#access.latest(entity);
-      if (event === null) return null;
-      const { clock, sequence, hash, id, timestamp } = event;
-      return { clock, sequence, hash, id, timestamp };
-    });
+    return headOf(this.#access, entity);
   }
 
-  /** How many events match. */
+  /**
+   * How many visible events match.
+   *
+   * @throws TypeError or RangeError `INVALID_ARGUMENT`; StoreError `CORRUPT`, `CLOSED`, `IO`
+   * @example
+   * const moves = await store.count({ kind: PlayerMoved, time: { from: new Date("2026-01-01") } });
+   */
   async count(query?: Query): Promise<number> {
     this.#access.assertReadable();
     if (query === undefined) return this.#access.parts.log.index.visibleEvents;
@@ -350,48 +371,38 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     return await countMatches(this.#access.reading, filters, this.#access.visibleSequence);
   }
 
-  /** The entities with a visible event, each once, in no order that lasts; with `prefix`, those whose names begin with it. */
+  /**
+   * The entities with a visible event, each once, in no order that lasts; with `prefix`, those whose names begin with it.
+   *
+   * @throws TypeError `INVALID_ARGUMENT`; StoreError `CLOSED`
+   * @example
+   * for await (const entity of store.entities({ prefix: "player:" })) console.log(entity);
+   */
   entities(options: { readonly prefix?: string | undefined } = {}): NameListing {
-    this.#access.assertReadable();
-    const { index } = this.#access.parts.log;
-    return new NameListing(index.entities, index.entityOrder, index.heads.count, options, (id) => index.isVisible(id));
+    return listEntities(this.#access, options);
   }
 
-  /** The scopes with a visible event, each once, in no order that lasts. */
+  /** The scopes with a visible event, as `entities` lists these: `await store.scopes().toArray()`. */
   scopes(options: { readonly prefix?: string | undefined } = {}): NameListing {
-    this.#access.assertReadable();
-    const { index } = this.#access.parts.log;
-    const bound = index.visible.sequence;
-    return new NameListing(index.scopes, index.scopeOrder, index.scopes.size, options, (id) => index.scopeFirstSequence[id] < bound);
+    return listScopes(this.#access, options);
   }
 
   /**
    * The chain of causes of an event, nearest first: the event that caused it, the one that caused that, and so on to the root.
    *
-   * @throws StoreError `NOT_FOUND` when the event, or a cause on the way, is not in the store
+   * @throws iterating, StoreError `NOT_FOUND` when the event, or a cause on the way, is not in the store, and what `get` throws
+   * @example
+   * for await (const cause of store.ancestors(receipt.id)) console.log(cause.type);
    */
-  async *ancestors(id: string): AsyncGenerator<Event<Definitions>, undefined> {
-    const find = (one: string): Promise<StoredEvent | null> =>
-      this.#access.renewing(() => {
-        this.#access.assertReadable();
-        return this.#access.find(parseId(one, "read ancestors"));
-      });
-    let event = await find(id);
-    if (event === null) throw notFound(`event ${id}`);
-    const seen = new Set<string>([event.id]);
-    while (event.causationId !== null && !seen.has(event.causationId)) {
-      const cause = event.causationId;
-      seen.add(cause);
-      event = await find(cause);
-      if (event === null) throw notFound(`event ${cause}, a cause on the way,`);
-      yield event as unknown as Event<Definitions>;
-    }
+  ancestors(id: string): AsyncGenerator<Event<Definitions>, undefined> {
+    return ancestorsOf(this.#access, id) as AsyncGenerator<StoredEvent, undefined> as AsyncGenerator<never, undefined>;
   }
 
   /**
    * Reads everything visible again and holds it against itself: checksums, hashes, each entity's chain, sequences, index, checkpoint.
    *
    * @returns what is wrong, with entity, sequence, segment and offset; `ok` where nothing is
+   * @throws TypeError `INVALID_ARGUMENT`; StoreError `CLOSED`, `COMPACTED` (read-only), `IO`; the signal's reason
    * @example
    * const { ok, problems } = await store.verify({ onProgress: ({ events, eventsTotal }) => console.log(events, eventsTotal) });
    */
@@ -400,7 +411,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     return await verifyOpen(this.#access, options);
   }
 
-  /** Numbers about the store, of this moment. */
+  /** Numbers about the store, of this moment. Rejects with `CLOSED`. */
   stats(): Promise<StoreStats> {
     return new Promise((settle) => {
       this.#access.assertReadable();
@@ -408,12 +419,12 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     });
   }
 
-  /** Resolves when everything visible is on stable storage. */
+  /** Resolves when everything visible is on stable storage. Rejects with `READ_ONLY`, `CLOSED` and `POISONED`. */
   async sync(): Promise<void> {
     await this.#access.assertWritable("sync").log.sync();
   }
 
-  /** Writes a checkpoint of what is visible now, so that the next opening is quick whatever happens. */
+  /** Writes a checkpoint of what is visible now, so that the next opening is quick whatever happens. Rejects as `sync` does, and with `TOO_LARGE`, `IO`. */
   async checkpoint(): Promise<void> {
     await this.#access.assertWritable("write a checkpoint").checkpoint();
   }
@@ -425,7 +436,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * Damage that nobody has met yet is copied as it is: open the copy and `verify` it.
    *
    * @throws StoreError `IO` where the directory is not empty or the disk fails, `CORRUPT` where the store is known to be damaged, `CLOSED`,
-   * `COMPACTED` where another process compacted it meanwhile
+   * `COMPACTED` where another process compacted it meanwhile, `NOT_FOUND` where nothing is visible yet in a read-only store
    * @example
    * const { events } = await store.snapshot("./backup/monday");
    */
@@ -450,7 +461,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
     return this.#compacting.run(options as unknown as CompactOptions);
   }
 
-  /** In a read-only store: takes up what the writer has made visible since. Gives the next event's sequence. */
+  /** In a read-only store: takes up what the writer has made visible since. Gives the next event's sequence. Rejects with `CLOSED`, `STORE_REPLACED`, `IO`. */
   async refresh(): Promise<number> {
     await this.#access.refresh();
     return this.#access.visibleSequence;
@@ -484,17 +495,4 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-async function tracedOpening(directory: string, options: ReturnType<typeof compileOptions>): Promise<Opened> {
-  let opened: Opened | null = null;
-  await traced(
-    "recover",
-    () => ({ directory, readOnly: options.readOnly }),
-    async () => {
-      opened = await openParts(directory, options);
-      return opened.report;
-    },
-  );
-  return opened as unknown as Opened;
 }

@@ -6,7 +6,9 @@ import type { AnyNewEvent } from "./events/definition.ts";
 import type { Receipt } from "./events/event.ts";
 import { appendCommitting } from "./consuming.ts";
 import type { KeptPlace } from "./log/acceptance.ts";
+import { openParts, type Opened } from "./open-store.ts";
 import type { StoreAccess } from "./store-access.ts";
+import type { CompiledOptions } from "./store-options.ts";
 
 /** Appends for `store.append`, where somebody listens. What is wrong comes as a rejection, as where nobody does. */
 export function tracedAppend(
@@ -46,6 +48,20 @@ export function appendBatchTo(access: StoreAccess, items: readonly BatchItem[], 
 function appendUntraced(access: StoreAccess, items: readonly BatchItem[], options: BatchOptions | undefined): Promise<Receipt[]> {
   if (access.writer === null) return Promise.reject(access.readOnlyError("append"));
   return options?.commit === undefined ? access.writer.appending.appendBatch(items, options) : appendCommitting(access, items, options);
+}
+
+/** Opens what a store consists of. */
+export async function tracedOpening(directory: string, options: CompiledOptions): Promise<Opened> {
+  let opened: Opened | null = null;
+  await traced(
+    "recover",
+    () => ({ directory, readOnly: options.readOnly }),
+    async () => {
+      opened = await openParts(directory, options);
+      return opened.report;
+    },
+  );
+  return opened as unknown as Opened;
 }
 
 /** A reading that is told of: from the first event that is asked for to the last, or until it is abandoned. */

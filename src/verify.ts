@@ -41,6 +41,7 @@ import { verifyBatpak03 } from "./verify-batpak03.ts";
 import { CheckpointComparison, checkpointProblem } from "./verify-checkpoint.ts";
 import { ProblemList } from "./verify-problems.ts";
 
+/** How far a verification has come. */
 export interface VerifyProgress {
   /** Events looked at so far, and how many there are to look at. */
   readonly events: number;
@@ -48,6 +49,7 @@ export interface VerifyProgress {
   readonly segmentId: number;
 }
 
+/** Whom to tell, and when to stop. */
 export interface VerifyOptions {
   /** Called every few milliseconds. */
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
@@ -55,6 +57,7 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a verification has found. */
 export interface VerifyResult {
   /** Whether nothing is wrong. */
   readonly ok: boolean;

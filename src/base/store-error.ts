@@ -36,18 +36,21 @@ export interface StoreErrorDetails {
   NEWER_EVENT_VERSION: { type: string; storedVersion: number; knownVersion: number };
 }
 
+/** What went wrong: a heading of docs/errors.md each. */
 export type StoreErrorCode = keyof StoreErrorDetails;
 
 /**
  * Something went wrong in operation. Tell the cases apart by `code`; `details` is typed by it.
  *
  * @example
- * try { await store.append(order, event, { expect: "none" }); }
+ * try { await store.append(order, OrderPlaced({ cents: 500 }), { expect: "none" }); }
  * catch (error) { if (isStoreError(error, "CONFLICT")) console.log(error.details.actual); else throw error; }
  */
 export class StoreError<Code extends StoreErrorCode = StoreErrorCode> extends Error {
   override readonly name = "StoreError";
+  /** What went wrong; its meaning never changes. */
   readonly code: Code;
+  /** Typed by the code. */
   readonly details: StoreErrorDetails[Code];
   /** 412 on a `CONFLICT`, as HTTP's "precondition failed"; absent otherwise. */
   declare readonly errorCode?: number;

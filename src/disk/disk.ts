@@ -20,6 +20,7 @@ export type FileMode =
   /** Reading and writing a file that must not exist yet (fails with EEXIST, also on a symbolic link). Mode 0600. */
   | "create";
 
+/** An open file. Positions, lengths and sizes are bytes. */
 export interface DiskFile {
   /** Reads up to `length` bytes at `position` into `target` at `offset`; resolves with the count, less only at the end of the file. */
   read(target: Uint8Array, offset: number, length: number, position: number): Promise<number>;
@@ -62,6 +63,7 @@ export interface KernelLock {
   release(): Promise<void>;
 }
 
+/** What a store reads and writes by. `diskContract` of `batpak/testing` checks one of your own. */
 export interface Disk {
   open(path: string, mode: FileMode): Promise<DiskFile>;
   /** Opens an existing file for reading, blocking: for lookups that must stay synchronous. */

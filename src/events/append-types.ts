@@ -5,7 +5,7 @@ import type { AnyDefinition, AnyNewEvent } from "./definition.ts";
 import type { Metadata, Receipt } from "./event.ts";
 import type { Event } from "./event-union.ts";
 import type { Expectation } from "./expectation.ts";
-import type { Query, QueryEvents, ReadOptions } from "./query.ts";
+import type { KnownQuery, Query, QueryEvents, ReadOptions } from "./query.ts";
 
 /** What can be said about one event, or about events that are appended together on one entity. */
 export interface EventOptions {
@@ -24,6 +24,7 @@ export interface EventOptions {
   readonly metadata?: Metadata | undefined;
 }
 
+/** What can be said about an append. */
 export interface AppendOptions extends EventOptions {
   /** Withdraws the append, as long as it is not accepted. */
   readonly signal?: AbortSignal | undefined;
@@ -35,6 +36,7 @@ export interface BatchItem extends EventOptions {
   readonly event: AnyNewEvent;
 }
 
+/** What can be said about a batch over several entities. */
 export interface BatchOptions {
   /** Withdraws the batch, as long as it is not accepted. */
   readonly signal?: AbortSignal | undefined;
@@ -59,15 +61,22 @@ export interface Appending {
 
 /** What `read` returns. Abandoning it leaks nothing. */
 export interface EventReading<Read> extends AsyncIterable<Read> {
+  /** The events in lists, as they were read: at least one each. */
   batches(): AsyncIterable<readonly Read[]>;
+  /** All of them in one list. */
   toArray(): Promise<Read[]>;
+  /** The first of them, in the direction of reading; null where there is none. */
   first(): Promise<Read | null>;
 }
 
 /** The reading side of a store that knows these definitions. */
 export interface Reading<Definitions extends readonly AnyDefinition[] = readonly []> {
   get(id: string): Promise<Event<Definitions> | null>;
-  read<const Asked extends Query = Query>(query?: Asked, options?: ReadOptions): EventReading<QueryEvents<Asked, Definitions>>;
+  read(): EventReading<Event<Definitions>>;
+  read<const Asked extends Query | undefined>(
+    query: KnownQuery<Asked>,
+    options?: ReadOptions,
+  ): EventReading<QueryEvents<Asked, Definitions>>;
   ancestors(id: string): AsyncIterable<Event<Definitions>>;
   count(query?: Query): Promise<number>;
 }

@@ -65,6 +65,16 @@ test("what is no new event is refused", () => {
     assert.throws(() => checkNewEvent(bad, "append"), { ...invalid, message: /^Cannot append: / });
   }
   assert.throws(() => checkNewEvent(A, "append"), /the definition A itself/);
+  for (const good of [{ kind: 0x1000, data: 1, version: 2, type: undefined, definition: undefined }, { ...A(1) }])
+    assert.equal(checkNewEvent(good, "append").data, 1);
+  for (const [bad, member] of [
+    [{ kind: 0x1000, data: 1, versoin: 2 }, "versoin"],
+    [{ ...A(1), metadata: { user: "u" } }, "metadata"],
+    [{ ...A(1), idempotencyKey: undefined }, "idempotencyKey"],
+    [{ ...A(1), kind: 0xf001 }, "kind"],
+  ] as const) {
+    assert.throws(() => checkNewEvent(bad, "append"), { ...invalid, message: new RegExp(`the event has the unknown member ${member}, `) });
+  }
 });
 
 test("data is validated, and the schema's output is what counts", async () => {

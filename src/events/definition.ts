@@ -62,6 +62,7 @@ export interface RawEvent<Data = unknown> {
 /** Whatever can be appended. */
 export type AnyNewEvent = NewEvent | RawEvent;
 
+/** What a definition is made of besides its name. */
 export interface DefinitionOptions<Schema extends StandardSchemaV1, Chain extends UpcastChain = UpcastChain> {
   /** A Standard Schema (Zod, Valibot, ArkType, …), or `type<T>()` for types without validation. */
   readonly schema?: Schema | undefined;
@@ -79,6 +80,9 @@ export interface DefinitionOptions<Schema extends StandardSchemaV1, Chain extend
 const DEFINITION = Symbol.for("batpak.definition");
 const VERSION_MAX = 0xffff;
 const OPTION_NAMES: ReadonlySet<string> = new Set(["schema", "version", "kind", "upcast"]);
+
+/** Of an event without a definition; the last two are undefined in it. */
+const RAW_MEMBERS: ReadonlySet<string> = new Set(["kind", "data", "version", "type", "definition"]);
 
 const passThrough: StandardSchemaV1 = {
   "~standard": { version: 1, vendor: "batpak", validate: (value) => ({ value }) },
@@ -220,7 +224,11 @@ export function checkNewEvent(event: unknown, operation: string): CheckedEvent {
     throw invalidArgument(`Cannot ${operation}: the event is ${found}, what a definition makes of data or { kind, data } is allowed`);
   }
   const { definition, data } = event as { readonly definition?: unknown; readonly data?: unknown };
-  if (isDefinition(definition)) return { definition, kind: -1, version: definition.version, data };
+  if (isDefinition(definition)) {
+    for (const member in event)
+      if (member !== "definition" && member !== "data") throw unknownMember(member, "definition and data", operation);
+    return { definition, kind: -1, version: definition.version, data };
+  }
   if (definition !== undefined && definition !== null) {
     throw invalidArgument(`Cannot ${operation}: the event's definition was not made by defineEvent, such a one is allowed`);
   }
@@ -232,7 +240,13 @@ export function checkNewEvent(event: unknown, operation: string): CheckedEvent {
   }
   assertPublicKind(kind, operation);
   assertVersion(version, operation);
+  for (const member in event) if (!RAW_MEMBERS.has(member)) throw unknownMember(member, "kind, data and version", operation);
   return { definition: null, kind, version, data };
+}
+
+function unknownMember(member: string, allowed: string, operation: string): TypeError {
+  const options = "keys, causes and metadata are options of the append";
+  return invalidArgument(`Cannot ${operation}: the event has the unknown member ${member}, ${allowed} are allowed; ${options}`);
 }
 
 /** Data whose schema answers asynchronously. */

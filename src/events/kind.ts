@@ -5,19 +5,31 @@
 import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
 
+/** A system begins. This kind and the next ones are of the categories of the library, and users may write them. */
 export const SYSTEM_INIT = 0x0001;
+/** A system ends. */
 export const SYSTEM_SHUTDOWN = 0x0002;
+/** A system is alive. */
 export const SYSTEM_HEARTBEAT = 0x0003;
+/** The configuration of a system has changed. */
 export const SYSTEM_CONFIG_CHANGE = 0x0004;
+/** A system has come to a point that it can go on from. */
 export const SYSTEM_CHECKPOINT = 0x0005;
+/** What the entity stands for is gone. */
 export const TOMBSTONE = 0x0ffe;
 /** Plain data without a kind of its own. */
 export const DATA = 0x1000;
+/** An effect failed. */
 export const EFFECT_ERROR = 0xd001;
+/** An effect is tried again. */
 export const EFFECT_RETRY = 0xd002;
+/** An effect was done. */
 export const EFFECT_ACK = 0xd004;
+/** An effect has to wait. */
 export const EFFECT_BACKPRESSURE = 0xd005;
+/** An effect is not wanted any more. */
 export const EFFECT_CANCEL = 0xd006;
+/** An effect met another one. */
 export const EFFECT_CONFLICT = 0xd007;
 
 const SYSTEM_CATEGORY = 0x0;

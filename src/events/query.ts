@@ -117,6 +117,50 @@ export type QueryEvents<Asked, Definitions extends readonly AnyDefinition[] = re
   ? FilterEvents<Item, Definitions>
   : FilterEvents<Asked, Definitions>;
 
+/** In place of a member that no query has: the compiler names it where it is given. */
+interface NoMemberOfAQuery<Member> {
+  readonly "no member of a query": Member;
+}
+
+/** In place of a member that says how to read. */
+interface OptionBesideTheQuery<Member> {
+  readonly "an option, beside the query": Member;
+}
+
+/** In place of a member that no range has. */
+interface NoMemberOfARange<Member> {
+  readonly "no member of a range": Member;
+}
+
+type RangeMember = "clock" | "sequence" | "time";
+type FilterIn<Asked> = Asked extends readonly (infer Item)[] ? Item : Asked;
+type UnknownMember<Given> = Given extends object ? Exclude<keyof Given, keyof Filter> : never;
+type UnknownBoundIn<Bounds> = Bounds extends object ? Exclude<keyof Bounds, keyof Range<unknown>> : never;
+type UnknownBound<Given> = Given extends object
+  ? { [Member in RangeMember & keyof Given]: UnknownBoundIn<Given[Member]> }[RangeMember & keyof Given]
+  : never;
+
+/** What a filter with unknown members would have to be: what such a member can never be is there in its place. */
+type Refused<Given> = {
+  readonly [Member in UnknownMember<Given>]?: Member extends keyof ReadOptions ? OptionBesideTheQuery<Member> : NoMemberOfAQuery<Member>;
+} & { readonly [Member in RangeMember]?: { readonly [Bound in UnknownBound<Given> & PropertyKey]?: NoMemberOfARange<Bound> } };
+
+/**
+ * A query with the members of one, and no other: `store.read` refuses any other, and so do its types, in whatever way the query is written. A
+ * function of your own that passes on what it is asked, and tells the events' types, takes this.
+ *
+ * @example
+ * function newest<const Asked extends Query>(query: KnownQuery<Asked>): Promise<QueryEvents<Asked> | null> {
+ *   return store.read(query, { direction: "backward", limit: 1 }).first();
+ * }
+ */
+export type KnownQuery<Asked> = Asked &
+  ([UnknownMember<FilterIn<Asked>> | UnknownBound<FilterIn<Asked>>] extends [never]
+    ? unknown
+    : Asked extends readonly unknown[]
+      ? { readonly [Place in keyof Asked]: Refused<FilterIn<Asked>> }
+      : Refused<Asked>);
+
 const FILTER_MEMBERS: ReadonlySet<string> = new Set([
   "entity",
   "entityPrefix",

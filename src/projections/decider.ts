@@ -21,6 +21,7 @@ export type Decision<Definitions extends readonly AnyDefinition[]> =
   | null
   | undefined;
 
+/** What a decider is made of. */
 export interface DeciderOptions<
   Definitions extends readonly AnyDefinition[],
   State,

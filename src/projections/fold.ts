@@ -26,6 +26,7 @@ export interface Projected<State> {
   readonly eventsRead: number;
 }
 
+/** How far a fold has come. */
 export interface ProjectProgress {
   /** Events that are in the state by now. */
   readonly events: number;

@@ -49,6 +49,7 @@ export type GivenHandlers<State, Definitions extends readonly AnyDefinition[], N
   Readonly<Record<Names, (state: State, event: never) => State | Literals<Literal>>> &
   Readonly<Record<Exclude<Names, Definitions[number]["name"]>, never>>;
 
+/** What a projection is made of. */
 export interface ProjectionOptions<
   Name extends string,
   Definitions extends readonly AnyDefinition[],

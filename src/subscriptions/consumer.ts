@@ -84,6 +84,7 @@ export function placeOf(place: ConsumerPlace, visible: number, operation: string
  * }
  */
 export class Consumer<Read extends ConsumedEvent> implements AsyncIterable<Read> {
+  /** Its name, which nobody else holds. */
   readonly name: string;
   readonly #source: ConsumerSource<Read>;
   readonly #keeper: PositionKeeper;

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Disk, DiskFile } from "../disk/disk.ts";
 import { errorCode } from "../disk/system-error.ts";
 
+/** One check of a disk; it rejects where the disk does not hold it. */
 export interface DiskCheck {
   readonly name: string;
   /** `directory` exists and is empty. */
@@ -48,6 +49,12 @@ async function readText(disk: Disk, path: string): Promise<string> {
   }
 }
 
+/**
+ * What every disk has to hold. Each check is given a directory of its own.
+ *
+ * @example
+ * for (const { name, run } of diskContract) test(name, () => run(myDisk, newDirectory()));
+ */
 export const diskContract: readonly DiskCheck[] = [
   {
     name: "opening: create needs a free name, read and write need a file",

@@ -2,14 +2,7 @@
  * A disk in memory that can lose what a real one may lose, and fail as a real one may fail, at any operation.
  *
  * What survives a power cut is described in `simulated-storage.ts`, processes and faults in `simulated-machine.ts`. A test runs a store on
- * a `SimulatedDisk`, crashes it at some operation, and opens the store again on each of the disks that the crash may have left:
- *
- * @example
- * const disk = new SimulatedDisk();
- * disk.crashDuring(7);                       // the seventh change begins, and nothing after it ever completes
- * await scenario(disk).catch(() => {});
- * for (const left of disk.possibleDisks({ limit: 100, seed })) await checkStore(left);
- * await checkStore(disk.diskAfterKill());    // the process died alone: the page cache lives on, and may still be lost later
+ * a `SimulatedDisk`, crashes it at some operation, and opens the store again on each of the disks that the crash may have left.
  */
 import { assert } from "../base/assert.ts";
 import type { Disk, DiskFile, EntryStatus, FileMode, KernelLock, ProcessIdentity } from "../disk/disk.ts";
@@ -22,6 +15,7 @@ import { subsets } from "./subsets.ts";
 
 const FIRST_PID = 1000;
 
+/** What a simulated disk does otherwise than others. */
 export interface SimulatedDiskOptions {
   /** Of this process. Default 1000. */
   readonly pid?: number | undefined;
@@ -30,6 +24,7 @@ export interface SimulatedDiskOptions {
   readonly faults?: FaultPolicy | undefined;
 }
 
+/** Of the disks that a power cut may leave, how many to look at. */
 export interface PossibleDisksOptions {
   /** At most this many disks: all possible ones when they are no more, else a sample. Default 64. */
   readonly limit?: number | undefined;
@@ -37,6 +32,16 @@ export interface PossibleDisksOptions {
   readonly seed?: number | undefined;
 }
 
+/**
+ * A disk in memory that fails as it is told to, and loses what a power cut may take.
+ *
+ * @example
+ * const disk = new SimulatedDisk();
+ * disk.crashDuring(7); // the seventh change begins, and nothing after it ever completes
+ * await scenario(disk).catch(() => {});
+ * for (const left of disk.possibleDisks({ limit: 100, seed: 1 })) await checkStore(left);
+ * await checkStore(disk.diskAfterKill()); // the process died alone: the page cache lives on, and may still be lost later
+ */
 export class SimulatedDisk implements Disk {
   readonly #machine: SimulatedMachine;
   readonly #process: SimulatedProcess;

@@ -16,7 +16,9 @@ import { systemError } from "../disk/system-error.ts";
 import type { FileNode } from "./disk-tree.ts";
 import type { SimulatedStorage } from "./simulated-storage.ts";
 
+/** Operations that change the disk. */
 export type ChangeKind = "create" | "write" | "sync" | "truncate" | "makeDirectory" | "rename" | "link" | "remove" | "syncDirectory";
+/** Operations of a disk. */
 export type OperationKind = ChangeKind | "open" | "read" | "size" | "list" | "status" | "lock";
 
 const changeKinds: ReadonlySet<OperationKind> = new Set<OperationKind>([
@@ -62,6 +64,7 @@ export interface Fault {
   readonly until?: Promise<unknown> | undefined;
 }
 
+/** Asked before each operation how it is to fail; undefined: it does not. */
 export type FaultPolicy = (operation: DiskOperation) => Fault | undefined;
 
 /** How an operation does its work. */

@@ -58,7 +58,7 @@ test("the pages' programs compile against what the package declares, more strict
   const paths = {
     batpak: [path.join(declared, "index.d.ts")],
     "batpak/testing": [path.join(declared, "testing/index.d.ts")],
-    "@standard-schema/spec": [path.join(projectRoot, "node_modules/@standard-schema/spec")],
+    "@standard-schema/spec": [path.join(projectRoot, "node_modules/@standard-schema/spec/dist/index.d.ts")],
   };
   const typeRoots = [path.join(projectRoot, "node_modules/@types")];
   const compilerOptions = { paths, typeRoots, noUnusedLocals: false, noUncheckedIndexedAccess: true };
