@@ -96,11 +96,7 @@ async function change(
     // Nothing is promised that would be refused.
     if (to !== null) placeOf(to, (await store.stats()).nextSequence, `reset the consumer ${name}`);
   });
-  if (found === undefined) {
-    process.exitCode = EXIT.found;
-    terminal.tell(`There is no consumer ${printable(name)}`);
-    return;
-  }
+  if (found === undefined) throw new StoreError("NOT_FOUND", `There is no consumer ${printable(name)}`, { what: `consumer ${name}` });
   if (found.held && flags.wait === undefined) {
     const message = `Cannot change the consumer ${name}: somebody has it open; close it there, or wait for it with lockWaitMs`;
     throw new StoreError("LOCKED", message, { pid: null, since: null, sameProcess: false });

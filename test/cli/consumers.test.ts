@@ -60,6 +60,8 @@ test("consumers lists, resets and deletes, and changes nothing that nobody agree
   assert.equal((await batpak(["consumers", "delete", path, "mailer", "--yes"])).code, 0);
   assert.equal((await batpak(["consumers", "delete", path, "Über", "--yes"])).code, 0);
   assert.equal((await batpak(["consumers", path])).out, "");
+  const gone = await batpak(["consumers", "delete", path, "mailer", "--yes", "--json"]);
+  assert.deepEqual([gone.code, jsonLines(gone.err).map(({ code }) => code)], [1, ["NOT_FOUND"]]);
 });
 
 test("follow prints what matches; with a consumer it goes on where it ended", async (context) => {

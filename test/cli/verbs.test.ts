@@ -108,6 +108,8 @@ test("get shows an event; one that is not there is exit status 1", async (contex
   assert.match(text.out, new RegExp(`^id +${event.id}\n`));
   assert.deepEqual([missing.code, missing.out], [1, ""]);
   assert.match(missing.err, /There is no event/);
+  const missingJson = await batpak(["get", path, "f".repeat(32), "--json"]);
+  assert.deepEqual([missingJson.code, jsonLines(missingJson.err).map(({ code }) => code)], [1, ["NOT_FOUND"]]);
 });
 
 const sequencesOf = async (...args: string[]): Promise<number[]> => {
