@@ -295,14 +295,16 @@ export class LogWriter implements UnwrittenFrames {
   /** Notes for other processes what is visible and what is synced. */
   writeMark(): void {
     const { index, storeId, segments, mark } = this.#parts;
+    // Opened behind a seal, with nothing written yet: everything visible was there, and opening has seen to it that it is synced.
+    const isAsOpened = segments.segmentId === 0;
     mark.write({
       storeId,
       generation: this.#parts.generation(),
       visibleSegment: index.visible.segmentId,
       visibleOffset: index.visible.offset,
       visibleSequence: index.visible.sequence,
-      syncedSegment: segments.segmentId,
-      syncedOffset: segments.syncedOffset,
+      syncedSegment: isAsOpened ? index.visible.segmentId : segments.segmentId,
+      syncedOffset: isAsOpened ? index.visible.offset : segments.syncedOffset,
     });
   }
 

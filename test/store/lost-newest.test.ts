@@ -232,3 +232,22 @@ test("a newest segment without a header is damage where the checkpoint ends in i
   await assert.rejects(openStore(left), { code: "CORRUPT" });
   assert.equal(left.bytesOf(segmentPath(1)).length, 500);
 });
+
+// Found by a run of killed processes: such an opening wrote a mark that knew of nothing synced, and with the checkpoint went all that told of the segment.
+test("a sealed newest segment that a writer opened behind, and did not go on from, is missed when it is gone", async () => {
+  const disk = await filled();
+  const newest = Math.max(...segmentIds(disk));
+  // As whoever is killed while it turns leaves it.
+  const turning = changed(disk, { ...NO_MARK, [CHECKPOINT_PATH]: null, ...without([newest]) });
+  const whole = await numbersOn(turning);
+  await (await openStore(turning, { checkpoint: false })).close();
+  const mark = decodeDurableMark(turning.bytesOf(MARK_PATH));
+  const seal = framesOf(turning, newest - 1).at(-1);
+  assert.deepEqual([mark?.syncedSegment, mark?.syncedOffset, mark?.visibleSequence], [newest - 1, seal?.end, whole.length]);
+  const left = changed(turning, without([newest - 1]));
+  await assert.rejects(openStore(left), { code: "CORRUPT" });
+  await repairStore(DIRECTORY, { disk: left, apply: true });
+  const store = await openStore(left);
+  assert.equal((await store.append(at, Counted({ n: -1 }))).sequence, whole.length);
+  await store.close();
+});
