@@ -44,12 +44,12 @@ export async function verifyOpen(access: StoreAccess, options: VerifyOptions): P
 }
 
 /**
- * A damaged log of the batpak 0.3 layout is read anew by every refresh, which retires its files: there the log is verified as it is now, in files
- * of its own.
+ * A damaged log of the batpak 0.3 layout is read anew by every refresh, which retires its files, and closing closes them at once: there the log is verified
+ * as it is now, in files of its own.
  */
 async function verifyOnce(access: StoreAccess, options: VerifyOptions): Promise<VerifyResult> {
   const { disk, parts } = access;
-  if (parts.layout === "native" || access.writer !== null) return await verifyStore(disk, parts, options);
+  if (parts.layout === "native") return await verifyStore(disk, parts, options);
   const now: NativeStoreParts = { ...parts, files: new SegmentFiles(disk, parts.directory) };
   const onProgress: VerifyOptions["onProgress"] = (progress) => {
     access.assertReadable();

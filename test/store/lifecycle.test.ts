@@ -29,6 +29,25 @@ test("close drains what is accepted, makes it durable, and lets go of everything
   await left.close();
 });
 
+for (const layout of ["native", "batpak-0.3"] as const)
+  test(`a store that is closed while it is verified says so (${layout})`, async () => {
+    const disk = new SimulatedDisk();
+    const options = { disk, layout, segmentBytesMax: 4096 } as const;
+    const first = await Store.open(DIRECTORY, options);
+    for (let n = 0; n < 100; n++) await first.append(at, rawEvent(0x1001, n));
+    await first.close();
+    for (let turns = 0; turns < 6; turns++) {
+      for (const readOnly of [false, true]) {
+        const store = await Store.open(DIRECTORY, { ...options, readOnly });
+        const verifying = assert.rejects(store.verify(), { code: "CLOSED" });
+        for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+        await store.close();
+        await verifying;
+        assert.equal(disk.openFileCount, 0);
+      }
+    }
+  });
+
 test("close rejects what has no place in the order yet: what waits for room, and what waits for its schema", async () => {
   const disk = new SimulatedDisk();
   const store = await openStore(disk, { queuedBytesMax: 64 * 1024 });
