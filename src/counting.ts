@@ -38,7 +38,11 @@ async function withSoundIndex<Result>(parts: ReadingParts, look: () => Promise<R
 /** Waits for the turn that others' looks have left. */
 async function waitOver(turn: Promise<void>, parts: ReadingParts, revision: symbol): Promise<void> {
   await turn;
-  if (parts.index.revision !== revision) throw new IndexReplaced("The log was read anew");
+  assertSame(parts.index, revision);
+}
+
+function assertSame(index: StoreIndex, revision: symbol): void {
+  if (index.revision !== revision) throw new IndexReplaced("The log was read anew");
 }
 
 function prepare(parts: ReadingParts, filters: readonly SearchFilter[]): Promise<void> | null {
@@ -48,46 +52,41 @@ function prepare(parts: ReadingParts, filters: readonly SearchFilter[]): Promise
 
 /** The entity of which all events are counted, and nothing else is asked; null where something else is, or where some may be lost. */
 function entityAlone(index: StoreIndex, filters: readonly SearchFilter[], { from }: SearchBounds): string | null {
-  if (filters.length !== 1 || from > 0) return null;
+  if (filters.length !== 1 || from > 0 || index.hasLost) return null;
   const { entity = null, ...others } = filters[0];
-  if (entity === null || Object.values(others).some((value) => value !== undefined)) return null;
-  return index.segments.some(({ lost }) => lost !== undefined && lost.length > 0) ? null : entity;
+  return Object.values(others).every((value) => value === undefined) ? entity : null;
 }
 
-/** Each segment knows how many events of an entity it has. */
-async function countEntity(parts: ReadingParts, entity: string, bound: number): Promise<number> {
+/** Each segment knows how many events of an entity it has; where some of them are not counted, they are looked for. */
+async function countEntity(parts: ReadingParts, filters: readonly SearchFilter[], entity: string, bound: number): Promise<number> {
   const { index } = parts;
   const { revision } = index;
   const hops = index.entityHops(entity, 0, bound);
   let total = 0;
   for (;;) {
     const turn = turnShare.wait();
-    if (turn !== null) await waitOver(turn, parts, revision);
+    if (turn !== null) await turn;
+    assertSame(parts.index, revision);
     parts.assertReadable();
     const hop = hops.next();
     if (hop.done === true) return total;
     const { segment, summary } = hop.value;
-    total += segment.nextSequence <= bound ? summary.rows : rowsBefore(index, segment, entity, bound);
     turnShare.spend(HOP_SHARE);
+    if (segment.nextSequence <= bound) total += summary.rows;
+    else total += await countRows(parts, filters, { from: segment.firstSequence, to: bound, direction: "forward" });
   }
-}
-
-/** How many events the entity has in the segment before this sequence. */
-function rowsBefore(index: StoreIndex, segment: SegmentEntry, entity: string, bound: number): number {
-  const cursor = index.indexOf(segment).cursor({ entity }, 0, index.rowsBefore(segment, bound), "forward");
-  const scratch = new Uint32Array(64);
-  let total = 0;
-  for (let count = cursor.count(scratch); count !== 0; count = cursor.count(scratch)) total += Math.max(0, count);
-  return total;
 }
 
 async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], bounds: SearchBounds): Promise<number> {
   const preparing = prepare(parts, filters);
   if (preparing !== null) await preparing;
+  const entity = entityAlone(parts.index, filters, bounds);
+  return entity === null ? await countRows(parts, filters, bounds) : await countEntity(parts, filters, entity, bounds.to);
+}
+
+async function countRows(parts: ReadingParts, filters: readonly SearchFilter[], bounds: SearchBounds): Promise<number> {
   const { index, frames } = parts;
   const { revision } = index;
-  const entity = entityAlone(index, filters, bounds);
-  if (entity !== null) return await countEntity(parts, entity, bounds.to);
   const search = new RowSearch(index, filters, bounds);
   // For most counts of one entity that is enough, and making a large array costs as much as counting them.
   let rows = new Uint32Array(64);

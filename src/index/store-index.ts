@@ -384,6 +384,11 @@ export class StoreIndex {
     }
   }
 
+  /** Whether damage took events: whose they were, nobody knows. */
+  get hasLost(): boolean {
+    return this.segments.some(({ lost }) => lost !== undefined && lost.length > 0);
+  }
+
   /** Whether the entity has a visible event. */
   isVisible(entityId: number): boolean {
     return this.heads.visibleSequence(entityId) >= 0;

@@ -157,7 +157,7 @@ type SegmentSteps = Iterator<SegmentEntry | null, void, undefined>;
 function hopsBackward(index: StoreIndex, filters: readonly RowFilter[], bounds: SearchBounds): SegmentSteps | null {
   const [filter] = filters;
   if (filters.length !== 1 || filter.entity === undefined || bounds.direction !== "backward" || bounds.from >= bounds.to) return null;
-  if (index.segments.some(({ lost }) => lost !== undefined && lost.length > 0)) return null;
+  if (index.hasLost) return null;
   return segmentsOfOne(index, filter, filter.entity, bounds);
 }
 
