@@ -431,13 +431,13 @@ class NativeOpening {
     const file = files.pin(segment.id);
     try {
       const seed = segmentSeed(segment.header.storeId, segment.id);
-      const to: { readonly to?: number } = limit?.segmentId === segment.id ? { to: limit.offset } : {};
-      const scan = await scanSegment({ file, seed, from: entry.framesEnd, ...to, visit: (run) => this.#replay(entry, run) });
+      const to = limit?.segmentId === segment.id ? limit.offset : Number.POSITIVE_INFINITY;
+      const scan = await scanSegment({ file, seed, from: entry.framesEnd, to, visit: (run) => this.#replay(entry, run) });
       this.#end = scan.end;
       const watermark = this.#watermark.segmentId === segment.id ? this.#watermark.offset : 0;
       const synced = Math.max(this.#provenSynced, scan.provenSynced, this.#markedAsSynced(segment.id), watermark);
       // While a writer turns to the next segment, its mark may know the seal as synced, and show nothing behind the last event yet.
-      this.#provenSynced = Math.min(synced, to.to ?? synced);
+      this.#provenSynced = Math.min(synced, to);
       if (mayGrow) {
         const tail = await judgeTail({ file, segmentId: segment.id, seed, scan, provenSynced: this.#provenSynced });
         this.#cutBytes = tail.cutBytes;
@@ -454,7 +454,7 @@ class NativeOpening {
         // Each is by itself.
         this.#target.leavesOut = false;
       };
-      await salvageSegment({ file, seed, from: scan.end, ...to, visit });
+      await salvageSegment({ file, seed, from: scan.end, to, visit });
       // Its seal would have said so.
       if (!mayGrow) entry.lastIssuedId = this.#target.lastIssuedId.slice();
     } finally {

@@ -12,8 +12,8 @@ export interface SalvageInput {
   readonly file: DiskFile;
   readonly seed: number;
   readonly from: number;
-  /** Frames that end behind this offset are left out; default the file's end. */
-  readonly to?: number;
+  /** Frames that end behind this offset are left out. */
+  readonly to: number;
   readonly visit: (frame: FrameRun) => void;
 }
 
@@ -22,7 +22,7 @@ const FRAMES_PER_STEP = 1024;
 
 /** Hands out every right frame from `from` on by itself. */
 export async function salvageSegment(input: SalvageInput): Promise<void> {
-  const { file, seed, from, to = Number.POSITIVE_INFINITY, visit } = input;
+  const { file, seed, from, to, visit } = input;
   const search = new FrameSearch(file, seed, Math.min(to, await file.size()));
   let frames = 0;
   for (let frame = await search.next(from); frame !== null; frame = await search.next(frame.offset + frame.length)) {
