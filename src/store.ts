@@ -15,7 +15,7 @@ import type { AppendOptions, BatchItem, BatchOptions, EventReading, Receipts } f
 import type { Coordinate } from "./events/coordinate.ts";
 import type { AnyDefinition, AnyNewEvent } from "./events/definition.ts";
 import type { Event } from "./events/event-union.ts";
-import type { Receipt, StoredEvent } from "./events/event.ts";
+import type { Receipt } from "./events/event.ts";
 import { parseId } from "./events/id.ts";
 import { Compacting, type CompactOptions, type CompactReport } from "./compacting.ts";
 import { type ConsumerOptions, type ConsumerStatus, listConsumers, openConsumer } from "./consuming.ts";
@@ -395,7 +395,7 @@ export class Store<Definitions extends readonly AnyDefinition[] = readonly AnyDe
    * for await (const cause of store.ancestors(receipt.id)) console.log(cause.type);
    */
   ancestors(id: string): AsyncGenerator<Event<Definitions>, undefined> {
-    return ancestorsOf(this.#access, id) as AsyncGenerator<StoredEvent, undefined> as AsyncGenerator<never, undefined>;
+    return ancestorsOf(this.#access, id) as AsyncGenerator<never, undefined>;
   }
 
   /**
