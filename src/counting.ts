@@ -1,6 +1,7 @@
 /** How many events match, and the first that does: by the index alone where no frame needs a look. */
 import { bytesShare, inSteps, turnShare } from "./base/rest.ts";
 import { isStoreError } from "./base/store-error.ts";
+import { hopsBackward, LOOKS_PER_STEP } from "./index/entity-walk.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "./index/store-index.ts";
 import type { FrameSource } from "./log/frame-source.ts";
@@ -61,7 +62,7 @@ function entityAlone(index: StoreIndex, filters: readonly SearchFilter[], { from
 async function countEntity(parts: ReadingParts, filters: readonly SearchFilter[], entity: string, bound: number): Promise<number> {
   const { index } = parts;
   const { revision } = index;
-  const hops = index.entityHops(entity, 0, bound);
+  const hops = hopsBackward(index, entity, { from: 0, bound });
   let total = 0;
   for (;;) {
     const turn = turnShare.wait();
@@ -70,8 +71,9 @@ async function countEntity(parts: ReadingParts, filters: readonly SearchFilter[]
     parts.assertReadable();
     const hop = hops.next();
     if (hop.done === true) return total;
+    turnShare.spend(hop.value === null ? HOP_SHARE * LOOKS_PER_STEP : HOP_SHARE);
+    if (hop.value === null) continue;
     const { segment, summary } = hop.value;
-    turnShare.spend(HOP_SHARE);
     if (segment.nextSequence <= bound) total += summary.rows;
     else total += await countRows(parts, filters, { from: segment.firstSequence, to: bound, direction: "forward" });
   }

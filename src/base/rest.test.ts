@@ -106,3 +106,26 @@ test("those who wait for a turn go on in their order, and where some always wait
   await Promise.all(Array.from({ length: 64 }, (_, n) => reader(n)));
   assert.ok(most < 4 * 1024 * 1024, `${most} bytes`);
 });
+
+test("a turn in which a disk is waited for ends after some milliseconds, in a row and side by side, and quick work is given all of its share", async () => {
+  let now = 1000;
+  const share = new TurnShare(4096, () => now);
+  const take = async (ms: number): Promise<void> => {
+    const turn = share.wait();
+    if (turn !== null) await turn;
+    now += ms;
+    share.spend(1);
+  };
+  const turnsOf = async (ms: number, isSideBySide: boolean): Promise<number> => {
+    const counter = new TurnCounter();
+    if (isSideBySide) await Promise.all(Array.from({ length: 1024 }, () => take(ms)));
+    else for (let n = 0; n < 1024; n++) await take(ms);
+    return counter.stop();
+  };
+  for (const isSideBySide of [false, true]) {
+    const quick = await turnsOf(0.001, isSideBySide);
+    assert.ok(quick <= 2, `${quick} turns`);
+    const slow = await turnsOf(0.5, isSideBySide);
+    assert.ok(slow >= 16, `${slow} turns, 32 looks apart`);
+  }
+});

@@ -75,6 +75,10 @@ export function atOnce<Result>(steps: Iterator<unknown, Result, undefined>): Res
 
 /** So many who wait for a turn are let go on before it is looked at what they took of it. */
 const LET_ON = 16;
+/** So often that work was counted it is looked at how long it takes. */
+const SPENDS_PER_LOOK = 16;
+/** What work of a turn may take where it takes longer than it should, since a disk is waited for. */
+const TURN_MS_MAX = 8;
 const SETTLED = Promise.resolve();
 const NOTHING = (): void => {};
 
@@ -85,19 +89,25 @@ interface WaitsForTurn extends Queued {
 /**
  * What may be done in one turn of the event loop by all who find at once what they look for: awaiting what is there already lets nobody else have a
  * turn, nor does it where a thousand do so side by side, each of them little. Counted in events that are read, about a microsecond or two each,
- * and in what they are long (`bytesShare`).
+ * and in what they are long (`bytesShare`). Where the disk is waited for in between, that says little: so it is looked at the clock now and then.
  *
  *   there is some left ──spent──> everybody waits ──the event loop has turned──> those who wait go on, in their order, some at a time
  *            └──────────────────────── nobody waits any more ────────────────────────────┘      └── spent again: the next turn
  */
 export class TurnShare {
   readonly #share: number;
+  readonly #now: () => number;
   #left: number;
   #isSpent = false;
+  #spends = 0;
+  /** When it was first looked at the clock in this turn, in milliseconds; -1 where it was not. */
+  #lookedMs = -1;
   readonly #waiting = new Fifo<WaitsForTurn>();
 
-  constructor(share: number) {
+  /** `now` tells milliseconds. */
+  constructor(share: number, now: () => number = () => systemClock.monotonicMs()) {
     this.#share = share;
+    this.#now = now;
     this.#left = share;
   }
 
@@ -109,18 +119,38 @@ export class TurnShare {
   /** So much was done. What is begun already goes on. */
   spend(work: number): void {
     this.#left -= work;
-    if (this.#left > 0 || this.#isSpent) return;
+    if (this.#isSpent) return;
+    if (this.#left <= 0) this.#spendAll();
+    else if (++this.#spends % SPENDS_PER_LOOK === 0) this.lookAtClock();
+  }
+
+  /** After something that a disk may have been waited for: where this turn lasts for long already, its share is spent. */
+  lookAtClock(): void {
+    if (this.#isSpent) return;
+    const now = this.#now();
+    if (this.#lookedMs < 0) {
+      this.#lookedMs = now;
+      setImmediate(this.#forget);
+    } else if (now - this.#lookedMs >= TURN_MS_MAX) this.#spendAll();
+  }
+
+  readonly #forget = (): void => {
+    this.#lookedMs = -1;
+  };
+
+  #spendAll(): void {
     this.#isSpent = true;
     setImmediate(this.#turned);
   }
 
   readonly #turned = (): void => {
     this.#left = this.#share;
+    this.#lookedMs = this.#now();
     this.#letOn();
   };
 
   readonly #letOn = (): void => {
-    if (this.#left <= 0) return void setImmediate(this.#turned);
+    if (this.#left <= 0 || this.#now() - this.#lookedMs >= TURN_MS_MAX) return void setImmediate(this.#turned);
     for (let count = 0; count < LET_ON; count++) {
       const { first } = this.#waiting;
       if (first === undefined) break;
@@ -130,6 +160,7 @@ export class TurnShare {
     // Behind the steps that they take when they go on.
     if (this.#waiting.length > 0) return void SETTLED.then(NOTHING).then(NOTHING).then(this.#letOn);
     this.#isSpent = false;
+    this.#lookedMs = -1;
   };
 }
 

@@ -8,6 +8,7 @@
  *    (an entity's row at a sequence, or at a clock where its clocks have gaps: logarithmic in the entity's pages).
  */
 import { assert } from "../base/assert.ts";
+import { turnShare } from "../base/rest.ts";
 import type { PrefixSet } from "../base/prefix-set.ts";
 import { sameBytes } from "../base/hex.ts";
 import {
@@ -487,6 +488,7 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     const bytes = new Uint8Array(memory);
     if (this.#readSync(bytes, 0, length, this.blockStart + pageOffset(section, page)) !== length)
       throw this.badPage(number, "it is cut short");
+    turnShare.lookAtClock();
     const checksum = new DataView(memory).getUint32(dataBytes, true);
     if (checksum !== pageChecksum(bytes.subarray(0, dataBytes), this.#seed, number))
       throw this.badPage(number, "its checksum does not match");

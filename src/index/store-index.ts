@@ -18,7 +18,7 @@ import { NameOrder } from "./name-order.ts";
 import { NewestEvents } from "./newest-events.ts";
 import { RecentRows } from "./recent-rows.ts";
 import { IndexPageError, SealedSegmentIndex } from "./sealed-segment-index.ts";
-import type { EntitySummary, SegmentIndex } from "./segment-index.ts";
+import type { SegmentIndex } from "./segment-index.ts";
 
 export interface SegmentEntry {
   readonly id: number;
@@ -350,40 +350,6 @@ export class StoreIndex {
     return high < 0 ? -1 : low;
   }
 
-  /**
-   * The segments that hold events of an entity from `sequenceFrom` on and before `sequenceBound`, newest first, with what each knows of it: found by
-   * hopping from each to the one before, when it is asked for. There may be others among them, without any.
-   */
-  *entityHops(name: string, sequenceFrom: number, sequenceBound: number): Generator<EntityHop, void, undefined> {
-    const id = this.entities.find(name);
-    if (id < 0) return;
-    let sequence = sequenceBound > this.visible.sequence ? this.heads.sequence(id) : this.heads.visibleSequence(id);
-    while (sequence >= sequenceFrom) {
-      let position = this.segmentAt(sequence);
-      let summary: EntitySummary | null = null;
-      let index: SegmentIndex | null = null;
-      let previousSequence = -1;
-      // A segment that compaction emptied may share its first sequence with the one that holds the event; and where damage took the event,
-      // also after a repair, the blocks of later segments go on leading there.
-      while (position >= 0 && summary === null) {
-        const segment = this.segments[position];
-        index = this.indexOf(segment);
-        summary = index.entity(name);
-        if (summary !== null) {
-          ({ previousSequence } = summary);
-          if (segment.firstSequence < sequenceBound) yield { segment, summary };
-        }
-        position--;
-      }
-      if (summary === null) return;
-      if (previousSequence >= sequence) {
-        assert(index instanceof SealedSegmentIndex, `the index of ${name} leads backwards from ${sequence}`);
-        throw index.badEntity(summary.local, "an entity's entry that leads to a later event");
-      }
-      sequence = previousSequence;
-    }
-  }
-
   /** Whether damage took events: whose they were, nobody knows. */
   get hasLost(): boolean {
     return this.segments.some(({ lost }) => lost !== undefined && lost.length > 0);
@@ -393,12 +359,6 @@ export class StoreIndex {
   isVisible(entityId: number): boolean {
     return this.heads.visibleSequence(entityId) >= 0;
   }
-}
-
-/** A segment, and what it knows of an entity: to be looked at right away. */
-interface EntityHop {
-  readonly segment: SegmentEntry;
-  readonly summary: EntitySummary;
 }
 
 /** What is not found may be among what was lost. */

@@ -9,6 +9,7 @@ import { sameBytes } from "../base/hex.ts";
 import type { StoreError } from "../base/store-error.ts";
 import { categoryOf } from "../events/kind.ts";
 import type { FrameFormat } from "../format/frame-format.ts";
+import { type EntityHops, hopsBackward, hopsForward, LOOKS_PER_STEP } from "../index/entity-walk.ts";
 import type { RowCursor, RowFilter } from "../index/segment-index.ts";
 import { type LostEvents, lostEventsError } from "../index/lost-events.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
@@ -37,8 +38,6 @@ const FOUND_ENTITIES_MAX = 64;
 const FEW_SEGMENTS = 2;
 /** Where they have events in so many segments, taken together, it is not looked up any further: each costs as much as a look at the segment. */
 const HOPS_MAX = 4096;
-/** So many of them are a step's work: each may read the root of an index block from the disk. */
-const HOPS_PER_STEP = 8;
 
 /** What whoever may rest does before he begins a search, so that entities are found by prefixes: steps of a fraction of a millisecond. Null: nothing. */
 export function stepsBefore(index: StoreIndex, filters: readonly SearchFilter[]): Iterator<undefined, void, undefined> | null {
@@ -71,7 +70,7 @@ export class RowSearch {
     this.#merged = bounds.from < bounds.to ? withEntities(merged, index, ENTITIES_MAX) : merged;
     this.#bounds = bounds;
     this.needsFrames = filters.some((filter) => filter.correlationId !== undefined || filter.causationId !== undefined);
-    this.#segments = hopsBackward(index, this.#merged, bounds) ?? segmentsToVisit(index, this.#merged, bounds);
+    this.#segments = segmentsOfOne(index, this.#merged, bounds) ?? segmentsToVisit(index, this.#merged, bounds);
   }
 
   /**
@@ -151,34 +150,19 @@ export class RowSearch {
 type SegmentSteps = Iterator<SegmentEntry | null, void, undefined>;
 
 /**
- * The segments of the one entity that is asked for, newest first, each looked for when the search comes to it: who wants its newest events looks at one or
- * two of however many. Null where others are asked for, or in another order, or where events were lost.
+ * The segments of the one entity that is asked for, each looked for when the search comes to it: who wants its first or its newest events looks at few of
+ * however many. Null where others are asked for, or where events were lost, of which nobody knows whose they were.
  */
-function hopsBackward(index: StoreIndex, filters: readonly RowFilter[], bounds: SearchBounds): SegmentSteps | null {
+function segmentsOfOne(index: StoreIndex, filters: readonly RowFilter[], bounds: SearchBounds): SegmentSteps | null {
   const [filter] = filters;
-  if (filters.length !== 1 || filter.entity === undefined || bounds.direction !== "backward" || bounds.from >= bounds.to) return null;
-  if (index.hasLost) return null;
-  return segmentsOfOne(index, filter, filter.entity, bounds);
+  if (filters.length !== 1 || filter.entity === undefined || bounds.from >= bounds.to || index.hasLost) return null;
+  const { entity, sequenceFrom = 0, sequenceTo = Number.MAX_SAFE_INTEGER, clockFrom, clockTo } = filter;
+  const range = { from: Math.max(bounds.from, sequenceFrom), bound: Math.min(bounds.to, sequenceTo + 1), clockFrom, clockTo };
+  return segmentsOf(bounds.direction === "forward" ? hopsForward(index, entity, range) : hopsBackward(index, entity, range));
 }
 
-function* segmentsOfOne(
-  index: StoreIndex,
-  filter: RowFilter,
-  entity: string,
-  { from, to }: SearchBounds,
-): Generator<SegmentEntry | null, void, undefined> {
-  const { sequenceFrom = 0, sequenceTo = Number.MAX_SAFE_INTEGER, clockFrom = 0, clockTo = Number.POSITIVE_INFINITY } = filter;
-  const least = Math.max(from, sequenceFrom);
-  const bound = Math.min(to, sequenceTo + 1);
-  let hops = 0;
-  for (const { segment, summary } of index.entityHops(entity, least, bound)) {
-    // Read before the search goes on: a page that holds it may not be held any more.
-    const isLast = summary.rows > 0 && summary.firstClock <= clockFrom;
-    const hasSome = summary.rows > 0 && summary.firstClock <= clockTo && summary.lastClock >= clockFrom;
-    if (hasSome && segment.nextSequence > least) yield segment;
-    if (isLast) return;
-    if (++hops % HOPS_PER_STEP === 0) yield null;
-  }
+function* segmentsOf(hops: EntityHops): Generator<SegmentEntry | null, void, undefined> {
+  for (const hop of hops) yield hop === null ? null : hop.segment;
 }
 
 function* segmentsToVisit(
@@ -221,15 +205,14 @@ function* segmentsOfEntities(
   const found = new Set<SegmentEntry>();
   let hops = 0;
   for (const filter of filters) {
-    const { sequenceFrom = 0, clockFrom = 0, clockTo = Number.POSITIVE_INFINITY } = filter;
-    const least = Math.max(from, sequenceFrom);
+    const { sequenceFrom = 0, clockFrom, clockTo } = filter;
     for (const entity of entitiesAsked(filter) ?? []) {
-      for (const { segment, summary } of index.entityHops(entity, least, to)) {
-        if (summary.rows > 0 && summary.firstClock <= clockTo && summary.lastClock >= clockFrom) found.add(segment);
-        if (++hops >= HOPS_MAX || found.size >= segments || (summary.rows > 0 && summary.firstClock <= clockFrom)) break;
-        if (hops % HOPS_PER_STEP === 0) yield null;
+      for (const hop of hopsBackward(index, entity, { from: Math.max(from, sequenceFrom), bound: to, clockFrom, clockTo })) {
+        if (hop !== null) found.add(hop.segment);
+        hops += hop === null ? LOOKS_PER_STEP : 1;
+        if (hops >= HOPS_MAX || found.size >= segments) return null;
+        if (hops % LOOKS_PER_STEP === 0) yield null;
       }
-      if (hops >= HOPS_MAX || found.size >= segments) return null;
     }
   }
   return found;
