@@ -24,7 +24,7 @@ import {
 } from "../format/native/index-block-layout.ts";
 import { decodeIndexRoot, decodeIndexTrailer, type IndexRoot } from "../format/native/index-block-root.ts";
 import { filterMayHold, filterPage } from "../format/native/index-filter.ts";
-import { nameHash } from "../format/native/name-hash.ts";
+import { nameKey } from "./name-key.ts";
 import type { Page, PageCache, SegmentPages } from "./page-cache.ts";
 import { createCursor } from "./row-scan.ts";
 import type { ColumnValues, EntityRows, ScanSource } from "./scan-source.ts";
@@ -71,21 +71,6 @@ const ROW_SHIFT = INDEX_BLOCK.rowsPerPageShift;
 const ROW_MASK = INDEX_BLOCK.rowsPerPage - 1;
 const PLACE_MASK = INDEX_BLOCK.streamPageBytes - 1;
 
-class NameKey {
-  readonly name: string;
-  readonly bytes: Buffer;
-  readonly hash: number;
-
-  constructor(name: string) {
-    this.name = name;
-    this.bytes = Buffer.from(name);
-    this.hash = nameHash(this.bytes, 0, this.bytes.length);
-  }
-}
-
-/** The name that was looked for last: mostly it is looked for in one segment after the other. */
-let lastKey = new NameKey("");
-
 export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   readonly root: IndexRoot;
   /** Where the block begins in its file: the end of the seal frame. */
@@ -110,6 +95,9 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   #namePage: Page | null = null;
   #nameStart = 0;
   #nameEnd = 0;
+  /** The entity that was looked for last, and its local id: whoever looks whether it is here looks for its rows next. */
+  #lastEntity = "";
+  #lastLocal = -1;
 
   constructor(root: IndexRoot, layout: BlockLayout, blockStart: number, readSync: ReadSync, cache: PageCache) {
     const { flags } = root.shape;
@@ -251,8 +239,11 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   entity(name: string): SealedEntity | null {
-    const local = this.#findName(name, this.#layout.entityKeys, this.root.firstEntityHashes, this.#layout.entityNames);
-    return local < 0 ? null : this.#entityAt(local);
+    if (name !== this.#lastEntity) {
+      this.#lastLocal = this.#findName(name, this.#layout.entityKeys, this.root.firstEntityHashes, this.#layout.entityNames);
+      this.#lastEntity = name;
+    }
+    return this.#lastLocal < 0 ? null : this.#entityAt(this.#lastLocal);
   }
 
   entities(visit: (name: string, summary: SealedEntity) => boolean | void, from = 0): void {
@@ -401,8 +392,7 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
 
   /** The local id of a name in a dictionary; -1 when it is not there. */
   #findName(name: string, keys: IndexSection, firstHashes: Uint32Array, names: IndexSection): number {
-    if (lastKey.name !== name) lastKey = new NameKey(name);
-    const { bytes, hash } = lastKey;
+    const { bytes, hash } = nameKey(name);
     let found = -1;
     this.#eachValue(keys, firstHashes, hash, (place, page, local) => {
       this.#locatePlace(names, place, page);
