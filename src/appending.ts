@@ -7,7 +7,7 @@
  * Nothing that waits for the disk leads back to what was given: an append in flight keeps its promise alive and none of its events.
  */
 import { isDate, isUint8Array } from "node:util/types";
-import { assertSignal } from "./base/arguments.ts";
+import { assertMembers, assertSignal } from "./base/arguments.ts";
 import { type ByteSink, GrowingSink } from "./base/byte-sink.ts";
 import { describeValue } from "./base/describe-value.ts";
 import { onAbort } from "./base/on-abort.ts";
@@ -102,7 +102,7 @@ export class Appending {
     const receipts = new PromisedReceipts(single);
     try {
       this.#parts.assertWritable();
-      if (options !== NO_OPTIONS) assertMembers(options, APPEND_MEMBERS, "the options");
+      if (options !== NO_OPTIONS) assertMembers(options, APPEND_MEMBERS, "the options", "append");
       assertSignal(options.signal, "append");
       // An empty list that is pushed to makes room for seventeen.
       const items = single ? [this.#item(coordinate, events as AnyNewEvent, options, 0, null)] : ([] as AppendItem[]);
@@ -122,13 +122,13 @@ export class Appending {
     const receipts = new PromisedReceipts(false);
     try {
       this.#parts.assertWritable();
-      assertMembers(options, BATCH_MEMBERS, "the options");
+      assertMembers(options, BATCH_MEMBERS, "the options", "append");
       assertSignal(options.signal, "append");
       if (!Array.isArray(items)) throw invalidArgument("Cannot append: the batch is no list, a list of { coordinate, event } is allowed");
       const keys = new Set<string>();
       const checked: AppendItem[] = options.commit === undefined ? [] : [this.#positionItem(options.commit, false)];
       for (const item of items as readonly BatchItem[]) {
-        assertMembers(item, ITEM_MEMBERS, "a batch item");
+        assertMembers(item, ITEM_MEMBERS, "a batch item", "append");
         const event = this.#item(item.coordinate, item.event, item, 0, keys);
         takeSeenCause(event, item);
         checked.push(event);
@@ -469,16 +469,6 @@ function assertNewKey(keys: Set<string>, entity: string, idempotencyKey: string)
 function assertMetadata(metadata: unknown): void {
   if (typeof metadata === "object" && metadata !== null && !Array.isArray(metadata) && !isDate(metadata) && !isUint8Array(metadata)) return;
   throw invalidArgument(`Cannot append: metadata is ${describeValue(metadata)}, a plain object is allowed`);
-}
-
-function assertMembers(value: unknown, allowed: ReadonlySet<string>, what: string): void {
-  if (typeof value !== "object" || value === null) {
-    throw invalidArgument(`Cannot append: ${what} is ${describeValue(value)}, an object is allowed`);
-  }
-  for (const name in value) {
-    if (!allowed.has(name))
-      throw invalidArgument(`Cannot append: ${what} has the unknown member ${name}, ${[...allowed].join(", ")} are allowed`);
-  }
 }
 
 function tooLarge(what: string, bytes: number, bytesMax: number): StoreError<"TOO_LARGE"> {

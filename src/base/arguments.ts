@@ -13,6 +13,21 @@ export function assertOptions(options: unknown, members: ReadonlySet<string>, op
   throw invalidArgument(`Cannot ${operation}: the option ${unknown} is unknown, ${[...members].join(", ")} ${are} allowed`);
 }
 
+/** An object that has these members alone. Those of other types have none: they would pass for one that says nothing, which in a query asks for everything. */
+export function assertMembers(value: unknown, members: ReadonlySet<string>, what: string, operation: string): asserts value is object {
+  if (typeof value !== "object" || value === null || Array.isArray(value) || isContainer(value)) {
+    throw invalidArgument(`Cannot ${operation}: ${what} is ${describeValue(value)}, an object is allowed`);
+  }
+  for (const member in value) {
+    if (members.has(member)) continue;
+    throw invalidArgument(`Cannot ${operation}: ${what} has the unknown member ${member}, ${[...members].join(", ")} are allowed`);
+  }
+}
+
+function isContainer(value: object): boolean {
+  return value instanceof Date || value instanceof Map || value instanceof Set;
+}
+
 /** A path to a directory: text, without the character that ends paths for the system. */
 export function assertPath(path: unknown, operation: string): asserts path is string {
   if (typeof path === "string" && path !== "" && !path.includes("\0")) return;

@@ -16,6 +16,7 @@ export function describeValue(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
   if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`;
   if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (value instanceof Date) return "a Date";
   const members = Object.keys(value);
   if (members.length === 0) return "an object without members";
   return `an object with ${members.slice(0, MEMBERS_MAX).map(cut).join(", ")}${members.length > MEMBERS_MAX ? " and more" : ""}`;

@@ -2,7 +2,8 @@
  * Queries: which events. How to read them (direction, limit, …) is `ReadOptions`, never part of the query. A query is checked and compiled
  * once into plain numbers, texts and bytes, which is what the index below understands.
  */
-import { assertSignal } from "../base/arguments.ts";
+import { assertMembers, assertSignal } from "../base/arguments.ts";
+import { describeValue } from "../base/describe-value.ts";
 import { invalidArgument, outOfRange } from "../base/store-error.ts";
 import { assertName } from "./coordinate.ts";
 import { isDefinition } from "./definition.ts";
@@ -210,7 +211,7 @@ export function compileReadOptions(options: ReadOptions | undefined, operation: 
   assertMembers(given, OPTION_MEMBERS, "the options", operation);
   const { direction = "forward", limit, signal, after } = given;
   if (direction !== "forward" && direction !== "backward") {
-    throw invalidArgument(`Cannot ${operation}: direction is ${show(direction)}, "forward" and "backward" are allowed`);
+    throw invalidArgument(`Cannot ${operation}: direction is ${describeValue(direction)}, "forward" and "backward" are allowed`);
   }
   assertSignal(signal, operation);
   if (limit !== undefined && limit !== Number.POSITIVE_INFINITY) assertCount(limit, "limit", operation);
@@ -264,25 +265,7 @@ function isPlainObject(value: unknown): value is object {
   return prototype === Object.prototype || prototype === null;
 }
 
-function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
-  if (typeof value !== "object" || value === null) return typeof value === "function" ? "a function" : String(value);
-  return Array.isArray(value) ? "a list" : value instanceof Date ? "a Date" : "an object";
-}
-
-function assertMembers(value: unknown, allowed: ReadonlySet<string>, what: string, operation: string): asserts value is object {
-  // Those of these types have no members: they would pass for an object that asks nothing, and so for everything.
-  if (typeof value !== "object" || value === null || [Array, Date, Map, Set].some((type) => value instanceof type)) {
-    throw invalidArgument(`Cannot ${operation}: ${what} is ${show(value)}, an object is allowed`);
-  }
-  for (const member of Object.keys(value)) {
-    if (!allowed.has(member)) {
-      throw invalidArgument(`Cannot ${operation}: ${what} has the unknown member ${member}, ${[...allowed].join(", ")} are allowed`);
-    }
-  }
-}
-
-/** The same of what is asked. What has gone missing on the way is not taken for "any": more would match than was meant, or than somebody may see. */
+/** Members of what is asked. What has gone missing on the way is not taken for "any": more would match than was meant, or than somebody may see. */
 function assertAsked(value: unknown, allowed: ReadonlySet<string>, what: string, operation: string): asserts value is object {
   assertMembers(value, allowed, what, operation);
   for (const [member, asked] of Object.entries(value)) {
@@ -295,7 +278,7 @@ function assertAsked(value: unknown, allowed: ReadonlySet<string>, what: string,
 
 function assertCount(value: unknown, what: string, operation: string): asserts value is number {
   if (typeof value !== "number")
-    throw invalidArgument(`Cannot ${operation}: ${what} is ${show(value)}, 0 and whole numbers above are allowed`);
+    throw invalidArgument(`Cannot ${operation}: ${what} is ${describeValue(value)}, 0 and whole numbers above are allowed`);
   if (!Number.isSafeInteger(value) || value < 0) {
     throw outOfRange(`Cannot ${operation}: ${what} is ${value}, 0 and whole numbers above are allowed`);
   }
@@ -303,7 +286,7 @@ function assertCount(value: unknown, what: string, operation: string): asserts v
 
 /** A bound may lie outside what can exist (-1: before the first). */
 function assertBound(value: unknown, what: string, operation: string, allowed = "whole numbers"): asserts value is number {
-  if (typeof value !== "number") throw invalidArgument(`Cannot ${operation}: ${what} is ${show(value)}, ${allowed} are allowed`);
+  if (typeof value !== "number") throw invalidArgument(`Cannot ${operation}: ${what} is ${describeValue(value)}, ${allowed} are allowed`);
   if (!Number.isSafeInteger(value)) throw outOfRange(`Cannot ${operation}: ${what} is ${value}, ${allowed} are allowed`);
 }
 
@@ -355,7 +338,7 @@ function compileKinds(compiled: CompiledFilter, kind: unknown, category: unknown
       continue;
     }
     if (typeof item !== "number") {
-      throw invalidArgument(`Cannot ${operation}: kind is ${show(item)}, a definition, a number or a list of such is allowed`);
+      throw invalidArgument(`Cannot ${operation}: kind is ${describeValue(item)}, a definition, a number or a list of such is allowed`);
     }
     assertKind(item, operation);
     kinds.add(item);
