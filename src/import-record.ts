@@ -67,9 +67,18 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 /** The value of a line of JSON, given as text or as UTF-8 bytes; `BLANK` where nothing is on it. Anything else is the record itself. */
 export function recordOf(given: unknown): unknown {
-  const line = given instanceof Uint8Array ? UTF8.decode(given) : given;
+  const line = given instanceof Uint8Array ? textOf(given) : given;
   if (typeof line !== "string") return line;
   return line.trim() === "" ? BLANK : parseJson(line);
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return UTF8.decode(bytes);
+  } catch {
+    // What a decoder says of it differs from runtime to runtime.
+    throw invalidArgument(`Cannot ${OPERATION}: the line is no UTF-8, lines of JSON in UTF-8 are allowed`);
+  }
 }
 
 /**

@@ -40,10 +40,17 @@ export function startWriter(entry: string, directory: string, role: "race" | "se
   return startChild("writer-child.mjs", [entry, directory, role, run]);
 }
 
+/** What runs the children, one command after the other: `node`, or what `scripts/test-runtimes.mjs` asks for, which is judged by this process all the same. */
+const runtimes: readonly string[][] = (process.env.BATPAK_TEST_RUNTIMES ?? process.execPath)
+  .split("\n")
+  .map((command) => command.split("\t"));
+let started = 0;
+
 /** Starts one of the programs beside this file. */
 export function startChild(program: string, args: readonly string[]): Child {
   const path = fileURLToPath(new URL(program, import.meta.url));
-  const child = spawn(process.execPath, [path, ...args], { stdio: ["pipe", "pipe", "inherit"] });
+  const [command = "", ...options] = runtimes[started++ % runtimes.length] ?? [];
+  const child = spawn(command, [...options, path, ...args], { stdio: ["pipe", "pipe", "inherit"] });
   const lines: string[] = [];
   let asked = 0;
   let over = false;
