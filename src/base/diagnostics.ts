@@ -37,12 +37,15 @@ const traces = {
   compact: tracingChannel<object>("batpak.compact"),
 };
 
+const PARTS = ["start", "end", "asyncStart", "asyncEnd", "error"] as const;
+
 export type TracedOperation = keyof typeof traces;
 
 /** Whether anybody listens to the operation. On a hot path: ask this before making what `traced` takes. */
 export function isTraced(operation: TracedOperation): boolean {
   const { [operation]: trace } = traces;
-  return trace.hasSubscribers;
+  // Bun has no such getter.
+  return (trace.hasSubscribers as boolean | undefined) ?? PARTS.some((part) => trace[part].hasSubscribers);
 }
 
 /**
@@ -57,5 +60,5 @@ export function traced<Result>(
   work: () => Promise<Result>,
 ): Promise<Result> {
   const { [operation]: trace } = traces;
-  return trace.hasSubscribers ? (trace.tracePromise(work, message()) as Promise<Result>) : work();
+  return isTraced(operation) ? (trace.tracePromise(work, message()) as Promise<Result>) : work();
 }
