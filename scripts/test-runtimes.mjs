@@ -56,7 +56,7 @@ function testFiles() {
       .map((entry) => path.relative(projectRoot, path.join(entry.parentPath, entry.name)).replaceAll(path.sep, "/")),
   )
     .filter((file) => values.files === undefined || values.files.some((word) => file.includes(word)))
-    .sort();
+    .sort((one, other) => (one < other ? -1 : 1));
 }
 
 const failed = [];

@@ -125,7 +125,7 @@ export async function readLockHolder(disk: Disk, directory: string): Promise<Loc
     }
   } catch (error) {
     if (errorCode(error) === "ENOENT") return null;
-    throw ioError("read lock file", path, error);
+    throw error instanceof StoreError ? error : ioError("read lock file", path, error);
   }
 }
 

@@ -18,7 +18,7 @@ import type { Disk, DiskFile, EntryStatus, FileMode, KernelLock, ProcessIdentity
 import { loadLockAddon } from "./lock-addon.ts";
 import { makeDirectories } from "./make-directories.ts";
 import { LateClosing } from "./late-closing.ts";
-import { hasEnded, type ProcessStat, parseProcessStat } from "./process-stat.ts";
+import { identifySelf, isProcessAlive } from "./process-identity.ts";
 import { errorCode, systemError } from "./system-error.ts";
 
 const FILE_MODE = 0o600;
@@ -28,7 +28,6 @@ const SYNCHRONOUS_WRITE_BYTES_MAX = 1 << 20;
 /** The space of a file without a name that is no larger is given back at once: 0.2 ms. Its descriptor is free then, and the way to the thread pool costs more for most. */
 const SMALL_FILE_BYTES = 1 << 20;
 const RETRIES_MAX = 1000;
-const PID_MAX = 0x7fff_ffff;
 
 export interface NodeDiskOptions {
   /** Whether durable writes may use `O_DSYNC`. Default: on Linux. */
@@ -63,10 +62,10 @@ export function createNodeDisk(options: NodeDiskOptions = {}): Disk {
     watch: watchFile,
     lock: lockFile,
     get self() {
-      self ??= identifySelf();
+      self ??= identifySelf(readText);
       return self;
     },
-    isAlive: isProcessAlive,
+    isAlive: (identity) => isProcessAlive(identity, readText),
   };
 }
 
@@ -459,37 +458,5 @@ function readText(path: string): string | null {
     return fs.readFileSync(path, "utf8");
   } catch {
     return null;
-  }
-}
-
-function statOf(pid: number | "self"): ProcessStat | null {
-  const text = process.platform === "linux" ? readText(`/proc/${pid}/stat`) : null;
-  return text === null ? null : parseProcessStat(text);
-}
-
-let bootId: string | undefined;
-
-function currentBootId(): string {
-  bootId ??= process.platform === "linux" ? (readText("/proc/sys/kernel/random/boot_id")?.trim() ?? "") : "";
-  return bootId;
-}
-
-function identifySelf(): ProcessIdentity {
-  return { pid: process.pid, startTime: statOf("self")?.startTime ?? "", bootId: currentBootId() };
-}
-
-function isProcessAlive(identity: ProcessIdentity): boolean {
-  const { pid } = identity;
-  if (!Number.isInteger(pid) || pid < 1 || pid > PID_MAX) return false;
-  const boot = currentBootId();
-  if (identity.bootId !== "" && boot !== "" && identity.bootId !== boot) return false;
-  const stat = statOf(pid);
-  if (stat !== null) return !hasEnded(stat) && (identity.startTime === "" || identity.startTime === stat.startTime);
-  // No /proc, or one that hides other users' processes: signal 0 asks without touching, and EPERM means that it is there.
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errorCode(error) === "EPERM";
   }
 }
