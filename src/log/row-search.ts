@@ -9,7 +9,7 @@ import { sameBytes } from "../base/hex.ts";
 import type { StoreError } from "../base/store-error.ts";
 import { categoryOf } from "../events/kind.ts";
 import type { FrameFormat } from "../format/frame-format.ts";
-import { type EntityHops, hopsBackward, hopsForward, LOOKS_PER_STEP } from "../index/entity-walk.ts";
+import { type EntityHop, type EntityHops, hopsBackward, hopsForward, LOOKS_PER_STEP } from "../index/entity-walk.ts";
 import type { RowCursor, RowFilter } from "../index/segment-index.ts";
 import { type LostEvents, lostEventsError } from "../index/lost-events.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
@@ -36,7 +36,8 @@ const ENTITIES_MAX = 2048;
 const FOUND_ENTITIES_MAX = 64;
 /** Among so few segments a look at each costs no more than looking up which of them have events. */
 const FEW_SEGMENTS = 2;
-/** Where they have events in so many segments, taken together, it is not looked up any further: each costs as much as a look at the segment. */
+/** Where they have events in so many segments in a row, or were looked up so often, they are not any further: each look costs as much as one for its rows. */
+const DENSE_SEGMENTS = 4;
 const HOPS_MAX = 4096;
 
 /** What whoever may rest does before he begins a search, so that entities are found by prefixes: steps of a fraction of a millisecond. Null: nothing. */
@@ -156,9 +157,13 @@ type SegmentSteps = Iterator<SegmentEntry | null, void, undefined>;
 function segmentsOfOne(index: StoreIndex, filters: readonly RowFilter[], bounds: SearchBounds): SegmentSteps | null {
   const [filter] = filters;
   if (filters.length !== 1 || filter.entity === undefined || bounds.from >= bounds.to || index.hasLost) return null;
-  const { entity, sequenceFrom = 0, sequenceTo = Number.MAX_SAFE_INTEGER, clockFrom, clockTo } = filter;
+  return segmentsOf(walk(index, filter, filter.entity, bounds));
+}
+
+function walk(index: StoreIndex, filter: RowFilter, entity: string, bounds: SearchBounds): EntityHops {
+  const { sequenceFrom = 0, sequenceTo = Number.MAX_SAFE_INTEGER, clockFrom, clockTo } = filter;
   const range = { from: Math.max(bounds.from, sequenceFrom), bound: Math.min(bounds.to, sequenceTo + 1), clockFrom, clockTo };
-  return segmentsOf(bounds.direction === "forward" ? hopsForward(index, entity, range) : hopsBackward(index, entity, range));
+  return bounds.direction === "forward" ? hopsForward(index, entity, range) : hopsBackward(index, entity, range);
 }
 
 function* segmentsOf(hops: EntityHops): Generator<SegmentEntry | null, void, undefined> {
@@ -174,48 +179,61 @@ function* segmentsToVisit(
   if (filters.length === 0 || from >= to) return;
   const first = Math.max(0, index.segmentAt(Math.max(from, minimumSequence(filters))));
   const last = index.segmentAt(Math.min(to - 1, maximumSequence(filters)));
-  const inRange = (segment: SegmentEntry): boolean => segment.firstSequence < to && segment.nextSequence > from;
-  const found = yield* segmentsOfEntities(index, filters, bounds, last - first + 1);
-  let segments: SegmentEntry[];
-  if (found === null) segments = index.segments.slice(first, last + 1).filter(inRange);
-  else {
-    // Of what was lost nobody knows whose it was.
-    for (const segment of index.segments) if (segment.lost !== undefined && segment.lost.length > 0) found.add(segment);
-    segments = [...found].filter(inRange).sort((a, b) => a.id - b.id);
+  const isForward = direction === "forward";
+  let position = isForward ? first : last;
+  if (areWalked(index, filters, last - first + 1)) position = yield* segmentsOfSome(index, filters, bounds);
+  for (; first <= position && position <= last; position += isForward ? 1 : -1) {
+    const segment = index.segments[position];
+    if (segment.firstSequence < to && segment.nextSequence > from) yield segment;
   }
-  yield* direction === "forward" ? segments : segments.reverse();
 }
 
-/** The segments that have events of the entities that are asked for; null where others are, where they are many, or where it may be all `segments`. */
-function* segmentsOfEntities(
-  index: StoreIndex,
-  filters: readonly RowFilter[],
-  { from, to }: SearchBounds,
-  segments: number,
-): Generator<null, Set<SegmentEntry> | null, undefined> {
+/** Whether it is worth while to look up where the entities have events: others are not asked for, they are not many, and the segments are not few. */
+function areWalked(index: StoreIndex, filters: readonly RowFilter[], segments: number): boolean {
   let entities = 0;
   let foundEntities = 0;
   for (const filter of filters) {
     entities += entitiesAsked(filter)?.length ?? Number.POSITIVE_INFINITY;
     foundEntities += filter.entities?.length ?? 0;
   }
-  if (entities > ENTITIES_MAX || foundEntities > FOUND_ENTITIES_MAX) return null;
-  if (segments <= FEW_SEGMENTS && filters.some((filter) => entitiesAsked(filter)?.some((entity) => index.entities.find(entity) >= 0)))
-    return null;
-  const found = new Set<SegmentEntry>();
-  let hops = 0;
-  for (const filter of filters) {
-    const { sequenceFrom = 0, clockFrom, clockTo } = filter;
-    for (const entity of entitiesAsked(filter) ?? []) {
-      for (const hop of hopsBackward(index, entity, { from: Math.max(from, sequenceFrom), bound: to, clockFrom, clockTo })) {
-        if (hop !== null) found.add(hop.segment);
-        hops += hop === null ? LOOKS_PER_STEP : 1;
-        if (hops >= HOPS_MAX || found.size >= segments) return null;
-        if (hops % LOOKS_PER_STEP === 0) yield null;
+  if (entities > ENTITIES_MAX || foundEntities > FOUND_ENTITIES_MAX || index.hasLost) return false;
+  return segments > FEW_SEGMENTS || !filters.some((filter) => entitiesAsked(filter)?.some((entity) => index.entities.find(entity) >= 0));
+}
+
+/**
+ * The segments in which some of the entities have events, each looked for when the search comes to it. Gives the position from which on none is looked for any
+ * more: -1 where all are found, else the one behind several in a row, since who is in all of them need not be looked for.
+ */
+function* segmentsOfSome(
+  index: StoreIndex,
+  filters: readonly RowFilter[],
+  bounds: SearchBounds,
+): Generator<SegmentEntry | null, number, undefined> {
+  const sign = bounds.direction === "forward" ? 1 : -1;
+  let walks = filters.flatMap((filter) =>
+    (entitiesAsked(filter) ?? []).map((entity) => ({ hops: walk(index, filter, entity, bounds), at: -1 })),
+  );
+  let due = walks;
+  let looks = 0;
+  for (let [inARow, before] = [0, -1]; ; ) {
+    for (const one of due) {
+      let next = one.hops.next();
+      while (next.done !== true && next.value === null) {
+        yield null;
+        next = one.hops.next();
       }
+      one.at = next.done === true ? -1 : (next.value as EntityHop).position;
+      if (++looks % LOOKS_PER_STEP === 0) yield null;
     }
+    walks = walks.filter(({ at }) => at >= 0);
+    if (walks.length === 0) return -1;
+    const nearest = walks.reduce((least, { at }) => (at * sign < least * sign ? at : least), walks[0].at);
+    yield index.segments[nearest];
+    inARow = nearest === before + sign ? inARow + 1 : 1;
+    if (inARow === DENSE_SEGMENTS || looks > HOPS_MAX) return nearest + sign;
+    before = nearest;
+    due = walks.filter(({ at }) => at === nearest);
   }
-  return found;
 }
 
 // Not `Math.min(...)`: a query may have more filters than a call can have arguments.

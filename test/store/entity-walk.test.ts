@@ -43,32 +43,60 @@ const within = (value: number, range: { from?: number; to?: number } | undefined
   value >= (range?.from ?? 0) && value <= (range?.to ?? Number.POSITIVE_INFINITY);
 const sequencesOf = (events: readonly TypedEvent[]): number[] => events.map(({ sequence }) => sequence);
 
-async function compare(store: Store, random: () => number, questions: number): Promise<void> {
-  const all = await store.read().toArray();
-  const below = (limit: number): number => Math.floor(random() * limit);
-  const range = (limit: number): { from?: number; to?: number } => {
-    const from = below(limit);
-    return [{ from }, { to: from }, { from, to: from + below(limit - from) }][below(3)]!;
-  };
-  for (let question = 0; question < questions; question++) {
-    const entity = random() < 0.05 ? "nobody" : ENTITIES[below(ENTITIES.length)]!;
-    const stream = all.filter((event) => event.entity === entity);
+/** What is random in the test below. */
+class Choice {
+  readonly random: () => number;
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed);
+  }
+
+  below(limit: number): number {
+    return Math.floor(this.random() * limit);
+  }
+
+  of<Value>(values: readonly Value[]): Value {
+    return values[this.below(values.length)]!;
+  }
+
+  range(limit: number): { from?: number; to?: number } {
+    const from = this.below(limit);
+    return this.of([{ from }, { to: from }, { from, to: from + this.below(limit - from) }]);
+  }
+
+  query(all: readonly TypedEvent[]): StreamQuery {
+    const entity = this.random() < 0.05 ? "nobody" : this.of(ENTITIES);
     const query: StreamQuery = { entity };
-    if (random() < 0.5) query.clock = range((stream.at(-1)?.clock ?? 0) + 3);
-    if (random() < 0.3) query.sequence = range((all.at(-1)?.sequence ?? 0) + 3);
-    const found = stream.filter(({ clock, sequence }) => within(clock, query.clock) && within(sequence, query.sequence));
-    const options: ReadOptions = {
-      direction: random() < 0.5 ? "forward" : "backward",
-      ...(random() < 0.5 ? { limit: 1 + below(20) } : {}),
-      ...(random() < 0.3 ? { after: all[below(all.length)]!.sequence } : {}),
+    const last = all.findLast((event) => event.entity === entity);
+    if (this.random() < 0.5) query.clock = this.range((last?.clock ?? 0) + 3);
+    if (this.random() < 0.3) query.sequence = this.range((all.at(-1)?.sequence ?? 0) + 3);
+    return query;
+  }
+
+  options(all: readonly TypedEvent[]): ReadOptions & { direction: "forward" | "backward" } {
+    return {
+      direction: this.of(["forward", "backward"]),
+      ...(this.random() < 0.5 ? { limit: 1 + this.below(20) } : {}),
+      ...(this.random() < 0.3 ? { after: this.of(all).sequence } : {}),
     };
-    const ordered = sequencesOf(options.direction === "forward" ? found : found.toReversed());
-    const isBehind = (sequence: number): boolean =>
-      options.after === undefined || (options.direction === "forward" ? sequence > options.after : sequence < options.after);
-    const expected = ordered.filter(isBehind).slice(0, options.limit ?? ordered.length);
-    const what = JSON.stringify({ query, options });
-    assert.deepEqual(sequencesOf(await store.read(query, options).toArray()), expected, what);
-    assert.equal(await store.count(query), found.length, what);
+  }
+}
+
+async function compare(store: Store, choice: Choice, questions: number): Promise<void> {
+  const all = await store.read().toArray();
+  for (let question = 0; question < questions; question++) {
+    const filters = Array.from({ length: choice.below(3) > 0 ? 1 : 2 + choice.below(3) }, () => choice.query(all));
+    const options = choice.options(all);
+    const { after, direction, limit } = options;
+    const matches = ({ entity, clock, sequence }: TypedEvent): boolean =>
+      filters.some((filter) => filter.entity === entity && within(clock, filter.clock) && within(sequence, filter.sequence));
+    const found = sequencesOf(all.filter(matches));
+    const ordered = direction === "forward" ? found : found.toReversed();
+    const isBehind = (sequence: number): boolean => after === undefined || (direction === "forward" ? sequence > after : sequence < after);
+    const expected = ordered.filter(isBehind).slice(0, limit ?? ordered.length);
+    const what = JSON.stringify({ filters, options });
+    assert.deepEqual(sequencesOf(await store.read(filters, options).toArray()), expected, what);
+    assert.equal(await store.count(filters), found.length, what);
   }
 }
 
@@ -77,31 +105,31 @@ test("every part of a stream is what a plain filter gives: among many segments, 
 }, async () => {
   const seed = randomInt(1 << 30);
   console.log(`seed ${seed}`);
-  const random = seededRandom(seed);
+  const choice = new Choice(seed);
   const disk = createMemoryDisk();
   const options = { disk, segmentBytesMax: 4096, durability: "os" as const };
   let store: Store = await Store.open("/store", options);
-  await fill(store, random, 300);
-  await compare(store, random, 60);
-  await fill(store, random, 6000);
+  await fill(store, choice.random, 300);
+  await compare(store, choice, 60);
+  await fill(store, choice.random, 6000);
   assert.ok(store.segments().length > 200);
-  await compare(store, random, 250);
+  await compare(store, choice, 250);
   await store.close();
   for (const how of [{ indexCacheBytes: 64 * 1024 }, { readOnly: true }]) {
     store = await Store.open("/store", { ...options, ...how });
-    await compare(store, random, 100);
+    await compare(store, choice, 100);
     await store.close();
   }
   store = await Store.open("/store", options);
   await store.compact({ keep: ({ sequence }) => sequence % 5 !== 0 || (sequence > 2000 && sequence < 2500), segmentBytesMax: 16 * 1024 });
   await store.compact({ query: { sequence: { from: 1000, to: 1800 } } });
-  await compare(store, random, 200);
-  await fill(store, random, 200);
-  await compare(store, random, 60);
+  await compare(store, choice, 200);
+  await fill(store, choice.random, 200);
+  await compare(store, choice, 60);
   await store.close();
   await disk.remove("/store/index.ckpt");
   store = await Store.open("/store", options);
-  await compare(store, random, 150);
+  await compare(store, choice, 150);
   await store.close();
 });
 
@@ -116,7 +144,7 @@ describe("few segments of many are looked at", async () => {
     await store.close();
   })();
 
-  async function pagesOf(query: StreamQuery, readOptions: ReadOptions): Promise<{ pages: number; events: TypedEvent[] }> {
+  async function pagesOf(query: StreamQuery | StreamQuery[], readOptions: ReadOptions): Promise<{ pages: number; events: TypedEvent[] }> {
     await filling;
     const store = await Store.open("/store", { ...options, readOnly: true });
     const before = (await store.stats()).indexPagesLoaded;
@@ -154,6 +182,17 @@ describe("few segments of many are looked at", async () => {
       });
     }
   }
+  test("of several that are everywhere, or begin early", async () => {
+    const list = ["everywhere", "often", "early", "nobody"].map((entity) => ({ entity }));
+    for (const direction of ["forward", "backward"] as const) {
+      for (const after of [undefined, 12_000]) {
+        const { pages, events } = await pagesOf(list, { limit: 5, direction, ...(after === undefined ? {} : { after }) });
+        assert.equal(events.length, 5);
+        // Hops of the one that ended early, backwards from there, and its looks forward.
+        assert.ok(pages <= 150, `${pages} pages ${direction} after ${after}`);
+      }
+    }
+  });
   test("the first ones of what is hardly anywhere", async () => {
     for (const entity of ["seldom", "hardly"]) {
       const stream = (await pagesOf({ entity }, {})).events;
