@@ -71,7 +71,7 @@ export class RowSearch {
     this.#merged = bounds.from < bounds.to ? withEntities(merged, index, ENTITIES_MAX) : merged;
     this.#bounds = bounds;
     this.needsFrames = filters.some((filter) => filter.correlationId !== undefined || filter.causationId !== undefined);
-    this.#segments = segmentsOfOne(index, this.#merged, bounds) ?? segmentsToVisit(index, this.#merged, bounds);
+    this.#segments = segmentsToVisit(index, this.#merged, bounds);
   }
 
   /**
@@ -150,26 +150,6 @@ export class RowSearch {
 /** The segments that a search visits, in order; null where a step's work is done before the next is found. */
 type SegmentSteps = Iterator<SegmentEntry | null, void, undefined>;
 
-/**
- * The segments of the one entity that is asked for, each looked for when the search comes to it: who wants its first or its newest events looks at few of
- * however many. Null where others are asked for, or where events were lost, of which nobody knows whose they were.
- */
-function segmentsOfOne(index: StoreIndex, filters: readonly RowFilter[], bounds: SearchBounds): SegmentSteps | null {
-  const [filter] = filters;
-  if (filters.length !== 1 || filter.entity === undefined || bounds.from >= bounds.to || index.hasLost) return null;
-  return segmentsOf(walk(index, filter, filter.entity, bounds));
-}
-
-function walk(index: StoreIndex, filter: RowFilter, entity: string, bounds: SearchBounds): EntityHops {
-  const { sequenceFrom = 0, sequenceTo = Number.MAX_SAFE_INTEGER, clockFrom, clockTo } = filter;
-  const range = { from: Math.max(bounds.from, sequenceFrom), bound: Math.min(bounds.to, sequenceTo + 1), clockFrom, clockTo };
-  return bounds.direction === "forward" ? hopsForward(index, entity, range) : hopsBackward(index, entity, range);
-}
-
-function* segmentsOf(hops: EntityHops): Generator<SegmentEntry | null, void, undefined> {
-  for (const hop of hops) yield hop === null ? null : hop.segment;
-}
-
 function* segmentsToVisit(
   index: StoreIndex,
   filters: readonly RowFilter[],
@@ -200,9 +180,16 @@ function areWalked(index: StoreIndex, filters: readonly RowFilter[], segments: n
   return segments > FEW_SEGMENTS || !filters.some((filter) => entitiesAsked(filter)?.some((entity) => index.entities.find(entity) >= 0));
 }
 
+function walk(index: StoreIndex, filter: RowFilter, entity: string, bounds: SearchBounds): EntityHops {
+  const { sequenceFrom = 0, sequenceTo = Number.MAX_SAFE_INTEGER, clockFrom, clockTo } = filter;
+  const range = { from: Math.max(bounds.from, sequenceFrom), bound: Math.min(bounds.to, sequenceTo + 1), clockFrom, clockTo };
+  return bounds.direction === "forward" ? hopsForward(index, entity, range) : hopsBackward(index, entity, range);
+}
+
 /**
- * The segments in which some of the entities have events, each looked for when the search comes to it. Gives the position from which on none is looked for any
- * more: -1 where all are found, else the one behind several in a row, since who is in all of them need not be looked for.
+ * The segments in which some of the entities have events, each looked for when the search comes to it: who wants the first or the newest events looks at few
+ * of however many. Gives the position from which on none is looked for any more: -1 where all are found, else, of several entities, the one behind a few
+ * segments in a row, since what is everywhere need not be looked for.
  */
 function* segmentsOfSome(
   index: StoreIndex,
@@ -215,7 +202,9 @@ function* segmentsOfSome(
   );
   let due = walks;
   let looks = 0;
-  for (let [inARow, before] = [0, -1]; ; ) {
+  let before = -1;
+  let inARow = 0;
+  for (;;) {
     for (const one of due) {
       let next = one.hops.next();
       while (next.done !== true && next.value === null) {
@@ -230,7 +219,7 @@ function* segmentsOfSome(
     const nearest = walks.reduce((least, { at }) => (at * sign < least * sign ? at : least), walks[0].at);
     yield index.segments[nearest];
     inARow = nearest === before + sign ? inARow + 1 : 1;
-    if (inARow === DENSE_SEGMENTS || looks > HOPS_MAX) return nearest + sign;
+    if (walks.length > 1 && (inARow >= DENSE_SEGMENTS || looks > HOPS_MAX)) return nearest + sign;
     before = nearest;
     due = walks.filter(({ at }) => at === nearest);
   }
