@@ -23,7 +23,14 @@ export async function measureEveryday({ batpak, folder, rounds, events, quick })
   for (let number = 0; number < events; number += 1000) {
     sqlite.insertEach((each) => coordinateOf(each % entities), number, number + 1000);
   }
-  const asked = questions(store, sqlite, entities, events);
+  const results = await raceQuestions(questions(store, sqlite, entities, events), { rounds, quick });
+  await store.close();
+  sqlite.close();
+  return results;
+}
+
+/** Lets both answer each question, by what it is called, once their answers to some are the same. */
+export async function raceQuestions(asked, settings) {
   const results = {};
   for (const [name, { ours, theirs }] of Object.entries(asked)) {
     const [one, other] = [randomNumbers(7), randomNumbers(7)];
@@ -32,11 +39,22 @@ export async function measureEveryday({ batpak, folder, rounds, events, quick })
       for (let n = 0; n < 50; n++) await work(one);
       return 50;
     };
-    results[name] = await race({ batpak: repeated(ours), sqlite: repeated(theirs) }, { rounds, quick });
+    results[name] = await race({ batpak: repeated(ours), sqlite: repeated(theirs) }, settings);
   }
-  await store.close();
-  sqlite.close();
   return results;
+}
+
+/** The sum over the rows that the condition leaves, as a function of its values. */
+export function sumOfRows(sqlite, condition) {
+  const statement = sqlite.prepare(`SELECT * FROM events WHERE ${condition}`);
+  return (...values) => statement.all(...values).reduce((sum, { payload }) => sum + JSON.parse(payload).cents, 0);
+}
+
+/** The same of events. */
+export async function sumOfEvents(reading) {
+  let sum = 0;
+  for await (const event of reading) sum += event.data.cents;
+  return sum;
 }
 
 /** By what they are called: a function of random numbers each, whose result says what was found. */
@@ -45,10 +63,7 @@ function questions(store, sqlite, entities, events) {
   const entityOf = (random) => entityName(random(entities));
   const scopeOf = (random) => scopeName(random(SCOPES));
   const placeOf = (random) => PAGE_REACH + random(events - 2 * PAGE_REACH);
-  const rows = (sql) => {
-    const statement = sqlite.prepare(`SELECT * FROM events WHERE ${sql}`);
-    return (...values) => statement.all(...values).reduce((sum, { payload }) => sum + JSON.parse(payload).cents, 0);
-  };
+  const rows = (condition) => sumOfRows(sqlite, condition);
   const value = (sql) => {
     const statement = sqlite.prepare(sql).pluck();
     return (...values) => statement.get(...values);
@@ -65,27 +80,27 @@ function questions(store, sqlite, entities, events) {
   const any = value("SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE entity = ? LIMIT 1)");
   return {
     "one stream of ten events, of many": {
-      ours: (random) => centsOf(store.read({ entity: entityOf(random) })),
+      ours: (random) => sumOfEvents(store.read({ entity: entityOf(random) })),
       theirs: (random) => stream(entityOf(random)),
     },
     "the newest five of it": {
-      ours: (random) => centsOf(store.read({ entity: entityOf(random) }, { ...backward, limit: 5 })),
+      ours: (random) => sumOfEvents(store.read({ entity: entityOf(random) }, { ...backward, limit: 5 })),
       theirs: (random) => newestOfStream(entityOf(random)),
     },
     "a page of 50 of a scope": {
-      ours: (random) => centsOf(store.read({ scope: scopeOf(random) }, { after: placeOf(random), limit: PAGE })),
+      ours: (random) => sumOfEvents(store.read({ scope: scopeOf(random) }, { after: placeOf(random), limit: PAGE })),
       theirs: (random) => scopePage(scopeOf(random), placeOf(random)),
     },
     "the page before": {
-      ours: (random) => centsOf(store.read({ scope: scopeOf(random) }, { ...backward, after: placeOf(random), limit: PAGE })),
+      ours: (random) => sumOfEvents(store.read({ scope: scopeOf(random) }, { ...backward, after: placeOf(random), limit: PAGE })),
       theirs: (random) => scopePageBack(scopeOf(random), placeOf(random)),
     },
     "a page of 50 of a kind": {
-      ours: (random) => centsOf(store.read({ kind: kindOf(random(8)) }, { after: placeOf(random), limit: PAGE })),
+      ours: (random) => sumOfEvents(store.read({ kind: kindOf(random(8)) }, { after: placeOf(random), limit: PAGE })),
       theirs: (random) => kindPage(kindOf(random(8)), placeOf(random)),
     },
     "a page of 50 of all": {
-      ours: (random) => centsOf(store.read({}, { after: placeOf(random), limit: PAGE })),
+      ours: (random) => sumOfEvents(store.read({}, { after: placeOf(random), limit: PAGE })),
       theirs: (random) => page(placeOf(random)),
     },
     "the first event of a scope": {
@@ -105,14 +120,8 @@ function questions(store, sqlite, entities, events) {
       theirs: (random) => any(`no${entityOf(random)}`),
     },
     "the stream of one that there is not": {
-      ours: (random) => centsOf(store.read({ entity: `no${entityOf(random)}` })),
+      ours: (random) => sumOfEvents(store.read({ entity: `no${entityOf(random)}` })),
       theirs: (random) => stream(`no${entityOf(random)}`),
     },
   };
-}
-
-async function centsOf(reading) {
-  let sum = 0;
-  for await (const event of reading) sum += event.data.cents;
-  return sum;
 }

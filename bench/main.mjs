@@ -1,7 +1,7 @@
 /**
  * npm run bench [-- --quick | --long] [--events N] [--only PART,PART] [--json FILE] [--plots DIR] [--dist DIR]
  *
- * Parts: appending, reading, long, queries, everyday, projecting, following, stores, sizes, payloads, opening, batpak03,
+ * Parts: appending, reading, long, queries, everyday, segments, projecting, following, stores, sizes, payloads, opening, batpak03,
  * pauses, compacting, history. `--long` takes history to 10,000,000 events.
  *
  * Prints what things cost as ratios within this run. Installs nothing: the rivals come by `npm ci --prefix bench`.
@@ -25,6 +25,7 @@ import { measureProjecting } from "./projecting.mjs";
 import { measureQueries } from "./queries.mjs";
 import { measureLongStream, measureReading } from "./reading.mjs";
 import { printTable, rowsOf } from "./report.mjs";
+import { measureSegments } from "./segments.mjs";
 import { measureSizes } from "./sizes.mjs";
 import { measureStores } from "./stores.mjs";
 
@@ -71,6 +72,7 @@ const PARTS = [
   "long",
   "queries",
   "everyday",
+  "segments",
   "projecting",
   "following",
   "stores",
@@ -95,6 +97,7 @@ if (parts.includes("reading") || parts.includes("opening")) results.reading = aw
 if (parts.includes("long")) results.long = await step("a long stream", () => measureLongStream(input));
 if (parts.includes("queries")) results.queries = await step("queries", () => measureQueries(input));
 if (parts.includes("everyday")) results.everyday = await step("everyday questions", () => measureEveryday(input));
+if (parts.includes("segments")) results.segments = await step("streams among many segments", () => measureSegments(input));
 if (parts.includes("projecting")) results.projecting = await step("projecting", () => measureProjecting(input));
 if (parts.includes("following")) results.following = await step("following", () => measureFollowing(input));
 if (parts.includes("stores")) results.stores = await step("many stores", () => measureStores(input));

@@ -145,6 +145,7 @@ export function rowsOf(
     long,
     queries,
     everyday,
+    segments,
     projecting,
     following,
     stores,
@@ -187,6 +188,9 @@ export function rowsOf(
     else rows.push(...beside(raced, "batpak", "sqlite", what));
   }
   for (const [what, raced] of Object.entries(everyday ?? {})) rows.push(...beside(raced, "batpak", "sqlite", what));
+  for (const [what, raced] of Object.entries(segments?.results ?? {})) {
+    rows.push(...beside(raced, "batpak", "sqlite", `among ${segments.segments} segments: ${what}`));
+  }
   if (projecting !== undefined) {
     const { rates, incremental } = projecting;
     rows.push(times(rates, "project", "read", 1 / 1.3, "a projection over everything, against reading it"));
