@@ -15,6 +15,7 @@ import { nativeFrames } from "./format/native/frame-format.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
 import { causationAt, correlationAt, entityStart, frameLength, metadataStart, payloadStart, scopeStart } from "./format/native/frame.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
+import { endsBatch } from "./index/segment-index.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import { blake3 } from "./kernel/frame-kernel.ts";
 import { AppendItem, type Placement, StoredPayload } from "./log/append-request.ts";
@@ -59,10 +60,10 @@ export async function* batchesOf(source: Opened): AsyncGenerator<readonly Append
         for (const frame of await parts.loader.load(segment, rows, from, length)) {
           // Looked up before the event counts as read: where a page is bad, the search begins anew with this event, and sees its batch end.
           const sequence = segmentIndex.sequenceAt(frame.row);
-          const endsBatch = segmentIndex.endsBatch(frame.row);
+          const isLast = endsBatch(segmentIndex, frame.row);
           batch.push(itemOf(frame, sequence));
           next = sequence + 1;
-          if (!endsBatch) continue;
+          if (!isLast) continue;
           yield batch;
           batch = [];
         }

@@ -7,6 +7,7 @@ import { isStoreError, type StoreError } from "./base/store-error.ts";
 import { StoredEvent } from "./events/event.ts";
 import type { CompiledReadOptions, ReadOptions } from "./events/query.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
+import { endsBatch } from "./index/segment-index.ts";
 import type { SegmentEntry } from "./index/store-index.ts";
 import type { LoadedFrame } from "./log/frame-loader.ts";
 import { RowSearch, type SearchFilter, stepsBefore } from "./log/row-search.ts";
@@ -147,7 +148,7 @@ function placed(parts: ReadingParts, search: RowSearch, segment: SegmentEntry, f
     if (search.needsFrames && !search.confirms(format, slab.bytes, slab.view, at, sequence)) continue;
     const event = new StoredEvent(format, slab, at, sequence, parts.typeOf(format.kind(slab.view, at)));
     const length = format.length(slab.view, at);
-    events.push({ event, segmentId: segment.id, offset: index.offsetAt(row), length, endsBatch: index.endsBatch(row) });
+    events.push({ event, segmentId: segment.id, offset: index.offsetAt(row), length, endsBatch: endsBatch(index, row) });
   }
   return events;
 }

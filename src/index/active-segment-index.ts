@@ -27,7 +27,6 @@ import { SeenIds } from "./seen-ids.ts";
 import {
   type ColumnName,
   type EntitySummary,
-  OFFSET_ENDS_BATCH,
   OFFSET_FOREIGN_ID,
   OFFSET_MASK,
   type RowCursor,
@@ -241,8 +240,8 @@ export class ActiveSegmentIndex implements SegmentIndex, ScanSource {
     return this.#columns.offset[row]! & OFFSET_MASK;
   }
 
-  endsBatch(row: number): boolean {
-    return (this.#columns.offset[row]! & OFFSET_ENDS_BATCH) !== 0;
+  flagsAt(row: number): number {
+    return this.#columns.offset[row]! & ~OFFSET_MASK;
   }
 
   rowsByIdTag(tag: number): number[] {

@@ -10,7 +10,7 @@ import { blockSource, type EmptiedEntity } from "./block-source.ts";
 import { Interner } from "./interner.ts";
 import { PageCache } from "./page-cache.ts";
 import { IndexPageError, SealedSegmentIndex } from "./sealed-segment-index.ts";
-import { OFFSET_FOREIGN_ID, type RowFilter, type SegmentIndex } from "./segment-index.ts";
+import { endsBatch, OFFSET_FOREIGN_ID, type RowFilter, type SegmentIndex } from "./segment-index.ts";
 
 const STORE_ID = new Uint8Array(16).fill(0xab);
 const SEGMENT_ID = 12;
@@ -273,7 +273,7 @@ function interrogate(index: SealedSegmentIndex): string {
   });
   const rows = [0, 1, 57, 4095, 4096, index.rowCount - 1].filter((row) => row >= 0 && row < index.rowCount);
   for (const row of rows) {
-    answers.push([index.sequenceAt(row), index.clockAt(row), index.timeAt(row), index.offsetAt(row), index.endsBatch(row)]);
+    answers.push([index.sequenceAt(row), index.clockAt(row), index.timeAt(row), index.offsetAt(row), endsBatch(index, row)]);
     answers.push(index.rowsByIdTag(tagOf(row)), index.rowAtSequence(500 + row), index.mayHoldForeignId(tagOf(row), tagOf(row + 77)));
   }
   const filters: RowFilter[] = [

@@ -32,7 +32,7 @@ import { SealedEntity, SealedEntityRows } from "./sealed-entity.ts";
 import { SealedLists, tagsAndRows } from "./sealed-lists.ts";
 import { rowPage } from "./sealed-rows.ts";
 import { firstAtOrAfter, KEYS } from "./sorted-keys.ts";
-import { type ColumnName, OFFSET_ENDS_BATCH, OFFSET_MASK, type RowCursor, type RowFilter, type SegmentIndex } from "./segment-index.ts";
+import { type ColumnName, OFFSET_MASK, type RowCursor, type RowFilter, type SegmentIndex } from "./segment-index.ts";
 
 /** Reads up to `length` bytes of the segment's file at `position` into `target` at `offset`; returns how many. */
 export type ReadSync = (target: Uint8Array, offset: number, length: number, position: number) => number;
@@ -204,8 +204,8 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
     return this.#page(this.#layout.offset, row >>> ROW_SHIFT).u32[row & ROW_MASK]! & OFFSET_MASK;
   }
 
-  endsBatch(row: number): boolean {
-    return (this.#page(this.#layout.offset, row >>> ROW_SHIFT).u32[row & ROW_MASK]! & OFFSET_ENDS_BATCH) !== 0;
+  flagsAt(row: number): number {
+    return this.#page(this.#layout.offset, row >>> ROW_SHIFT).u32[row & ROW_MASK]! & ~OFFSET_MASK;
   }
 
   rowsByIdTag(tag: number): number[] {

@@ -11,6 +11,7 @@ import { Interner } from "./interner.ts";
 import { PageCache } from "./page-cache.ts";
 import { SealedSegmentIndex } from "./sealed-segment-index.ts";
 import {
+  endsBatch,
   OFFSET_ENDS_BATCH,
   OFFSET_FOREIGN_ID,
   type RowCursor,
@@ -218,7 +219,7 @@ function compareRows(index: SegmentIndex, rows: readonly ModelRow[]): void {
     assert.equal(index.clockAt(row), model.clock);
     assert.equal(index.timeAt(row), model.time);
     assert.equal(index.offsetAt(row), model.offset & 0x3fff_ffff);
-    assert.equal(index.endsBatch(row), (model.offset & OFFSET_ENDS_BATCH) !== 0);
+    assert.equal(endsBatch(index, row), (model.offset & OFFSET_ENDS_BATCH) !== 0);
     assert.equal(index.rowAtSequence(model.sequence), row);
     const after = rows[row + 1];
     assert.equal(index.rowAtSequence(model.sequence + 1), after === undefined ? rows.length : row + 1);

@@ -114,7 +114,8 @@ export interface SegmentIndex {
   timeAt(row: number): number;
   /** Frame offset, without flag bits. */
   offsetAt(row: number): number;
-  endsBatch(row: number): boolean;
+  /** The flag bits of `Columns.offset`. */
+  flagsAt(row: number): number;
   /** Rows whose id has this tag, in no order: candidates, to be checked against their frames. */
   rowsByIdTag(tag: number): number[];
   /** Whether an id that the writer did not issue may be here (a filter: false is certain). Loads the filter at the first call. */
@@ -129,4 +130,9 @@ export interface SegmentIndex {
   scopes(from?: number, count?: number): string[];
   /** The local id of a scope; -1 when it has no row here. */
   findScope(name: string): number;
+}
+
+/** Whether the row's is the last frame of its batch. */
+export function endsBatch(index: SegmentIndex, row: number): boolean {
+  return (index.flagsAt(row) & OFFSET_ENDS_BATCH) !== 0;
 }

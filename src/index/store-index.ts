@@ -18,7 +18,7 @@ import { NameOrder } from "./name-order.ts";
 import { NewestEvents } from "./newest-events.ts";
 import { RecentRows } from "./recent-rows.ts";
 import { IndexPageError, SealedSegmentIndex } from "./sealed-segment-index.ts";
-import type { SegmentIndex } from "./segment-index.ts";
+import { OFFSET_FOREIGN_ID, type SegmentIndex } from "./segment-index.ts";
 
 export interface SegmentEntry {
   readonly id: number;
@@ -312,6 +312,18 @@ export class StoreIndex {
     // A segment of which events were lost is among these.
     for (const segment of this.#foreignIds.others) assertNothingLost(segment, sequenceBound);
     return null;
+  }
+
+  /**
+   * Where the event with this id stands, if the writer issued it: nobody could name it in an event before. -1 where it did not, or no such event is there
+   * before `sequenceBound`.
+   */
+  issuedAt(id: Uint8Array, sequenceBound: number): number {
+    const likely = id[UUID_VERSION_BYTE] >>> 4 === ISSUED_VERSION ? this.#segmentOfIssuedId(id) : -1;
+    const found = likely < 0 ? null : this.#findIn(this.segments[likely], idTag(viewOfId(id), 0), id, sequenceBound);
+    if (found === null) return -1;
+    const index = this.indexOf(found.segment);
+    return (index.flagsAt(found.row) & OFFSET_FOREIGN_ID) === 0 ? index.sequenceAt(found.row) : -1;
   }
 
   /** The removed batch with a key that had the event with this id, which the writer did not issue; null when there is none. */

@@ -6,6 +6,7 @@ import { sameBytes } from "../base/hex.ts";
 import { StoreError } from "../base/store-error.ts";
 import { formatId } from "../events/id.ts";
 import type { RemovedRow } from "../format/native/retention.ts";
+import { endsBatch } from "../index/segment-index.ts";
 import type { FoundRow, RowPlace, StoreIndex } from "../index/store-index.ts";
 import { blake3 } from "../kernel/frame-kernel.ts";
 import type { AppendItem, AppendRequest, ExpectedState } from "./append-request.ts";
@@ -61,10 +62,10 @@ function judgeRepeat(
     metSequence: lastSequence,
     error: mismatchError(events[position].entity, id, reason),
   });
-  if (first < 0 || (first > 0 && !segmentIndex.endsBatch(first - 1))) return mismatch("the first append was another batch");
+  if (first < 0 || (first > 0 && !endsBatch(segmentIndex, first - 1))) return mismatch("the first append was another batch");
   for (let i = 0; i < events.length; i++) {
     const row = first + i;
-    if (row >= segmentIndex.rowCount || segmentIndex.endsBatch(row) !== (i === events.length - 1)) {
+    if (row >= segmentIndex.rowCount || endsBatch(segmentIndex, row) !== (i === events.length - 1)) {
       return mismatch("the first append had another number of events");
     }
     const difference = itemDifference(events[i], found.segment.id, segmentIndex.offsetAt(row), staged, frames);

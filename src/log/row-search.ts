@@ -67,7 +67,7 @@ export class RowSearch {
   constructor(index: StoreIndex, filters: readonly SearchFilter[], bounds: SearchBounds) {
     this.#index = index;
     this.#filters = filters;
-    const merged = mergedFilters(filters);
+    const merged = mergedFilters(filters.map((filter) => behindWhatItNames(index, filter, bounds.to)));
     this.#merged = bounds.from < bounds.to ? withEntities(merged, index, ENTITIES_MAX) : merged;
     this.#bounds = bounds;
     this.needsFrames = filters.some((filter) => filter.correlationId !== undefined || filter.causationId !== undefined);
@@ -145,6 +145,14 @@ export class RowSearch {
   confirms(format: FrameFormat, bytes: Uint8Array, view: DataView, at: number, sequence: number): boolean {
     return this.#filters.some((filter) => frameMatches(filter, format, bytes, view, at, sequence));
   }
+}
+
+/** The filter, from the event on that it names as cause or correlation, if the writer issued its id: no event before it names it. */
+function behindWhatItNames(index: StoreIndex, filter: SearchFilter, bound: number): SearchFilter {
+  const named = filter.causationId ?? filter.correlationId;
+  if (named === undefined) return filter;
+  const sequenceFrom = index.issuedAt(named, bound);
+  return sequenceFrom > (filter.sequenceFrom ?? 0) ? { ...filter, sequenceFrom } : filter;
 }
 
 /** The segments that a search visits, in order; null where a step's work is done before the next is found. */

@@ -25,7 +25,7 @@ import { blake3 } from "../../src/kernel/frame-kernel.ts";
 import { ActiveSegmentIndex } from "../../src/index/active-segment-index.ts";
 import { PageCache } from "../../src/index/page-cache.ts";
 import { IndexPageError, SealedSegmentIndex } from "../../src/index/sealed-segment-index.ts";
-import type { SegmentIndex } from "../../src/index/segment-index.ts";
+import { endsBatch, type SegmentIndex } from "../../src/index/segment-index.ts";
 import type { IndexSource } from "../../src/index/store-index.ts";
 import type { Files } from "../support/small-stores.ts";
 import type { FuzzInput, FuzzTarget } from "./fuzz-run.ts";
@@ -297,7 +297,7 @@ function walkIndex(index: SegmentIndex): unknown {
     said.push(readable(() => rowsOf(index, { causationTag: tag, scope: "s" }, "backward")));
   }
   for (let row = 0; row < Math.min(20, index.rowCount); row++) {
-    said.push(readable(() => [index.sequenceAt(row), index.clockAt(row), index.timeAt(row), index.offsetAt(row), index.endsBatch(row)]));
+    said.push(readable(() => [index.sequenceAt(row), index.clockAt(row), index.timeAt(row), index.offsetAt(row), endsBatch(index, row)]));
     said.push(readable(() => index.rowAtSequence(index.firstSequence + row)));
   }
   said.push(
