@@ -118,6 +118,8 @@ async function main(): Promise<void> {
     await createProgram(terminal).parseAsync(process.argv);
   } catch (error) {
     process.exitCode = exitCodeOf(error, terminal);
+    // Deno's process lives until standard input ends, though what failed, or was interrupted, reads it no more.
+    if ("Deno" in globalThis) process.stdout.write("", () => process.stderr.write("", () => process.exit()));
   }
 }
 

@@ -21,14 +21,19 @@ export class Terminal {
   constructor() {
     const { NO_COLOR: noColour } = process.env;
     this.#colours = process.stdout.isTTY && (noColour === undefined || noColour === "");
-    // Whoever reads the output has seen enough: `batpak read DIR | head`. What was found until then stays said. Nothing has to be let go: verbs that
-    // change a store print when that is done, and a lock ends with its process.
-    process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EPIPE") process.exit(process.exitCode ?? EXIT.ok);
-      const details = { operation: "write", errno: error.code, ...(this.#done === null ? {} : { done: this.#done }) };
-      this.fail("IO", `Cannot write the output: ${error.message}${this.#done === null ? "" : `; ${this.#done}`}`, details);
-      process.exit(EXIT.store);
-    });
+    process.stdout.on("error", (error: NodeJS.ErrnoException) => this.#endUnread(error));
+  }
+
+  /**
+   * Ends the process, whose output cannot be written. Whoever reads it may have seen enough, as in `batpak read DIR | head`: what was found until then stays
+   * said. Nothing has to be let go: verbs that change a store print when that is done, and a lock ends with its process.
+   */
+  #endUnread({ code, message }: NodeJS.ErrnoException): never {
+    if (code === "EPIPE") process.exit(process.exitCode ?? EXIT.ok);
+    const details = { operation: "write", errno: code, ...(this.#done === null ? {} : { done: this.#done }) };
+    const reason = code === undefined || message.startsWith(code) ? message : `${code}: ${message}`;
+    this.fail("IO", `Cannot write the output: ${reason}${this.#done === null ? "" : `; ${this.#done}`}`, details);
+    process.exit(EXIT.store);
   }
 
   /** Tells why the command ends: in JSON, code, message and details as one value on a line. */
@@ -46,8 +51,17 @@ export class Terminal {
 
   /** Writes to standard output; resolves when there is room for more. In JSON, too, nothing that a terminal obeys is written as it is. */
   async print(text: string): Promise<void> {
-    if (text !== "" && !process.stdout.write(text.replace(LEFT_BY_JSON, escaped)))
+    if (text !== "" && !this.#write(text.replace(LEFT_BY_JSON, escaped)))
       await new Promise<void>((resolve) => process.stdout.once("drain", resolve));
+  }
+
+  #write(text: string): boolean {
+    try {
+      return process.stdout.write(text);
+    } catch (error) {
+      // Deno throws what others tell by an event.
+      return this.#endUnread(error as NodeJS.ErrnoException);
+    }
   }
 
   /** Tells something on standard error, in a line of its own. */

@@ -4,14 +4,13 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { defineEvent, type } from "../../src/events/definition.ts";
 import { Store } from "../../src/store.ts";
+import { program, programArguments } from "./run-cli.ts";
 
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const batpak = (...args: string[]): { status: number | null; stdout: string; stderr: string } => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", main, ...args], { encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync(program, [...programArguments, ...args], { encoding: "utf8" });
   return { status, stdout, stderr };
 };
 const Noted = defineEvent("Noted", { schema: type<{ n: number }>() });

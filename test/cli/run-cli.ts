@@ -6,8 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
-export const nodeArguments = ["--import", "tsx", main];
+const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+/** What runs it: Node, or the runtime that `scripts/test-runtimes.mjs` asks for, which reads TypeScript. */
+const [runtime, ...options] = process.env["BATPAK_TEST_RUNTIMES"]?.split("\t") ?? [process.execPath, "--import", "tsx"];
+export const program = runtime ?? "";
+export const programArguments = [...options, main];
 
 export interface CliResult {
   readonly code: number | null;
@@ -18,7 +21,7 @@ export interface CliResult {
 /** Runs a verb to its end. */
 export function batpak(args: readonly string[], input?: string): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...nodeArguments, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+    const child = spawn(program, [...programArguments, ...args], { stdio: ["pipe", "pipe", "pipe"] });
     let out = "";
     let err = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));

@@ -20,7 +20,7 @@ import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { defineEvent, Store } from "../../src/index.ts";
-import { batpak, jsonLines, nodeArguments, temporaryDirectory } from "./run-cli.ts";
+import { batpak, jsonLines, program, programArguments, temporaryDirectory } from "./run-cli.ts";
 
 const Placed = defineEvent("Placed");
 const Paid = defineEvent("Paid");
@@ -240,7 +240,7 @@ test("a bad line names its number and stops its batch; --skip-bad goes on and re
 
 test("an import that waits for its input ends at the first Ctrl-C, and leaves the store closed", async (context) => {
   const path = join(temporaryDirectory(context), "store");
-  const child = spawn(process.execPath, [...nodeArguments, "import", path, "-", "--create"], { stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(program, [...programArguments, "import", path, "-", "--create"], { stdio: ["pipe", "pipe", "pipe"] });
   const portion = Array.from({ length: 1000 }, (_, n) => `{"entity":"e","scope":"s","kind":4096,"payload":${n}}\n`).join("");
   child.stdin.write(`${portion}{"entity":`);
   const said = text(child.stderr);
@@ -258,6 +258,18 @@ test("an import that waits for its input ends at the first Ctrl-C, and leaves th
   const store = await Store.open(path);
   assert.equal(store.openReport.route, "checkpoint");
   await store.close();
+});
+
+// On Deno the process lived until whoever writes to it had ended.
+test("an import that fails ends, though its input goes on", { timeout: 60_000 }, async (context) => {
+  const path = join(temporaryDirectory(context), "store");
+  const child = spawn(program, [...programArguments, "import", path, "-", "--create"], { stdio: ["pipe", "pipe", "pipe"] });
+  const said = text(child.stderr);
+  child.stdin.on("error", () => {});
+  child.stdin.write("nonsense\n");
+  const [code] = (await once(child, "close")) as [number];
+  assert.equal(code, 3);
+  assert.match(await said, /line 1/);
 });
 
 test("wrong flags, wrong verbs, missing paths and files are exit status 2, with a message and no output", async (context) => {
@@ -287,7 +299,7 @@ test("wrong flags, wrong verbs, missing paths and files are exit status 2, with 
     assert.match(err, wrong[i][1]);
   }
   assert.deepEqual(readdirSync(directory), ["store"]);
-  const bytes = spawn(process.execPath, [...nodeArguments, "append", path, "a", "s", "X", "-"], { stdio: ["pipe", "ignore", "pipe"] });
+  const bytes = spawn(program, [...programArguments, "append", path, "a", "s", "X", "-"], { stdio: ["pipe", "ignore", "pipe"] });
   bytes.stdin.end(Buffer.of(0x22, 0xff, 0x22));
   const [said, [status]] = await Promise.all([text(bytes.stderr), once(bytes, "close")]);
   assert.equal(status, 2);
@@ -325,7 +337,7 @@ test("reading goes on beside a live writer and follows it; a second writer is re
   const refused = await batpak(["append", path, "a", "s", "X", "1"]);
   assert.deepEqual([refused.code, refused.out], [3, ""]);
   assert.match(refused.err, /wait for it with --wait SECONDS, or end it \(LOCKED\)/);
-  const follower = spawn(process.execPath, [...nodeArguments, "tail", path, "-n", "1", "-f", "--json"], {
+  const follower = spawn(program, [...programArguments, "tail", path, "-n", "1", "-f", "--json"], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const followed: unknown[] = [];
@@ -353,7 +365,7 @@ test("an output that is closed early ends the program quietly", async (context) 
       Array.from({ length: 1000 }, () => Placed("x".repeat(200))),
     );
   await store.close();
-  const child = spawn(process.execPath, [...nodeArguments, "dump", path], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program, [...programArguments, "dump", path], { stdio: ["ignore", "pipe", "pipe"] });
   let err = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
   child.stdout.once("data", () => child.stdout.destroy());
@@ -373,7 +385,7 @@ test("an output that is closed early takes nothing back of what was found", asyn
   const [second] = jsonLines((await batpak(["read", path, "--json", "--limit", "2"])).out).slice(1);
   const bytes = readFileSync(join(path, "000001.fbat"));
   flip(join(path, "000001.fbat"), bytes.indexOf(Buffer.from((second.id as string).replaceAll("-", ""), "hex")));
-  const child = spawn(process.execPath, [...nodeArguments, "dump", path], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program, [...programArguments, "dump", path], { stdio: ["ignore", "pipe", "pipe"] });
   let err = "";
   child.stderr.setEncoding("utf8").on("data", (part: string) => (err += part));
   child.stdout.once("data", () => child.stdout.destroy());
@@ -386,7 +398,7 @@ test("an append whose output fails says that the event is stored", { skip: !exis
   const path = await sample(temporaryDirectory(context), 2);
   for (const json of [[], ["--json"]]) {
     const full = openSync("/dev/full", "w");
-    const child = spawn(process.execPath, [...nodeArguments, "append", path, "e", "s", "N", "1", ...json], {
+    const child = spawn(program, [...programArguments, "append", path, "e", "s", "N", "1", ...json], {
       stdio: ["ignore", full, "pipe"],
     });
     closeSync(full);
