@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Tests the package on Bun and Deno: the unit and store tests by each one's own runner, and then Node's process tests with children of all three, so that
-// writers of different runtimes race for a directory's lock, are killed, and are followed by readers of another.
+// Tests the package on Bun and Deno: the unit and store tests by each one's own runner, the command line's by Node with commands that each one runs, and
+// then Node's process tests with children of all three, so that writers of different runtimes race for a directory's lock, are killed, and are followed by
+// readers of another.
 //
 //   npx -p bun -p deno -c "npm run test:runtimes"           both, fetched by npm
 //   npm run test:runtimes -- bun                            one, found on the PATH
@@ -86,15 +87,21 @@ for (const name of names) {
   if (passed === 0) failed.push(`${name}: no file was tested`);
 }
 
-if (values.files === undefined) {
-  const commands = [...names.map((name) => RUNTIMES[name].command.join("\t")), process.execPath];
-  console.log(`processes of ${[...names, "node"].join(", ")}, in turns`);
-  const { status } = spawnSync(process.execPath, ["scripts/run-tests.mjs", "test/process"], {
+/** Node's tests in a folder, whose children are run by these commands. */
+function judge(what, folder, commands) {
+  console.log(what);
+  const { status } = spawnSync(process.execPath, ["scripts/run-tests.mjs", folder], {
     cwd: projectRoot,
     stdio: "inherit",
     env: { ...process.env, BATPAK_TEST_RUNTIMES: commands.join("\n") },
   });
-  if (status !== 0) failed.push("processes");
+  if (status !== 0) failed.push(what);
+}
+
+if (values.files === undefined) {
+  const commands = names.map((name) => RUNTIMES[name].command.join("\t"));
+  for (const [index, name] of names.entries()) judge(`the command line on ${name}`, "test/cli", [commands[index]]);
+  judge(`processes of ${[...names, "node"].join(", ")}, in turns`, "test/process", [...commands, process.execPath]);
 }
 for (const what of failed) console.error(`failed: ${what}`);
 process.exitCode = failed.length > 0 ? 1 : 0;

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { defineEvent, type } from "../../src/events/definition.ts";
 import { Store } from "../../src/store.ts";
 import { seededRandom } from "../../src/testing/seeded-random.ts";
-import { type Compiled, compilePackage, inDirectory, startWriter } from "./support.ts";
+import { type Compiled, compilePackage, inDirectory, runtimes, startWriter } from "./support.ts";
 
 const Tried = defineEvent("Tried", {
   schema: type<{ name: string; item: number; items: number; pad: string }>(),
@@ -88,9 +88,13 @@ test(
         const store = join(directory, own ? `own-${run}` : "growing");
         // Ignored, so that the write fails instead of ending the process.
         const script = `trap '' XFSZ; ulimit -f ${limitKib} || exit 99; exec "$0" "$@"`;
-        const child = spawn("bash", ["-c", script, process.execPath, childPath, compiled.entry, store, "race", `full-${run}`], {
-          stdio: ["ignore", "pipe", "inherit"],
-        });
+        const child = spawn(
+          "bash",
+          ["-c", script, ...(runtimes[run % runtimes.length] ?? []), childPath, compiled.entry, store, "race", `full-${run}`],
+          {
+            stdio: ["ignore", "pipe", "inherit"],
+          },
+        );
         let text = "";
         child.stdout.setEncoding("utf8").on("data", (part: string) => {
           text += part;
