@@ -17,6 +17,7 @@ export function delegateTo(disk: Disk): Disk {
       return disk.self;
     },
     isAlive: (identity) => disk.isAlive(identity),
+    ...(disk.openForWriting === undefined ? {} : { openForWriting: disk.openForWriting.bind(disk) }),
     ...(disk.realPath === undefined ? {} : { realPath: disk.realPath.bind(disk) }),
   };
 }

@@ -17,7 +17,9 @@
  * 4. A claim or a name of a process that is dead, a zombie or of another boot counts for nothing. Its claims are removed in passing:
  *    their names hold pid, start time and boot, so nobody else's claim can ever have the same.
  * 5. Who holds the kernel lock may ignore what names its own process: other openers of this process would need the kernel lock too, so
- *    that is the leftover of a thread that was ended. Without kernel locks a name of this very process counts as held.
+ *    that is the leftover of a thread that was ended. Without kernel locks a name or a claim of this very process counts as long as the
+ *    process has another file of the directory open for writing, or the disk cannot tell: whoever claims or holds has the lock file open,
+ *    from before until after. So what a program left that was run anew in its process (`bun --watch`, `deno run --watch`) counts for nothing.
  * 6. Releasing empties the record first, then lets go of the kernel lock. The lock file is never removed: a lock on a removed file
  *    excludes nobody.
  *
@@ -213,8 +215,10 @@ async function claimAndEnter(
   kernelLock: KernelLock | "unsupported",
   options: DirectoryLockOptions,
 ): Promise<Outcome> {
-  const ownMayBeIgnored = kernelLock !== "unsupported";
-  const counts = (identity: ProcessIdentity): boolean => !(ownMayBeIgnored && isSameProcess(identity, disk.self));
+  // One is the lock file that is open here.
+  const othersOpen = (): boolean => (disk.openForWriting?.(directory) ?? 2) > 1;
+  const counts = (identity: ProcessIdentity): boolean =>
+    !isSameProcess(identity, disk.self) || (kernelLock === "unsupported" && othersOpen());
   const own = await makeClaim(disk, directory);
   try {
     const rival = await outlastClaims(disk, directory, own, counts, options.signal);

@@ -96,8 +96,13 @@ export interface Disk {
   lock(file: DiskFile): Promise<KernelLock | null | "unsupported">;
   /** This process, as the lock file names it. */
   readonly self: ProcessIdentity;
-  /** Whether the process so named still runs. A zombie does not; one of another boot does not. */
+  /** Whether the process so named still runs. A zombie does not, once all its threads have ended; one of another boot does not. */
   isAlive(identity: ProcessIdentity): boolean;
+  /**
+   * How many files in the directory this process has open for writing, all its threads together; null where that cannot be told. Asked where there are no
+   * kernel locks: a program that is run anew in its process finds its own name in the lock file. Without this verb such a name counts as held.
+   */
+  openForWriting?(directory: string): number | null;
 }
 
 /** Those that every disk has. */

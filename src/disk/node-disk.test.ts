@@ -262,14 +262,23 @@ describe("node disk", () => {
 describe("process stat", () => {
   it("counts fields from the last parenthesis, whatever the command is called", () => {
     const fields = "S 1 1 1 0 -1 4194304 136 0 0 0 0 0 0 0 20 0 1 0 107904 3133440 373";
-    assert.deepEqual(parseProcessStat(`56 (cat) ${fields}\n`), { state: "S", startTime: "107904" });
-    assert.deepEqual(parseProcessStat(`56 (a) Z 1 (b) c) ${fields}\n`), { state: "S", startTime: "107904" });
+    assert.deepEqual(parseProcessStat(`56 (cat) ${fields}\n`), { state: "S", threads: 1, startTime: "107904" });
+    assert.deepEqual(parseProcessStat(`56 (a) Z 1 (b) c) ${fields}\n`), { state: "S", threads: 1, startTime: "107904" });
     for (const garbage of ["", "56 cat S", "56 (cat", "56 (cat) S 1 2", `56 (cat) 7 ${fields}`])
       assert.equal(parseProcessStat(garbage), null);
     assert.deepEqual(
-      ["Z", "X", "S", "R"].map((state) => hasEnded({ state, startTime: "1" })),
+      ["Z", "X", "S", "R"].map((state) => hasEnded({ state, threads: 1, startTime: "1" })),
       [true, true, false, false],
     );
+  });
+
+  // A writer without a kernel lock was killed while a thread of it waited for the disk: its directory was taken, and what the thread wrote came after that.
+  it("takes a process for ended once all of its threads have", () => {
+    const killed = "Z 12696 12696 5534 0 -1 4227084 2929 6501 4 1 5 2 4 3 20 0 2 0 741925 0 0";
+    const waiting = parseProcessStat(`12699 (bun) ${killed}\n`);
+    assert.ok(waiting !== null && !hasEnded(waiting));
+    const ended = parseProcessStat(`12699 (bun) ${killed.replace("20 0 2 0", "20 0 1 0")}\n`);
+    assert.ok(ended !== null && hasEnded(ended));
   });
 });
 

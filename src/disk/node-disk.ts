@@ -18,6 +18,7 @@ import type { Disk, DiskFile, EntryStatus, FileMode, KernelLock, ProcessIdentity
 import { loadLockAddon } from "./lock-addon.ts";
 import { makeDirectories } from "./make-directories.ts";
 import { LateClosing } from "./late-closing.ts";
+import { countOpenForWriting } from "./open-descriptors.ts";
 import { identifySelf, isProcessAlive } from "./process-identity.ts";
 import { errorCode, systemError } from "./system-error.ts";
 
@@ -66,6 +67,7 @@ export function createNodeDisk(options: NodeDiskOptions = {}): Disk {
       return self;
     },
     isAlive: (identity) => isProcessAlive(identity, readText),
+    openForWriting: (directory) => (process.platform === "linux" ? countOpenForWriting(directory, descriptorSource) : null),
   };
 }
 
@@ -452,6 +454,16 @@ async function lockFile(file: DiskFile): Promise<KernelLock | null | "unsupporte
     },
   };
 }
+
+const descriptorSource = {
+  list: (path: string) => fs.readdirSync(path),
+  readLink: (path: string) => fs.readlinkSync(path),
+  readText: (path: string) => fs.readFileSync(path, "utf8"),
+  identify: (directory: string) => {
+    const { dev, ino } = fs.statSync(directory, { bigint: true });
+    return `${dev}:${ino}`;
+  },
+};
 
 function readText(path: string): string | null {
   try {

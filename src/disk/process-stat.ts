@@ -2,11 +2,14 @@
 export interface ProcessStat {
   /** One letter: R, S, D, … and Z (zombie) or X (dead). */
   readonly state: string;
+  /** Of its threads, those that have not ended; 1 of a zombie all of whose threads have. */
+  readonly threads: number;
   /** Clock ticks since boot at which the process began. */
   readonly startTime: string;
 }
 
-/** Field 22 of the line counted from 1; the state is field 3, the first after the command's closing parenthesis. */
+/** Fields 20 and 22 of the line counted from 1; the state is field 3, the first after the command's closing parenthesis. */
+const THREADS_AFTER_STATE = 20 - 3;
 const START_TIME_AFTER_STATE = 22 - 3;
 
 /**
@@ -21,12 +24,16 @@ export function parseProcessStat(line: string): ProcessStat | null {
     .trim()
     .split(/\s+/);
   const state = fields[0];
+  const threads = Number(fields[THREADS_AFTER_STATE]);
   const startTime = fields[START_TIME_AFTER_STATE];
   if (state === undefined || !/^[A-Za-z]$/.test(state) || startTime === undefined || !/^\d+$/.test(startTime)) return null;
-  return { state, startTime };
+  return Number.isInteger(threads) ? { state, threads, startTime } : null;
 }
 
-/** Whether a process in this state has ended, though its number is still taken. */
+/**
+ * Whether a process in this state has ended, though its number is still taken. The state is that of its first thread: in a process that was killed it may
+ * be a zombie while another thread waits in the kernel for a disk, and then writes, or renames, what it was asked to.
+ */
 export function hasEnded(stat: ProcessStat): boolean {
-  return stat.state === "Z" || stat.state === "X" || stat.state === "x";
+  return stat.state === "X" || stat.state === "x" || (stat.state === "Z" && stat.threads <= 1);
 }

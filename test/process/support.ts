@@ -2,7 +2,7 @@
 import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -41,15 +41,15 @@ export function startWriter(entry: string, directory: string, role: "race" | "se
 }
 
 /** What runs the children, one command after the other: `node`, or what `scripts/test-runtimes.mjs` asks for, which is judged by this process all the same. */
-const runtimes: readonly string[][] = (process.env.BATPAK_TEST_RUNTIMES ?? process.execPath)
+export const runtimes: readonly string[][] = (process.env.BATPAK_TEST_RUNTIMES ?? process.execPath)
   .split("\n")
   .map((command) => command.split("\t"));
 let started = 0;
 
-/** Starts one of the programs beside this file. */
-export function startChild(program: string, args: readonly string[]): Child {
-  const path = fileURLToPath(new URL(program, import.meta.url));
-  const [command = "", ...options] = runtimes[started++ % runtimes.length] ?? [];
+/** Starts one of the programs beside this file, or one whose path is given, by the runtime whose turn it is, or by one that is given. */
+export function startChild(program: string, args: readonly string[], runtime = runtimes[started++ % runtimes.length] ?? []): Child {
+  const path = resolve(import.meta.dirname, program);
+  const [command = "", ...options] = runtime;
   const child = spawn(command, [...options, path, ...args], { stdio: ["pipe", "pipe", "inherit"] });
   const lines: string[] = [];
   let asked = 0;
