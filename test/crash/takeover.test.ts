@@ -70,3 +70,17 @@ test("and where the mark tells of an earlier one of ours", async () => {
   const mark = `${DIRECTORY}/durable.mark`;
   await takeOver(await unsynced(new Map([...(await segmentsOfSessions()), [mark, made.bytesOf(mark)]])), SESSIONS);
 });
+
+test("a copy that a reader makes of them is durable once it was made", async () => {
+  const disk = await unsynced(await segmentsOfSessions());
+  const store = await Store.open(DIRECTORY, { disk, readOnly: true });
+  const { linkedSegments } = await store.snapshot("/copy");
+  assert.ok(linkedSegments > 0);
+  await store.close();
+  for (const left of disk.possibleDisks({ limit: 16 })) {
+    const copy = await Store.open("/copy", { disk: left, readOnly: true });
+    assert.equal(await copy.count(), SESSIONS);
+    assert.deepEqual((await copy.verify()).problems, []);
+    await copy.close();
+  }
+});
