@@ -6,13 +6,14 @@ import { sameBytes } from "./base/hex.ts";
 import { inSteps, rest } from "./base/rest.ts";
 import type { StoreError } from "./base/store-error.ts";
 import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
+import { lookAtLastFrame } from "./checkpoint/last-frame.ts";
 import { picturedBy, type PicturedLog } from "./checkpoint/pictured.ts";
 import { type RestoredCheckpoint, restoreCheckpoint } from "./checkpoint/restore.ts";
 import type { Disk } from "./disk/disk.ts";
 import { decodeCheckpointInSteps } from "./format/native/checkpoint.ts";
 import type { DurableMark } from "./format/native/durable-mark.ts";
 import { FRAME } from "./format/native/frame-layout.ts";
-import { checkFrame, frameLength, segmentSeed } from "./format/native/frame.ts";
+import { segmentSeed } from "./format/native/frame.ts";
 import { SEGMENT_HEADER } from "./format/native/segment-header.ts";
 import type { PageCache } from "./index/page-cache.ts";
 import { IndexPageError } from "./index/sealed-segment-index.ts";
@@ -145,13 +146,14 @@ class NativeOpening {
       this.#takeCheckpoint(checkpoint);
       ids = ids.filter((id) => id >= checkpoint.index.visible.segmentId);
     }
+    const leftBehind = checkpoint === null ? [] : await this.#leftBehind(checkpoint);
     const log = await readLog(this.#input.files, ids);
     const first = log.segments[0];
     if (first !== undefined) {
       this.#storeId = first.header.storeId;
       this.#generation = log.segments.reduce((newest, { header }) => Math.max(newest, header.generation), this.#generation);
     }
-    const stale = [...log.replaced];
+    const stale = [...leftBehind, ...log.replaced];
     const segments = await this.#judgeBroken(log.broken, log.segments, stale);
     // Also before a segment whose header is broken: it is there. One that never began was made behind all others.
     const begun = this.#neverBegun.map((id) => ({ id, header: standInHeader(NO_STORE, id, 0) }));
@@ -264,7 +266,7 @@ class NativeOpening {
       this.#damage(damageError(visible.segmentId, size, `the log ends before the checkpoint's watermark: ${reason}`));
       return this.#ignoreCheckpoint(reason);
     }
-    const last = this.#lookAtLastFrame(checkpoint, header.storeId);
+    const last = lookAtLastFrame(files, checkpoint);
     // No frame at all: what was synced there is damaged. Another one: the checkpoint is of another history of this store.
     if (last === "other") this.#pictured = null;
     else this.#watermark = visible;
@@ -289,20 +291,6 @@ class NativeOpening {
     return proof.segmentIds.filter((id) => id > newest.id && !present.has(id) && !replaced(id));
   }
 
-  #lookAtLastFrame(checkpoint: RestoredCheckpoint, storeId: Uint8Array): "same" | "other" | "none" {
-    const { lastFrame, index } = checkpoint;
-    const { segmentId, offset } = index.visible;
-    if (lastFrame === null) return offset === SEGMENT_HEADER.bytes ? "same" : "other";
-    const length = offset - lastFrame.offset;
-    if (length < FRAME.bytesMin) return "other";
-    const bytes = new Uint8Array(length);
-    const count = this.#input.files.file(segmentId).readSync(bytes, 0, length, lastFrame.offset);
-    const view = new DataView(bytes.buffer);
-    if (checkFrame(bytes, view, 0, count, segmentSeed(storeId, segmentId), lastFrame.offset) !== "ok") return "none";
-    const same = frameLength(view, 0) === length && sameBytes(bytes, length - FRAME.hashBytes, lastFrame.hash, 0, FRAME.hashBytes);
-    return same ? "same" : "other";
-  }
-
   #takeCheckpoint(checkpoint: RestoredCheckpoint): void {
     this.#index = checkpoint.index;
     this.#target = this.#targetOf(checkpoint.index, checkpoint.lastIssuedId.slice());
@@ -315,6 +303,13 @@ class NativeOpening {
     this.#route = "checkpoint";
     this.#provenSynced = checkpoint.index.visible.offset;
     this.#end = checkpoint.index.visible.offset;
+  }
+
+  /** Files before the segment where the checkpoint ends that a compaction has replaced, and could not remove: it lists all that count. */
+  async #leftBehind({ index, storeId }: RestoredCheckpoint): Promise<readonly number[]> {
+    const older = this.#input.segmentIds.filter((id) => id < index.visible.segmentId);
+    if (older.length < index.segments.length) return [];
+    return (await readLog(this.#input.files, older, storeId)).replaced;
   }
 
   // The segments past it, or all of them.

@@ -6,6 +6,9 @@
  * leaves it. But where the mark says how far the newest segment was synced, whole frames that were never synced may follow a hole, and once
  * another segment is the newest they would pass for damage: that tail is kept aside and cut. So is a footer of which not all has arrived.
  * Every step may be repeated after a crash.
+ *
+ * The mark also proves that all segments before the one that it names are durable. The original proves nothing: it goes on in a new segment
+ * whether or not the one before is synced. So those from the marked one on, or all where there is no mark, are synced here.
  */
 import { join } from "node:path";
 import { GrowingSink } from "./base/byte-sink.ts";
@@ -36,13 +39,15 @@ export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mar
   const { segmentId, end, cutBytes } = log.unsettled;
   const newest = log.index.active;
   if (segmentId === null || newest === undefined) return null;
+  const own = mark !== null && mark.storeId.every((byte) => byte === 0) ? mark : null;
+  await syncOlder(disk, parts, own?.syncedSegment ?? 0);
   if (newest.framesEnd === 0 && newest.frames === 0) {
     const cut = await removeNeverBegun(disk, files, segmentId);
     await disk.syncDirectory(directory);
     forgetNewest(log);
     return cut;
   }
-  const synced = mark !== null && mark.syncedSegment === segmentId && mark.storeId.every((byte) => byte === 0) ? mark.syncedOffset : -1;
+  const synced = own?.syncedSegment === segmentId ? own.syncedOffset : -1;
   const file = await disk.open(files.path(segmentId), "write");
   try {
     if (synced < 0) {
@@ -65,6 +70,19 @@ export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mar
     await file.close();
     // What was read of it ends elsewhere now.
     files.forget(segmentId);
+  }
+}
+
+/** Syncs the segments from this one on, but for the newest: their names are durable with the directory sync that follows for that one. */
+async function syncOlder(disk: Disk, { files, log }: NativeStoreParts, from: number): Promise<void> {
+  for (const { id } of log.index.segments.slice(0, -1)) {
+    if (id < from) continue;
+    const file = await disk.open(files.path(id), "write");
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
   }
 }
 

@@ -2,6 +2,7 @@
  * What a writer does to the directory before it shows or appends anything: removes segments that do not count, keeps a torn tail aside, makes what recovery
  * keeps durable. Every step may be repeated after a crash; the commit point of each is named where it is done.
  */
+import { tell } from "./base/diagnostics.ts";
 import type { Disk } from "./disk/disk.ts";
 import { keepAside, settleTail } from "./log/recovery.ts";
 import type { SegmentFiles } from "./log/segment-files.ts";
@@ -19,7 +20,10 @@ export async function settleNativeLog(disk: Disk, files: SegmentFiles, log: Open
   if (log.route !== "checkpoint" && log.index.segments.some(({ generation }) => generation > 0)) await disk.syncDirectory(directory);
   for (const id of unsettled.replaced) {
     files.forget(id);
-    await disk.remove(files.path(id));
+    // Held fast again, it counts for nothing all the same: the next writer tries.
+    await disk
+      .remove(files.path(id))
+      .catch((error: unknown) => tell("background-failed", { directory, what: "remove a replaced segment", error }));
   }
   if (unsettled.neverBegun.length + unsettled.replaced.length > 0) await disk.syncDirectory(directory);
   const { segmentId, end, cutBytes, marked, provenSynced } = unsettled;

@@ -5,7 +5,8 @@
  * 1. The checkpoint is taken before the position up to which is copied, so that it never speaks of more than the copy has; and is left out where the
  *    store was compacted between the two.
  * 2. Only what is never written again is linked: checkpoints, what a conversion noted, and segments that another one follows and whose index block is written.
- *    Whoever writes a block where one was writes the file anew (`log/block-files.ts`), and repair does too.
+ *    Whoever writes a block where one was writes the file anew (`log/block-files.ts`), and repair does too. What is linked is synced: by whoever wrote it,
+ *    or, where that may have been the original, here.
  * 3. A segment gets its name when all of it is durable, and the oldest one when everything else is. Until then the directory holds no store, or
  *    one that is told to be damaged: never a smaller one. (The 0.3 layout cannot tell: there a copy counts only once the call has resolved.)
  *
@@ -207,11 +208,26 @@ class SnapshotTaking {
     const from = join(this.#access.directory, name);
     const to = join(this.#target, as);
     if (bytes === null && (await this.#link(from, to))) {
+      if (this.#mayBeUnsynced) await this.#sync(to);
       // Only segments get their names later.
       if (as !== name) this.#linked++;
       return;
     }
     this.#copiedBytes += await copyFile(this.#disk, from, to, bytes);
+  }
+
+  /** The original does not sync its segments, and only a writer of ours does so when it takes them over. */
+  get #mayBeUnsynced(): boolean {
+    return this.#access.writer === null && this.#access.parts.layout !== "native";
+  }
+
+  async #sync(path: string): Promise<void> {
+    const file = await this.#disk.open(path, "write");
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
   }
 
   /** False where the two directories cannot share a file. */

@@ -283,7 +283,7 @@ export const mutations = [
   {
     name: "checkpoint: believed without looking at its last frame",
     file: "src/open-native.ts",
-    edits: [["const last = this.#lookAtLastFrame(checkpoint, header.storeId);", 'const last = "same" as "same" | "other" | "none";']],
+    edits: [["const last = lookAtLastFrame(files, checkpoint);", 'const last = "same" as "same" | "other" | "none";']],
     suites: ["checkpoint", "recovery"],
   },
   {

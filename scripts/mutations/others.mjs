@@ -51,6 +51,20 @@ export const others = [
     "0.3, killed",
     "names",
   ),
+  leftOut(
+    "older segments that the original left, before they are shown",
+    RECOVER03,
+    "await syncOlder(disk, parts, own?.syncedSegment ?? 0);",
+    "void syncOlder;",
+    "0.3, taken over",
+  ),
+  leftOut(
+    "what a reader links of a 0.3 store",
+    SNAPSHOT,
+    "if (this.#mayBeUnsynced) await this.#sync(to);",
+    "void (this.#mayBeUnsynced && this.#sync);",
+    "0.3, taken over",
+  ),
   leftOut("the log before its 0.3 checkpoint", "src/batpak03-engine.ts", "    await this.log.sync();\n    try {", "    try {", "names"),
   leftOut("what a store closes with", "src/native-engine.ts", "      await this.log.sync();", "", "names"),
   leftOut(

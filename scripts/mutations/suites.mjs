@@ -16,6 +16,7 @@ export const suites = {
   "0.3, os durability": enumeration03("os durability"),
   "0.3, killed": enumeration03("killed"),
   "0.3, checkpoints": enumeration03("checkpoints asked"),
+  "0.3, taken over": { files: ["test/crash/takeover.test.ts"] },
   poison: { files: ["test/crash/poison.test.ts"] },
   syncs: { files: ["src/log/log-syncer.test.ts"] },
   "poisoned turn": { files: ["test/crash/poisoned-turn.test.ts", "test/store/blocks-behind.test.ts"] },

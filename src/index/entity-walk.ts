@@ -122,6 +122,7 @@ class EntityWalk {
       if (summary !== null && summary.rows > 0) {
         const isLast = summary.lastClock >= this.#clockTo;
         if (this.#hasSome(segments[position], summary)) yield { position, segment: segments[position], summary };
+        else if (this.#isStep()) yield null;
         if (isLast) return;
         continue;
       }

@@ -116,6 +116,11 @@ export class Interner {
     return this.#probe(source, start, end, nameHash(source, start, end));
   }
 
+  /** The same where somebody says what the bytes' `nameHash` is: -1 as well where that is not so. */
+  findHashed(source: Uint8Array, start: number, end: number, hash: number): number {
+    return this.#probe(source, start, end, hash);
+  }
+
   /** Whether the UTF-8 bytes `source[start, end)` are this name. */
   isName(id: number, source: Uint8Array, start: number, end: number): boolean {
     return this.#equals(id, source, start, end);

@@ -54,10 +54,13 @@ export class SealedEntity implements EntitySummary {
     return Uint8Array.from(this.#page.bytes.subarray(start, start + 16));
   }
 
-  /** Writes `lastHash` to `target` at `offset`. */
-  copyLastHash(target: Uint8Array, offset: number): void {
-    const start = this.#at + INDEX_ENTITY.lastHash;
-    this.#page.bytes.copy(target, offset, start, start + 32);
+  /** Where `lastHash` stands among the words of its page, `words`. */
+  get lastHashWord(): number {
+    return (this.#at + INDEX_ENTITY.lastHash) >>> 2;
+  }
+
+  get words(): Uint32Array {
+    return this.#page.u32;
   }
 }
 

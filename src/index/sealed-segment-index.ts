@@ -247,15 +247,24 @@ export class SealedSegmentIndex implements SegmentIndex, ScanSource {
   }
 
   entities(visit: (name: string, summary: SealedEntity) => boolean | void, from = 0): void {
+    this.entityNames((bytes, start, end, _hash, summary) => visit(bytes.toString("utf8", start, end), summary), from);
+  }
+
+  /** As `entities`, with the bytes of each name and what the block says is their `nameHash`: most names are known, and a string of each costs more. */
+  entityNames(
+    visit: (bytes: Buffer, start: number, end: number, hash: number, summary: SealedEntity) => boolean | void,
+    from = 0,
+    to = this.entityCount,
+  ): void {
     const { entityKeys, entityNames, entityDetails } = this.#layout;
     let keys: Page | null = null;
     let details: Page | null = null;
-    for (let local = from; local < this.entityCount; local++) {
+    for (let local = from; local < to; local++) {
       keys = this.#pageAgain(keys, entityKeys, local >>> ROW_SHIFT);
       details = this.#pageAgain(details, entityDetails, local >>> INDEX_BLOCK.entitiesPerPageShift);
       this.#locateName(keys, entityNames, local);
-      const name = this.#namePage!.bytes.toString("utf8", this.#nameStart, this.#nameEnd);
-      if (visit(name, this.#entityIn(details, local)) === false) return;
+      const summary = this.#entityIn(details, local);
+      if (visit(this.#namePage!.bytes, this.#nameStart, this.#nameEnd, keys.u32[local & ROW_MASK]!, summary) === false) return;
     }
   }
 

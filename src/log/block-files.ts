@@ -20,7 +20,6 @@ import type { ActiveSegmentIndex } from "../index/active-segment-index.ts";
 import { blockSource } from "../index/block-source.ts";
 import { idTag2 } from "../index/id-tag.ts";
 import type { PageCache } from "../index/page-cache.ts";
-import type { SealedEntity } from "../index/sealed-entity.ts";
 import { IndexPageError, SealedSegmentIndex } from "../index/sealed-segment-index.ts";
 import type { SegmentEntry, StoreIndex } from "../index/store-index.ts";
 import type { FrameSource } from "./frame-source.ts";
@@ -74,13 +73,9 @@ export function* checkBlock(index: StoreIndex, { index: rows, seal }: OpenedBloc
   }
 }
 
-function* entitiesInSteps(rows: SealedSegmentIndex, visit: (name: string, summary: SealedEntity) => void): Generator<undefined, void> {
+function* entitiesInSteps(rows: SealedSegmentIndex, visit: Parameters<SealedSegmentIndex["entityNames"]>[0]): Generator<undefined, void> {
   for (let from = 0; from < rows.entityCount; from += ENTITIES_PER_STEP) {
-    let left = ENTITIES_PER_STEP;
-    rows.entities((name, summary) => {
-      visit(name, summary);
-      return --left > 0;
-    }, from);
+    rows.entityNames(visit, from, Math.min(rows.entityCount, from + ENTITIES_PER_STEP));
     yield;
   }
 }
@@ -91,12 +86,12 @@ export function* restoreFromBlock(target: ReplayTarget, entry: SegmentEntry, blo
   const { heads } = index;
   const { index: rows, seal } = block;
   const { root } = rows;
-  const hash = new Uint8Array(FRAME.hashBytes);
-  yield* entitiesInSteps(rows, (name, summary) => {
-    const entityId = index.entities.intern(name);
+  yield* entitiesInSteps(rows, (bytes, start, end, nameHash, summary) => {
+    const known = index.entities.findHashed(bytes, start, end, nameHash);
+    // A checksum is no proof that a new one is a name, and has this hash.
+    const entityId = known >= 0 ? known : index.entities.intern(bytes.toString("utf8", start, end));
     heads.ensure(entityId);
-    summary.copyLastHash(hash, 0);
-    heads.setHashBytes(entityId, hash);
+    heads.setHashWords(entityId, summary.words, summary.lastHashWord);
     // The block does not have the time. Where the segment has no event of the entity left, the one before it stays the last.
     heads.accept(entityId, summary.lastClock, summary.lastSequence < 0 ? heads.sequence(entityId) : summary.lastSequence, 0);
     if (summary.lastSequence >= 0) heads.setVisible(entityId, summary.lastSequence);

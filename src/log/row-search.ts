@@ -6,7 +6,7 @@
  * between steps.
  */
 import { sameBytes } from "../base/hex.ts";
-import type { StoreError } from "../base/store-error.ts";
+import { isStoreError, type StoreError } from "../base/store-error.ts";
 import { categoryOf } from "../events/kind.ts";
 import type { FrameFormat } from "../format/frame-format.ts";
 import { type EntityHop, type EntityHops, hopsBackward, hopsForward, LOOKS_PER_STEP } from "../index/entity-walk.ts";
@@ -151,8 +151,14 @@ export class RowSearch {
 function behindWhatItNames(index: StoreIndex, filter: SearchFilter, bound: number): SearchFilter {
   const named = filter.causationId ?? filter.correlationId;
   if (named === undefined) return filter;
-  const sequenceFrom = index.issuedAt(named, bound);
-  return sequenceFrom > (filter.sequenceFrom ?? 0) ? { ...filter, sequenceFrom } : filter;
+  try {
+    const sequenceFrom = index.issuedAt(named, bound);
+    return sequenceFrom > (filter.sequenceFrom ?? 0) ? { ...filter, sequenceFrom } : filter;
+  } catch (error) {
+    // The event itself is damaged: those that it caused may be whole.
+    if (isStoreError(error, "CORRUPT")) return filter;
+    throw error;
+  }
 }
 
 /** The segments that a search visits, in order; null where a step's work is done before the next is found. */

@@ -88,3 +88,30 @@ test("a disk that fails once beside a compaction of an open store", { timeout: 3
   for (const [what, count] of outcomes) context.diagnostic(`${count} x ${what}`);
   assert.ok(tried > 30 / STRIDE, `${tried} faults tried`);
 });
+
+test("replaced segments that cannot be removed are removed by a later writer, also one that opens by a checkpoint", async () => {
+  const base = await diskAfter(OPTIONS, async (store) => {
+    for (let n = 0; n < FILLED; n++) await store.append({ entity: "e", scope: "s" }, counted(n));
+    await store.close();
+  });
+  const disk = settled(base.diskAfterKill());
+  const stuck: NonNullable<typeof disk.faults> = ({ kind, path }) =>
+    kind === "remove" && path.endsWith(".fbat") ? { error: "EPERM" } : undefined;
+  const names = (): number => disk.paths().filter((path) => path.endsWith(".fbat")).length;
+  disk.faults = stuck;
+  const store = await openStore(disk, OPTIONS);
+  await store.compact({ keepLast: 1 });
+  const { segments } = await store.stats();
+  await store.close();
+  assert.ok(names() > segments, "nothing was left behind");
+  const again = await openStore(disk, OPTIONS);
+  assert.equal(again.openReport.route, "checkpoint");
+  await again.close();
+  assert.ok(names() > segments, "a file that cannot be removed does not keep the store from opening");
+  disk.faults = undefined;
+  const last = await openStore(disk, OPTIONS);
+  assert.equal(last.openReport.route, "checkpoint");
+  assert.equal(names(), segments);
+  assert.deepEqual((await last.verify()).problems, []);
+  await last.close();
+});

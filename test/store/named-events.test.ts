@@ -103,3 +103,31 @@ test("what was removed by compaction is named all the same", async () => {
   );
   await store.close();
 });
+
+test("what a damaged event caused is read, where that is whole", async () => {
+  const disk = createMemoryDisk();
+  const options = { disk, segmentBytesMax: 4096 };
+  const writing = await Store.open("/store", options);
+  await fill(writing, 40);
+  const { id } = await writing.append(at("root"), rawEvent(0xf001, "the one that is damaged"));
+  await fill(writing, 40);
+  await writing.append(at("child"), rawEvent(0xf001, "child"), { causedBy: id });
+  await fill(writing, 40);
+  const damaged = writing.segments()[1]!;
+  await writing.close();
+  const path = `/store/${String(damaged.id).padStart(6, "0")}.fbat`;
+  const file = await disk.open(path, "write");
+  const bytes = Buffer.alloc(await file.size());
+  await file.read(bytes, 0, bytes.length, 0);
+  const place = bytes.indexOf("the one that is damaged");
+  assert.ok(place > 0);
+  file.writeSync(Uint8Array.of(0x21), 0, 1, place);
+  await file.close();
+  const store = await Store.open("/store", { ...options, readOnly: true });
+  await assert.rejects(store.get(id), { code: "CORRUPT" });
+  assert.deepEqual(
+    (await store.read({ causedBy: id }).toArray()).map(({ data }) => data),
+    ["child"],
+  );
+  await store.close();
+});
