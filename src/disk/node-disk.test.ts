@@ -216,6 +216,32 @@ describe("node disk", () => {
     });
   }
 
+  // A system tells a descriptor once that it could not write something back: the second of two syncs succeeded over bytes that the first had lost.
+  it("does not let a sync succeed beside one that failed, nor after it", async (context) => {
+    const file = await createNodeDisk({ synchronousWrites: false }).open(join(directory, "synced"), "create");
+    const answers: ((error: Error | null) => void)[] = [];
+    context.mock.method(fs, "fdatasync", (_: number, done: (error: Error | null) => void) => void answers.push(done));
+    syncBuiltinESMExports();
+    try {
+      const failing = file.sync();
+      const beside = file.write(new Uint8Array(10), 0, 10, 0, true);
+      for (const sync of [failing, beside]) sync.catch(() => {});
+      while (answers.length < 2) await new Promise((resolve) => setImmediate(resolve));
+      // Another thread's answer may be here first.
+      answers[1](null);
+      await new Promise((resolve) => setImmediate(resolve));
+      answers[0](Object.assign(new Error("lost"), { code: "EIO" }));
+      await assert.rejects(failing, { code: "EIO" });
+      await assert.rejects(beside, { code: "EIO" });
+      await assert.rejects(file.sync(), { code: "EIO" });
+      assert.equal(answers.length, 2, "a sync was tried again");
+    } finally {
+      context.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+    await file.close();
+  });
+
   it("writes to a file whose size is limited as far as it goes, and reports what the system says", {
     skip: !existsSync("/dev/full"),
   }, async () => {

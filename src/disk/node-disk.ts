@@ -5,7 +5,8 @@
  * 1. A file descriptor is closed only when no call on it is in flight: a late write must never land in a file that got its number.
  * 2. A durable write goes through a second descriptor opened `O_DSYNC` on the very same file (Linux, up to 1 MiB), or is followed by
  *    `fdatasync`. `O_DSYNC` syncs only the bytes of its own writes.
- * 3. A sync is never tried again: the kernel may have dropped what it could not write, and would then report success.
+ * 3. A sync is never tried again: the kernel may have dropped what it could not write, and would then report success. Nor does one beside it succeed
+ *    (`descriptor-syncs.ts`).
  * 4. Short reads and writes are continued; EINTR and EAGAIN on them are tried again.
  *
  * The callback functions of `node:fs` are wrapped by hand: one promise per call, which a synced append pays for. Looking at an entry, opening a
@@ -14,6 +15,7 @@
  */
 import * as fs from "node:fs";
 import { assert } from "../base/assert.ts";
+import { DescriptorSyncs } from "./descriptor-syncs.ts";
 import type { Disk, DiskFile, EntryStatus, FileMode, KernelLock, ProcessIdentity } from "./disk.ts";
 import { loadLockAddon } from "./lock-addon.ts";
 import { makeDirectories } from "./make-directories.ts";
@@ -169,6 +171,7 @@ class NodeFile implements DiskFile {
   readonly #descriptor: number;
   /** The `O_DSYNC` descriptor; `undefined` before the first durable write, null where there can be none. */
   #durableDescriptor: number | null | undefined;
+  readonly #syncs = new DescriptorSyncs(() => settle((done) => fs.fdatasync(this.#descriptor, done)));
   #callsInFlight = 0;
   /** Whether anything was written, or cut: closing may have to wait for it, on some file systems. */
   #isChanged = false;
@@ -226,9 +229,7 @@ class NodeFile implements DiskFile {
       return this.#call("write", (done) => writeFully(durableDescriptor, source, offset, length, position, done));
     }
     return this.#call("write", (done) =>
-      writeFully(this.#descriptor, source, offset, length, position, (error) =>
-        error === null ? fs.fdatasync(this.#descriptor, done) : done(error),
-      ),
+      writeFully(this.#descriptor, source, offset, length, position, (error) => (error === null ? this.#syncs.run(done) : done(error))),
     );
   }
 
@@ -248,7 +249,7 @@ class NodeFile implements DiskFile {
   }
 
   sync(): Promise<void> {
-    return this.#call("fdatasync", (done) => fs.fdatasync(this.#descriptor, done));
+    return this.#call("fdatasync", (done) => this.#syncs.run(done));
   }
 
   truncate(size: number): Promise<void> {
