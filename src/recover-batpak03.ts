@@ -24,6 +24,7 @@ import type { SegmentEntry } from "./index/store-index.ts";
 import { lookAtSegment, readFooter } from "./log/batpak03-segment.ts";
 import { keepAside, settleTail } from "./log/recovery.ts";
 import { newSegmentEntry } from "./log/segment-entry.ts";
+import type { SegmentFiles } from "./log/segment-files.ts";
 import type { NativeStoreParts } from "./native-engine.ts";
 import type { OpenedNativeLog } from "./open-native.ts";
 import type { OpenReport } from "./open-report.ts";
@@ -43,18 +44,20 @@ export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mar
   await syncOlder(disk, parts, own?.syncedSegment ?? 0);
   if (newest.framesEnd === 0 && newest.frames === 0) {
     const cut = await removeNeverBegun(disk, files, segmentId);
-    await disk.syncDirectory(directory);
     forgetNewest(log);
+    // The original begins a segment at each opening, whoever was killed before it: the one behind which it did need not be synced.
+    const before = log.index.active;
+    if (before === undefined) await disk.syncDirectory(directory);
+    else await writeAgain(disk, files, before.id);
     return cut;
   }
   const synced = own?.syncedSegment === segmentId ? own.syncedOffset : -1;
+  if (synced < 0) {
+    await writeAgain(disk, files, segmentId);
+    return null;
+  }
   const file = await disk.open(files.path(segmentId), "write");
   try {
-    if (synced < 0) {
-      await file.sync();
-      await disk.syncDirectory(directory);
-      return null;
-    }
     const size = await file.size();
     let kept = cutBytes > 0 ? end : size;
     if (cutBytes === 0 && !(await footerHolds(disk, parts, newest, file, size))) kept = newest.framesEnd;
@@ -83,6 +86,16 @@ async function syncOlder(disk: Disk, { files, log }: NativeStoreParts, from: num
     } finally {
       await file.close();
     }
+  }
+}
+
+/** Makes a segment durable of which nothing says that it is: all that it has, a torn tail as well, since a failed sync may have dropped what can still be read. */
+async function writeAgain(disk: Disk, files: SegmentFiles, segmentId: number): Promise<void> {
+  const file = await disk.open(files.path(segmentId), "write");
+  try {
+    await settleTail(disk, files.directory, file, 0, await file.size());
+  } finally {
+    await file.close();
   }
 }
 
