@@ -45,12 +45,29 @@ export const others = [
   leftOut(
     "what recovery of a 0.3 log keeps, where no mark speaks of it",
     RECOVER03,
-    "      await file.sync();\n      await disk.syncDirectory(directory);\n      return null;",
-    "      return null;",
-    "0.3, single appends",
+    "    await writeAgain(disk, files, segmentId);\n    return null;",
+    "    return null;",
+    "0.3, unsynced",
     "0.3, killed",
     "names",
   ),
+  {
+    name: "recovery: what no mark speaks of in a 0.3 log is synced and not written again",
+    file: RECOVER03,
+    edits: [
+      [
+        "settleTail(disk, files.directory, file, 0, await file.size())",
+        "settleTail(disk, files.directory, file, await file.size(), await file.size())",
+      ],
+    ],
+    suites: ["0.3, unsynced"],
+  },
+  {
+    name: "disk: a sync succeeds beside one that failed",
+    file: "src/disk/descriptor-syncs.ts",
+    edits: [["    await Promise.all(this.#underWay);\n", ""]],
+    suites: ["node disk"],
+  },
   leftOut(
     "older segments that the original left, before they are shown",
     RECOVER03,

@@ -15,6 +15,8 @@ export const suites = {
   "0.3, single appends": enumeration03("single appends"),
   "0.3, os durability": enumeration03("os durability"),
   "0.3, killed": enumeration03("killed"),
+  "0.3, unsynced": { files: ["test/crash/batpak03-unsynced.test.ts"] },
+  "node disk": { files: ["src/disk/node-disk.test.ts"] },
   "0.3, checkpoints": enumeration03("checkpoints asked"),
   "0.3, taken over": { files: ["test/crash/takeover.test.ts"] },
   poison: { files: ["test/crash/poison.test.ts"] },

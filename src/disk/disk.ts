@@ -7,7 +7,8 @@
  * 3. `write` and `writeSync` write all bytes or throw: short writes are continued inside.
  * 4. The caller owns the buffers it passes and must not change them until the promise settles.
  * 5. Nothing is durable before `sync` (or a `write` with `durable: true`) has resolved, and a new, renamed or removed name only after
- *    `syncDirectory` on its directory has. A sync of a file resolves only if none that was under way beside it, through the same handle, has failed.
+ *    `syncDirectory` on its directory has. A durable write does not resolve where a sync beside it has failed
+ *    that may have dropped its bytes.
  */
 
 import { assertPart } from "../base/arguments.ts";
