@@ -9,8 +9,7 @@ import type { Disk, DiskFile } from "../disk/disk.ts";
 import { errorCode, isOutOfDescriptors } from "../disk/system-error.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER, type SegmentHeader, type SegmentHeaderOutcome } from "../format/native/segment-header.ts";
 
-/** As many as stores of 32 GB have, of segments as large as they are unless told otherwise: opening one anew costs ten times as much as reading an event. */
-const OPEN_FILES_MAX = 512;
+const OPEN_FILES_MAX = 128;
 const SEGMENT_NAME = /^(\d{6,15})\.fbat$/;
 
 export function segmentName(id: number): string {
