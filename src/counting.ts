@@ -68,10 +68,18 @@ function countByClock({ index, frames }: ReadingParts, entity: string, bound: nu
   return heads.sequence(id) === heads.visibleSequence(id) ? heads.clock(id) + 1 : null;
 }
 
-/** Each segment knows how many events of an entity it has; where some of them are not counted, they are looked for. */
+/** By its clock, or else by what each segment knows of the entity; where some of a segment's are not counted, they are looked for. */
 async function countEntity(parts: ReadingParts, filters: readonly SearchFilter[], entity: string, bound: number): Promise<number> {
   const { index } = parts;
   const { revision } = index;
+  const first = turnShare.wait();
+  if (first !== null) await waitOver(first, parts, revision);
+  parts.assertReadable();
+  const counted = countByClock(parts, entity, bound);
+  if (counted !== null) {
+    turnShare.spend(HOP_SHARE);
+    return counted;
+  }
   const hops = hopsBackward(index, entity, { from: 0, bound });
   let total = 0;
   for (;;) {
@@ -93,12 +101,7 @@ async function countOnce(parts: ReadingParts, filters: readonly SearchFilter[], 
   const preparing = prepare(parts, filters);
   if (preparing !== null) await preparing;
   const entity = entityAlone(parts.index, filters, bounds);
-  if (entity === null) return await countRows(parts, filters, bounds);
-  const turn = turnShare.wait();
-  if (turn !== null) await turn;
-  parts.assertReadable();
-  turnShare.spend(HOP_SHARE);
-  return countByClock(parts, entity, bounds.to) ?? (await countEntity(parts, filters, entity, bounds.to));
+  return entity === null ? await countRows(parts, filters, bounds) : await countEntity(parts, filters, entity, bounds.to);
 }
 
 async function countRows(parts: ReadingParts, filters: readonly SearchFilter[], bounds: SearchBounds): Promise<number> {

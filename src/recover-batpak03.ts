@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { GrowingSink } from "./base/byte-sink.ts";
 import { inSteps } from "./base/rest.ts";
 import type { Disk, DiskFile } from "./disk/disk.ts";
+import { syncFile } from "./disk/sync-file.ts";
 import { readCheckpointHead } from "./format/batpak03/checkpoint-decoder.ts";
 import { Footer, footerMismatch } from "./format/batpak03/footer.ts";
 import { decodeFrame } from "./format/batpak03/frame.ts";
@@ -79,13 +80,7 @@ export async function settleBatpak03Log(disk: Disk, parts: NativeStoreParts, mar
 /** Syncs the segments from this one on, but for the newest: their names are durable with the directory sync that follows for that one. */
 async function syncOlder(disk: Disk, { files, log }: NativeStoreParts, from: number): Promise<void> {
   for (const { id } of log.index.segments.slice(0, -1)) {
-    if (id < from) continue;
-    const file = await disk.open(files.path(id), "write");
-    try {
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    if (id >= from) await syncFile(disk, files.path(id));
   }
 }
 

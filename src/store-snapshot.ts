@@ -19,6 +19,7 @@ import { getUint64 } from "./base/u64.ts";
 import { copyFile } from "./disk/copy-file.ts";
 import type { Disk } from "./disk/disk.ts";
 import { replaceFile } from "./disk/replace-file.ts";
+import { syncFile } from "./disk/sync-file.ts";
 import { errorCode, type SystemError } from "./disk/system-error.ts";
 import { CHECKPOINT_FILE } from "./format/native/checkpoint.ts";
 import { DURABLE_MARK, DURABLE_MARK_FILE, encodeDurableMark } from "./format/native/durable-mark.ts";
@@ -208,7 +209,7 @@ class SnapshotTaking {
     const from = join(this.#access.directory, name);
     const to = join(this.#target, as);
     if (bytes === null && (await this.#link(from, to))) {
-      if (this.#mayBeUnsynced) await this.#sync(to);
+      if (this.#mayBeUnsynced) await syncFile(this.#disk, to);
       // Only segments get their names later.
       if (as !== name) this.#linked++;
       return;
@@ -219,15 +220,6 @@ class SnapshotTaking {
   /** The original does not sync its segments, and only a writer of ours does so when it takes them over. */
   get #mayBeUnsynced(): boolean {
     return this.#access.writer === null && this.#access.parts.layout !== "native";
-  }
-
-  async #sync(path: string): Promise<void> {
-    const file = await this.#disk.open(path, "write");
-    try {
-      await file.sync();
-    } finally {
-      await file.close();
-    }
   }
 
   /** False where the two directories cannot share a file. */

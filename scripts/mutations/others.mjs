@@ -78,7 +78,7 @@ export const others = [
   leftOut(
     "what a reader links of a 0.3 store",
     SNAPSHOT,
-    "if (this.#mayBeUnsynced) await this.#sync(to);",
+    "if (this.#mayBeUnsynced) await syncFile(this.#disk, to);",
     "void (this.#mayBeUnsynced && this.#sync);",
     "0.3, taken over",
   ),

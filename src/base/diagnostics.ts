@@ -5,7 +5,7 @@
  * | --- | --- |
  * | `batpak:open` | `{ directory, report }`: a store was opened, by which route and why |
  * | `batpak:index-rebuilt` | `{ directory, segmentId, reason }`: an index block could not be used |
- * | `batpak:background-failed` | `{ directory, what, error }`: a checkpoint or an index block could not be written, or a reader that follows cannot look for more |
+ * | `batpak:background-failed` | `{ directory, what, error }`: a checkpoint or an index block could not be written, a segment that compaction replaced not be removed, or a reader that follows cannot look for more |
  * | `batpak:projection-snapshot` | `{ directory, projection, target, outcome, reason, error }`: a snapshot was `"ignored"` or `"not written"` |
  *
  * What takes time is told as a tracing channel, `tracing:batpak.<operation>:start` and so on, with one message object for all of an operation's
